@@ -1,0 +1,53 @@
+# The index of habits: everything a person or CI does here is one of these targets.
+PYTHON ?= python3
+BIN := .venv/bin
+# Two torch processes that spin on shared cores slow each other sixfold: all that runs from here waits passively.
+export OMP_WAIT_POLICY ?= PASSIVE
+# How many test processes. Each uses one thread.
+WORKERS ?= 2
+GPUS ?= 2
+
+.PHONY: help setup demo up down test check format manifests lock bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## the Python environment in .venv (every other target does this first; again it costs nothing)
+	@$(PYTHON) local/bootstrap.py
+
+demo: setup ## watch jobs of two projects go through every state on a cluster of their own (DATASET=folder, REPORT=file)
+	@$(BIN)/python -m headrace_local demo $(if $(DATASET),--dataset "$(DATASET)") $(if $(REPORT),--report "$(REPORT)")
+
+up: setup ## the same cluster left running: .local/kubeconfig, .local/env, .local/bin/kubectl (GPUS=2)
+	@$(BIN)/python -m headrace_local up --gpus $(GPUS)
+
+down: setup ## end it, and leave nothing behind
+	@$(BIN)/python -m headrace_local down
+
+test: setup ## every test that needs no container runtime (TESTS=path, ARGS="-k word")
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS) $(TESTS)
+
+check: setup ## lint, types, import rules, generated files up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory manifests
+	@git diff --exit-code -- crds docs || { echo "generated files were stale; they are made anew: commit them"; exit 1; }
+
+format: setup ## put the code into its usual form
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+manifests: setup ## write what is generated from headrace_api
+	$(BIN)/python -m headrace_api.crd > .cache/crd.yaml && mv .cache/crd.yaml crds/headrace.dev_trainingjobs.yaml
+	$(BIN)/python -m headrace_api.reference > .cache/reference.md && mv .cache/reference.md docs/reference.md
+
+lock: setup ## resolve requirements.lock anew from pyproject.toml
+	uv pip compile pyproject.toml --extra operator --extra trainer --extra local --extra dev --universal --generate-hashes \
+	  --no-header --no-emit-index-url --quiet --output-file requirements.lock
+
+bench: setup ## the benchmarks, against peers where there is one: tables, and JSON in .cache/bench
+	$(BIN)/python -m pytest --override-ini testpaths=tests/bench tests/bench -s
+
+clean: ## remove what was set up here (the caches in ~/.cache stay)
+	rm -rf .venv .cache .hypothesis

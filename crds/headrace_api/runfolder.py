@@ -1,0 +1,43 @@
+"""The keys of a run folder: one per job, in object storage or in a local folder (architecture.md, "The run folder in S3")."""
+
+from dataclasses import dataclass
+
+LATEST = "checkpoints/latest.json"
+BEST = "checkpoints/best.json"
+JOB = "job.json"
+OUTCOME = "outcome.json"
+MODEL = "model/"
+PICTURES = "pictures/"
+
+
+def run_folder(output_uri: str, namespace: str, project: str, job: str, uid: str) -> str:
+    """URI of a job's run folder, ending in "/": `<output>/<namespace>/<project>/<job>-<first 8 of the uid>/`.
+
+    The uid keeps a job that was deleted and applied again under the same name from continuing its predecessor.
+    """
+    return f"{output_uri.rstrip('/')}/{namespace}/{project}/{job}-{uid[:8]}/"
+
+
+def checkpoint(iteration: int) -> str:
+    """Key prefix of the checkpoint taken after `iteration` iterations; complete only once LATEST names it."""
+    return f"checkpoints/{iteration:08d}/"
+
+
+def picture(iteration: int, name: str) -> str:
+    """Key of a picture drawn at an evaluation, `name` without extension."""
+    return f"{PICTURES}{iteration:08d}-{name}.png"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The keys that belong to one attempt."""
+
+    number: int
+
+    def log(self, part: int) -> str:
+        """Key of a numbered part of the log; parts are never rewritten."""
+        return f"attempts/{self.number}/logs/{part:05d}.log"
+
+    def metrics(self, part: int) -> str:
+        """Key of a numbered part of the metrics, JSON lines; parts are never rewritten."""
+        return f"attempts/{self.number}/metrics/{part:05d}.jsonl"

@@ -1,0 +1,55 @@
+"""Tasks, and which annotations can serve which task: one table, searched for the shortest path (seed 002, "Task conversions")."""
+
+from collections import deque
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """What a layer of annotations holds, and what a head learns."""
+
+    PANOPTIC_SEGMENTATION = "panoptic-segmentation"
+    INSTANCE_SEGMENTATION = "instance-segmentation"
+    SEMANTIC_SEGMENTATION = "semantic-segmentation"
+    OBJECT_DETECTION = "object-detection"
+    MULTILABEL_CLASSIFICATION = "multilabel-classification"
+    MULTICLASS_CLASSIFICATION = "multiclass-classification"
+
+    @property
+    def words(self) -> str:
+        """The name for people: "object detection"."""
+        return self.value.replace("-", " ")
+
+
+CONVERSIONS: dict[Task, tuple[Task, ...]] = {
+    Task.PANOPTIC_SEGMENTATION: (Task.SEMANTIC_SEGMENTATION, Task.INSTANCE_SEGMENTATION),
+    Task.INSTANCE_SEGMENTATION: (Task.OBJECT_DETECTION,),
+    Task.OBJECT_DETECTION: (Task.MULTILABEL_CLASSIFICATION,),
+    Task.SEMANTIC_SEGMENTATION: (Task.MULTILABEL_CLASSIFICATION,),
+    Task.MULTICLASS_CLASSIFICATION: (Task.MULTILABEL_CLASSIFICATION,),
+    Task.MULTILABEL_CLASSIFICATION: (),
+}
+"""Direct conversions. Longer ones are paths through this graph."""
+
+
+def conversion_path(source: Task, target: Task) -> tuple[Task, ...] | None:
+    """Tasks from `source` to `target`, both included, by the fewest conversions; None where there is no way.
+
+    Among paths of equal length the one whose first differing step stands earlier in `CONVERSIONS` is taken, so the answer is
+    always the same.
+    """
+    paths: deque[tuple[Task, ...]] = deque([(source,)])
+    seen = {source}
+    while paths:
+        path = paths.popleft()
+        if path[-1] is target:
+            return path
+        for step in CONVERSIONS[path[-1]]:
+            if step not in seen:
+                seen.add(step)
+                paths.append((*path, step))
+    return None
+
+
+def reachable(source: Task) -> tuple[Task, ...]:
+    """Every task that annotations of `source` can serve, itself first, then in the order of `Task`."""
+    return (source, *(task for task in Task if task is not source and conversion_path(source, task)))

@@ -1,0 +1,87 @@
+"""Makes .venv from requirements.lock: what `make` needs before anything of Headrace can run. Standard library only.
+
+Run again it does nothing unless the lock file changed. Every step says what it does and how long it takes; an interrupted one is
+simply run again (uv keeps what it has downloaded).
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+STAMP = VENV / "headrace.lock.sha256"
+UV = "uv==0.13.9"
+NEEDED_GIB = 8
+"""The CUDA build of torch and its libraries: about 5.4 GiB installed, 2.5 GiB downloaded."""
+
+
+def main() -> None:
+    """Brings .venv up to date, or ends with what is missing."""
+    wanted = _fingerprint()
+    if STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    _check_machine()
+    uv = _step("uv, which installs the rest (about 5 s)", _find_uv)
+    if not (VENV / "bin" / "python").exists():
+        create = (uv, "venv", "--quiet", "--python", sys.executable, str(VENV))
+        _step("an empty environment in .venv (1 s)", lambda: _run(*create))
+    install = (uv, "pip", "sync", "--python", str(VENV / "bin" / "python"), "--require-hashes", "requirements.lock")
+    _step(
+        "the packages of requirements.lock (about 1 min; with an empty cache 2.5 GB are downloaded first)", lambda: _run(*install)
+    )
+    editable = (uv, "pip", "install", "--quiet", "--python", str(VENV / "bin" / "python"), "--no-deps", "--editable", ".")
+    _step("Headrace itself, editable (3 s)", lambda: _run(*editable))
+    STAMP.write_text(wanted)
+
+
+def _fingerprint() -> str:
+    files = [ROOT / "requirements.lock", ROOT / "pyproject.toml"]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files) + sys.version.encode()).hexdigest()
+
+
+def _check_machine() -> None:
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file runs under whatever python3 is on the machine
+        found = f"{sys.executable} is {sys.version.split()[0]}"
+        sys.exit(f"Headrace needs Python 3.11 or newer; {found}. hint: make PYTHON=python3.12 …")
+    free_gib = shutil.disk_usage(ROOT).free / 2**30
+    if free_gib < NEEDED_GIB:
+        sys.exit(f"not enough disk: {ROOT} has {free_gib:.1f} GiB free, making the Python environment takes {NEEDED_GIB} GiB")
+
+
+def _find_uv() -> str:
+    if found := shutil.which("uv"):
+        return found
+    folder = ROOT / ".cache" / "uv"
+    try:
+        venv.create(folder, with_pip=True, clear=True)
+    except subprocess.CalledProcessError:
+        sys.exit("python3 -m venv does not work here. hint: apt-get install python3-venv, or install uv")
+    _run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV)
+    return str(folder / "bin" / "uv")
+
+
+def _step(title: str, work: Callable[[], T]) -> T:
+    print(f"setting up: {title} …", file=sys.stderr, flush=True)
+    begun = time.monotonic()
+    result = work()
+    print(f"            done in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    return result
+
+
+def _run(*command: str) -> None:
+    ended = subprocess.run(command, cwd=ROOT, check=False)
+    if ended.returncode:
+        sys.exit(f"this failed: {' '.join(command)}\nhint: see the lines above; once it is mended, run the same make target again")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from headrace_api.tasks import Task
+from headrace_api.trainingjob import TrainingJobSpec, parse_job
+
+
+def manifest(**spec):
+    return {
+        "apiVersion": "headrace.dev/v1alpha1",
+        "kind": "TrainingJob",
+        "metadata": {"name": "street-1"},
+        "spec": {"project": "street", "dataset": {"uri": "s3://datasets/street/"}, **spec},
+    }
+
+
+def test_the_smallest_job_has_good_defaults():
+    spec = parse_job(manifest()).spec
+    assert (spec.model.backbone.name, spec.model.neck.bottom_level, spec.model.neck.top_level) == ("resnet50", 3, 7)
+    assert spec.training.optimizer.adamw.learning_rate == 0.0005
+    assert spec.resources.gpus == 1
+
+
+def test_a_job_survives_the_way_through_json():
+    job = parse_job(manifest(model={"heads": [{"name": "boxes", "annotations": "instances", "objectDetection": {}}]}))
+    assert parse_job(job.model_dump(by_alias=True, exclude_none=True, mode="json")) == job
+
+
+def test_a_head_knows_its_task_and_options():
+    head = {"name": "tags", "annotations": "instances", "multilabelClassification": {"level": 4}}
+    (parsed,) = parse_job(manifest(model={"heads": [head]})).spec.model.heads
+    assert parsed.task is Task.MULTILABEL_CLASSIFICATION
+    assert parsed.options.level == 4
+
+
+HEAD = {"name": "x", "annotations": "layer"}
+
+REFUSED = {
+    "no project": (lambda m: m["spec"].pop("project"), "project"),
+    "a project that is no DNS label": (lambda m: m["spec"].update(project="Street"), "pattern"),
+    "a dataset that is not in S3": (lambda m: m["spec"].update(dataset={"uri": "/data"}), "pattern"),
+    "a head without a task": (lambda m: m["spec"].update(model={"heads": [HEAD]}), "exactly one task"),
+    "a head with two tasks": (
+        lambda m: m["spec"].update(model={"heads": [HEAD | {"objectDetection": {}, "semanticSegmentation": {}}]}),
+        "exactly one task",
+    ),
+    "two heads of one name": (
+        lambda m: m["spec"].update(model={"heads": [HEAD | {"objectDetection": {}}] * 2}),
+        "two heads share a name: x",
+    ),
+    "a neck upside down": (
+        lambda m: m["spec"].update(model={"neck": {"fpn": {}, "bottomLevel": 5, "topLevel": 4}}),
+        "neck.topLevel must be at least neck.bottomLevel",
+    ),
+    "a neck above the backbone": (
+        lambda m: m["spec"].update(model={"backbone": {"topLevel": 3}, "neck": {"fpn": {}, "bottomLevel": 4}}),
+        "neck.bottomLevel must not lie above backbone.topLevel",
+    ),
+    "two optimizers": (
+        lambda m: m["spec"].update(training={"optimizer": {"adamw": {}, "sgd": {}}}),
+        "exactly one of adamw and sgd",
+    ),
+    "a misspelt field": (lambda m: m["spec"].update(modle={}), "modle"),
+    "another kind": (lambda m: m.update(kind="Job"), "TrainingJob"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_manifest_is_refused_with_what_would_be_right(case):
+    document = manifest()
+    spoil, message = REFUSED[case]
+    spoil(document)
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        parse_job(document)
+
+
+def test_every_field_of_the_contract_is_described():
+    def walk(model, path):
+        for name, field in model.model_fields.items():
+            assert field.description, f"{path}.{name} has no description"
+            inner = field.annotation
+            if hasattr(inner, "model_fields"):
+                walk(inner, f"{path}.{name}")
+
+    walk(TrainingJobSpec, "spec")
+
+
+def test_quantities_may_be_numbers():
+    assert parse_job(manifest(resources={"cpu": 4})).spec.resources.cpu == "4"

@@ -1,0 +1,20 @@
+"""Errors that end a job. Anything else that escapes is a crash, and worth another attempt."""
+
+from headrace_api.names import Reason
+
+
+class TrainerError(Exception):
+    """Ends the attempt with `reason` and a message for people: what was wrong, where, what would be right."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class FatalError(TrainerError):
+    """Every attempt would meet it: a bad dataset, a head that fits no layer, keys that are refused."""
+
+
+class RetryableError(TrainerError):
+    """Another attempt may not meet it: storage that is away, a disk that is full."""
