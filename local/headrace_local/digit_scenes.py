@@ -19,6 +19,7 @@ Run as a program it writes a dataset: `python -m headrace_local.digit_scenes FOL
 import argparse
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,8 +58,8 @@ class Scene:
 
 @cache
 def _textures() -> tuple[np.ndarray, ...]:
-    grays = [np.repeat(photo()[..., None], 3, axis=2) for photo in (skimage.data.brick, skimage.data.grass, skimage.data.gravel)]
-    return (*grays, skimage.data.immunohistochemistry())
+    gray: tuple[Callable[[], np.ndarray], ...] = (skimage.data.brick, skimage.data.grass, skimage.data.gravel)
+    return (*(np.repeat(photo()[..., None], 3, axis=2) for photo in gray), skimage.data.immunohistochemistry())
 
 
 @cache

@@ -1,0 +1,127 @@
+"""What the demo submits: two projects, in the order they are applied."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace_api.names import API_VERSION, KIND, Reason, State
+
+NAMESPACE = "demo"
+DATASET_BUCKET = "datasets"
+RUN_BUCKET = "runs"
+DATASET_KEY = "dataset"
+
+SIZE = 96
+"""Pixels a side that the networks see."""
+
+
+@dataclass(frozen=True)
+class DemoJob:
+    """A job, and what must have been seen of it at the end."""
+
+    name: str
+    project: str
+    purpose: str
+    heads: list[dict[str, Any]] = field(default_factory=list)
+    iterations: int = 200
+    stop_at: int | None = None
+    """Iteration at which the demo's user stops it."""
+    state: State = State.DONE
+    reason: Reason | None = None
+    better_than: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(head, score) -> what guessing would reach; the trained network must be above it."""
+
+    def manifest(self) -> dict[str, Any]:
+        """The TrainingJob as a user would write it."""
+        neck = {"fpn": {"channels": 64}, "bottomLevel": 2, "topLevel": 5}
+        return {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": self.name, "namespace": NAMESPACE},
+            "spec": {
+                "project": self.project,
+                "dataset": {"uri": f"s3://{DATASET_BUCKET}/{DATASET_KEY}/"},
+                "storage": {"secretRef": {"name": "headrace-storage"}},
+                "output": {"uri": f"s3://{RUN_BUCKET}/"},
+                "model": {"backbone": {"name": "resnet18"}, "neck": neck, "heads": self.heads},
+                "training": {
+                    "maxIterations": self.iterations,
+                    "batchSize": 8,
+                    "imageSize": {"height": SIZE, "width": SIZE},
+                    "optimizer": {"adamw": {"learningRate": 0.002}},
+                    "schedule": {"warmupIterations": 20},
+                    "augmentation": {"horizontalFlip": False},
+                    "evaluateEvery": 1000,
+                    "checkpointEvery": 50,
+                },
+                # One core a job, so that the two projects do not slow each other down on two cores.
+                "resources": {"gpus": 1, "cpu": 1, "memory": "4Gi", "workspace": "2Gi"},
+                "terminationGracePeriodSeconds": 60,
+            },
+        }
+
+
+OBJECTS = {"name": "boxes", "annotations": "objects", "objectDetection": {}}
+TAGS = {"name": "tags", "annotations": "objects", "weight": 0.5, "multilabelClassification": {}}
+REGIONS = {"name": "regions", "annotations": "regions", "semanticSegmentation": {}}
+TEXTURE = {"name": "texture", "annotations": "texture", "multiclassClassification": {}}
+WRONG = {"name": "boxes", "annotations": "digit-boxes", "objectDetection": {}}
+
+
+def jobs_on_digit_scenes() -> list[DemoJob]:
+    """What is submitted when the demo draws its own dataset."""
+    return [
+        DemoJob(
+            "digits-1",
+            "digits",
+            "finds digits, and learns tags from the same boxes",
+            [OBJECTS, TAGS],
+            iterations=240,
+            better_than={("boxes", "AP50"): 0.02, ("tags", "mAP"): 0.35},
+        ),
+        DemoJob("digits-2", "digits", "names a layer that is not there", [WRONG], state=State.ERROR, reason=Reason.NO_SUCH_LAYER),
+        DemoJob(
+            "digits-3",
+            "digits",
+            "waits its turn, then segments regions",
+            [REGIONS],
+            iterations=100,
+            better_than={("regions", "mIoU"): 0.2},
+        ),
+        DemoJob(
+            "scenes-1",
+            "scenes",
+            "is stopped by its user while it runs",
+            [REGIONS, TEXTURE],
+            iterations=5000,
+            stop_at=30,
+            state=State.STOPPED,
+            reason=Reason.STOPPED_BY_USER,
+        ),
+        DemoJob(
+            "scenes-2",
+            "scenes",
+            "three heads at once on partly labelled images",
+            [OBJECTS, REGIONS, TEXTURE],
+            iterations=240,
+            better_than={("boxes", "AP50"): 0.02, ("regions", "mIoU"): 0.2, ("texture", "top1"): 0.5},
+        ),
+    ]
+
+
+def jobs_on_own_dataset() -> list[DemoJob]:
+    """What is submitted for a folder of the user's: each layer that some head can learn gets one; no score is promised."""
+    return [
+        DemoJob("first-1", "first", "learns every layer of the dataset", iterations=150),
+        DemoJob("first-2", "first", "names a layer that is not there", [WRONG], state=State.ERROR, reason=Reason.NO_SUCH_LAYER),
+        DemoJob("first-3", "first", "waits its turn", iterations=60),
+        DemoJob(
+            "second-1",
+            "second",
+            "is stopped by its user while it runs",
+            iterations=5000,
+            stop_at=30,
+            state=State.STOPPED,
+            reason=Reason.STOPPED_BY_USER,
+        ),
+        DemoJob("second-2", "second", "takes over", iterations=100),
+    ]

@@ -1,0 +1,94 @@
+"""What the demo sees, through the API alone: the jobs, their pods, and every state each job was seen in."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubernetes import client
+
+from headrace_api import names
+from headrace_api.names import State
+from headrace_local.demo.jobs import NAMESPACE, DemoJob
+
+
+@dataclass
+class Observed:
+    """All that was seen of one job. Times are the API server's, RFC 3339."""
+
+    job: DemoJob
+    created: str | None = None
+    pod_created: str | None = None
+    states: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    """Every message that the status ever showed, in order."""
+    status: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def state(self) -> State | None:
+        """The state it was last seen in."""
+        return State(self.states[-1]) if self.states else None
+
+    @property
+    def over(self) -> bool:
+        """Whether it reached a final state."""
+        return self.state is not None and self.state.final
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done, as the status says."""
+        return int(self.status.get("progress", {}).get("iteration", 0))
+
+    @property
+    def scores(self) -> dict[tuple[str, str], float]:
+        """(head, score) -> value of the last evaluation."""
+        metrics = self.status.get("progress", {}).get("metrics", [])
+        return {(metric["head"], metric["name"]): metric["value"] for metric in metrics}
+
+
+class Observer:
+    """Looks at the jobs' objects; `look` is called again and again."""
+
+    def __init__(self, api: client.ApiClient, jobs: list[DemoJob]) -> None:
+        self._api = api
+        self._custom = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self.observed = {job.name: Observed(job) for job in jobs}
+        self.most_live_pods: dict[str, int] = {job.project: 0 for job in jobs}
+        """The largest number of live trainer pods of each project ever seen at once."""
+
+    def look(self) -> None:
+        """One LIST of jobs and one of pods, added to what is known."""
+        listed: Any = self._custom.list_namespaced_custom_object(names.GROUP, names.VERSION, NAMESPACE, names.PLURAL)
+        for entry in listed["items"]:
+            self._see_job(self.observed[entry["metadata"]["name"]], entry)
+        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+        pods: list[dict[str, Any]] = self._api.sanitize_for_serialization(
+            self._core.list_namespaced_pod(NAMESPACE, label_selector=selector).items
+        )
+        for project in self.most_live_pods:
+            live = sum(_live(pod) for pod in pods if pod["metadata"]["labels"][names.LABEL_PROJECT] == project)
+            self.most_live_pods[project] = max(self.most_live_pods[project], live)
+        for pod in pods:
+            observed = self.observed[pod["metadata"]["labels"][names.LABEL_JOB]]
+            created = pod["metadata"]["creationTimestamp"].replace("+00:00", "Z")
+            observed.pod_created = min(observed.pod_created or created, created)
+
+    def stop(self, name: str) -> None:
+        """What `kubectl patch tj NAME --type merge -p '{"spec":{"stop":true}}'` does."""
+        self._custom.patch_namespaced_custom_object(
+            names.GROUP, names.VERSION, NAMESPACE, names.PLURAL, name, {"spec": {"stop": True}}
+        )
+
+    def _see_job(self, observed: Observed, entry: dict[str, Any]) -> None:
+        observed.created = entry["metadata"]["creationTimestamp"]
+        observed.status = entry.get("status", {})
+        state = observed.status.get("state")
+        if state and (not observed.states or observed.states[-1] != state):
+            observed.states.append(state)
+        message = observed.status.get("message")
+        if message and (not observed.messages or observed.messages[-1] != message):
+            observed.messages.append(message)
+
+
+def _live(pod: dict[str, Any]) -> bool:
+    """Whether the pod may be running something: not over, and past the gate that holds it until its turn."""
+    return pod["status"].get("phase") not in {"Succeeded", "Failed"} and not pod["spec"].get("schedulingGates")

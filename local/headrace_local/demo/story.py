@@ -1,0 +1,196 @@
+"""The demo from beginning to end, as numbered steps."""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from minio import Minio
+from rich.console import Console
+from rich.live import Live
+from rich.tree import Tree
+
+from headrace_api.runfolder import PICTURES
+from headrace_local.cluster import Cluster
+from headrace_local.cluster_node import start_node
+from headrace_local.cluster_operator import install_operator, start_operator
+from headrace_local.demo import findings
+from headrace_local.demo.jobs import (
+    DATASET_BUCKET,
+    DATASET_KEY,
+    NAMESPACE,
+    RUN_BUCKET,
+    DemoJob,
+    jobs_on_digit_scenes,
+    jobs_on_own_dataset,
+)
+from headrace_local.demo.observer import Observer
+from headrace_local.demo.table import jobs_table, state_line
+from headrace_local.digit_scenes import write_digit_scenes
+from headrace_local.storage_setup import create_storage
+
+NODE = "node-0"
+LOOK_SECONDS = 0.5
+LIMIT_SECONDS = 1800
+"""Then something hangs: what was seen until then is reported, and the demo fails."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of `python -m headrace_local demo`; returns the exit status: 0 only if every claim was observed."""
+    options = _parse(arguments)
+    console = Console(stderr=False)
+    jobs = jobs_on_own_dataset() if options.dataset else jobs_on_digit_scenes()
+    begun = time.monotonic()
+
+    console.rule("[bold]1. A cluster: etcd, kube-apiserver, scheduler, S3, one node with two GPUs to offer")
+    with Cluster() as cluster, tempfile.TemporaryDirectory(prefix="headrace-demo-") as scratch:
+        cluster.create_namespace(NAMESPACE)
+        create_storage(cluster, NAMESPACE, [DATASET_BUCKET, RUN_BUCKET])
+        install_operator(cluster)
+        start_operator(cluster)
+        start_node(cluster, NODE)
+        setup = {**cluster.setup_seconds, "untilReady": round(time.monotonic() - begun, 2)}
+        console.print(f"ready after {setup['untilReady']:.0f} s")
+
+        console.rule("[bold]2. A dataset in S3")
+        folder = options.dataset or _draw_dataset(Path(scratch) / "digit-scenes")
+        count = _upload(cluster.minio(), folder)
+        console.print(f"{count} files of {folder.name} at s3://{DATASET_BUCKET}/{DATASET_KEY}/")
+
+        console.rule("[bold]3. Jobs of two projects, applied one after the other")
+        for job in jobs:
+            cluster.kubectl("apply", "-f", "-", input=json.dumps(job.manifest()))
+            console.print(f"kubectl apply: {job.project}/{job.name}, which {job.purpose}")
+        with cluster.api() as api:
+            observer = Observer(api, jobs)
+            _watch(observer, console)
+
+        console.rule("[bold]4. What was learnt, and what is left")
+        keys = {job.name: _keys(cluster.minio(), observer.observed[job.name].status.get("output")) for job in jobs}
+        pictures = _save_pictures(cluster.minio(), observer, keys, options.output)
+        workspaces = _files_in_workspaces(cluster.folder / "nodes" / NODE)
+        _show_results(console, observer, keys, pictures)
+
+    checked = findings.claims(observer, keys, pictures, workspaces)
+    checked.append(findings.Claim("the cluster is gone, its folder with it", not cluster.folder.exists()))
+    console.rule("[bold]5. What was claimed, and whether it was seen")
+    for claim in checked:
+        console.print(
+            f"[green]  seen    [/] {claim.text}" if claim.true else f"[bold red]  NOT SEEN[/] {claim.text}", highlight=False
+        )
+    facts = findings.report(observer, setup, checked, keys)
+    facts["totalSeconds"] = round(time.monotonic() - begun, 1)
+    if options.report:
+        options.report.write_text(json.dumps(facts, indent=1))
+    console.print(
+        f"\n{facts['totalSeconds']:.0f} s in all. Pictures of predictions on held-out images: {options.output.resolve()}/"
+    )
+    return 0 if facts["allObserved"] else 1
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="headrace_local demo", description=__doc__)
+    parser.add_argument("--dataset", type=Path, help="a folder with a dataset.json; default: digit scenes are drawn")
+    parser.add_argument("--output", type=Path, default=Path(".local/demo"), help="takes the pictures (default: .local/demo)")
+    parser.add_argument("--report", type=Path, help="takes the facts as JSON")
+    options = parser.parse_args(arguments)
+    if options.dataset and not (options.dataset / "dataset.json").is_file():
+        parser.error(f"{options.dataset} holds no dataset.json; docs/datasets.md says what it looks like")
+    return options
+
+
+def _draw_dataset(folder: Path) -> Path:
+    """600 scenes to learn from, of which each layer lists 70 %, and 80 held out."""
+    write_digit_scenes(folder, train=600, val=80, labelled_share=0.7)
+    return folder
+
+
+def _upload(store: Minio, folder: Path) -> int:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    with ThreadPoolExecutor(16) as pool:
+        for future in [
+            pool.submit(store.fput_object, DATASET_BUCKET, f"{DATASET_KEY}/{path.relative_to(folder).as_posix()}", str(path))
+            for path in files
+        ]:
+            future.result()
+    return len(files)
+
+
+def _watch(observer: Observer, console: Console) -> None:
+    """Until every job is over, the table; on the way the user stops one job."""
+    begun = time.monotonic()
+    stopped: set[str] = set()
+    said: dict[str, tuple[object, str]] = {}
+    with Live(console=console, refresh_per_second=4, auto_refresh=console.is_terminal) as live:
+        while time.monotonic() - begun < LIMIT_SECONDS:
+            observer.look()
+            seconds = time.monotonic() - begun
+            for entry in observer.observed.values():
+                job: DemoJob = entry.job
+                if job.stop_at is not None and entry.iteration >= job.stop_at and job.name not in stopped:
+                    stopped.add(job.name)
+                    observer.stop(job.name)
+                    console.print(f"{seconds:5.0f} s  the user stops {job.name}: kubectl patch … spec.stop=true", highlight=False)
+                if not console.is_terminal and said.get(job.name) != (entry.state, entry.status.get("message", "")):
+                    said[job.name] = (entry.state, entry.status.get("message", ""))
+                    console.print(state_line(entry, seconds), highlight=False)
+            if console.is_terminal:
+                live.update(jobs_table(observer.observed.values(), seconds))
+            if all(entry.over for entry in observer.observed.values()):
+                break
+            time.sleep(LOOK_SECONDS)
+    if not console.is_terminal:
+        console.print(jobs_table(observer.observed.values(), time.monotonic() - begun))
+
+
+def _keys(store: Minio, run_folder: str | None) -> list[str]:
+    """Keys below a run folder, relative to it."""
+    if not run_folder:
+        return []
+    bucket, _, prefix = run_folder.removeprefix("s3://").partition("/")
+    return [str(item.object_name).removeprefix(prefix) for item in store.list_objects(bucket, prefix, recursive=True)]
+
+
+def _save_pictures(store: Minio, observer: Observer, keys: dict[str, list[str]], folder: Path) -> dict[str, Path]:
+    """The last picture of predictions of each job, as <folder>/<job>.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = {}
+    for name, entry in observer.observed.items():
+        drawn = sorted(key for key in keys[name] if key.startswith(PICTURES))
+        if drawn:
+            bucket, _, prefix = entry.status["output"].removeprefix("s3://").partition("/")
+            path = folder / f"{name}.png"
+            store.fget_object(bucket, prefix + drawn[-1], str(path))
+            saved[name] = path
+    return saved
+
+
+def _files_in_workspaces(node: Path) -> dict[Path, int]:
+    """How many files are left in each workspace of a trainer pod, on the node's disk; a deleted pod's is gone altogether."""
+    return {folder: sum(path.is_file() for path in folder.rglob("*")) for folder in node.glob("*/volumes/workspace")}
+
+
+def _show_results(console: Console, observer: Observer, keys: dict[str, list[str]], pictures: dict[str, Path]) -> None:
+    for name, entry in observer.observed.items():
+        scores = ", ".join(f"{head} {score} {value:.3f}" for (head, score), value in entry.scores.items())
+        where = f" → {pictures[name]}" if name in pictures else ""
+        console.print(f"[bold]{name}[/] {entry.state}: {scores or entry.status.get('message', '')}{where}", highlight=False)
+    fullest = max(keys, key=lambda name: len(keys[name]))
+    tree = Tree(f"[bold]{observer.observed[fullest].status.get('output')}")
+    branches: dict[str, Tree] = {"": tree}
+    for key in keys[fullest]:
+        *parents, leaf = key.split("/")
+        path = ""
+        for part in parents:
+            inner = f"{path}{part}/"
+            branches.setdefault(inner, branches[path].add(f"{part}/") if inner not in branches else branches[inner])
+            path = inner
+        branches[path].add(leaf)
+    console.print(tree)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
