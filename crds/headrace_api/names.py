@@ -86,47 +86,59 @@ class State(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a job is in its state: `status.reason`, one CamelCase word, stable enough for scripts."""
+    """Why a job is in its state: `status.reason`, one CamelCase word, stable enough for scripts; `meaning` explains it."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> "Reason":
+        reason = str.__new__(cls, value)
+        reason._value_ = value
+        reason.meaning = meaning
+        return reason
 
     # Queued
-    WAITING_FOR_EARLIER_JOB = "WaitingForEarlierJob"
-    WAITING_FOR_POD_TO_END = "WaitingForPodToEnd"
-    WAITING_FOR_RUNNER = "WaitingForRunner"
-    WAITING_FOR_RETRY = "WaitingForRetry"
-    SUSPENDED = "Suspended"
-    # Starting
-    PREPARING = "Preparing"
-    IMAGE_PULL_FAILED = "ImagePullFailed"
-    CONTAINER_CONFIG_FAILED = "ContainerConfigFailed"
-    # Running
-    TRAINING = "Training"
+    WAITING_FOR_EARLIER_JOB = "WaitingForEarlierJob", "Queued: earlier jobs of the project are not over; the message names them."
+    WAITING_FOR_POD_TO_END = "WaitingForPodToEnd", "Queued: first in line, but a pod of the project still ends."
+    WAITING_FOR_RUNNER = "WaitingForRunner", "Queued: no node has room for the pod yet; the message is the scheduler's."
+    WAITING_FOR_RETRY = "WaitingForRetry", "Queued: an attempt failed; the message says why, and when the next one begins."
+    SUSPENDED = "Suspended", "Queued: `spec.suspend` is set."
+    # Starting and Running
+    PREPARING = "Preparing", "Starting: a node took the pod; image, dataset and network are being prepared."
+    IMAGE_PULL_FAILED = "ImagePullFailed", "Starting: the kubelet cannot pull the image; it keeps trying."
+    CONTAINER_CONFIG_FAILED = (
+        "ContainerConfigFailed",
+        "Starting: the container cannot be made, for example because the storage Secret is missing.",
+    )
+    TRAINING = "Training", "Running: the network is learning."
     # On the way out
-    STOPPING = "Stopping"
-    SUSPENDING = "Suspending"
-    NODE_LOST = "NodeLost"
-    # Done
-    REACHED_MAX_ITERATIONS = "ReachedMaxIterations"
-    REACHED_MAX_TRAINING_HOURS = "ReachedMaxTrainingHours"
-    # Stopped
-    STOPPED_BY_USER = "StoppedByUser"
+    STOPPING = "Stopping", "`spec.stop` is set: the trainer checkpoints and ends."
+    SUSPENDING = "Suspending", "`spec.suspend` is set: the trainer checkpoints and ends."
+    NODE_LOST = "NodeLost", "The pod's node does not answer; the project waits until the pod is certain to run no more."
+    # Done and Stopped
+    REACHED_MAX_ITERATIONS = "ReachedMaxIterations", "Done: `training.maxIterations` iterations were made."
+    REACHED_MAX_TRAINING_HOURS = "ReachedMaxTrainingHours", "Done: it trained for `training.maxTrainingHours`."
+    STOPPED_BY_USER = "StoppedByUser", "Stopped: `spec.stop` was set."
     # Error, from the operator
-    BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
-    PRE_RUNNING_DEADLINE_EXCEEDED = "PreRunningDeadlineExceeded"
-    MISSING_STORAGE = "MissingStorage"
-    INVALID_SPEC = "InvalidSpec"
-    POD_REFUSED = "PodRefused"
+    BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded", "Error: more failures than `spec.backoffLimit`; the message is the last one's."
+    PRE_RUNNING_DEADLINE_EXCEEDED = "PreRunningDeadlineExceeded", "Error: not Running within `spec.preRunningDeadlineSeconds`."
+    MISSING_STORAGE = "MissingStorage", "Error: the job names no storage or output, and the operator has no default."
+    INVALID_SPEC = "InvalidSpec", "Error: the stored spec does not fit this version of Headrace."
+    POD_REFUSED = "PodRefused", "The API server refuses the pod: by a quota (Queued, tried again) or as invalid (Error)."
     # Error, from the trainer
-    BAD_DATASET = "BadDataset"
-    BAD_MODEL = "BadModel"
-    NO_SUCH_LAYER = "NoSuchLayer"
-    NO_CONVERSION = "NoConversion"
-    TOO_MANY_BAD_IMAGES = "TooManyBadImages"
-    STORAGE_REFUSED = "StorageRefused"
-    STORAGE_UNAVAILABLE = "StorageUnavailable"
-    DISK_FULL = "DiskFull"
-    LOSS_NOT_FINITE = "LossNotFinite"
-    OUT_OF_MEMORY = "OutOfMemory"
-    TRAINER_CRASHED = "TrainerCrashed"
+    BAD_DATASET = "BadDataset", "Error: dataset.json or an annotation file is missing or wrong."
+    BAD_MODEL = "BadModel", "Error: the network cannot be built, for example because a head names a level that is not there."
+    NO_SUCH_LAYER = "NoSuchLayer", "Error: a head names a layer that the dataset does not have."
+    NO_CONVERSION = "NoConversion", "Error: no conversion leads from what the layer holds to the head's task."
+    TOO_MANY_BAD_IMAGES = "TooManyBadImages", "Error: more than `dataset.maxBadImages` images or annotations cannot be read."
+    STORAGE_REFUSED = "StorageRefused", "Error: the storage says no: a wrong key, no permission, no such bucket."
+    STORAGE_UNAVAILABLE = "StorageUnavailable", "The storage does not answer, or answers with errors; tried again."
+    DISK_FULL = "DiskFull", "The workspace is too small for the dataset and the checkpoints (`resources.workspace`)."
+    LOSS_NOT_FINITE = "LossNotFinite", "Error: a loss became NaN or infinite; the message names head and iteration."
+    OUT_OF_MEMORY = (
+        "OutOfMemory",
+        "The trainer or its worker was killed at its memory limit (`resources.memory`), or the GPU's memory is too small.",
+    )
+    TRAINER_CRASHED = "TrainerCrashed", "The trainer ended in a way it has no other word for; the log has the cause."
 
 
 class Condition(StrEnum):

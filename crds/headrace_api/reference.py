@@ -32,7 +32,9 @@ def to_markdown() -> str:
             "\n## States and reasons\n",
             f"A job is always in one of the states {_list(names.State)}; "
             f"{_list(state for state in names.State if state.final)} are final. "
-            f"`status.reason` is one of: {_list(names.Reason)}.",
+            "`status.reason` is one of:\n",
+            "| reason | meaning |\n|---|---|",
+            *(f"| `{reason}` | {reason.meaning} |" for reason in names.Reason),
             "\n## Exit codes of the trainer\n",
             *(f"- `{code.value}` {code.name}: {text}" for code, text in _EXIT_CODES.items()),
             "\n## dataset.json\n",

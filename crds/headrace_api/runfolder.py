@@ -8,6 +8,8 @@ JOB = "job.json"
 OUTCOME = "outcome.json"
 MODEL = "model/"
 PICTURES = "pictures/"
+UID_OF_LOCAL_RUNS = "local"
+"""Stands for the uid of a job that no cluster knows: running it again goes on in the same folder."""
 
 
 def run_folder(output_uri: str, namespace: str, project: str, job: str, uid: str) -> str:

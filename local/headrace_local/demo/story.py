@@ -170,7 +170,7 @@ def _save_pictures(store: Minio, observer: Observer, keys: dict[str, list[str]],
 
 def _files_in_workspaces(node: Path) -> dict[Path, int]:
     """How many files are left in each workspace of a trainer pod, on the node's disk; a deleted pod's is gone altogether."""
-    return {folder: sum(path.is_file() for path in folder.rglob("*")) for folder in node.glob("*/volumes/workspace")}
+    return {folder: sum(path.is_file() for path in folder.rglob("*")) for folder in node.glob("pods/*/volumes/workspace")}
 
 
 def _show_results(console: Console, observer: Observer, keys: dict[str, list[str]], pictures: dict[str, Path]) -> None:
