@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="headrace_local demo", description=__doc__)
     parser.add_argument("--dataset", type=Path, help="a folder with a dataset.json; default: digit scenes are drawn")
-    parser.add_argument("--output", type=Path, default=Path(".local/demo"), help="takes the pictures (default: .local/demo)")
+    parser.add_argument("--output", type=Path, default=Path("demo-output"), help="takes the pictures (default: demo-output)")
     parser.add_argument("--report", type=Path, help="takes the facts as JSON")
     options = parser.parse_args(arguments)
     if options.dataset and not (options.dataset / "dataset.json").is_file():

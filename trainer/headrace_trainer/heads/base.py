@@ -85,7 +85,10 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The image (uint8 [H, W, 3]) with the predictions of batch entry `index` drawn on a copy of it."""
+        """A copy of the image (uint8 [H, W, 3]) with the predictions of batch entry `index` drawn on it.
+
+        Enlarged by a whole factor (ops.drawing) where it is small, so that text stays legible: uint8 [H * k, W * k, 3].
+        """
 
 
 HeadFactory = Callable[[Any, Mapping[int, int], Sequence[str]], Head]
@@ -115,11 +118,11 @@ def levels_between(channels: Mapping[int, int], bottom: int | None, top: int | N
 
     Raises FatalError(BAD_MODEL) where one of them is not in `channels`.
     """
-    bottom = min(channels) if bottom is None else bottom
-    top = max(channels) if top is None else top
+    bottom = _present(channels, min(channels) if bottom is None else bottom)
+    top = _present(channels, max(channels) if top is None else top)
     if bottom > top:
         raise FatalError(Reason.BAD_MODEL, f"bottomLevel {bottom} lies above topLevel {top}; {_there_are(channels)}")
-    return tuple(_present(channels, level) for level in range(bottom, top + 1))
+    return tuple(range(bottom, top + 1))
 
 
 def single_level(channels: Mapping[int, int], level: int | None) -> int:

@@ -1,0 +1,22 @@
+"""Entry of `headrace` and `kubectl headrace`: one file per verb in headrace_cli.commands."""
+
+import typer
+
+from headrace_cli.commands.train import train
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(train)
+
+
+@app.callback()
+def headrace() -> None:
+    """Trains vision networks: TrainingJobs, with a cluster or without one."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""`headrace train`: a TrainingJob on this machine, without any cluster."""
+
+import importlib.util
+import signal
+import tempfile
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from headrace_api import runfolder
+from headrace_api.names import ExitCode
+from headrace_api.report import Outcome, Verdict
+from headrace_api.trainingjob import Dataset, Output, TrainingJob
+from headrace_cli.failure import fail
+from headrace_cli.manifest import read_job
+from headrace_cli.trainer_process import TrainerProcess
+
+_NEEDED = ("torch", "torchvision", "minio", "prometheus_client", "rich", "safetensors")
+"""Of the [trainer] extra: without these nothing can begin."""
+_LOOK_SECONDS = 0.25
+
+
+def train(
+    job: Annotated[Path, typer.Argument(help="YAML file with one TrainingJob.", metavar="JOB.yaml", show_default=False)],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Instead of spec.dataset.uri: a local folder, which is only read, or s3://bucket/prefix/. "
+            f"{Dataset.model_fields['uri'].description}",
+            metavar="FOLDER|s3://...",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Instead of spec.output.uri: a local folder or s3://bucket/prefix/. {Output.model_fields['uri'].description}",
+            metavar="FOLDER|s3://...",
+            show_default=False,
+        ),
+    ] = None,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the pulled dataset and for checkpoints until they are in the output; empty, and wiped at the end. "
+            "Default: a temporary folder.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Train on this machine, without any cluster.
+
+    The results go to <output>/<namespace>/<project>/<job>-local/, laid out as every run folder. Running the same command again goes
+    on from the latest checkpoint there; use another name or output to start afresh. Ctrl-C saves a checkpoint and ends; a second
+    Ctrl-C does not wait for it. Storage keys come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION.
+
+    Exit status: 0 done or stopped, 1 an error that another try may not meet, 2 an error that it will.
+
+    Example: headrace train job.yaml --dataset ./street --output ./runs
+    """
+    wanted = read_job(job)
+    if output is None and wanted.spec.output is None:
+        fail("there is no place for the results", hint="give --output, or set spec.output.uri")
+    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+        fail(f"training needs packages that are not installed: {', '.join(missing)}", hint="pip install 'headrace[trainer]'")
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        place = workspace or Path(folder) / "workspace"
+        code, outcome = _train(wanted, Path(folder), place, dataset, output)
+    _report(wanted, output, code, outcome)
+    # Killed by a signal (negative) is a crash.
+    raise typer.Exit(code if code >= 0 else ExitCode.RETRY)
+
+
+def _train(job: TrainingJob, folder: Path, workspace: Path, dataset: str | None, output: str | None) -> tuple[int, Outcome | None]:
+    """Run the trainer to its end, showing how far it is."""
+    from headrace_cli.progress_bar import ProgressBar
+
+    with ProgressBar(job.metadata.name) as bar:
+        trainer = TrainerProcess(job, folder, workspace, dataset=dataset, output=output, on_line=bar.line)
+
+        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+            trainer.stop()
+
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+        while (code := trainer.wait(_LOOK_SECONDS)) is None:
+            if (status := trainer.status()) is not None:
+                bar.update(status)
+        return code, trainer.outcome()
+
+
+def _report(job: TrainingJob, output: str | None, code: int, outcome: Outcome | None) -> None:
+    """What came out: the facts to stdout, what to do next to stderr."""
+    if outcome is None:
+        typer.echo(f"error: the trainer ended with exit code {code} and without a word; its log is above", err=True)
+        return
+    place = output or (job.spec.output.uri if job.spec.output else "")
+    run_folder = runfolder.run_folder(
+        place, job.metadata.namespace, job.spec.project, job.metadata.name, job.metadata.uid or runfolder.UID_OF_LOCAL_RUNS
+    )
+    typer.echo(f"outcome\t{outcome.outcome.value}")
+    typer.echo(f"reason\t{outcome.reason.value}")
+    typer.echo(f"iteration\t{outcome.progress.iteration} of {outcome.progress.max_iterations}")
+    for score in outcome.progress.metrics:
+        typer.echo(f"score\t{score.head} {score.name} {score.value:.4f}")
+    typer.echo(f"run folder\t{run_folder}")
+    if outcome.outcome is Verdict.ERROR:
+        typer.echo(f"error: {outcome.message}", err=True)
+    elif outcome.outcome is Verdict.STOPPED:
+        kept = "nothing was saved yet" if outcome.checkpoint is None else f"iteration {outcome.checkpoint.iteration} is saved"
+        typer.echo(f"hint: {kept}; the same command goes on from there", err=True)
+    if code == ExitCode.RETRY:
+        typer.echo("hint: another try may work, and goes on from the latest checkpoint", err=True)

@@ -1,0 +1,43 @@
+"""Reading one TrainingJob from a YAML file."""
+
+import re
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from headrace_api.names import API_VERSION, KIND
+from headrace_api.trainingjob import TrainingJob
+from headrace_cli.failure import fail
+from headrace_cli.problems import problems
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?")
+"""What the API server accepts as metadata.name of a TrainingJob."""
+
+
+def read_job(file: Path) -> TrainingJob:
+    """The one TrainingJob in `file`; ends the program with a message for whatever else is in it."""
+    try:
+        documents = [one for one in yaml.safe_load_all(file.read_text()) if one is not None]
+    except OSError as error:
+        fail(f"{file}: {error.strerror}")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        fail(f"{file} is not YAML: {error}")
+    if len(documents) != 1:
+        fail(f"{file} holds {len(documents)} documents; a training run wants exactly one {KIND}")
+    document = documents[0]
+    if not isinstance(document, dict):
+        fail(f"{file} holds a {type(document).__name__}; a {KIND} begins with apiVersion, kind, metadata and spec")
+    for name, wanted in (("kind", KIND), ("apiVersion", API_VERSION)):
+        if document.get(name) != wanted:
+            fail(f"{file}: {name} is {document.get(name)!r}, and must be {wanted!r}")
+    try:
+        job = TrainingJob.model_validate(document)
+    except ValidationError as error:
+        fail(f"{file} is not a valid {KIND}:\n" + "\n".join(f"  {line}" for line in problems(error, TrainingJob)))
+    if not _NAME.fullmatch(job.metadata.name):
+        fail(
+            f"{file}: metadata.name is {job.metadata.name!r}, and must be a DNS label of at most 52 characters: "
+            "lower-case letters, digits and '-'"
+        )
+    return job

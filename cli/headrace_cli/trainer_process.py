@@ -1,0 +1,99 @@
+"""The trainer on this machine, as a child process: started, listened to, and told to stop."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from headrace_api import names
+from headrace_api.report import Outcome, TrainerStatus
+from headrace_api.trainingjob import TrainingJob
+
+_SERVING = re.compile(r"supervisor: serving (http://\S+)")
+
+
+class TrainerProcess:
+    """`python -m headrace_trainer` with a job; `folder` is for the files the two exchange."""
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        folder: Path,
+        workspace: Path,
+        *,
+        dataset: str | None,
+        output: str | None,
+        on_line: Callable[[str], None],
+    ) -> None:
+        self._outcome = folder / "outcome.json"
+        self._url: str | None = None
+        self._on_line = on_line
+        file = folder / "job.json"
+        file.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
+        places = [*(("--dataset", dataset) if dataset else ()), *(("--output", output) if output else ())]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "headrace_trainer", str(file), *places, "--end-with-parent"],
+            env={
+                **os.environ,
+                names.ENV_WORKSPACE: str(workspace),
+                names.ENV_TERMINATION_LOG: str(self._outcome),
+                names.ENV_LISTEN_HOST: "127.0.0.1",
+                names.ENV_LISTEN_PORT: "0",
+                names.ENV_GRACE_SECONDS: str(job.spec.termination_grace_period_seconds),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            process_group=0,  # Ctrl-C reaches this program alone, which passes it on once
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def stop(self) -> None:
+        """SIGTERM: the trainer saves a checkpoint and ends; a second one hurries it."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code, or None while it runs."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        self._reader.join(5)
+        return code
+
+    def status(self) -> TrainerStatus | None:
+        """What it is doing; None where it cannot be asked."""
+        if self._url is None:
+            return None
+        try:
+            with urllib.request.urlopen(f"{self._url}/status", timeout=2) as response:
+                return TrainerStatus.model_validate_json(response.read())
+        except (OSError, urllib.error.URLError, ValidationError):
+            return None
+
+    def outcome(self) -> Outcome | None:
+        """Its last word; None where it could not say it."""
+        try:
+            return Outcome.model_validate(json.loads(self._outcome.read_text()))
+        except (OSError, ValueError):
+            return None
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if self._url is None and (serving := _SERVING.search(line)):
+                self._url = serving.group(1)
+            self._on_line(line.rstrip("\n"))

@@ -1,0 +1,62 @@
+"""The embedded cluster from the command line: `python -m headrace_local {up,down,status,binaries,demo}`."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from headrace_local.binaries import BinariesMissingError, find_binaries
+from headrace_local.go_build import BuildFailedError
+from headrace_local.local_folder import NotOursError
+from headrace_local.processes import ProcessEndedError
+from headrace_local.releases import ChecksumMismatchError
+from headrace_local.up_down import StartFailedError, down, status, up
+
+ERRORS = (BinariesMissingError, BuildFailedError, ChecksumMismatchError, NotOursError, ProcessEndedError, StartFailedError, OSError)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Exit status 0: done; 1: it failed, with the reason on stderr; 130: Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m headrace_local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    start = commands.add_parser("up", help="start a cluster and leave it running")
+    start.add_argument("--gpus", type=int, default=int(os.environ.get("GPUS") or 2), help="default: $GPUS or 2")
+    start.add_argument("--control-plane-only", action="store_true", help="without operator and node")
+    commands.add_parser("down", help="end it and remove .local")
+    commands.add_parser("status", help="say what runs; exit status 1 unless all of it does")
+    commands.add_parser("binaries", help="fetch or build the cluster's programs and print where they are")
+    commands.add_parser("demo", help="submit jobs of two projects and watch them learn", add_help=False)
+    options, rest = parser.parse_known_args(words)
+    if rest and options.command != "demo":
+        parser.error(f"unrecognised arguments: {' '.join(rest)}")
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is half done is undone
+    console = Console(highlight=False)
+    try:
+        match options.command:
+            case "up":
+                up(Path.cwd(), options.gpus, console, options.control_plane_only)
+            case "down":
+                down(Path.cwd(), console)
+            case "status":
+                return 0 if status(Path.cwd(), console) else 1
+            case "binaries":
+                for name, path in find_binaries().items():
+                    console.print(f"{name:24} {path}", soft_wrap=True)
+            case "demo":
+                from headrace_local.demo import main as demo
+
+                return demo(rest)
+    except ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

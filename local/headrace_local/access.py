@@ -1,0 +1,265 @@
+"""What one can do with a running cluster, given its folder: from the process that started it or from another."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from headrace_local.certs import Authority
+from headrace_local.kubeconfig import certificate_user, token_user, write_kubeconfig
+from headrace_local.processes import Process, Processes
+from headrace_local.waiting import wait_until
+
+if TYPE_CHECKING:
+    from kubernetes import client as kubernetes_client
+    from minio import Minio
+
+TOKEN_SECONDS = 30 * 24 * 3600
+
+
+class KubectlError(RuntimeError):
+    """kubectl failed; the message is what it wrote to stderr."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a client must know of a running cluster; kept in `cluster.json` in its folder."""
+
+    api_url: str
+    kubectl: str
+    s3_endpoint: str
+    s3_access_key: str
+    s3_secret_key: str
+    s3_region: str
+    setup_seconds: dict[str, float]
+
+    def write(self, folder: Path) -> None:
+        path = folder / "cluster.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(asdict(self), indent=2))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        return cls(**json.loads((folder / "cluster.json").read_text()))
+
+
+class ClusterAccess:
+    """Clients, credentials and further processes for the cluster in `folder`.
+
+    As a context manager it ends the processes that were started through it, and nothing else: the cluster belongs
+    to its `Cluster`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.facts = Facts.read(folder)
+        self.processes = Processes()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.processes.close()
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority that signs the API server's, clients' and nodes' certificates."""
+        return self.folder / "pki" / "ca.crt"
+
+    @property
+    def api_url(self) -> str:
+        return self.facts.api_url
+
+    @property
+    def s3_endpoint(self) -> str:
+        """URL of the S3 server."""
+        return self.facts.s3_endpoint
+
+    @property
+    def s3_access_key(self) -> str:
+        return self.facts.s3_access_key
+
+    @property
+    def s3_secret_key(self) -> str:
+        return self.facts.s3_secret_key
+
+    @property
+    def s3_region(self) -> str:
+        return self.facts.s3_region
+
+    @property
+    def setup_seconds(self) -> dict[str, float]:
+        """Wall-clock seconds of each step of the start, and their `total`."""
+        return self.facts.setup_seconds
+
+    def kubectl(self, *args: str, input: str | None = None) -> str:
+        """Runs kubectl as the administrator and returns its stdout.
+
+        Raises:
+            KubectlError: it failed; the message is its stderr.
+        """
+        completed = subprocess.run(
+            [
+                self.facts.kubectl,
+                f"--kubeconfig={self.kubeconfig}",
+                f"--cache-dir={self.folder / 'kubectl-cache'}",
+                *args,
+            ],
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if completed.returncode != 0:
+            self.check()
+            raise KubectlError(f"kubectl {' '.join(args)}: {completed.stderr.strip()}")
+        return completed.stdout
+
+    def api(self, kubeconfig: Path | None = None) -> "kubernetes_client.ApiClient":
+        """A client of the official library: the administrator's, or the one of another kubeconfig."""
+        from kubernetes import client, config
+
+        configuration = client.Configuration()
+        config.load_kube_config(str(kubeconfig or self.kubeconfig), client_configuration=configuration)
+        configuration.proxy = None  # the environment's proxy does not lead to 127.0.0.1
+        return client.ApiClient(configuration)
+
+    def minio(self) -> "Minio":
+        """A client of the S3 server with its root keys."""
+        from minio import Minio
+
+        scheme, _, address = self.s3_endpoint.partition("://")
+        return Minio(
+            address,
+            access_key=self.s3_access_key,
+            secret_key=self.s3_secret_key,
+            region=self.s3_region,
+            secure=scheme == "https",
+        )
+
+    def storage_environment(self) -> dict[str, str]:
+        """The variables by which S3 clients, and a job's storage secret, name endpoint and keys."""
+        return {
+            "AWS_ENDPOINT_URL": self.s3_endpoint,
+            "AWS_ACCESS_KEY_ID": self.s3_access_key,
+            "AWS_SECRET_ACCESS_KEY": self.s3_secret_key,
+            "AWS_REGION": self.s3_region,
+        }
+
+    def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
+        """A kubeconfig with a token of the service account (made by TokenRequest, good for 30 days)."""
+        from kubernetes import client
+
+        with self.api() as api:
+            answer = client.CoreV1Api(api).create_namespaced_service_account_token(
+                name,
+                namespace,
+                client.AuthenticationV1TokenRequest(spec=client.V1TokenRequestSpec(audiences=[], expiration_seconds=TOKEN_SECONDS)),
+            )
+        assert answer.status is not None
+        assert answer.status.token is not None
+        path = self.folder / "kubeconfigs" / f"{namespace}-{name}"
+        return write_kubeconfig(path, self.api_url, self.ca_file, token_user(answer.status.token))
+
+    def node_kubeconfig(self, node_name: str) -> Path:
+        """A kubeconfig with the client certificate of a kubelet, which the Node authorizer recognises."""
+        pair = self._authority().client(f"node-{node_name}", f"system:node:{node_name}", ["system:nodes"])
+        path = self.folder / "kubeconfigs" / f"node-{node_name}"
+        return write_kubeconfig(path, self.api_url, self.ca_file, certificate_user(pair))
+
+    def serving_certificate(self, name: str, ip: str) -> tuple[Path, Path]:
+        """Certificate and key for a node's own HTTPS endpoint; the API server checks them for `kubectl logs`."""
+        pair = self._authority().server(f"serving-{name}", f"system:node:{name}", [name, ip])
+        return pair.cert, pair.key
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        ready: Callable[[], object] | None = None,
+        timeout: float = 60,
+    ) -> Process:
+        """Starts a further process, which ends with the cluster at the latest, and waits until it is ready.
+
+        Args:
+            env: additions to this process's environment. Its proxies are switched off: the cluster is on 127.0.0.1.
+            ready: returns something truthy once the process does its work.
+
+        Raises:
+            ProcessEndedError: it did not start, or ended before it was ready; holds the end of its log.
+            TimeoutError: not ready in time; holds the end of its log.
+        """
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        process = self.processes.start(
+            name,
+            argv,
+            log=self.folder / "logs" / f"{name}.log",
+            cwd=self.folder,
+            env={**os.environ, "TMPDIR": str(temporary), "NO_PROXY": "*", "no_proxy": "*", **(env or {})},
+        )
+        if ready is not None:
+            try:
+                wait_until(ready, f"{name} is ready", timeout, process.check)
+            except TimeoutError as error:
+                tail = process.log_tail()
+                process.kill()
+                raise TimeoutError(f"{error}; the end of {process.log}:\n{tail}") from None
+        return process
+
+    def check(self) -> None:
+        """
+        Raises:
+            ProcessEndedError: a process that was started through this object ended without having been asked to.
+        """
+        self.processes.check()
+
+    def wait_until(self, ready: Callable[[], Any], what: str, timeout: float = 30) -> Any:
+        """`waiting.wait_until` that gives up as soon as a process of the cluster has ended."""
+        return wait_until(ready, what, timeout, self.check)
+
+    def wait_for_service_account(self, namespace: str, name: str = "default", timeout: float = 60) -> None:
+        """Pods of a namespace are refused until the controller manager has made its default account."""
+        from kubernetes import client
+
+        with self.api() as api:
+            core = client.CoreV1Api(api)
+            self.wait_until(
+                lambda: found(lambda: core.read_namespaced_service_account(name, namespace)),
+                f"service account {namespace}/{name}",
+                timeout,
+            )
+
+    def create_namespace(self, name: str) -> None:
+        """Makes a namespace in which pods can be created at once."""
+        from kubernetes import client
+
+        with self.api() as api:
+            client.CoreV1Api(api).create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
+        self.wait_for_service_account(name)
+
+    def _authority(self) -> Authority:
+        return Authority(self.folder / "pki", "ca")
+
+
+def found(read: Callable[[], Any]) -> Any:
+    """What `read` returns, or None where the API server answers 404."""
+    from kubernetes.client.exceptions import ApiException
+
+    try:
+        return read()
+    except ApiException as error:
+        if error.status != 404:
+            raise
+        return None

@@ -1,0 +1,199 @@
+"""The programs of the embedded cluster at pinned versions, from the nearest place that has them.
+
+Places, in this order, for each program by itself:
+
+1. the folder named by HEADRACE_BINARIES, taken as it is;
+2. the cache, HEADRACE_CACHE or ~/.cache/headrace, by version and build flags;
+3. the official releases (`releases.py`), their checksums verified;
+4. a build with Go (`go_build.py`) from `gobuild/go.mod`.
+
+What 3 and 4 yield goes into the cache, complete or not at all: it is renamed into place.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from headrace_local import go_build, releases
+from headrace_local.setup_progress import SetupProgress
+
+GO_MODULE = Path(__file__).parent / "gobuild"
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A program and how to get it."""
+
+    name: str
+    package: str
+    """Its Go package."""
+    module: str
+    """The module in go.mod whose version is the program's."""
+    build_seconds: int
+    """Measured on 2 cores with empty Go caches, in the order of `BINARIES`: the first pays for what they share."""
+    megabytes: int
+
+    @property
+    def version(self) -> str:
+        """Without the `v`; go.mod is the one place that says it."""
+        required = re.search(rf"^\t{re.escape(self.module)} v(\S+)", (GO_MODULE / "go.mod").read_text(), re.MULTILINE)
+        if required is None:
+            raise LookupError(f"{GO_MODULE / 'go.mod'} requires no {self.module}")
+        return required[1]
+
+    @property
+    def cache_key(self) -> str:
+        """Changes whenever a build would yield something else."""
+        recipe = [platform.machine(), *go_build.FLAGS, (GO_MODULE / "go.sum").read_text()]
+        digest = hashlib.sha256("\n".join(recipe).encode()).hexdigest()
+        return f"{self.name}-{self.version}-{digest[:8]}"
+
+
+KUBERNETES = "k8s.io/kubernetes"
+ETCD = "go.etcd.io/etcd/server/v3"
+VERSITYGW = "github.com/versity/versitygw"
+
+BINARIES = (
+    Binary("kube-apiserver", f"{KUBERNETES}/cmd/kube-apiserver", KUBERNETES, 342, 104),
+    Binary("kube-controller-manager", f"{KUBERNETES}/cmd/kube-controller-manager", KUBERNETES, 62, 94),
+    Binary("kube-scheduler", f"{KUBERNETES}/cmd/kube-scheduler", KUBERNETES, 32, 72),
+    Binary("kubectl", f"{KUBERNETES}/cmd/kubectl", KUBERNETES, 37, 76),
+    Binary("etcd", ETCD, ETCD, 15, 27),
+    Binary("versitygw", f"{VERSITYGW}/cmd/versitygw", VERSITYGW, 20, 61),
+)
+
+
+class BinariesMissingError(RuntimeError):
+    """A program is nowhere to be had; the message says what would help."""
+
+
+def cache_folder() -> Path:
+    """HEADRACE_CACHE, or ~/.cache/headrace."""
+    named = os.environ.get("HEADRACE_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "headrace"
+
+
+def find_binaries(progress: SetupProgress | None = None) -> dict[str, Path]:
+    """Every program of the cluster by name, fetched or built if need be.
+
+    Raises:
+        BinariesMissingError: the named folder is not there, or neither the releases nor Go can be had.
+    """
+    found = _from_named_folder()
+    missing = [binary for binary in BINARIES if binary.name not in found]
+    cache = cache_folder()
+    found |= _from_cache(cache, missing)
+    missing = [binary for binary in missing if binary.name not in found]
+    if not missing:
+        return found
+
+    progress = progress or SetupProgress()
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / "lock", progress), progress:
+        found |= _from_cache(cache, missing)  # somebody else may have finished them meanwhile
+        missing = [binary for binary in missing if binary.name not in found]
+        progress.say(f"Getting {', '.join(binary.name for binary in missing)} into {cache}")
+        obstacles = _download(cache, missing, progress)
+        found |= _from_cache(cache, missing)
+        missing = [binary for binary in missing if binary.name not in found]
+        if missing:
+            _build(cache, missing, progress, obstacles)
+            found |= _from_cache(cache, missing)
+    return found
+
+
+def _from_named_folder() -> dict[str, Path]:
+    named = os.environ.get("HEADRACE_BINARIES")
+    if not named:
+        return {}
+    folder = Path(named)
+    found = {b.name: folder / b.name for b in BINARIES if os.access(folder / b.name, os.X_OK)}
+    if not found:
+        names = ", ".join(binary.name for binary in BINARIES)
+        raise BinariesMissingError(f"HEADRACE_BINARIES={named} holds none of the programs {names}")
+    return found
+
+
+def _from_cache(cache: Path, wanted: list[Binary]) -> dict[str, Path]:
+    paths = {binary.name: _cached(cache, binary) for binary in wanted}
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
+def _cached(cache: Path, binary: Binary) -> Path:
+    return cache / "binaries" / binary.cache_key / binary.name
+
+
+def _download(cache: Path, wanted: list[Binary], progress: SetupProgress) -> list[str]:
+    """Fetches what the releases have. Returns why the rest could not be had, site by site."""
+    obstacles: list[str] = []
+    unreachable: set[str] = set()
+    for binary in wanted:
+        release = releases.release_of(binary.name, binary.version)
+        if release.site in unreachable:
+            continue
+        with (
+            _into_cache(cache, binary) as target,
+            progress.step(f"{binary.name} {binary.version}: download", expected_seconds=binary.megabytes / 10) as step,
+        ):
+            try:
+                releases.download(release, target)
+            except releases.ReleaseUnavailableError as error:
+                step.note("not available")
+                obstacles.append(str(error))
+                if isinstance(error, releases.SiteUnreachableError):
+                    unreachable.add(release.site)
+    return obstacles
+
+
+def _build(cache: Path, wanted: list[Binary], progress: SetupProgress, obstacles: list[str]) -> None:
+    try:
+        go = go_build.find_go(GO_MODULE, cache, progress)
+        go_build.check_disk(go)
+    except go_build.CannotBuildError as error:
+        names = ", ".join(binary.name for binary in wanted)
+        reasons = "\n".join(f"  - {reason}" for reason in [*obstacles, str(error)])
+        raise BinariesMissingError(
+            f"cannot get {names}:\n{reasons}\nAny one of these helps: a network that reaches the release sites; "
+            "Go in PATH; the programs in a folder named by HEADRACE_BINARIES."
+        ) from error
+    for binary in wanted:
+        with (
+            _into_cache(cache, binary) as target,
+            progress.step(f"{binary.name} {binary.version}: build with Go", expected_seconds=binary.build_seconds),
+        ):
+            go_build.build(go, GO_MODULE, binary.package, target)
+
+
+@contextmanager
+def _into_cache(cache: Path, binary: Binary) -> Iterator[Path]:
+    """A path to write to; what has been written there at the end of the block becomes the cached program."""
+    final = _cached(cache, binary)
+    partial = final.with_name(f"{final.name}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial.unlink(missing_ok=True)
+    try:
+        yield partial
+        if partial.exists():
+            partial.chmod(0o755)
+            partial.rename(final)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path, progress: SetupProgress) -> Iterator[TextIO]:
+    """Holds the file's lock: two set-ups at once would build everything twice."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say(f"Another process is setting up {path.parent}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file

@@ -1,0 +1,145 @@
+"""The command lines of the cluster's own programs. Flags were tried on Kubernetes 1.35.4 and etcd 3.6.5."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace_local.credentials import Credentials
+
+SERVICE_RANGE = "10.96.0.0/16"
+S3_HEALTH_PATH = "/healthz"
+
+# What a cluster of TrainingJobs, pods and nodes needs, by way of what people expect of any cluster; the rest
+# (cloud, storage, certificate signing, autoscaling) would only take time from two cores.
+CONTROLLERS = (
+    "clusterrole-aggregation-controller",
+    "daemonset-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "garbage-collector-controller",
+    "job-controller",
+    "namespace-controller",
+    "node-lifecycle-controller",
+    "pod-garbage-collector-controller",
+    "replicaset-controller",
+    "resourcequota-controller",
+    "root-ca-certificate-publisher-controller",
+    "serviceaccount-controller",
+    "statefulset-controller",
+    "taint-eviction-controller",
+    "ttl-after-finished-controller",
+)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports on 127.0.0.1."""
+
+    etcd: int
+    etcd_peer: int
+    api: int
+    s3: int
+
+
+def etcd_argv(binary: Path, folder: Path, ports: Ports, creds: Credentials) -> list[str]:
+    client_url = f"https://127.0.0.1:{ports.etcd}"
+    peer_url = f"https://127.0.0.1:{ports.etcd_peer}"
+    return [
+        str(binary),
+        "--name=headrace",
+        f"--data-dir={folder}",
+        "--unsafe-no-fsync",  # the data live no longer than the process
+        f"--listen-client-urls={client_url}",
+        f"--advertise-client-urls={client_url}",
+        f"--listen-peer-urls={peer_url}",
+        f"--initial-advertise-peer-urls={peer_url}",
+        f"--initial-cluster=headrace={peer_url}",
+        f"--cert-file={creds.etcd_server.cert}",
+        f"--key-file={creds.etcd_server.key}",
+        f"--trusted-ca-file={creds.etcd_ca}",
+        "--client-cert-auth",
+        f"--peer-cert-file={creds.etcd_server.cert}",
+        f"--peer-key-file={creds.etcd_server.key}",
+        f"--peer-trusted-ca-file={creds.etcd_ca}",
+        "--peer-client-cert-auth",
+        "--log-level=warn",
+        # One member cannot lose an election; the default waits a second before it even stands for it.
+        "--heartbeat-interval=10",
+        "--election-timeout=100",
+    ]
+
+
+def api_server_argv(binary: Path, ports: Ports, creds: Credentials) -> list[str]:
+    issuer = "https://kubernetes.default.svc.cluster.local"
+    return [
+        str(binary),
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={ports.api}",
+        f"--tls-cert-file={creds.api_server.cert}",
+        f"--tls-private-key-file={creds.api_server.key}",
+        f"--client-ca-file={creds.ca}",
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        f"--etcd-servers=https://127.0.0.1:{ports.etcd}",
+        f"--etcd-cafile={creds.etcd_ca}",
+        f"--etcd-certfile={creds.api_to_etcd.cert}",
+        f"--etcd-keyfile={creds.api_to_etcd.key}",
+        f"--service-account-issuer={issuer}",
+        f"--service-account-key-file={creds.token_key}",
+        f"--service-account-signing-key-file={creds.token_key}",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        # The `kubernetes` Service would want an endpoint that is not loopback; pods here are local processes and
+        # are told the API server's address.
+        "--endpoint-reconciler-type=none",
+        f"--kubelet-certificate-authority={creds.ca}",
+        f"--kubelet-client-certificate={creds.api_to_kubelet.cert}",
+        f"--kubelet-client-key={creds.api_to_kubelet.key}",
+        "--kubelet-preferred-address-types=InternalIP",
+        "--allow-privileged=true",
+        "--profiling=false",
+    ]
+
+
+def controller_manager_argv(binary: Path, kubeconfig: Path, creds: Credentials) -> list[str]:
+    return [
+        str(binary),
+        f"--kubeconfig={kubeconfig}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--use-service-account-credentials",
+        f"--root-ca-file={creds.ca}",
+        f"--controllers={','.join(CONTROLLERS)}",
+        # A node that is lost shows within 8 s instead of 50: its agent renews its Lease every 2 s.
+        "--node-monitor-period=1s",
+        "--node-monitor-grace-period=8s",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+        "--controller-start-interval=0s",
+        "--profiling=false",
+    ]
+
+
+def scheduler_argv(binary: Path, kubeconfig: Path) -> list[str]:
+    return [
+        str(binary),
+        f"--kubeconfig={kubeconfig}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--profiling=false",
+    ]
+
+
+def s3_argv(binary: Path, folder: Path, ports: Ports, region: str) -> list[str]:
+    """The keys go in the environment (ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY): argv is for all to read."""
+    return [
+        str(binary),
+        f"--port=127.0.0.1:{ports.s3}",
+        f"--region={region}",
+        f"--health={S3_HEALTH_PATH}",
+        "--keep-alive",
+        "--quiet",
+        "posix",
+        # Metadata in files beside the objects: extended attributes are missing on some file systems.
+        f"--sidecar={folder / 'metadata'}",
+        str(folder / "buckets"),
+    ]

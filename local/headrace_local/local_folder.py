@@ -1,0 +1,108 @@
+"""The `.local` folder of a cluster that is left running (`up`): who keeps it, and what users find in it.
+
+keeper.json      the process that owns the cluster
+processes.json   what runs, and what has ended by itself
+keeper.log       stderr of the keeper
+kubeconfig       the administrator's
+env              to be sourced by a shell
+bin/kubectl
+cluster/         the cluster's own folder
+"""
+
+import json
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from headrace_local.access import ClusterAccess
+from headrace_local.processes import Process
+
+
+@dataclass(frozen=True)
+class KeeperRecord:
+    """Names a process for good: a pid alone may be somebody else's after a crash or a reboot."""
+
+    pid: int
+    created: float
+    """Start time of the process, seconds since the epoch."""
+
+    @property
+    def alive(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            # The kernel counts from boot, and the time of boot may be corrected by a little.
+            return abs(process.create_time() - self.created) < 2 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+class NotOursError(RuntimeError):
+    """The folder holds something that no keeper made."""
+
+
+class LocalFolder:
+    """`.local` below the folder of a project."""
+
+    def __init__(self, project: Path) -> None:
+        self.path = project.absolute() / ".local"
+        self.kubeconfig = self.path / "kubeconfig"
+        self.env = self.path / "env"
+        self.keeper_log = self.path / "keeper.log"
+        self.cluster = self.path / "cluster"
+        self._keeper = self.path / "keeper.json"
+        self._processes = self.path / "processes.json"
+
+    def keeper(self) -> KeeperRecord | None:
+        """The recorded keeper, dead or alive."""
+        try:
+            return KeeperRecord(**json.loads(self._keeper.read_text()))
+        except FileNotFoundError:
+            return None
+
+    def clean_up_after_crash(self) -> bool:
+        """Removes what a keeper that is no more left behind (its processes went with it). Returns whether it did.
+
+        Raises:
+            NotOursError: the folder is not a keeper's.
+        """
+        if not self.path.exists():
+            return False
+        keeper = self.keeper()
+        if keeper is None and any(entry != self.keeper_log for entry in self.path.iterdir()):
+            raise NotOursError(f"{self.path} holds files but no record of a cluster; move it away and try again")
+        if keeper is not None and keeper.alive:
+            return False
+        shutil.rmtree(self.path)
+        return True
+
+    def write_keeper(self) -> None:
+        """Records this process as the keeper."""
+        process = psutil.Process()
+        self._keeper.write_text(json.dumps({"pid": process.pid, "created": process.create_time()}))
+
+    def write_for_users(self, cluster: ClusterAccess) -> None:
+        """Writes what people and shells use."""
+        self.kubeconfig.symlink_to(cluster.kubeconfig)
+        (self.path / "bin").mkdir()
+        (self.path / "bin" / "kubectl").symlink_to(cluster.facts.kubectl)
+        variables = {"KUBECONFIG": str(self.kubeconfig)} | cluster.storage_environment()
+        self.env.touch(mode=0o600)
+        self.env.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
+
+    def write_processes(self, processes: list[Process]) -> None:
+        """Records what runs. `ended` is None, or the exit code, or the negative number of a signal."""
+        states = {p.name: {"pid": p.pid, "ended": p.exit_code, "log": str(p.log)} for p in processes}
+        partial = self._processes.with_suffix(".partial")
+        partial.write_text(json.dumps(states, indent=2))
+        partial.rename(self._processes)
+
+    def processes(self) -> dict[str, dict[str, str | int | None]]:
+        """What `write_processes` recorded; empty while the cluster starts."""
+        try:
+            states: dict[str, dict[str, str | int | None]] = json.loads(self._processes.read_text())
+        except FileNotFoundError:
+            return {}
+        return states

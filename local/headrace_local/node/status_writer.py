@@ -1,0 +1,64 @@
+"""Sends a pod's status to the API server: the newest only, one request at a time, until it arrives."""
+
+import asyncio
+import logging
+from typing import Any
+
+import aiohttp
+
+from headrace_local.node.api import STRATEGIC_MERGE, Api, ApiError
+
+logger = logging.getLogger(__name__)
+
+
+class StatusWriter:
+    """Writes of one pod. States that pass while a request is under way are skipped, as by a kubelet."""
+
+    def __init__(self, api: Api, namespace: str, name: str, uid: str) -> None:
+        self._api = api
+        self._pod = f"/api/v1/namespaces/{namespace}/pods/{name}"
+        self._uid = uid
+        self._wanted: dict[str, Any] | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def put(self, status: dict[str, Any]) -> None:
+        """Have this status written soon."""
+        self._wanted = status
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def flush(self) -> None:
+        """Wait until everything put so far has been written (or the pod is gone)."""
+        while self._writing is not None and not self._writing.done():
+            await asyncio.shield(self._writing)
+
+    async def delete(self) -> None:
+        """Tell the API server that nothing of the pod is left, which ends its graceful deletion."""
+        body = {"gracePeriodSeconds": 0, "preconditions": {"uid": self._uid}}
+        await self._send("DELETE", self._pod, body, "application/json")
+
+    async def _write(self) -> None:
+        while self._wanted is not None:
+            status, self._wanted = self._wanted, None
+            # The uid makes the server refuse the patch when a new pod has taken the name.
+            patch = {"metadata": {"uid": self._uid}, "status": status}
+            await self._send("PATCH", f"{self._pod}/status", patch, STRATEGIC_MERGE)
+
+    async def _send(self, method: str, path: str, body: dict[str, Any], content_type: str) -> None:
+        """Repeat a request until the server answers it; give up when the pod is gone or not ours."""
+        delay = 0.1
+        while True:
+            try:
+                await self._api.request(method, path, body, content_type)
+                return
+            except ApiError as error:
+                if error.code in (404, 409):
+                    return
+                if error.code in (400, 403, 422):
+                    logger.error("%s %s refused: %s", method, path, error)
+                    return
+                logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, error)
+            except (aiohttp.ClientError, OSError) as error:
+                logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)

@@ -1,0 +1,160 @@
+"""Downloads of the official release binaries, each verified against the checksum published beside it."""
+
+import hashlib
+import http.client
+import os
+import platform
+import tarfile
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+# An offline machine must fall through to the build within seconds.
+CONNECT_SECONDS = 4.0
+CHUNK = 1 << 20
+
+
+class ReleaseUnavailableError(RuntimeError):
+    """The file cannot be had there: another source is tried."""
+
+
+class SiteUnreachableError(ReleaseUnavailableError):
+    """The site does not answer at all: nor will it for another file."""
+
+
+class ChecksumMismatchError(RuntimeError):
+    """What was downloaded is not what was published. Nobody should go on from here without looking."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where one program of one version is published."""
+
+    program: str
+    site: str
+    """Base URL; HEADRACE_KUBERNETES_URL, HEADRACE_ETCD_URL, HEADRACE_VERSITYGW_URL name a mirror."""
+    path: str
+    checksum_path: str
+    """A file of `<sha256>  <file name>` lines, or of the bare sha256."""
+
+    @property
+    def url(self) -> str:
+        return f"{self.site}/{self.path}"
+
+    @property
+    def checksum_url(self) -> str:
+        return f"{self.site}/{self.checksum_path}"
+
+
+def release_of(program: str, version: str) -> Release:
+    """The release of a program for this machine's processor (Linux)."""
+    machine = platform.machine()
+    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+    match program:
+        case "etcd":
+            site = os.environ.get("HEADRACE_ETCD_URL", "https://github.com/etcd-io/etcd/releases/download")
+            return Release(program, site, f"v{version}/etcd-v{version}-linux-{arch}.tar.gz", f"v{version}/SHA256SUMS")
+        case "versitygw":
+            site = os.environ.get("HEADRACE_VERSITYGW_URL", "https://github.com/versity/versitygw/releases/download")
+            title = {"amd64": "x86_64"}.get(arch, arch)  # goreleaser's template spells this one as uname does
+            archive = f"v{version}/versitygw_v{version}_Linux_{title}.tar.gz"
+            return Release(program, site, archive, f"v{version}/checksums.txt")
+        case _:
+            site = os.environ.get("HEADRACE_KUBERNETES_URL", "https://dl.k8s.io/release")
+            path = f"v{version}/bin/linux/{arch}/{program}"
+            return Release(program, site, path, f"{path}.sha256")
+
+
+def download(release: Release, target: Path) -> None:
+    """Writes the program to `target`, which must not be taken for complete before this returns.
+
+    Raises:
+        ReleaseUnavailableError: no connection within seconds, or no such file there.
+        ChecksumMismatchError: the file differs from its published checksum.
+    """
+    archive = target.with_name(f"{target.name}.download")
+    try:
+        expected = _published_checksum(release)
+        actual = _fetch(release.url, archive)
+        if actual != expected:
+            raise ChecksumMismatchError(
+                f"{release.url} has SHA-256 {actual}, but {release.checksum_url} says {expected}; "
+                "nothing was installed. Retry, or ask who changes downloads on this network."
+            )
+        if release.path.endswith(".tar.gz"):
+            _extract(archive, release.program, target)
+        else:
+            archive.rename(target)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _published_checksum(release: Release) -> str:
+    text = _within(CONNECT_SECONDS, release.site, lambda: _read(release.checksum_url))
+    name = release.path.rpartition("/")[2]
+    for line in text.splitlines():
+        checksum, _, file_name = line.strip().partition(" ")
+        if len(checksum) == 64 and file_name.strip().lstrip("*") in ("", name):
+            return checksum.lower()
+    raise ReleaseUnavailableError(f"{release.checksum_url} has no SHA-256 for {name}")
+
+
+def _read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as response:
+        text: str = response.read(1 << 20).decode(errors="replace")
+        return text
+
+
+def _fetch(url: str, target: Path) -> str:
+    """Downloads to `target` and returns the SHA-256 of what came."""
+    digest = hashlib.sha256()
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response, target.open("wb") as file:
+            while chunk := response.read(CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise ReleaseUnavailableError(f"{url}: {error}") from error
+    return digest.hexdigest()
+
+
+def _extract(archive: Path, program: str, target: Path) -> None:
+    """Takes the one file named like the program; nothing else of the archive is ever written."""
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.isfile() and member.name.rpartition("/")[2] == program:
+                content = tar.extractfile(member)
+                assert content is not None
+                with target.open("wb") as file:
+                    while chunk := content.read(CHUNK):
+                        file.write(chunk)
+                return
+    raise ReleaseUnavailableError(f"{archive.name} holds no file named {program}")
+
+
+def _within(seconds: float, site: str, read: Callable[[], T]) -> T:
+    """Runs `read`, bounded also where a timeout of the library does not reach: the resolver's own retries."""
+    outcome: list[T] = []
+    errors: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            outcome.append(read())
+        except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True, name=f"probe-{urlsplit(site).hostname}")
+    thread.start()
+    thread.join(seconds)
+    if outcome:
+        return outcome[0]
+    if errors and isinstance(errors[0], urllib.error.HTTPError):
+        raise ReleaseUnavailableError(f"{errors[0].url}: {errors[0]}")
+    raise SiteUnreachableError(f"{site}: {errors[0] if errors else f'no answer within {seconds:g} s'}")

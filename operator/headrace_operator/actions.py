@@ -1,0 +1,173 @@
+"""Carries decisions out, each idempotent. A conflict means "look again", never "force"."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from headrace_api.names import Reason, State
+from headrace_api.trainingjob import TrainingJobStatus
+from headrace_operator import statuses
+from headrace_operator.api import AlreadyExistsError, Api, InvalidError, Json, NotFoundError, RefusedError
+from headrace_operator.cache import Cache
+from headrace_operator.clock import Clock
+from headrace_operator.decide import DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus
+from headrace_operator.metrics import Metrics
+from headrace_operator.pods import pod_for
+from headrace_operator.settings import Settings
+from headrace_operator.slot import Hold, Slots
+from headrace_operator.state import Job, ProjectKey, node_from, pod_from
+from headrace_operator.transitions import event_for
+
+logger = logging.getLogger(__name__)
+
+Emit = Callable[[Json], None]
+
+REFUSED_SECONDS = 10
+"""Pause before a pod that admission refused (a quota, a policy) is tried again."""
+
+
+class Actions:
+    """Actions on the API, and what they teach the cache."""
+
+    def __init__(
+        self, *, api: Api, cache: Cache, slots: Slots, settings: Settings, clock: Clock, metrics: Metrics, emit: Emit, identity: str
+    ) -> None:
+        self.api = api
+        self.cache = cache
+        self.slots = slots
+        self.settings = settings
+        self.clock = clock
+        self.metrics = metrics
+        self.emit = emit
+        self.identity = identity
+        self.freed: dict[ProjectKey, datetime] = {}
+        """When the last attempt of each project was seen to be over."""
+        self._ration = Ration(settings.waiting_messages_per_second)
+
+    def may_renew_waiting(self) -> bool:
+        """Whether the ration of status writes that only renew whom a job waits behind has one left."""
+        return self._ration.take(self.clock.now())
+
+    async def write_status(self, action: WriteStatus) -> None:
+        """Writes what changed, on the precondition that the job has not; the Event follows the successful write."""
+        job, status = action.job, action.status
+        old = dict(job.raw.get("status") or {})
+        new = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        patch = {
+            "metadata": {"uid": job.uid, "resourceVersion": str(job.resource_version)},
+            "status": statuses.merge_patch(old, new),
+        }
+        self.cache.jobs.put(await self.api.patch_job_status(job.namespace, job.name, patch))
+        if status.last_attempt != job.status.last_attempt:
+            self.freed[job.key] = self.clock.now()
+        self._tell(job, status)
+
+    def _tell(self, job: Job, status: TrainingJobStatus) -> None:
+        if status.state != job.status.state:
+            logger.info("%s/%s: %s (%s) %s", job.namespace, job.name, status.state, status.reason, status.message)
+        event = event_for(job, status, self.identity, self.clock.now())
+        if event is not None:
+            self.emit(event)
+
+    async def delete_pod(self, action: DeletePod) -> None:
+        """Tells a pod to end. A gated one must still be gated: it may have been let go a moment ago."""
+        pod = action.pod
+        logger.info("%s/%s: deleting the pod: %s", pod.namespace, pod.name, action.why)
+        version = pod.resource_version if pod.gated else None
+        try:
+            answer = await self.api.delete_pod(pod.namespace, pod.name, pod.uid, version)
+        except NotFoundError:
+            self.cache.pods.forget(pod.key, pod.uid)
+            return
+        metadata = answer.get("metadata", {})
+        if metadata.get("uid") == pod.uid and metadata.get("deletionGracePeriodSeconds"):
+            self.cache.pods.put(answer)  # it ends by and by; the watch tells when
+
+    async def delete_job(self, action: DeleteJob) -> None:
+        """Deletes a job whose ttlSecondsAfterFinished is over."""
+        job = action.job
+        logger.info("%s/%s: deleted, ttlSecondsAfterFinished is over", job.namespace, job.name)
+        try:
+            await self.api.delete_job(job.namespace, job.name, job.uid, job.resource_version)
+        except NotFoundError:
+            self.cache.jobs.forget(job.key, job.uid)
+
+    async def look_at_node(self, action: LookAtNode) -> None:
+        """Learns whether a node still is."""
+        try:
+            raw = await self.api.get_node(action.name)
+        except NotFoundError:
+            raw = None
+        self.cache.nodes[action.name] = node_from(action.name, raw, self.clock.now())
+
+    async def make_pod(self, start: StartAttempt, hold: Hold) -> float | None:
+        """Steps 4 and 5 of the slot: the gated pod, and its release. Returns seconds after which to try again, or None: it runs."""
+        job = start.job
+        if job.spec is None:  # decide starts no such job
+            return None
+        try:
+            made = await self.api.create_pod(pod_for(job, job.spec, start.attempt, self.settings))
+        except AlreadyExistsError:
+            return await self._name_taken(start)
+        except RefusedError as error:
+            await self._not_now(job, Reason.POD_REFUSED, f"the pod was refused, tried again every {REFUSED_SECONDS} s: {error}")
+            return REFUSED_SECONDS
+        except InvalidError as error:
+            message = f"the API server refuses the pod for good: {error}"
+            status = statuses.final(job, job.status, State.ERROR, Reason.POD_REFUSED, message=message, now=self.clock.now())
+            await self.write_status(WriteStatus(job, status))
+            return 0
+        pod = pod_from(made)
+        self.cache.pods.put(made)
+        if not await self.slots.still_held(hold):
+            await self.delete_pod(DeletePod(pod, "another start took the slot meanwhile"))
+            return 1
+        self.cache.pods.put(await self.api.ungate_pod(pod.namespace, pod.name, pod.uid, pod.resource_version))
+        self._measure_start(job)
+        return None
+
+    async def _name_taken(self, start: StartAttempt) -> float:
+        """A pod of this name is there, though no live pod of the project was: of this job, or of another owner?"""
+        name = f"{start.job.name}-{start.attempt}"
+        try:
+            pod = pod_from(await self.api.get_pod(start.job.namespace, name))
+        except NotFoundError:
+            return 0.1
+        if pod.owner_uid == start.job.uid:
+            return 0.5  # made by another operator a moment ago; the next pass sees it
+        owner = f"of an earlier job of this name (project {pod.project})" if pod.project else "that is not Headrace's"
+        message = f"pod {name} {owner} is in the way; tried again when it is gone"
+        await self._not_now(start.job, Reason.WAITING_FOR_POD_TO_END, message)
+        return 2
+
+    async def _not_now(self, job: Job, reason: Reason, message: str) -> None:
+        status = statuses.queued(job, reason, message)
+        if status != job.status:
+            await self.write_status(WriteStatus(job, status))
+
+    def _measure_start(self, job: Job) -> None:
+        now = self.clock.now()
+        if job.status.attempts == 0:
+            self.metrics.queue_wait.observe((now - job.created).total_seconds())
+        before = self.freed.pop(job.key, None)
+        if before is not None:
+            self.metrics.start_latency.observe((now - before).total_seconds())
+
+
+class Ration:
+    """A token bucket: so many a second, and as many again saved up at most five seconds long."""
+
+    def __init__(self, per_second: float) -> None:
+        self.per_second = per_second
+        self.left = 5 * per_second
+        self.filled: datetime | None = None
+
+    def take(self, now: datetime) -> bool:
+        """Takes one, if there is one."""
+        elapsed = now - self.filled if self.filled is not None else timedelta(0)
+        self.filled = now
+        self.left = min(5 * self.per_second, self.left + max(0.0, elapsed.total_seconds()) * self.per_second)
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True

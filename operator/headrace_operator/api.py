@@ -1,0 +1,115 @@
+"""What the operator asks of the Kubernetes API, and how that may fail.
+
+    ApiError
+    ├── UnavailableError      try again later: 5xx, 429, no connection, no answer in time
+    ├── ConflictError         look again: the object changed, or is another one than expected
+    │   └── AlreadyExistsError
+    ├── NotFoundError         look again: the object is gone
+    ├── ForbiddenError        the operator lacks a permission: the message names verb and resource
+    ├── RefusedError          admission said no, for now: a quota, a policy
+    └── InvalidError          the server will never accept this object
+
+`kube.Kube` is the implementation; tests put an in-memory one or a faulty one in its place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from headrace_operator.state import ProjectKey, Raw
+
+
+class ApiError(Exception):
+    """A request that did not do what was asked; the text says what was asked and what the server answered."""
+
+
+class UnavailableError(ApiError):
+    """The server could not answer; the request may or may not have been carried out."""
+
+
+class ConflictError(ApiError):
+    """A precondition does not hold: somebody was faster."""
+
+
+class AlreadyExistsError(ConflictError):
+    """An object of that name exists."""
+
+
+class NotFoundError(ApiError):
+    """There is no such object."""
+
+
+class ForbiddenError(ApiError):
+    """The operator's account may not do this."""
+
+
+class RefusedError(ApiError):
+    """Admission refused the object; it may accept it another time."""
+
+
+class InvalidError(ApiError):
+    """The object does not validate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A LIST: what was there at one resourceVersion."""
+
+    items: Sequence[Raw]
+    resource_version: int
+
+
+class Api(Protocol):
+    """Every call is one request; every one may raise an ApiError."""
+
+    async def list_jobs(self, key: ProjectKey) -> Listing:
+        """TrainingJobs of one project, live: never from a cache that may be behind."""
+
+    async def list_pods(self, key: ProjectKey) -> Listing:
+        """Trainer pods of one project, live."""
+
+    async def list_all_jobs(self, namespace: str | None) -> Listing:
+        """TrainingJobs of a namespace, or (None) of all."""
+
+    async def list_all_pods(self, namespace: str | None) -> Listing:
+        """Trainer pods of a namespace, or (None) of all."""
+
+    async def patch_job_status(self, namespace: str, name: str, patch: Raw) -> Raw:
+        """Merge patch on the status; `metadata.resourceVersion` in it is a precondition."""
+
+    async def delete_job(self, namespace: str, name: str, uid: str, resource_version: int) -> None:
+        """Deletes exactly this version of this job; its pods go with it."""
+
+    async def get_pod(self, namespace: str, name: str) -> Raw:
+        """One pod."""
+
+    async def create_pod(self, manifest: Raw) -> Raw:
+        """A new pod."""
+
+    async def ungate_pod(self, namespace: str, name: str, uid: str, resource_version: int) -> Raw:
+        """Removes the scheduling gates of exactly this version of this pod."""
+
+    async def delete_pod(self, namespace: str, name: str, uid: str, resource_version: int | None) -> Raw:
+        """Deletes this pod with its own grace; with a resource version, only if it has not changed since."""
+
+    async def get_lease(self, namespace: str, name: str) -> Raw:
+        """One Lease."""
+
+    async def create_lease(self, manifest: Raw) -> Raw:
+        """A new Lease."""
+
+    async def replace_lease(self, manifest: Raw) -> Raw:
+        """Writes a Lease whose `metadata.resourceVersion` is still the one given."""
+
+    async def get_node(self, name: str) -> Raw:
+        """One node."""
+
+    async def create_event(self, manifest: Raw) -> None:
+        """A new events.k8s.io/v1 Event."""
+
+    async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
+        """Whether this account may do something (SelfSubjectAccessReview)."""
+
+
+Json = dict[str, Any]
+"""An object being made; once made it is a Raw."""

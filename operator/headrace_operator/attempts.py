@@ -1,0 +1,140 @@
+"""How an attempt that is over is judged: the failure table of design/operator.md as one pure function.
+
+| what happened                                               | charged | then                                     |
+|-------------------------------------------------------------|---------|------------------------------------------|
+| reached its iterations or hours (outcome done)              | no      | Done                                     |
+| ended in any other way while `spec.stop`                    | no      | Stopped                                  |
+| exit code 2: an error that every attempt would meet         | no      | Error                                    |
+| node lost, eviction, preemption, drain, deletion, vanished  | no      | next attempt at once                     |
+| refused by the kubelet before the trainer ran               | no      | next attempt after a pause               |
+| any other end (exit 1, a crash, OOMKilled)                  | yes     | next attempt after backoff, or Error     |
+"""
+
+from dataclasses import dataclass
+
+from headrace_api.names import ExitCode, Reason, State
+from headrace_api.report import Outcome, Verdict
+from headrace_operator.settings import Settings
+from headrace_operator.state import Job, Pod, View
+
+DISRUPTED = frozenset({"Evicted", "NodeShutdown", "Terminated", "Shutdown", "Preempting"})
+"""`status.reason` of pods that a kubelet ended for its node's sake (pkg/kubelet/eviction, nodeshutdown, preemption)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of an attempt, and of its job through it."""
+
+    reason: str
+    message: str
+    charged: bool = False
+    final: State | None = None
+    """None: there will be another attempt."""
+    final_reason: Reason | None = None
+    pause: float = 0
+    """Seconds before the next attempt."""
+    exit_code: int | None = None
+    outcome: Outcome | None = None
+
+
+def judge(job: Job, pod: Pod | None, view: View, settings: Settings) -> Judgement:
+    """Judges the last attempt of `job`, whose pod is over or (None) gone without a trace of how it ended."""
+    stop = job.spec is not None and job.spec.stop
+    if pod is None:
+        ended = Judgement("PodVanished", "its pod was deleted by force, or deleted before it had a runner")
+    elif view.node_lost(pod):
+        ended = Judgement(Reason.NODE_LOST, f"node {pod.node} was lost with it")
+    else:
+        ended = _judge_pod(job, pod, settings)
+    if stop and ended.final is not State.DONE:
+        what = "stopped by the user" if ended.final is None and not ended.charged else f"stopped by the user; {ended.message}"
+        return Judgement(
+            Reason.STOPPED_BY_USER,
+            what,
+            final=State.STOPPED,
+            final_reason=Reason.STOPPED_BY_USER,
+            exit_code=ended.exit_code,
+            outcome=ended.outcome,
+        )
+    return ended
+
+
+def _judge_pod(job: Job, pod: Pod, settings: Settings) -> Judgement:
+    """An attempt whose pod tells how it ended: by the trainer's own account first, then by what was done to the pod."""
+    return _by_trainer(pod) or _by_disruption(job, pod, settings) or _by_failure(job, pod, settings)
+
+
+def _by_trainer(pod: Pod) -> Judgement | None:
+    """The trainer came to an end of its own: Done, or an error for good."""
+    outcome, code = pod.outcome, pod.exit_code
+    stopped = outcome.outcome == Verdict.STOPPED if outcome else pod.deleting
+    if code == ExitCode.OK and not stopped:
+        reason = outcome.reason if outcome else Reason.REACHED_MAX_ITERATIONS
+        message = outcome.message if outcome else "the trainer exited with 0 and left no outcome"
+        return Judgement(reason, message, final=State.DONE, final_reason=reason, exit_code=code, outcome=outcome)
+    if code == ExitCode.FATAL:
+        reason = outcome.reason if outcome else Reason.TRAINER_CRASHED
+        message = _what_it_said(pod) or "the trainer exited with 2: an error for good"
+        return Judgement(reason, message, final=State.ERROR, final_reason=reason, exit_code=code, outcome=outcome)
+    return None
+
+
+def _by_disruption(job: Job, pod: Pod, settings: Settings) -> Judgement | None:
+    """Something was done to the pod: not the trainer's failure, unless it used more disk than it asked for."""
+    if _exceeded_own_disk(pod):
+        return _charge(job, pod, Reason.DISK_FULL, f"{pod.pod_message.strip()} (resources.workspace)", settings)
+    if pod.disruption or pod.pod_reason in DISRUPTED:
+        why = pod.disruption or pod.pod_reason
+        message = pod.pod_message or f"its pod was taken from the node ({why})"
+        return Judgement(why, message, exit_code=pod.exit_code, outcome=pod.outcome)
+    if pod.deleting or (pod.outcome and pod.outcome.outcome == Verdict.STOPPED):
+        return Judgement("PodDeleted", "its pod was told to end", exit_code=pod.exit_code, outcome=pod.outcome)
+    return None
+
+
+def _by_failure(job: Job, pod: Pod, settings: Settings) -> Judgement:
+    """What is left: the trainer failed, or the kubelet would not even start it."""
+    if pod.exit_code is None:
+        message = pod.pod_message or "its pod ended before the trainer ran"
+        return Judgement(pod.pod_reason or "PodFailed", message, pause=settings.backoff_base)
+    if pod.exit_reason == "OOMKilled":
+        message = "out of memory: the trainer was killed at its limit (resources.memory)"
+        return _charge(job, pod, Reason.OUT_OF_MEMORY, message, settings)
+    reason = pod.outcome.reason if pod.outcome else Reason.TRAINER_CRASHED
+    message = _what_it_said(pod) or f"the trainer exited with {pod.exit_code} and said nothing"
+    return _charge(job, pod, reason, message, settings)
+
+
+def _charge(job: Job, pod: Pod, reason: Reason, message: str, settings: Settings) -> Judgement:
+    """One more failure: a pause that doubles with each, until backoffLimit is exceeded."""
+    failures = job.status.failures + 1
+    limit = job.spec.backoff_limit if job.spec else 0
+    if failures <= limit:
+        pause = min(settings.backoff_cap, settings.backoff_base * 2.0 ** min(failures - 1, 32))
+        return Judgement(reason, message, charged=True, pause=pause, exit_code=pod.exit_code, outcome=pod.outcome)
+    return Judgement(
+        reason,
+        message,
+        charged=True,
+        final=State.ERROR,
+        final_reason=Reason.BACKOFF_LIMIT_EXCEEDED,
+        exit_code=pod.exit_code,
+        outcome=pod.outcome,
+    )
+
+
+def _what_it_said(pod: Pod) -> str:
+    """The outcome's message, or the end of the log that the kubelet kept instead."""
+    if pod.outcome:
+        return pod.outcome.message
+    return pod.exit_message.strip()[-1000:]
+
+
+def _exceeded_own_disk(pod: Pod) -> bool:
+    """Whether the kubelet evicted it for its own use of disk: every attempt would meet that, so it must not be free.
+
+    The texts are the kubelet's (pkg/kubelet/eviction/helpers.go): "Usage of EmptyDir volume ... exceeds the limit" and
+    "Pod|Container ... exceeded its local ephemeral storage limit | total limit".
+    """
+    own = ("exceeds the limit", "exceeds the total limit", "exceeded its local")
+    return pod.pod_reason == "Evicted" and any(text in pod.pod_message for text in own)

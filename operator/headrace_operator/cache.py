@@ -1,0 +1,121 @@
+"""What the watches said, by project; newer resourceVersions win, and a LIST replaces it now and then.
+
+Watch events of one object can be late (the operator's own write came back first) and, after a reconnect, can speak of
+objects that are long gone. So each kind of each project remembers the resourceVersion of its last LIST: an object that
+the LIST did not show and whose event is not newer than it is a ghost. Resource versions of one kind can be compared as
+numbers (Kubernetes 1.35 says so officially; etcd's revisions always were).
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from headrace_operator.api import Listing
+from headrace_operator.state import Job, JobReader, Node, Pod, ProjectKey, Raw, Report, View, pod_from
+
+TOMBSTONES = 10_000
+"""How many deleted objects are remembered, so that a late event does not raise them."""
+
+T = TypeVar("T", bound=Job | Pod)
+
+
+class Kind(Generic[T]):
+    """The objects of one kind."""
+
+    def __init__(self, read: Callable[[Raw], T], on_forget: Callable[[str], None] = lambda uid: None) -> None:
+        self.read = read
+        self.on_forget = on_forget
+        self.objects: defaultdict[ProjectKey, dict[str, T]] = defaultdict(dict)
+        self.listed: dict[ProjectKey, int] = {}
+        self.listed_all = 0
+        self.gone: OrderedDict[str, None] = OrderedDict()
+
+    def put(self, raw: Raw) -> ProjectKey | None:
+        """Takes in an object. Returns its project, or None when this is no news."""
+        thing = self.read(raw)
+        known = self.objects[thing.key].get(thing.uid)
+        if thing.uid in self.gone or (known is not None and known.resource_version >= thing.resource_version):
+            return None
+        if known is None and thing.resource_version <= max(self.listed.get(thing.key, 0), self.listed_all):
+            return None
+        self.objects[thing.key][thing.uid] = thing
+        return thing.key
+
+    def remove(self, raw: Raw) -> ProjectKey | None:
+        """Takes in a deletion. Returns its project, or None when this is no news."""
+        thing = self.read(raw)
+        if thing.uid in self.gone:
+            return None
+        self.forget(thing.key, thing.uid)
+        return thing.key
+
+    def forget(self, key: ProjectKey, uid: str) -> None:
+        """The object is gone for good: uids are never used twice."""
+        self.objects[key].pop(uid, None)
+        self.on_forget(uid)
+        self.gone[uid] = None
+        while len(self.gone) > TOMBSTONES:
+            self.gone.popitem(last=False)
+
+    def replace(self, key: ProjectKey, listing: Listing) -> None:
+        """Takes in a LIST of one project."""
+        self._replace(key, [self.read(raw) for raw in listing.items], listing.resource_version)
+        self.listed[key] = max(self.listed.get(key, 0), listing.resource_version)
+
+    def replace_all(self, listing: Listing, within: Callable[[ProjectKey], bool]) -> None:
+        """Takes in a LIST of all projects for which `within` holds."""
+        by_project: defaultdict[ProjectKey, list[T]] = defaultdict(list)
+        for raw in listing.items:
+            thing = self.read(raw)
+            by_project[thing.key].append(thing)
+        for key in {key for key in self.objects if within(key)} | set(by_project):
+            self._replace(key, by_project[key], listing.resource_version)
+            self.listed[key] = max(self.listed.get(key, 0), listing.resource_version)
+
+    def _replace(self, key: ProjectKey, things: Iterable[T], version: int) -> None:
+        known = self.objects[key]
+        listed = {thing.uid: thing for thing in things}
+        for uid, thing in list(known.items()):
+            if uid not in listed and thing.resource_version <= version:
+                del known[uid]
+                self.on_forget(uid)
+        for uid, thing in listed.items():
+            if uid not in self.gone and (uid not in known or known[uid].resource_version < thing.resource_version):
+                known[uid] = thing
+
+
+class Cache:
+    """Jobs and pods from the watches, nodes from looks at them, reports from running trainers."""
+
+    def __init__(self) -> None:
+        reader = JobReader()
+        self.jobs: Kind[Job] = Kind(reader, reader.forget)
+        self.pods: Kind[Pod] = Kind(pod_from)
+        self.nodes: dict[str, Node] = {}
+        self.reports: dict[str, Report] = {}
+
+    def projects(self) -> set[ProjectKey]:
+        """Every project of which something is known."""
+        return {key for kind in (self.jobs.objects, self.pods.objects) for key, things in kind.items() if things}
+
+    def view(self, key: ProjectKey) -> View:
+        """The project as it is known now."""
+        jobs = tuple(sorted(self.jobs.objects[key].values(), key=lambda job: job.order))
+        pods = tuple(self.pods.objects[key].values())
+        nodes = {pod.node: self.nodes[pod.node] for pod in pods if pod.node in self.nodes}
+        reports = {pod.uid: self.reports[pod.uid] for pod in pods if pod.uid in self.reports}
+        return View(key, jobs, pods, nodes, reports)
+
+    def live_pods(self) -> list[Pod]:
+        """Pods of all projects that may be running."""
+        return [pod for pods in self.pods.objects.values() for pod in pods.values() if not pod.gated and not pod.over]
+
+    def tidy(self) -> None:
+        """Forgets reports and nodes of pods that are gone, and projects of which nothing is left."""
+        pods = [pod for pods in self.pods.objects.values() for pod in pods.values()]
+        uids, nodes = {pod.uid for pod in pods}, {pod.node for pod in pods}
+        self.reports = {uid: report for uid, report in self.reports.items() if uid in uids}
+        self.nodes = {name: node for name, node in self.nodes.items() if name in nodes}
+        for kind in (self.jobs.objects, self.pods.objects):
+            for key in [key for key, things in kind.items() if not things]:
+                del kind[key]

@@ -1,0 +1,74 @@
+"""The only kopf code: an event updates the cache and enqueues the project, nothing else.
+
+kopf keeps the watch streams alive (reconnects, 410 and relists, new credentials) and the process (signals). Its own
+handlers, daemons, timers and indices are not used: they look at one object each, and the unit here is the project.
+Without state-changing handlers kopf never writes to an object: no finalizers, no annotations, no events.
+"""
+
+import logging
+from typing import Any
+
+import kopf
+
+from headrace_api import names
+from headrace_operator import connection
+from headrace_operator.cache import Cache
+from headrace_operator.settings import Settings
+from headrace_operator.state import ProjectKey
+from headrace_operator.workqueue import WorkQueue
+
+WATCH_MINUTES = 5
+"""A watch is reopened after this long even if it is silent: a dead connection cannot hide for longer."""
+
+
+def registry_for(cache: Cache, queue: WorkQueue[ProjectKey]) -> kopf.OperatorRegistry:
+    """The two handlers, bound to a cache and a queue."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
+        return connection.login(settings)
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+    async def job_event(type: str | None, event: Any, **_: Any) -> None:
+        raw = event["object"]
+        key = cache.jobs.remove(raw) if type == "DELETED" else cache.jobs.put(raw)
+        if key is not None:
+            queue.add(key)
+
+    @kopf.on.event("", "v1", "pods", labels={names.LABEL_MANAGED_BY: names.MANAGED_BY}, registry=registry)
+    async def pod_event(type: str | None, event: Any, **_: Any) -> None:
+        raw = event["object"]
+        key = cache.pods.remove(raw) if type == "DELETED" else cache.pods.put(raw)
+        if key is not None:
+            queue.add(key)
+
+    return registry
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """kopf without what we do not use: each of these would cost requests or permissions."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = WATCH_MINUTES * 60
+    settings.watching.label_selectors["", "v1", "pods"] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+    settings.process.ultimate_exiting_timeout = 30
+    return settings
+
+
+def quiet_kopf() -> None:
+    """kopf logs every event it passes on; ours are the words that matter."""
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+
+
+async def watch(registry: kopf.OperatorRegistry, settings: Settings) -> None:
+    """Watches until a signal comes."""
+    await kopf.operator(
+        registry=registry,
+        settings=kopf_settings(),
+        standalone=True,
+        clusterwide=settings.all_namespaces,
+        namespaces=settings.watch_namespaces,
+    )

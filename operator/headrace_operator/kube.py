@@ -1,0 +1,196 @@
+"""The only module that speaks HTTP to the API server: `Api` over one pooled aiohttp session.
+
+Requests are plain JSON; the typed models of the kubernetes package would be parsed for nothing. There is no client-side rate
+limit either (client libraries default to 5-50 requests/s): the server's own priority and fairness says 429 when it has
+enough, and `UnavailableError` makes the work queue wait.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+
+from headrace_api import names
+from headrace_operator.api import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    Json,
+    Listing,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
+from headrace_operator.connection import Connection
+from headrace_operator.state import ProjectKey, Raw
+
+JOBS = f"/apis/{names.GROUP}/{names.VERSION}"
+CORE = "/api/v1"
+LEASES = "/apis/coordination.k8s.io/v1"
+EVENTS = "/apis/events.k8s.io/v1"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+MERGE_PATCH = "application/merge-patch+json"
+TIMEOUT_SECONDS = 15
+"""Longer than the leader may go without renewing at the defaults; an answer that takes longer is of no use."""
+CONNECTIONS = 64
+SELECT_TRAINERS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+
+Observe = Callable[[str, int], None]
+"""Told the verb and the HTTP status (0: no answer) of every request."""
+
+
+class Kube:
+    """See `Api`. Use as an async context manager."""
+
+    def __init__(self, connection: Connection, observe: Observe = lambda _verb, _code: None) -> None:
+        self.connection = connection
+        self.observe = observe
+        self.session = aiohttp.ClientSession(
+            base_url=connection.server,
+            connector=aiohttp.TCPConnector(ssl=connection.ssl, limit=CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+            headers={"User-Agent": "headrace-operator", "Accept": "application/json"},
+        )
+
+    async def __aenter__(self) -> "Kube":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+
+    # --- TrainingJobs ---------------------------------------------------------------------------------------------
+
+    async def list_jobs(self, key: ProjectKey) -> Listing:
+        path = f"{JOBS}/namespaces/{key.namespace}/{names.PLURAL}"
+        return await self._list(path, {"fieldSelector": f"spec.project={key.project}"})
+
+    async def list_all_jobs(self, namespace: str | None) -> Listing:
+        return await self._list(f"{JOBS}{_in(namespace)}/{names.PLURAL}", {})
+
+    async def patch_job_status(self, namespace: str, name: str, patch: Raw) -> Raw:
+        path = f"{JOBS}/namespaces/{namespace}/{names.PLURAL}/{name}/status"
+        return await self._request("PATCH", path, patch, content_type=MERGE_PATCH)
+
+    async def delete_job(self, namespace: str, name: str, uid: str, resource_version: int) -> None:
+        options = {
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid, "resourceVersion": str(resource_version)},
+        }
+        await self._request("DELETE", f"{JOBS}/namespaces/{namespace}/{names.PLURAL}/{name}", options)
+
+    # --- Pods -----------------------------------------------------------------------------------------------------
+
+    async def list_pods(self, key: ProjectKey) -> Listing:
+        selector = f"{SELECT_TRAINERS},{names.LABEL_PROJECT}={key.project}"
+        return await self._list(f"{CORE}/namespaces/{key.namespace}/pods", {"labelSelector": selector})
+
+    async def list_all_pods(self, namespace: str | None) -> Listing:
+        return await self._list(f"{CORE}{_in(namespace)}/pods", {"labelSelector": SELECT_TRAINERS})
+
+    async def get_pod(self, namespace: str, name: str) -> Raw:
+        return await self._request("GET", f"{CORE}/namespaces/{namespace}/pods/{name}")
+
+    async def create_pod(self, manifest: Raw) -> Raw:
+        return await self._request("POST", f"{CORE}/namespaces/{manifest['metadata']['namespace']}/pods", manifest)
+
+    async def ungate_pod(self, namespace: str, name: str, uid: str, resource_version: int) -> Raw:
+        # The uid in a patch is a precondition as the resourceVersion is: metadata.uid cannot be changed.
+        patch = {"metadata": {"uid": uid, "resourceVersion": str(resource_version)}, "spec": {"schedulingGates": None}}
+        return await self._request("PATCH", f"{CORE}/namespaces/{namespace}/pods/{name}", patch, content_type=MERGE_PATCH)
+
+    async def delete_pod(self, namespace: str, name: str, uid: str, resource_version: int | None) -> Raw:
+        preconditions = {"uid": uid}
+        if resource_version is not None:
+            preconditions["resourceVersion"] = str(resource_version)
+        return await self._request("DELETE", f"{CORE}/namespaces/{namespace}/pods/{name}", {"preconditions": preconditions})
+
+    # --- Leases, nodes, events, permissions -----------------------------------------------------------------------
+
+    async def get_lease(self, namespace: str, name: str) -> Raw:
+        return await self._request("GET", f"{LEASES}/namespaces/{namespace}/leases/{name}")
+
+    async def create_lease(self, manifest: Raw) -> Raw:
+        return await self._request("POST", f"{LEASES}/namespaces/{manifest['metadata']['namespace']}/leases", manifest)
+
+    async def replace_lease(self, manifest: Raw) -> Raw:
+        metadata = manifest["metadata"]
+        return await self._request("PUT", f"{LEASES}/namespaces/{metadata['namespace']}/leases/{metadata['name']}", manifest)
+
+    async def get_node(self, name: str) -> Raw:
+        return await self._request("GET", f"{CORE}/nodes/{name}")
+
+    async def create_event(self, manifest: Raw) -> None:
+        await self._request("POST", f"{EVENTS}/namespaces/{manifest['metadata']['namespace']}/events", manifest)
+
+    async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
+        attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace or ""}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        return bool((await self._request("POST", REVIEWS, review))["status"].get("allowed"))
+
+    # --- HTTP -----------------------------------------------------------------------------------------------------
+
+    async def _list(self, path: str, query: dict[str, str]) -> Listing:
+        # No resourceVersion in the query: the server answers with the newest state, not with what its cache happens to hold.
+        answer = await self._request("GET", f"{path}?{urlencode(query)}" if query else path)
+        return Listing(answer["items"], int(answer["metadata"]["resourceVersion"]))
+
+    async def _request(self, verb: str, path: str, body: Raw | None = None, content_type: str = "application/json") -> Json:
+        what = f"{verb} {path}"
+        headers = dict(self.connection.headers())
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body, separators=(",", ":")).encode()
+        try:
+            async with self.session.request(verb, path, data=data, headers=headers) as response:
+                content = await response.read()
+                status = response.status
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            self.observe(verb, 0)
+            raise UnavailableError(f"{what}: {type(error).__name__}: {error or 'no answer in time'}") from error
+        self.observe(verb, status)
+        answer = _parse(content)
+        if status >= 400:
+            raise _error(what, status, answer, content)
+        return answer
+
+
+def _in(namespace: str | None) -> str:
+    return f"/namespaces/{namespace}" if namespace else ""
+
+
+def _parse(content: bytes) -> Json:
+    try:
+        answer: Any = json.loads(content)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _error(what: str, status: int, answer: Json, content: bytes) -> ApiError:
+    """The typed error of an answer that is not a success."""
+    message = answer.get("message") or content[:200].decode(errors="replace") or "no text"
+    reason = answer.get("reason", "")
+    text = f"{what}: {status} {reason}: {message}"
+    if status == 404:
+        return NotFoundError(text)
+    if status == 409:
+        return AlreadyExistsError(text) if reason == "AlreadyExists" else ConflictError(text)
+    if status == 422:
+        # A uid in a merge patch that is not the object's is "Invalid value: field is immutable": another object has the name now.
+        return ConflictError(text) if "metadata.uid" in message else InvalidError(text)
+    if status == 403:
+        # RBAC says `User "..." cannot create resource "pods" ...`; admission says `pods "..." is forbidden: exceeded quota ...`.
+        return ForbiddenError(text) if " cannot " in message else RefusedError(message)
+    if status == 429 or status >= 500 or status == 401:
+        return UnavailableError(text)  # 401: a token that expired; the next request reads the new one
+    return InvalidError(text)

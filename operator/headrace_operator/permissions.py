@@ -1,0 +1,57 @@
+"""What the operator may do: the one table that its RBAC manifests and its check at the start are both made from."""
+
+from dataclasses import dataclass
+
+from headrace_api import names
+from headrace_operator.api import Api
+from headrace_operator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Verbs on a resource, and what they are for."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    why: str
+
+    @property
+    def shown(self) -> str:
+        """`pods`, `trainingjobs.headrace.dev/status`."""
+        plural, _, subresource = self.resource.partition("/")
+        dotted = f"{plural}.{self.group}" if self.group else plural
+        return f"{dotted}/{subresource}" if subresource else dotted
+
+
+IN_JOBS_NAMESPACES = (
+    Permission(names.GROUP, names.PLURAL, ("list", "watch", "delete"), "the queue; delete: ttlSecondsAfterFinished"),
+    Permission(names.GROUP, f"{names.PLURAL}/status", ("patch",), "states and progress"),
+    Permission("", "pods", ("get", "list", "watch", "create", "patch", "delete"), "trainers; patch: removes the scheduling gate"),
+    Permission("coordination.k8s.io", "leases", ("get", "create", "update"), "the slot of each project"),
+    Permission("events.k8s.io", "events", ("create",), "one at each transition"),
+)
+IN_OWN_NAMESPACE = (Permission("coordination.k8s.io", "leases", ("get", "create", "update"), "leader election"),)
+OF_THE_CLUSTER = (Permission("", "nodes", ("get",), "whether the node of a silent pod still exists"),)
+
+
+async def missing(api: Api, settings: Settings) -> list[str]:
+    """What this account may not do although the operator needs it, one line each: which verb on what, where, and why."""
+    lines: list[str] = []
+    for namespace in settings.watch_namespaces or (None,):
+        lines += await _missing(api, IN_JOBS_NAMESPACES, namespace)
+    lines += await _missing(api, IN_OWN_NAMESPACE, settings.namespace)
+    if settings.all_namespaces:
+        lines += await _missing(api, OF_THE_CLUSTER, None)
+    return lines
+
+
+async def _missing(api: Api, permissions: tuple[Permission, ...], namespace: str | None) -> list[str]:
+    lines = []
+    for permission in permissions:
+        resource, _, subresource = permission.resource.partition("/")
+        verbs = [verb for verb in permission.verbs if not await api.may(verb, permission.group, resource, subresource, namespace)]
+        if verbs:
+            where = f"in namespace {namespace}" if namespace else "in the cluster"
+            lines.append(f"may not {', '.join(verbs)} {permission.shown} {where} (needed for: {permission.why})")
+    return lines

@@ -1,0 +1,63 @@
+"""Polls /status of running trainers; what they say reaches their job's status through the next pass."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import aiohttp
+from pydantic import ValidationError
+
+from headrace_api import names
+from headrace_api.report import TrainerStatus
+from headrace_operator.cache import Cache
+from headrace_operator.clock import Clock
+from headrace_operator.settings import Settings
+from headrace_operator.state import Pod, ProjectKey, Report
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 32
+"""Requests in flight."""
+TIMEOUT_SECONDS = 2
+LONGEST_ANSWER = 64 * 1024
+"""Bytes of a /status answer; a real one has a few hundred."""
+
+
+class Poller:
+    """Asks every trainer that has an address, over and over."""
+
+    def __init__(
+        self, cache: Cache, settings: Settings, clock: Clock, enqueue: Callable[[ProjectKey], None], port: int = names.PORT
+    ) -> None:
+        self.cache = cache
+        self.settings = settings
+        self.clock = clock
+        self.enqueue = enqueue
+        self.port = port
+
+    async def run(self) -> None:
+        """Polls until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
+            while True:
+                pods = [pod for pod in self.cache.live_pods() if pod.ip]
+                await asyncio.gather(*(self._poll(session, pod) for pod in pods))
+                await asyncio.sleep(self.settings.progress_poll)
+
+    async def _poll(self, session: aiohttp.ClientSession, pod: Pod) -> None:
+        try:
+            status = await self._ask(session, pod)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValidationError) as error:
+            # Not up yet, busy or ending: the pod's conditions tell which, and they come through the watch.
+            logger.debug("%s/%s does not tell its progress: %s", pod.namespace, pod.name, error)
+            return
+        known = self.cache.reports.get(pod.uid)
+        if known is None or known.status != status:
+            self.cache.reports[pod.uid] = Report(self.clock.now(), status)
+            self.enqueue(pod.key)
+
+    async def _ask(self, session: aiohttp.ClientSession, pod: Pod) -> TrainerStatus:
+        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        async with session.get(f"http://{host}:{self.port}/status", allow_redirects=False) as response:
+            response.raise_for_status()
+            return TrainerStatus.model_validate_json(await response.content.read(LONGEST_ANSWER))

@@ -1,0 +1,46 @@
+"""The operator's RBAC manifests, made from the table in permissions.py: exactly the verbs used."""
+
+from collections.abc import Iterable, Sequence
+
+import yaml
+
+from headrace_operator.api import Json
+from headrace_operator.permissions import IN_JOBS_NAMESPACES, IN_OWN_NAMESPACE, OF_THE_CLUSTER, Permission
+
+NAME = "headrace-operator"
+LEADER = f"{NAME}-leader"
+API_GROUP = "rbac.authorization.k8s.io"
+
+
+def manifests(namespace: str, watch_namespaces: Sequence[str] = ()) -> list[Json]:
+    """The service account with its roles and bindings; with `watch_namespaces`, Roles there and nothing cluster-wide."""
+    documents: list[Json] = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": namespace}}]
+    documents += _granted("Role", LEADER, namespace, IN_OWN_NAMESPACE, namespace)
+    if not watch_namespaces:
+        return documents + _granted("ClusterRole", NAME, None, (*IN_JOBS_NAMESPACES, *OF_THE_CLUSTER), namespace)
+    for watched in watch_namespaces:
+        documents += _granted("Role", NAME, watched, IN_JOBS_NAMESPACES, namespace)
+    return documents
+
+
+def to_yaml(documents: Iterable[Json]) -> str:
+    """One YAML stream, for `kubectl apply -f -`."""
+    return yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True)
+
+
+def _granted(
+    kind: str, name: str, role_namespace: str | None, permissions: Sequence[Permission], account_namespace: str
+) -> list[Json]:
+    """A role and its binding to the operator's account."""
+    metadata = {"name": name} if role_namespace is None else {"name": name, "namespace": role_namespace}
+    rules = [{"apiGroups": [p.group], "resources": [p.resource], "verbs": list(p.verbs)} for p in permissions]
+    return [
+        {"apiVersion": f"{API_GROUP}/v1", "kind": kind, "metadata": metadata, "rules": rules},
+        {
+            "apiVersion": f"{API_GROUP}/v1",
+            "kind": f"{kind}Binding",
+            "metadata": dict(metadata),
+            "roleRef": {"apiGroup": API_GROUP, "kind": kind, "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": account_namespace}],
+        },
+    ]

@@ -1,0 +1,128 @@
+"""One pass over one project: observe, decide, act."""
+
+import logging
+from datetime import datetime
+
+from headrace_operator.actions import Actions
+from headrace_operator.api import Api, ConflictError, NotFoundError
+from headrace_operator.cache import Cache
+from headrace_operator.clock import Clock
+from headrace_operator.decide import Decision, DeleteJob, DeletePod, LookAtNode, Needs, StartAttempt, WriteStatus, decide
+from headrace_operator.settings import Settings
+from headrace_operator.slot import Slots, SlotTakenError
+from headrace_operator.state import ProjectKey, Raw, later
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 8
+"""Decisions in one pass at most; each but the last wrote something that the next one builds on."""
+LOOK_AGAIN_SECONDS = 0.2
+"""Pause after a conflict: the watch event that explains it is on its way."""
+RENEW_WAITING_SECONDS = 5
+"""When the ration of waiting messages is used up: how long until one is tried again."""
+SETTLE_SECONDS = 0.1
+"""After a start: time for the scheduler to take the pod, so that one status write tells both."""
+
+
+class Reconciler:
+    """Passes over projects. One pass per project at a time; passes over different projects run side by side."""
+
+    def __init__(self, *, api: Api, cache: Cache, slots: Slots, actions: Actions, settings: Settings, clock: Clock) -> None:
+        self.api = api
+        self.cache = cache
+        self.slots = slots
+        self.actions = actions
+        self.settings = settings
+        self.clock = clock
+        self.doubtful: set[ProjectKey] = set()
+        """Projects whose cache led to a conflict: their next pass begins with live LISTs."""
+
+    async def reconcile(self, key: ProjectKey) -> datetime | None:
+        """Brings a project up to date. Returns when to look again at the latest (None: when something happens).
+
+        Raises:
+            ApiError: the pass could not be finished; it can be repeated at any time.
+        """
+        try:
+            return await self._reconcile(key)
+        except (ConflictError, NotFoundError, SlotTakenError) as error:
+            # Somebody was faster: the user, the garbage collector, another operator. Nothing is forced; the next pass looks first.
+            logger.debug("%s: %s", key, error)
+            self.doubtful.add(key)
+            return later(self.clock.now(), LOOK_AGAIN_SECONDS)
+
+    async def _reconcile(self, key: ProjectKey) -> datetime | None:
+        if key in self.doubtful:
+            self.doubtful.discard(key)
+            await self._list(key, Needs(jobs=True, pods=True))
+        told: set[str] = set()
+        for _ in range(ROUNDS):
+            # 1. Decide on what the watches said; that costs no request.
+            decision = self._decide(key)
+
+            # 2. What must not rest on a watch, which may be behind, is decided again on live LISTs.
+            #    A start notes the slot's Lease first (slot.py, step 0).
+            lease = await self.slots.look(key) if decision.start() else None
+            if any(decision.needs):
+                await self._list(key, decision.needs)
+                before, decision = decision, self._decide(key)
+                if decision.needs != before.needs or (decision.start() and not before.start()):
+                    continue  # the LISTs told of something for which yet other things must be known live
+
+            # 3. Act. Statuses come before the start that they make room for.
+            wrote = await self._act(decision, told)
+
+            # 4. Start the next job, if the slot is free.
+            start = decision.start()
+            if start is not None:
+                return later(self.clock.now(), await self._start(start, lease))
+            if not wrote:
+                return decision.wake
+        return self.clock.now()
+
+    async def _act(self, decision: Decision, told: set[str]) -> bool:
+        """Carries out everything but a start. Returns whether there may be more to decide on what was written.
+
+        `told` are the uids of pods that were told to end in this pass; once is enough.
+        """
+        wrote = False
+        for action in decision.actions:
+            match action:
+                case WriteStatus() if action.only_renews_waiting and not self.actions.may_renew_waiting():
+                    decision.wake_by(later(self.clock.now(), RENEW_WAITING_SECONDS))
+                case WriteStatus():
+                    await self.actions.write_status(action)
+                    wrote = True
+                case DeletePod():
+                    if action.pod.uid not in told:
+                        told.add(action.pod.uid)
+                        await self.actions.delete_pod(action)
+                case DeleteJob():
+                    await self.actions.delete_job(action)
+                case LookAtNode():
+                    await self.actions.look_at_node(action)
+                    wrote = True
+                case StartAttempt():
+                    pass  # comes last, with steps of its own
+        return wrote
+
+    async def _start(self, start: StartAttempt, lease: Raw | None) -> float:
+        """Takes the slot and makes the pod (slot.py, steps 2 to 5). Returns seconds after which to look again."""
+        key = start.job.key
+        hold = await self.slots.take(start.job, lease)
+        await self._list(key, Needs(pods=True))
+        again = self._decide(key).start()
+        if again is None or (again.job.uid, again.attempt) != (start.job.uid, start.attempt):
+            return 0  # the LIST shows a pod that is still there, or that this attempt was made already
+        pause = await self.actions.make_pod(again, hold)
+        return SETTLE_SECONDS if pause is None else pause
+
+    def _decide(self, key: ProjectKey) -> Decision:
+        return decide(self.cache.view(key), self.settings, self.clock.now())
+
+    async def _list(self, key: ProjectKey, what: Needs) -> None:
+        """Replaces what the watches said by what is. Jobs first: an attempt that a status names was made before."""
+        if what.jobs:
+            self.cache.jobs.replace(key, await self.api.list_jobs(key))
+        if what.pods:
+            self.cache.pods.replace(key, await self.api.list_pods(key))

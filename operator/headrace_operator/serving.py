@@ -1,0 +1,45 @@
+"""/metrics for Prometheus; /healthz (the loop turns) and /readyz (it does its part) for the kubelet."""
+
+import logging
+
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from headrace_operator.replica import Replica
+from headrace_operator.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Server:
+    """An HTTP server on the operator's own event loop: a loop that hangs does not answer /healthz. Async context manager."""
+
+    def __init__(self, replica: Replica, settings: Settings) -> None:
+        self.replica = replica
+        self.settings = settings
+        application = web.Application()
+        application.add_routes(
+            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
+        )
+        self.runner = web.AppRunner(application, access_log=None)
+
+    async def __aenter__(self) -> "Server":
+        await self.runner.setup()
+        await web.TCPSite(self.runner, self.settings.listen_host, self.settings.metrics_port).start()
+        host, port = self.runner.addresses[0][:2]
+        logger.info("serving /metrics, /healthz and /readyz on %s:%d", host, port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.runner.cleanup()
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self.replica.metrics.registry), content_type="text/plain", charset="utf-8")
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if self.replica.ready:
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="leading, but the first LIST is not through yet\n")

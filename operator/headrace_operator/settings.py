@@ -1,0 +1,82 @@
+"""What can be set about an operator, each from an environment variable `HEADRACE_<NAME OF THE FIELD>`."""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+PREFIX = "HEADRACE_"
+
+
+class BadSettingsError(ValueError):
+    """The environment does not make sense; the text names each variable and what is wrong with it."""
+
+
+class Settings(BaseModel):
+    """Typed settings. Times are in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    namespace: str = Field("headrace-system", min_length=1, description="The operator's own: its leader Lease lies there.")
+    watch_namespaces: tuple[str, ...] = Field(
+        (), description="Namespaces whose TrainingJobs are run, with commas between them. Default: all of them."
+    )
+    trainer_image: str = Field(min_length=1, description="Image of trainers whose job names none; it belongs to a release.")
+    default_storage_secret: str | None = Field(
+        None, description="Secret, in the job's namespace, for jobs without spec.storage. Default: such jobs end in Error."
+    )
+    default_output_uri: str | None = Field(
+        None, pattern=r"^s3://", description="s3:// folder for jobs without spec.output. Default: such jobs end in Error."
+    )
+    listen_host: str = Field("0.0.0.0", description="Address of /metrics, /healthz and /readyz.")
+    metrics_port: int = Field(8081, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz; 0: a free one, logged.")
+    workers: int = Field(64, ge=1, le=1024, description="Projects worked on at once; they mostly wait for the server.")
+    backoff_base: float = Field(10, gt=0, description="Pause before the first retry; doubles with every failure.")
+    backoff_cap: float = Field(360, gt=0, description="The longest pause before a retry.")
+    progress_poll: float = Field(2, gt=0, description="Pause between two looks at a running trainer's /status.")
+    progress_write: float = Field(
+        5, ge=0, description="status.progress is written at most this often for a job; a new checkpoint or evaluation at once."
+    )
+    waiting_messages_per_second: float = Field(
+        10,
+        gt=0,
+        description="Rate, over all jobs, of status writes that only renew whom a job waits behind (n jobs in line: n²/2 of them).",
+    )
+    resync: float = Field(300, gt=0, description="Pause between two LISTs that replace what the watches said.")
+    leader_lease: float = Field(
+        15, ge=1, description="How long the leader's Lease holds: the longest pause after a leader is killed."
+    )
+    node_look: float = Field(10, gt=0, description="Pause between two looks at the node of a pod that does not end or answer.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @field_validator("watch_namespaces", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @field_validator("backoff_cap")
+    @classmethod
+    def _cap_at_least_base(cls, value: float, info: ValidationInfo) -> float:
+        base = info.data.get("backoff_base")
+        if base is not None and value < base:
+            raise ValueError(f"backoff_cap ({value}) must be at least backoff_base ({base})")
+        return value
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Settings from environment variables; empty ones count as absent.
+
+        Raises:
+            BadSettingsError: names every variable that is missing or wrong.
+        """
+        given = {name: environment.get(PREFIX + name.upper(), "") for name in cls.model_fields}
+        try:
+            return cls.model_validate({name: text for name, text in given.items() if text})
+        except ValidationError as error:
+            problems = [f"{PREFIX}{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors()]
+            raise BadSettingsError("; ".join(problems)) from error
+
+    @property
+    def all_namespaces(self) -> bool:
+        """Whether the operator serves the whole cluster."""
+        return not self.watch_namespaces

@@ -1,0 +1,67 @@
+"""The Kubernetes Event of a status change: what `kubectl describe` and `kubectl get events` tell people. Pure."""
+
+import secrets
+from datetime import datetime
+
+from headrace_api import names
+from headrace_api.names import Reason, State
+from headrace_api.trainingjob import TrainingJobStatus
+from headrace_operator.api import Json
+from headrace_operator.clock import micro_timestamp
+from headrace_operator.state import Job
+
+REPORTER = "headrace.dev/operator"
+NOTE_LENGTH = 1024
+"""The server's bound on an Event's note."""
+TELLING_REASONS = frozenset(
+    {
+        Reason.STOPPING,
+        Reason.SUSPENDING,
+        Reason.SUSPENDED,
+        Reason.NODE_LOST,
+        Reason.IMAGE_PULL_FAILED,
+        Reason.CONTAINER_CONFIG_FAILED,
+        Reason.POD_REFUSED,
+    }
+)
+"""Reasons that are worth an Event although the state stays."""
+WARNINGS = frozenset({Reason.NODE_LOST, Reason.IMAGE_PULL_FAILED, Reason.CONTAINER_CONFIG_FAILED, Reason.POD_REFUSED})
+
+
+def event_for(job: Job, new: TrainingJobStatus, reporter: str, now: datetime) -> Json | None:
+    """The Event of going from the job's status to a new one; None when nothing happened that people should hear of."""
+    told = _what_happened(job.status, new)
+    if told is None:
+        return None
+    reason, warn = told
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": f"{job.name}.{secrets.token_hex(8)}", "namespace": job.namespace},
+        "eventTime": micro_timestamp(now),
+        "type": "Warning" if warn else "Normal",
+        "reason": reason,
+        "action": str(new.reason or new.state),
+        "note": new.message if len(new.message) <= NOTE_LENGTH else new.message[: NOTE_LENGTH - 1] + "…",
+        "regarding": {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "namespace": job.namespace,
+            "name": job.name,
+            "uid": job.uid,
+            "resourceVersion": str(job.resource_version),
+        },
+        "reportingController": REPORTER,
+        "reportingInstance": reporter[:128],
+    }
+
+
+def _what_happened(old: TrainingJobStatus, new: TrainingJobStatus) -> tuple[str, bool] | None:
+    """The Event's reason, and whether it is a warning."""
+    if new.last_attempt is not None and new.last_attempt != old.last_attempt and new.state is State.QUEUED:
+        return "AttemptEnded", new.last_attempt.charged
+    if new.state is not None and new.state != old.state:
+        return str(new.state), new.state is State.ERROR
+    if new.reason is not None and new.reason != old.reason and new.reason in TELLING_REASONS:
+        return str(new.reason), new.reason in WARNINGS
+    return None

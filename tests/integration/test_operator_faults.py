@@ -1,0 +1,191 @@
+"""The operator when it dies, when there are several, when the API server falters and when it may not do what it must."""
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from headrace_api.names import Reason
+from headrace_local.access import ClusterAccess
+from headrace_operator.actions import Actions
+from headrace_operator.cache import Cache
+from headrace_operator.clock import SystemClock
+from headrace_operator.connection import connect
+from headrace_operator.kube import Kube
+from headrace_operator.metrics import Metrics
+from headrace_operator.reconcile import Reconciler
+from headrace_operator.settings import Settings
+from headrace_operator.slot import Slots
+from headrace_operator.state import ProjectKey
+from headrace_testing.faulty_client import FaultyClient, KilledError
+from headrace_testing.flaky_proxy import FlakyProxy
+from headrace_testing.operators import OperatedNamespace, operated_namespace
+from headrace_testing.players import Player, eventually
+
+
+@pytest.fixture
+def operated(cluster: ClusterAccess) -> Iterator[OperatedNamespace]:
+    with operated_namespace(cluster) as operated:
+        yield operated
+
+
+@pytest.fixture
+def player(operated: OperatedNamespace) -> Iterator[Player]:
+    player = Player(operated.cluster, operated.name)
+    yield player
+    player.close()
+
+
+def one_pass_operator(api: FaultyClient, settings: Settings) -> tuple[Cache, Reconciler]:
+    """What a new process has: nothing but its client."""
+    cache, clock = Cache(), SystemClock()
+    slots = Slots(api, clock)  # type: ignore[arg-type]
+    actions = Actions(
+        api=api,  # type: ignore[arg-type]
+        cache=cache,
+        slots=slots,
+        settings=settings,
+        clock=clock,
+        metrics=Metrics(),
+        emit=lambda event: None,
+        identity="in-process",
+    )
+    return cache, Reconciler(api=api, cache=cache, slots=slots, actions=actions, settings=settings, clock=clock)  # type: ignore[arg-type]
+
+
+async def one_life(api: FaultyClient, settings: Settings, key: ProjectKey) -> bool:
+    """A process LISTs everything and passes over the project until nothing is left to do. Returns False if it was killed."""
+    cache, reconciler = one_pass_operator(api, settings)
+    try:
+        for _ in range(6):
+            before = len(api.calls)
+            cache.jobs.replace(key, await api.list_jobs(key))
+            cache.pods.replace(key, await api.list_pods(key))
+            await reconciler.reconcile(key)
+            if len(api.calls) == before + 2:
+                return True
+    except KilledError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("took_effect", [False, True], ids=["before-the-call", "after-the-call"])
+def test_an_operator_killed_at_any_call_is_followed_by_one_that_finishes_the_work(
+    operated: OperatedNamespace, player: Player, took_effect: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The operator's own client, under the operator's own account.
+    monkeypatch.setenv("KUBECONFIG", operated.environment()["KUBECONFIG"])
+    assert asyncio.run(die_everywhere(operated, player, took_effect)) >= 15, "the way has more calls than that"
+
+
+async def die_everywhere(operated: OperatedNamespace, player: Player, took_effect: bool) -> int:
+    """Runs two jobs of a project, over and over, each time with a death at the next call. Returns the number of deaths."""
+    settings = Settings(trainer_image="trainer:test", watch_namespaces=(operated.name,))
+    deaths = 0
+    async with Kube(connect()) as kube:
+        for at in range(1, 40):
+            project = f"kill-{at}"
+            first, second = f"{project}-a", f"{project}-b"
+            key = ProjectKey(operated.name, project)
+            await asyncio.to_thread(player.apply, first, project)
+            await asyncio.to_thread(player.apply, second, project)
+            faulty = FaultyClient(kube, at, took_effect=took_effect)
+
+            # The first pod is made, ends, and the second is made: somewhere on this way the operator dies.
+            survived = await one_life(faulty, settings, key) or await one_life(faulty, settings, key)
+            assert survived, "only one call strikes"
+            await asyncio.to_thread(player.done_by_hand, first, wait=False)
+            survived = await one_life(faulty, settings, key) or await one_life(faulty, settings, key)
+            assert survived, "only one call strikes"
+
+            pods = {pod["metadata"]["name"]: pod for pod in await asyncio.to_thread(player.pods, project)}
+            assert sorted(pods) == [f"{first}-1", f"{second}-1"], f"killed at call {at}: {faulty.calls}"
+            assert not pods[f"{second}-1"]["spec"].get("schedulingGates")
+            status = await asyncio.to_thread(player.status, first)
+            assert (status["state"], status["attempts"], status["failures"]) == ("Done", 1, 0)
+            deaths += faulty.struck
+            if not faulty.struck:
+                break
+    return deaths
+
+
+def test_a_killed_operator_is_replaced_and_nothing_is_lost(operated: OperatedNamespace, player: Player) -> None:
+    operator = operated.start()
+    player.apply("life-1", "life", backoffLimit=2)
+    player.apply("life-2", "life")
+    player.run("life-1-1")
+    player.await_state("life-1", "Running")
+    operator.signal(signal.SIGKILL)
+
+    # While nobody is there the trainer fails, a job is applied, and another is deleted.
+    player.exit("life-1-1", 1, "boom")
+    player.apply("life-3", "life")
+    player.delete("life-2")
+
+    operated.start()
+    status = player.await_state("life-1", "Queued", Reason.WAITING_FOR_RUNNER)
+    assert (status["attempts"], status["failures"], status["lastAttempt"]["number"]) == (2, 1, 1)
+    player.run("life-1-2")
+    player.done("life-1-2")
+    player.done_by_hand("life-3")
+
+
+def test_two_replicas_share_the_work_without_a_pause_when_one_is_told_to_end(operated: OperatedNamespace, player: Player) -> None:
+    first = operated.start({"HEADRACE_LEADER_LEASE": "30"})
+    operated.start({"HEADRACE_LEADER_LEASE": "30"})
+    player.apply("relay-1", "relay")
+    player.await_pod("relay-1-1")
+    assert first.stop() == 0
+    began = time.monotonic()
+    player.done_by_hand("relay-1")
+    assert time.monotonic() - began < 15, "the Lease was not given away: it would have held for 30 s"
+
+
+def test_a_standby_takes_over_from_a_leader_that_was_killed(operated: OperatedNamespace, player: Player) -> None:
+    first = operated.start()
+    operated.start()
+    first.signal(signal.SIGKILL)
+    player.apply("heir", "heir")
+    player.await_pod("heir-1")
+
+
+def test_a_missing_permission_is_named_at_the_start_and_when_it_is_met(operated: OperatedNamespace, player: Player) -> None:
+    rule = player.cluster.kubectl("get", "role", "headrace-operator", "-n", operated.name, "-o=jsonpath={.rules[*].resources}")
+    pods = re.findall(r'\["([^"]+)"\]', rule).index("pods")
+    patch = f'[{{"op": "replace", "path": "/rules/{pods}/verbs", "value": ["get", "list", "watch", "patch", "delete"]}}]'
+    player.cluster.kubectl("patch", "role", "headrace-operator", "-n", operated.name, "--type=json", "-p", patch)
+    operator = operated.start()
+    assert f"may not create pods in namespace {operated.name}" in operator.log_tail(20)
+
+    player.apply("barred", "barred")
+    eventually("the missing permission is named", lambda: 'cannot create resource "pods"' in operator.log_tail(20))
+    assert player.pods() == []
+    patch = patch.replace('["get",', '["create", "get",')
+    player.cluster.kubectl("patch", "role", "headrace-operator", "-n", operated.name, "--type=json", "-p", patch)
+    player.await_pod("barred-1")
+
+
+def test_an_operator_waits_for_a_server_that_is_away_and_goes_on(
+    operated: OperatedNamespace, player: Player, tmp_path: Path
+) -> None:
+    url = urlsplit(player.cluster.api_url)
+    with FlakyProxy(str(url.hostname), int(url.port or 443)) as proxy:
+        # The operator reaches the server through the proxy only.
+        kubeconfig = tmp_path / "kubeconfig"
+        original = Path(operated.environment()["KUBECONFIG"]).read_text()
+        kubeconfig.write_text(original.replace(player.cluster.api_url, f"https://127.0.0.1:{proxy.port}"))
+        operated.start({"KUBECONFIG": str(kubeconfig)})
+        player.apply("wait-1", "wait")
+        player.await_pod("wait-1-1")
+        with proxy.broken():
+            player.run("wait-1-1")
+            player.done("wait-1-1")
+            eventually("requests that break", lambda: proxy.refused > 3)
+        player.await_state("wait-1", "Done")
+        player.apply("wait-2", "wait")
+        player.done_by_hand("wait-2")

@@ -1,0 +1,298 @@
+"""The supervisor on local folders, with a stand-in for the worker: what it leaves behind, and how it ends, whatever happens."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from headrace_api.names import ExitCode, Reason
+from headrace_api.report import Outcome, Phase, Verdict
+from headrace_testing.stand_in_runs import RUN_FOLDER, Attempt, dataset_files, job_document, write_files
+from headrace_testing.stand_in_worker import Behaviour
+from headrace_trainer.supervisor import checkpoints
+from headrace_trainer.supervisor.folder import FolderStore
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_files(tmp_path / "dataset", dataset_files())
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "output"
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def process_runs(pid: int) -> bool:
+    """Whether it is there, and more than a zombie that its new parent has yet to reap."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_finished_job_leaves_the_whole_run_folder_and_an_empty_workspace(tmp_path: Path, dataset: Path, output: Path) -> None:
+    with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.OK
+    run = output / RUN_FOLDER
+    assert files_in(run) >= {
+        "job.json",
+        "outcome.json",
+        "attempts/1/logs/00001.log",
+        "attempts/1/metrics/00001.jsonl",
+        "checkpoints/latest.json",
+        "checkpoints/best.json",
+        "checkpoints/00000012/state.json",
+        "model/config.json",
+        "pictures/00000012-boxes.png",
+    }
+    assert attempt.outcome.outcome is Verdict.DONE
+    assert attempt.outcome.reason is Reason.REACHED_MAX_ITERATIONS
+    assert attempt.outcome.progress.percentage == 100
+    assert attempt.outcome.checkpoint is not None
+    assert attempt.outcome.checkpoint.uri == f"{run}/checkpoints/00000012/"
+    assert Outcome.model_validate_json((run / "outcome.json").read_bytes()) == attempt.outcome
+    assert attempt.wiped
+    assert files_in(dataset) == set(dataset_files())
+
+
+def test_only_the_latest_and_the_best_checkpoint_are_kept(tmp_path: Path, dataset: Path, output: Path) -> None:
+    with Attempt(tmp_path / "a", job_document(checkpointEvery=1), dataset=str(dataset), output=str(output)) as attempt:
+        attempt.until_over()
+    store = FolderStore(output / RUN_FOLDER)
+    kept = {key.split("/")[1] for key in files_in(output / RUN_FOLDER) if key.startswith("checkpoints/0")}
+    best = checkpoints.read_marker(store, "checkpoints/best.json")
+    assert best is not None
+    assert kept == {"00000012", f"{best.iteration:08d}"}
+    assert best.iteration <= 4
+
+
+def test_the_same_job_again_goes_on_from_the_latest_checkpoint(tmp_path: Path, dataset: Path, output: Path) -> None:
+    hold = Behaviour(at=9, trouble="crash")
+    with Attempt(tmp_path / "a", job_document(), hold, dataset=str(dataset), output=str(output)) as first:
+        assert first.until_over() is ExitCode.RETRY
+    assert first.outcome.checkpoint is not None
+    assert first.outcome.checkpoint.iteration == 8
+    again = Attempt(tmp_path / "b", job_document(), dataset=str(dataset), output=str(output), attempt=2)
+    with again as second:
+        assert second.until_over() is ExitCode.OK
+    assert "worker: resumed at 8" in second.log
+    assert second.outcome.progress.iteration == 12
+    run = output / RUN_FOLDER
+    steps = [json.loads(line) for part in sorted(run.glob("attempts/2/metrics/*")) for line in part.read_text().splitlines()]
+    assert [step["iteration"] for step in steps if "losses" in step] == [9, 10, 11, 12]
+
+
+def test_attempts_are_counted_where_nobody_numbers_them(tmp_path: Path, dataset: Path, output: Path) -> None:
+    for number in (1, 2):
+        with Attempt(tmp_path / str(number), job_document(), dataset=str(dataset), output=str(output), attempt=None) as attempt:
+            attempt.until_over()
+    assert {path.name for path in (output / RUN_FOLDER / "attempts").iterdir()} == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "reason", "said"),
+    [
+        ("crash", ExitCode.RETRY, Reason.TRAINER_CRASHED, "ZeroDivisionError: the stand-in was told to crash"),
+        ("segfault", ExitCode.RETRY, Reason.TRAINER_CRASHED, "SIGSEGV"),
+        ("killed", ExitCode.RETRY, Reason.OUT_OF_MEMORY, "raise spec.resources.memory"),
+        ("error", ExitCode.FATAL, Reason.LOSS_NOT_FINITE, "head 'boxes': nan"),
+        ("retryable", ExitCode.RETRY, Reason.LOSS_NOT_FINITE, "head 'boxes': nan"),
+    ],
+)
+def test_a_worker_in_trouble_ends_the_attempt_with_the_cause_its_checkpoint_and_a_wipe(
+    tmp_path: Path, dataset: Path, output: Path, trouble: str, code: ExitCode, reason: Reason, said: str
+) -> None:
+    behaviour = Behaviour.model_validate({"at": 6, "trouble": trouble})
+    with Attempt(tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is code
+    assert attempt.outcome.outcome is Verdict.ERROR
+    assert attempt.outcome.reason is reason
+    assert said in attempt.outcome.message
+    assert attempt.outcome.checkpoint is not None
+    assert attempt.outcome.checkpoint.iteration == 4
+    assert attempt.wiped
+    assert said in (output / RUN_FOLDER / "outcome.json").read_text()
+
+
+def test_nothing_that_the_worker_started_outlives_the_attempt(tmp_path: Path, dataset: Path, output: Path) -> None:
+    with Attempt(
+        tmp_path / "a", job_document(), Behaviour(at=2, trouble="child"), dataset=str(dataset), output=str(output)
+    ) as attempt:
+        assert attempt.until_over() is ExitCode.OK
+    child = int(attempt.log.split("worker: child ")[1].split()[0])
+    assert not process_runs(child)
+
+
+def test_the_worker_gets_no_secrets_and_waits_passively(tmp_path: Path, dataset: Path, output: Path) -> None:
+    secrets = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL": "http://localhost"}
+    with Attempt(tmp_path / "a", job_document(), environment=secrets, dataset=str(dataset), output=str(output)) as attempt:
+        attempt.until_over()
+    names = set(json.loads(attempt.log.split("worker: environment ")[1].splitlines()[0]))
+    assert not {name for name in names if name.startswith("AWS")}
+    assert names >= {"OMP_WAIT_POLICY", "OMP_NUM_THREADS", "TMPDIR"}
+
+
+def test_it_answers_probes_status_and_metrics_while_it_works(tmp_path: Path, dataset: Path, output: Path) -> None:
+    gate = tmp_path / "gate"
+    with Attempt(
+        tmp_path / "a", job_document(), Behaviour(at=7, wait_for=gate), dataset=str(dataset), output=str(output)
+    ) as attempt:
+        attempt.until_log("serving http")
+        url = attempt.log.split("serving ")[1].split()[0]
+        attempt.until(lambda: attempt.status.progress.iteration == 7, "iteration 7")
+        ask = lambda path: urllib.request.urlopen(url + path, timeout=5).read().decode()  # noqa: E731
+        assert ask("/healthz") == "ok\n"
+        assert ask("/readyz")
+        status = json.loads(ask("/status"))
+        assert status["phase"] == Phase.TRAINING
+        assert status["progress"]["percentage"] == 58
+        assert status["progress"]["metrics"] == [{"head": "boxes", "name": "AP", "value": 0.06, "iteration": 6}]
+        assert "loss 0.2857" in status["message"]
+        metrics = ask("/metrics")
+        assert 'headrace_trainer_loss{head="boxes",term="class"}' in metrics
+        assert 'headrace_trainer_score{head="boxes",metric="AP"} 0.06' in metrics
+        assert 'headrace_trainer_phase{phase="Training"} 1.0' in metrics
+        assert "headrace_trainer_iteration 7.0" in metrics
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            ask("/")
+        gate.touch()
+        attempt.until_over()
+
+
+def test_it_is_not_ready_before_the_first_iteration(tmp_path: Path, dataset: Path, output: Path) -> None:
+    gate = tmp_path / "gate"
+    with Attempt(
+        tmp_path / "a", job_document(), Behaviour(at=0, wait_for=gate), dataset=str(dataset), output=str(output)
+    ) as attempt:
+        attempt.until_log("stand-in worker begins")
+        url = attempt.log.split("serving ")[1].split()[0]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(url + "/readyz", timeout=5)
+        assert refused.value.code == 503
+        gate.touch()
+        attempt.until(lambda: attempt.run.board.ready, "ready")
+        attempt.until_over()
+
+
+def test_logs_and_metrics_are_in_the_run_folder_while_it_works(tmp_path: Path, dataset: Path, output: Path) -> None:
+    gate = tmp_path / "gate"
+    run = output / RUN_FOLDER
+    with Attempt(
+        tmp_path / "a", job_document(), Behaviour(at=7, wait_for=gate), dataset=str(dataset), output=str(output)
+    ) as attempt:
+        parts = lambda kind: "".join(part.read_text() for part in sorted(run.glob(f"attempts/1/{kind}/*")))  # noqa: E731
+        attempt.until(lambda: "scores at iteration 6" in parts("logs"), "the log of iteration 6 in the run folder")
+        attempt.until(lambda: '"iteration":7' in parts("metrics"), "the metrics of iteration 7 in the run folder")
+        first = (run / "attempts/1/logs/00001.log").read_bytes()
+        gate.touch()
+        attempt.until_over()
+    assert (run / "attempts/1/logs/00001.log").read_bytes() == first
+    logged = parts("logs")
+    assert [line for line in attempt.log.splitlines() if line not in logged.splitlines()] == [
+        line for line in attempt.log.splitlines() if "the workspace is wiped" in line
+    ]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason", "said"),
+    [
+        (None, Reason.BAD_DATASET, "has no dataset.json"),
+        (b"{}", Reason.BAD_DATASET, "layers: Field required"),
+        (b"not json", Reason.BAD_DATASET, "Invalid JSON"),
+    ],
+)
+def test_a_dataset_that_says_nothing_sensible_of_itself_is_refused(
+    tmp_path: Path, output: Path, manifest: bytes | None, reason: Reason, said: str
+) -> None:
+    dataset = write_files(tmp_path / "dataset", {"images/1.jpg": b""} | ({"dataset.json": manifest} if manifest else {}))
+    with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert attempt.outcome.reason is reason
+    assert said in attempt.outcome.message
+    assert attempt.wiped
+
+
+@pytest.mark.parametrize(
+    ("head", "reason", "said"),
+    [
+        ({"objectDetection": {}, "annotations": "instances"}, Reason.NO_SUCH_LAYER, "its layers are: 'objects' (object detection)"),
+        ({"semanticSegmentation": {}, "annotations": "objects"}, Reason.NO_CONVERSION, "heads can use it for: object detection"),
+    ],
+)
+def test_a_head_that_fits_no_layer_ends_the_job_before_the_worker_starts(
+    tmp_path: Path, dataset: Path, output: Path, head: dict[str, object], reason: Reason, said: str
+) -> None:
+    job = job_document()
+    job["spec"]["model"] = {"heads": [{"name": "head", **head}]}
+    with Attempt(tmp_path / "a", job, dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert attempt.outcome.reason is reason
+    assert said in attempt.outcome.message
+    assert "stand-in worker begins" not in attempt.log
+
+
+def test_a_job_that_is_not_valid_is_told_so(tmp_path: Path, output: Path) -> None:
+    with Attempt(tmp_path / "a", job_document(batchSize=0), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert attempt.outcome.reason is Reason.INVALID_SPEC
+    assert "spec.training.batchSize: Input should be greater than or equal to 1" in attempt.outcome.message
+
+
+def test_what_an_earlier_life_left_in_the_workspace_is_wiped_first(tmp_path: Path, dataset: Path, output: Path) -> None:
+    left = tmp_path / "a" / "workspace"
+    write_files(left, {".headrace-workspace": b"", "dataset/images/old.jpg": b"old", "run/model/old": b"old"})
+    with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.OK
+    assert attempt.wiped
+    assert not (output / RUN_FOLDER / "model/old").exists()
+
+
+def test_somebodys_files_are_never_taken_for_a_workspace(tmp_path: Path, dataset: Path, output: Path) -> None:
+    write_files(tmp_path / "a" / "workspace", {"thesis.tex": b"precious"})
+    with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert (attempt.workspace / "thesis.tex").read_bytes() == b"precious"
+    assert "holds files that are not a trainer's (thesis.tex)" in attempt.outcome.message
+
+
+def test_a_dataset_inside_the_workspace_is_refused_and_kept(tmp_path: Path, output: Path) -> None:
+    inside = write_files(tmp_path / "a" / "workspace" / "data", dataset_files())
+    (tmp_path / "a" / "workspace" / ".headrace-workspace").touch()
+    with Attempt(tmp_path / "a", job_document(), dataset=str(inside), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert files_in(inside) == set(dataset_files())
+
+
+def test_a_taken_port_ends_the_attempt_with_the_cause(tmp_path: Path, dataset: Path, output: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        attempt = Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output))
+        object.__setattr__(attempt.settings, "listen_port", taken.getsockname()[1])
+        with attempt:
+            assert attempt.until_over() is ExitCode.RETRY
+    assert attempt.outcome.reason is Reason.TRAINER_CRASHED
+    assert "Address already in use" in attempt.outcome.message
+
+
+def test_a_bug_in_the_supervisor_ends_in_order_too(
+    tmp_path: Path, dataset: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr("headrace_trainer.supervisor.progress.ProgressMeter.stepped", broken)
+    with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.RETRY
+    assert attempt.outcome.reason is Reason.TRAINER_CRASHED
+    assert "AssertionError: a bug" in attempt.outcome.message
+    assert attempt.wiped
+    assert "Traceback" in "".join(part.read_text() for part in (output / RUN_FOLDER).glob("attempts/1/logs/*"))
+    assert not list(attempt.workspace.iterdir())

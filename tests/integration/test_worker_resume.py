@@ -1,0 +1,95 @@
+"""A run that is cut in two gives every tensor that the run in one piece gives: bit for bit, across a process boundary."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from headrace_api.names import Reason
+from headrace_api.report import Verdict
+from headrace_local.digit_scenes import write_digit_scenes
+from headrace_testing.workers import BOXES, REGIONS, TAGS, TEXTURE, running_worker, small_job
+from headrace_trainer.protocol import Ended, Evaluated, Exported, Saved, Stepped
+from headrace_trainer.worker.checkpoint import CheckpointState
+
+OPTIMIZERS = [
+    pytest.param({"adamw": {"learningRate": 0.002}}, id="adamw"),
+    pytest.param({"sgd": {"learningRate": 0.01}}, id="sgd"),
+]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digit scenes of which half carry each kind of label: batches are mixed."""
+    folder = tmp_path_factory.mktemp("scenes")
+    write_digit_scenes(folder, train=12, val=2, size=48, labelled_share=0.5, textures_share=0.5)
+    return folder
+
+
+def train(scenes: Path, folder: Path, training: dict[str, Any], resume_from: Path | None = None) -> list[Any]:
+    """Messages of a worker that is done."""
+    settings = {
+        "imageSize": {"height": 48, "width": 48},
+        # All that could make a difference: schedule, averaging, and every random change of images.
+        "schedule": {"warmupIterations": 2, "decay": "cosine"},
+        "emaDecay": 0.9,
+        "augmentation": {"horizontalFlip": True, "color": 0.5},
+    }
+    job = small_job([BOXES, REGIONS, TAGS, TEXTURE], settings | training)
+    with running_worker(job, scenes, folder, resume_from=resume_from) as worker:
+        ended = worker.ended()
+        assert ended == Ended(verdict=Verdict.DONE, reason=Reason.REACHED_MAX_ITERATIONS), worker.log
+        return worker.messages
+
+
+def assert_same_tensors(got: Path, want: Path) -> None:
+    names = sorted(path.name for path in want.glob("*.safetensors"))
+    assert names == sorted(path.name for path in got.glob("*.safetensors"))
+    assert names
+    for name in names:
+        ours, theirs = load_file(got / name), load_file(want / name)
+        assert ours.keys() == theirs.keys()
+        different = [key for key in ours if not torch.equal(ours[key], theirs[key])]
+        assert not different, f"{name}: {different[:5]}"
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_three_iterations_and_three_more_are_six(scenes: Path, tmp_path: Path, optimizer: Mapping[str, Any]) -> None:
+    # The checkpoint on the way is of the run in one piece itself: saving does not disturb either.
+    training = {"maxIterations": 6, "checkpointEvery": 3, "evaluateEvery": 4, "optimizer": optimizer}
+    whole = train(scenes, tmp_path / "whole", training)
+    half, end = (Path(f"output/checkpoints/{iteration:08d}") for iteration in (3, 6))
+    second = train(scenes, tmp_path / "second", training, resume_from=tmp_path / "whole" / half)
+
+    assert_same_tensors(tmp_path / "second" / end, tmp_path / "whole" / end)
+    assert_same_tensors(tmp_path / "second/output/model", tmp_path / "whole/output/model")
+    stepped = [message.iteration for message in second if isinstance(message, Stepped)]
+    assert stepped[0] == 4, "the first iteration of the second half is the fourth"
+    assert stepped[-1] == 6
+    assert scores_of(second) == scores_of(whole)
+    seconds = [trained_seconds(folder) for folder in (tmp_path / "whole" / half, tmp_path / "second" / end)]
+    assert 0 < seconds[0] < seconds[1], "of both attempts"
+
+
+def test_a_finished_run_that_is_resumed_goes_straight_to_evaluation_and_export(scenes: Path, tmp_path: Path) -> None:
+    training = {"maxIterations": 1}
+    first = train(scenes, tmp_path / "first", training)
+    checkpoint = tmp_path / "first/output/checkpoints/00000001"
+    again = train(scenes, tmp_path / "again", training, resume_from=checkpoint)
+    assert not [message for message in again if isinstance(message, Stepped)]
+    assert scores_of(again) == scores_of(first)
+    saved = [message for message in again if isinstance(message, Saved)]
+    assert saved == [Saved(iteration=1, folder=Path("checkpoints/00000001"), best=True)]
+    assert isinstance(again[-2], Exported)
+    assert_same_tensors(tmp_path / "again/output/model", tmp_path / "first/output/model")
+
+
+def scores_of(messages: list[Any]) -> list[Any]:
+    return [message.scores for message in messages if isinstance(message, Evaluated)]
+
+
+def trained_seconds(checkpoint: Path) -> float:
+    return CheckpointState.model_validate_json((checkpoint / "state.json").read_bytes()).trained_seconds

@@ -1,0 +1,123 @@
+"""A checker of the invariants of design/operator.md, fed with every change of jobs and pods in the order they happened.
+
+It knows nothing of how the operator works: a change is what any watcher of the API server sees. The property tests feed
+it each change as it happens; tests on a real API server feed it what a watch recorded.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace_api import names
+from headrace_api.names import ExitCode, Reason, State
+from headrace_operator.state import Job, Pod, job_from, pod_from
+
+
+class InvariantBrokenError(AssertionError):
+    """Names the invariant and what was seen."""
+
+
+@dataclass
+class Checker:
+    """Raises InvariantBrokenError at the change that breaks an invariant."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    """By uid, those that exist."""
+    pods: dict[str, Pod] = field(default_factory=dict)
+    in_line_since: dict[str, float] = field(default_factory=dict)
+    """Since when each job has been in line without interruption: it exists, is not over, paused or being deleted."""
+    let_go: dict[str, set[str]] = field(default_factory=dict)
+    """By job uid: uids of its pods that ever were without a gate."""
+    endings: dict[str, list[Pod]] = field(default_factory=dict)
+    """By job uid: its pods, each as it was when its container had ended."""
+    wanted_stop: set[str] = field(default_factory=set)
+
+    def see(self, kind: str, raw: dict[str, Any], deleted: bool, at: float, decided: float) -> None:
+        """Takes in a change.
+
+        Args:
+            kind: "TrainingJob" or "Pod"; others are of no concern.
+            raw: the object, as after the change or, deleted, as before.
+            deleted: whether the object is gone.
+            at: when; any number that grows, such as a resourceVersion or a time.
+            decided: if the change lets a pod go: since when whoever did it may have known what it decided on.
+        """
+        if kind == names.KIND:
+            self._see_job(job_from(raw), deleted, at)
+        elif kind == "Pod":
+            self._see_pod(pod_from(raw), deleted, decided)
+
+    def _see_job(self, job: Job, deleted: bool, at: float) -> None:
+        old = self.jobs.get(job.uid)
+        if old is not None and old.over and not deleted and job.status.state != old.status.state:
+            self._broken(3, f"{job.name} was {old.status.state} and is {job.status.state}")
+        if deleted:
+            self.jobs.pop(job.uid, None)
+            self.in_line_since.pop(job.uid, None)
+            return
+        self.jobs[job.uid] = job
+        if job.spec and job.spec.stop:
+            self.wanted_stop.add(job.uid)
+        if job.over or job.deleting or (job.spec is not None and job.spec.suspend):
+            self.in_line_since.pop(job.uid, None)
+        else:
+            self.in_line_since.setdefault(job.uid, at)
+        if job.over and not (old and old.over):
+            self._ended_for_a_reason(job)
+
+    def _see_pod(self, pod: Pod, deleted: bool, decided: float) -> None:
+        old = self.pods.get(pod.uid)
+        if pod.exit_code is not None and (old is None or old.exit_code is None):
+            self.endings.setdefault(pod.owner_uid, []).append(pod)
+        if deleted:
+            self.pods.pop(pod.uid, None)
+            return
+        self.pods[pod.uid] = pod
+        if not pod.gated and pod.uid not in self.let_go.setdefault(pod.owner_uid, set()):
+            self.let_go[pod.owner_uid].add(pod.uid)
+            self._alone_in_its_project(pod)
+            self._next_in_line(pod, decided)
+
+    def _alone_in_its_project(self, pod: Pod) -> None:
+        others = [p.name for p in self.pods.values() if p.key == pod.key and p.uid != pod.uid and not p.gated and not p.over]
+        if others:
+            self._broken(1, f"{pod.name} was let go while {', '.join(others)} of project {pod.key} was live")
+
+    def _next_in_line(self, pod: Pod, decided: float) -> None:
+        job = self.jobs.get(pod.owner_uid)
+        if job is None:
+            return  # deleted a moment ago: the pod goes with it
+        earlier = [
+            other.name
+            for other in self.jobs.values()
+            if other.key == job.key and other.order < job.order and self.in_line_since.get(other.uid, decided + 1) <= decided
+        ]
+        if earlier:
+            self._broken(2, f"{pod.name} was let go although {', '.join(earlier)} came first")
+
+    def _ended_for_a_reason(self, job: Job) -> None:
+        """Invariants 3 and 4: a final state follows from the spec and from how the job's pods ended, and from nothing else."""
+        ended = self.endings.get(job.uid, [])
+        codes = [pod.exit_code for pod in ended]
+        status = job.status
+        if status.state is State.DONE and ExitCode.OK not in codes:
+            self._broken(4, f"{job.name} is Done, but its trainers exited with {codes}")
+        if status.state is State.STOPPED and job.uid not in self.wanted_stop:
+            self._broken(4, f"{job.name} is Stopped, and nobody asked for it")
+        if status.state is State.ERROR and status.reason is Reason.BACKOFF_LIMIT_EXCEEDED and job.spec:
+            failures = sum(code not in (ExitCode.OK, ExitCode.FATAL) for code in codes)
+            if failures <= job.spec.backoff_limit:
+                self._broken(4, f"{job.name} used up its {job.spec.backoff_limit} retries, but its trainers exited with {codes}")
+
+    def at_rest(self) -> None:
+        """Nothing happens any more and no time is left to wait for: all is as it should be."""
+        live = {pod.owner_uid for pod in self.pods.values() if not pod.gated and not pod.over}
+        if orphans := live - set(self.jobs):
+            self._broken(5, f"pods of deleted jobs are still there: {orphans}")
+        waiting = [
+            f"{job.name} ({job.status.reason}: {job.status.message})" for uid, job in self.jobs.items() if uid in self.in_line_since
+        ]
+        if waiting:
+            self._broken(6, f"never ended, though nothing is in their way: {', '.join(waiting)}")
+
+    def _broken(self, number: int, what: str) -> None:
+        raise InvariantBrokenError(f"invariant {number}: {what}")

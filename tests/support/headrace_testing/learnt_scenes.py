@@ -1,0 +1,19 @@
+"""Digit scenes that are scored on the very images they are learnt from: what a network that cannot memorise will fail."""
+
+import json
+import shutil
+from pathlib import Path
+
+from headrace_local.digit_scenes import write_digit_scenes
+
+
+def write_learnt_scenes(folder: Path, scenes: int, size: int, seed: int = 0) -> None:
+    """A dataset of digit scenes whose val split shows the scenes of its train split, as files of its own."""
+    write_digit_scenes(folder, train=scenes, val=1, size=size, seed=seed, textures_share=1.0)
+    for kind in ("images", "regions", "texture"):
+        shutil.rmtree(folder / kind / "val")
+        shutil.copytree(folder / kind / "train", folder / kind / "val")
+    table = json.loads((folder / "objects_train.json").read_text())
+    for image in table["images"]:
+        image["file_name"] = image["file_name"].replace("train/", "val/")
+    (folder / "objects_val.json").write_text(json.dumps(table))

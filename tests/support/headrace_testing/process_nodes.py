@@ -1,0 +1,170 @@
+"""A process node for tests, pods for it, and a record of everything a watcher of them saw."""
+
+import contextlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from kubernetes import client
+from urllib3.exceptions import HTTPError
+
+from headrace_local.access import ClusterAccess
+from headrace_local.node.launch import start_node
+from headrace_local.processes import Process
+
+Json = dict[str, Any]
+# What a node's pods need to be placed on it, and no other pods have: tests share one cluster.
+TAINT = "headrace.dev/test-node"
+
+
+@dataclass
+class NodeForTests:
+    """A running process node of its own."""
+
+    cluster: ClusterAccess
+    name: str
+    gpus: int
+    images: Mapping[str, Sequence[str]]
+    process: Process
+
+    @classmethod
+    def start(cls, cluster: ClusterAccess, *, gpus: int = 2, images: Mapping[str, Sequence[str]]) -> Self:
+        name = f"node-{secrets.token_hex(4)}"
+        return cls(cluster, name, gpus, images, cls._run(cluster, name, gpus, images))
+
+    def restart(self) -> None:
+        """A new agent for the same Node, after the last one ended."""
+        self.process = self._run(self.cluster, self.name, self.gpus, self.images)
+
+    def stop(self) -> None:
+        """End the agent and remove the Node."""
+        if self.process.running:
+            self.process.stop()
+        self.cluster.kubectl("delete", "node", self.name, "--ignore-not-found", "--wait=false")
+
+    def pod(self, script: str = "", **spec: Any) -> Json:
+        """A pod for this node: one container `c` that runs a shell script, fields of the pod's spec in addition.
+
+        Fields of the container go into `container`.
+        """
+        container = {"name": "c", "image": "busybox", "command": ["sh", "-c", script], **spec.pop("container", {})}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"pod-{secrets.token_hex(4)}", **spec.pop("metadata", {})},
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 10,
+                "nodeSelector": {"kubernetes.io/hostname": self.name},
+                "tolerations": [{"key": TAINT, "operator": "Exists"}],
+                "containers": [container],
+                **spec,
+            },
+        }
+
+    @staticmethod
+    def _run(cluster: ClusterAccess, name: str, gpus: int, images: Mapping[str, Sequence[str]]) -> Process:
+        options = ["--taint", f"{TAINT}={name}", "--cpu", "64"]
+        return start_node(cluster, name, gpus=gpus, images=images, options=options)
+
+
+@dataclass
+class PodWatch:
+    """Every pod event of one namespace, in the order they came."""
+
+    core: client.CoreV1Api
+    namespace: str
+    events: list[tuple[str, Json]] = field(default_factory=list)
+    _news: threading.Condition = field(default_factory=threading.Condition)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, cluster: ClusterAccess, namespace: str) -> Iterator[Self]:
+        with cluster.api() as api:
+            self = cls(client.CoreV1Api(api), namespace)
+            listing: Any = self.core.list_namespaced_pod(namespace)
+            stream: Any = self.core.list_namespaced_pod(
+                namespace, watch=True, resource_version=listing.metadata.resource_version, _preload_content=False
+            )
+            thread = threading.Thread(target=self._follow, args=(stream,))
+            thread.start()
+            try:
+                yield self
+            finally:
+                stream.shutdown()
+                thread.join()
+
+    def create(self, pod: Any) -> str:
+        """Create a pod; its name."""
+        self.core.create_namespaced_pod(self.namespace, pod)
+        name: str = pod["metadata"]["name"]
+        return name
+
+    def delete(self, name: str, grace_seconds: int | None = None) -> None:
+        self.core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=grace_seconds)
+
+    def of(self, name: str) -> list[tuple[str, Json]]:
+        """The events of one pod."""
+        return [(kind, pod) for kind, pod in self.events if pod["metadata"]["name"] == name]
+
+    def until(self, name: str, met: Callable[[str, Json], bool], timeout: float = 30) -> Json:
+        """The first pod object, in the order of events, with which a condition is met.
+
+        Raises:
+            TimeoutError: not met in time; shows what was seen.
+        """
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while True:
+                for kind, pod in self.of(name):
+                    if met(kind, pod):
+                        return pod
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    seen = "\n".join(f"{kind} {pod.get('status')}" for kind, pod in self.of(name))
+                    raise TimeoutError(f"pod {name} after {timeout} s:\n{seen}")
+                self._news.wait(left)
+
+    def until_phase(self, name: str, *phases: str) -> Json:
+        return self.until(name, lambda _kind, pod: pod["status"].get("phase") in phases)
+
+    def until_ready(self, name: str) -> Json:
+        return self.until(name, lambda _kind, pod: ready(pod))
+
+    def until_waiting(self, name: str, reason: str) -> Json:
+        """Until the container waits for this reason; the `waiting` state."""
+        pod = self.until(name, lambda _kind, pod: state_of(pod).get("waiting", {}).get("reason") == reason)
+        waiting: Json = state_of(pod)["waiting"]
+        return waiting
+
+    def until_deleted(self, name: str) -> Json:
+        return self.until(name, lambda kind, _pod: kind == "DELETED")
+
+    def _follow(self, stream: Any) -> None:
+        with contextlib.suppress(HTTPError):  # the connection was shut down: the end of the test
+            for line in iter(stream.readline, b""):
+                event = json.loads(line)
+                with self._news:
+                    self.events.append((event["type"], event["object"]))
+                    self._news.notify_all()
+
+
+def state_of(pod: Json) -> Json:
+    """The state of the pod's (first) container; empty while there is none."""
+    statuses = pod["status"].get("containerStatuses", [])
+    state: Json = statuses[0]["state"] if statuses else {}
+    return state
+
+
+def condition_of(pod: Json, kind: str) -> Json:
+    """A condition of the pod by type; empty while there is none."""
+    return next((item for item in pod["status"].get("conditions", []) if item["type"] == kind), {})
+
+
+def ready(pod: Json) -> bool:
+    return condition_of(pod, "Ready").get("status") == "True"

@@ -1,0 +1,235 @@
+"""Histories of a project: users, a cluster and operators whose every API call can be interleaved, lost or the last one.
+
+Nothing runs by itself and no time passes by itself: a test (or hypothesis) says what happens next.
+"""
+
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any
+
+from headrace_api import names
+from headrace_api.names import Reason
+from headrace_api.report import Verdict
+from headrace_operator.actions import Actions
+from headrace_operator.api import ApiError, Json, UnavailableError
+from headrace_operator.cache import Cache
+from headrace_operator.metrics import Metrics
+from headrace_operator.reconcile import Reconciler
+from headrace_operator.settings import Settings
+from headrace_operator.slot import Slots
+from headrace_operator.state import ProjectKey
+from headrace_testing.builders import manifest, outcome
+from headrace_testing.fake_clock import FakeClock
+from headrace_testing.invariants import Checker
+from headrace_testing.simulated_api import Change, SimulatedApi, SimulatedServer
+
+KEY = ProjectKey("ns", "p")
+SETTINGS = Settings(trainer_image="trainer:1")
+METRICS = Metrics()
+
+
+class SimulatedOperator:
+    """One operator that believes it leads. Its pass goes one half of an API call further at each `step`."""
+
+    def __init__(self, server: SimulatedServer, name: str) -> None:
+        self.server = server
+        self.name = name
+        self.boots = 0
+        self.boot()
+
+    def boot(self) -> None:
+        """A new process: nothing is remembered; everything is LISTed."""
+        self.boots += 1
+        self.api = SimulatedApi(self.server, self.name)
+        self.cache = Cache()
+        slots = Slots(self.api, self.server.clock)
+        actions = Actions(
+            api=self.api,
+            cache=self.cache,
+            slots=slots,
+            settings=SETTINGS,
+            clock=self.server.clock,
+            metrics=METRICS,
+            emit=lambda event: None,
+            identity=self.name,
+        )
+        self.reconciler = Reconciler(
+            api=self.api, cache=self.cache, slots=slots, actions=actions, settings=SETTINGS, clock=self.server.clock
+        )
+        self.running: Coroutine[Any, Any, datetime | None] | None = None
+        self.wake: datetime | None = None
+        self.seen = len(self.server.history)
+        self.cache.jobs.replace_all(run(self.api.list_all_jobs(None)), lambda key: True)
+        self.cache.pods.replace_all(run(self.api.list_all_pods(None)), lambda key: True)
+
+    def crash(self) -> None:
+        """Dies where it stands, and another process takes over."""
+        if self.running is not None:
+            self.running.close()
+        self.boot()
+
+    def deliver(self, count: int = 1_000_000) -> None:
+        """Its watches show so many more changes."""
+        for change in self.server.history[self.seen : self.seen + count]:
+            kind: Any = {names.KIND: self.cache.jobs, "Pod": self.cache.pods}.get(change.kind)
+            if kind is not None:
+                (kind.remove if change.deleted else kind.put)(change.raw)
+            self.seen += 1
+
+    def step(self, error: Exception | None = None) -> bool:
+        """Goes on to its next half call, or meets an error there. Returns whether the pass goes on."""
+        if self.running is None:
+            self.running = self.reconciler.reconcile(KEY)
+            error = None
+        try:
+            if error is None:
+                self.running.send(None)
+            else:
+                self.running.throw(error)
+        except StopIteration as end:
+            self.running, self.wake = None, end.value
+        except ApiError:
+            self.running, self.wake = None, self.server.clock.now()
+        return self.running is not None
+
+    def lose_answer(self) -> None:
+        """The connection breaks: a request that was on its way may or may not have been carried out."""
+        if self.running is not None:
+            self.step(UnavailableError("connection reset"))
+
+    def finish_pass(self) -> None:
+        """Brings the pass that runs, or a new one, to its end."""
+        while self.step():
+            pass
+
+
+def run(call: Any) -> Any:
+    """The answer of one API call, with nothing in between."""
+    try:
+        while True:
+            call.send(None)
+    except StopIteration as end:
+        return end.value
+
+
+class Simulation:
+    """The world around the operators, and the checker that sees every change."""
+
+    def __init__(self, operators: int = 1) -> None:
+        self.clock = FakeClock()
+        self.checker = Checker()
+        self.server = SimulatedServer(self.clock, self._check)
+        self.operators: list[SimulatedOperator] = []
+        for number in range(operators):
+            self.operators.append(SimulatedOperator(self.server, f"operator-{number}"))
+
+    def _check(self, change: Change) -> None:
+        by = next((operator.api for operator in self.operators if operator.name == change.actor), None)
+        decided = by.listed_jobs_at if by else change.version
+        self.checker.see(change.kind, change.raw, change.deleted, change.version, decided)
+
+    # --- Users ------------------------------------------------------------------------------------------------------
+
+    def apply(self, name: str, **spec: Any) -> None:
+        if (names.KIND, KEY.namespace, name) not in self.server.objects:
+            self.server.create(manifest(name, KEY.project, KEY.namespace, **spec))
+
+    def change(self, name: str, **spec: Any) -> None:
+        """Changes the spec, as far as the API server would allow it."""
+
+        def patch(job: Json) -> None:
+            if not (job["spec"].get("stop") and not spec.get("stop", True)):
+                job["spec"] |= spec
+
+        if (names.KIND, KEY.namespace, name) in self.server.objects:
+            self.server.update(names.KIND, KEY.namespace, name, patch)
+
+    def delete(self, name: str) -> None:
+        if (names.KIND, KEY.namespace, name) in self.server.objects:
+            self.server.remove(names.KIND, KEY.namespace, name)
+
+    def job(self, name: str) -> Json:
+        return self.server.get(names.KIND, KEY.namespace, name)
+
+    # --- The cluster ------------------------------------------------------------------------------------------------
+
+    def pods(self) -> list[Json]:
+        return self.server.list("Pod")
+
+    def schedule(self, pod: Json) -> None:
+        if not pod["spec"].get("schedulingGates") and not pod["spec"].get("nodeName"):
+            self._pod(pod, lambda p: p["spec"].update(nodeName="node-1"))
+
+    def ready(self, pod: Json) -> None:
+        if pod["spec"].get("nodeName") and pod["status"]["phase"] == "Pending":
+            conditions = [{"type": "Ready", "status": "True"}]
+            self._pod(pod, lambda p: p["status"].update(phase="Running", conditions=conditions, podIP="127.0.0.9"))
+
+    def exit(self, pod: Json, code: int, message: str = "") -> None:
+        """Its container ends; a pod that no node has cannot."""
+        if pod["spec"].get("nodeName") and pod["status"]["phase"] in ("Pending", "Running"):
+            terminated = {"exitCode": code, "reason": "Error" if code else "Completed", "message": message}
+            state = [{"name": names.CONTAINER, "state": {"terminated": terminated}}]
+            phase = "Failed" if code else "Succeeded"
+            self._pod(pod, lambda p: p["status"].update(phase=phase, containerStatuses=state, conditions=[]))
+
+    def done(self, pod: Json) -> None:
+        self.exit(pod, 0, outcome(Verdict.DONE, Reason.REACHED_MAX_ITERATIONS, iteration=10))
+
+    def end_told(self, pod: Json, code: int = 0) -> None:
+        """A kubelet ends a pod that was told to end, then removes it."""
+        if "deletionTimestamp" not in pod["metadata"]:
+            return
+        if pod["status"]["phase"] in ("Pending", "Running"):
+            self.exit(pod, code, outcome(Verdict.STOPPED, Reason.STOPPED_BY_USER) if code == 0 else "")
+        else:
+            self.force_delete(pod)
+
+    def evict(self, pod: Json) -> None:
+        conditions = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+        self._pod(pod, lambda p: p["status"].update(conditions=conditions))
+        self.delete_pod(pod)
+
+    def delete_pod(self, pod: Json) -> None:
+        self.server.delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"])
+
+    def force_delete(self, pod: Json) -> None:
+        self.server.remove("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"])
+
+    def collect_garbage(self) -> None:
+        """Pods and Leases whose owner is gone are deleted."""
+        uids = {raw["metadata"]["uid"] for raw in self.server.list(names.KIND)}
+        for kind in ("Pod", "Lease"):
+            for raw in self.server.list(kind):
+                metadata = raw["metadata"]
+                if any(owner["uid"] not in uids for owner in metadata["ownerReferences"]) and "deletionTimestamp" not in metadata:
+                    (self.delete_pod if kind == "Pod" else self._remove_lease)(raw)
+
+    def _remove_lease(self, lease: Json) -> None:
+        self.server.remove("Lease", lease["metadata"]["namespace"], lease["metadata"]["name"])
+
+    def _pod(self, pod: Json, change: Any) -> None:
+        metadata = pod["metadata"]
+        self.server.update("Pod", metadata["namespace"], metadata["name"], change)
+
+    # --- To the end ---------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Faults are over, one operator is left, every trainer ends well: all jobs must end, whatever was before."""
+        operator = self.operators[0]
+        operator.crash()
+        for _ in range(2000):
+            version = self.server.version
+            for pod in self.pods():
+                self.schedule(pod)
+            for pod in self.pods():
+                self.end_told(pod) if "deletionTimestamp" in pod["metadata"] else self.done(pod)
+            self.collect_garbage()
+            operator.deliver()
+            operator.finish_pass()
+            if self.server.version == version:
+                if operator.wake is None:
+                    self.checker.at_rest()
+                    return
+                self.clock.time = max(self.clock.time, operator.wake)
+        raise AssertionError("the operator never comes to rest")

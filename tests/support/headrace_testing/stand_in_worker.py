@@ -1,0 +1,156 @@
+"""A worker without torch: speaks the protocol, "learns" by counting, and misbehaves as its environment tells it to.
+
+    HEADRACE_STAND_IN   JSON: Behaviour
+
+Started like the real one: `python -m headrace_testing.stand_in_worker PLAN.json`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from headrace_api import runfolder
+from headrace_api.names import Reason
+from headrace_api.report import Verdict
+from headrace_api.trainingjob import MetricValue
+from headrace_trainer.protocol import (
+    ENV_MESSAGES_FD,
+    Building,
+    Ended,
+    Evaluated,
+    Evaluating,
+    Exported,
+    Message,
+    Plan,
+    Saved,
+    Stepped,
+)
+
+ENV_BEHAVIOUR = "HEADRACE_STAND_IN"
+Trouble = Literal["none", "crash", "segfault", "killed", "error", "retryable", "hang", "child"]
+
+
+class Behaviour(BaseModel):
+    """What the stand-in does."""
+
+    step_seconds: float = 0.0
+    wait_for: Path | None = None
+    """At iteration `at`, wait until this file exists: a test's way to hold the worker where it wants it."""
+    at: int = -1
+    """Iteration at which `trouble` happens."""
+    trouble: Trouble = "none"
+    deaf: bool = False
+    """SIGTERM is ignored."""
+    checkpoint_bytes: int = 100
+    build_seconds: float = 0.0
+
+
+def main() -> None:
+    """Count to max_iterations."""
+    behaviour = Behaviour.model_validate_json(os.environ.get(ENV_BEHAVIOUR, "{}"))
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: None if behaviour.deaf else stopping.append(number))
+    plan = Plan.model_validate_json(Path(sys.argv[1]).read_bytes())
+    print("stand-in worker begins", flush=True)
+    print("environment " + json.dumps(sorted(os.environ)), flush=True)
+    send(Building(message="reading annotations"))
+    time.sleep(behaviour.build_seconds)
+    images = len(list((plan.dataset_dir / "images").iterdir()))
+    iteration = 0
+    if plan.resume_from is not None:
+        iteration = json.loads((plan.resume_from / "state.json").read_text())["iteration"]
+        print(f"resumed at {iteration}", flush=True)
+    training = plan.job.spec.training
+    while iteration < training.max_iterations and not stopping:
+        if iteration == behaviour.at:
+            make_trouble(behaviour)
+        time.sleep(behaviour.step_seconds)
+        iteration += 1
+        send(step(iteration, images))
+        if iteration % training.evaluate_every == 0:
+            evaluate(plan, iteration)
+        if iteration % training.checkpoint_every == 0:
+            save(plan, iteration, behaviour)
+    save(plan, iteration, behaviour)
+    if stopping:
+        send(Ended(verdict=Verdict.STOPPED, reason=Reason.STOPPED_BY_USER))
+        return
+    evaluate(plan, iteration)
+    (plan.output_dir / "model").mkdir()
+    (plan.output_dir / "model" / "config.json").write_text("{}")
+    send(Exported(folder=Path("model")))
+    send(Ended(verdict=Verdict.DONE, reason=Reason.REACHED_MAX_ITERATIONS))
+
+
+def send(message: Message) -> None:
+    """One line on the pipe."""
+    os.write(int(os.environ[ENV_MESSAGES_FD]), message.model_dump_json().encode() + b"\n")
+
+
+def step(iteration: int, images: int) -> Stepped:
+    """As if something had been learnt."""
+    return Stepped(
+        iteration=iteration,
+        trained_seconds=iteration * 0.5,
+        losses={"boxes/class": 1.0 / iteration, "total": 2.0 / iteration},
+        learning_rate=0.001,
+        gradient_norm=1.5,
+        images_per_second=float(images),
+        data_wait_share=0.25,
+        device_memory_bytes=1000,
+    )
+
+
+def evaluate(plan: Plan, iteration: int) -> None:
+    """A score, and a picture."""
+    send(Evaluating(iteration=iteration, images_done=1, images=2))
+    picture = Path(runfolder.picture(iteration, "boxes"))
+    (plan.output_dir / picture).parent.mkdir(exist_ok=True)
+    (plan.output_dir / picture).write_bytes(b"png")
+    score = MetricValue(head="boxes", name="AP", value=min(1.0, iteration / 100), iteration=iteration)
+    send(Evaluated(iteration=iteration, scores=[score], pictures=[picture]))
+
+
+def save(plan: Plan, iteration: int, behaviour: Behaviour) -> None:
+    """A checkpoint of two files; the one of iteration 4 stays the best."""
+    folder = plan.output_dir / runfolder.checkpoint(iteration)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        (folder / "network.safetensors").write_bytes(os.urandom(behaviour.checkpoint_bytes))
+        (folder / "state.json").write_text(json.dumps({"iteration": iteration}))
+    send(Saved(iteration=iteration, folder=Path(runfolder.checkpoint(iteration)), best=iteration <= 4))
+
+
+def make_trouble(behaviour: Behaviour) -> None:
+    """What a test asked for."""
+    while behaviour.wait_for is not None and not behaviour.wait_for.exists():
+        time.sleep(0.01)
+    match behaviour.trouble:
+        case "crash":
+            raise ZeroDivisionError("the stand-in was told to crash")
+        case "segfault":
+            signal.raise_signal(signal.SIGSEGV)
+        case "killed":
+            signal.raise_signal(signal.SIGKILL)
+        case "error" | "retryable":
+            retry = behaviour.trouble == "retryable"
+            send(Ended(verdict=Verdict.ERROR, reason=Reason.LOSS_NOT_FINITE, message="head 'boxes': nan", retry=retry))
+            sys.exit(1)
+        case "hang":
+            time.sleep(1000)
+        case "child":
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+            print(f"child {child.pid}", flush=True)
+        case "none":
+            pass
+
+
+if __name__ == "__main__":
+    main()

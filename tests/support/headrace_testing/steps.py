@@ -1,0 +1,72 @@
+"""A network small enough to train a step in milliseconds, batches for it, and all that a step needs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headrace_api import model
+from headrace_api.training import Training
+from headrace_trainer.data.batch import Batch
+from headrace_trainer.network.build import HeadPlan, Network, build_network
+from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.optimizer import build_optimizer
+from headrace_trainer.worker.step import Step
+
+CLASSES = ("red", "green", "blue")
+HEADS = (
+    HeadPlan(model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification()), CLASSES),
+    HeadPlan(model.Head(name="kind", annotations="b", multiclass_classification=model.MulticlassClassification()), CLASSES),
+)
+CPU = torch.device("cpu")
+
+
+def small_network(seed: int = 0, heads: tuple[HeadPlan, ...] = HEADS) -> Network:
+    """The first two levels of a ResNet-18 with a multilabel head `tags` and a multiclass head `kind`."""
+    torch.manual_seed(seed)
+    spec = model.Network(backbone=model.Backbone(name="resnet18", top_level=2))
+    return build_network(spec, heads).to(memory_format=torch.channels_last)
+
+
+def random_batch(seed: int, labelled: dict[str, list[bool]] | None = None) -> Batch:
+    """Four images of 32 x 32 noise with random labels; `labelled` by head, default: all."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (4, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(0, 2, (4, 3), generator=generator).float()
+    label = torch.randint(0, 3, (4,), generator=generator)
+    masks: dict[str, Tensor] = {name: torch.tensor([True] * 4) for name in ("tags", "kind")}
+    masks |= {name: torch.tensor(mask) for name, mask in (labelled or {}).items()}
+    return Batch(images, {"tags": {"labels": labels}, "kind": {"label": label}}, masks, [f"{i}.jpg" for i in range(4)])
+
+
+@dataclass
+class SmallTraining:
+    """A network and all that trains it."""
+
+    network: Network
+    averaged: AveragedNetwork | None
+    optimizer: torch.optim.Optimizer
+    step: Step
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every weight and buffer, the averaged ones too, as copies."""
+        averaged = self.averaged.network.state_dict() if self.averaged else {}
+        tensors = {**self.network.state_dict(), **{f"averaged/{name}": tensor for name, tensor in averaged.items()}}
+        return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def small_training(
+    seed: int = 0, head_weights: dict[str, float] | None = None, dtype: torch.dtype = torch.float32, **training: Any
+) -> SmallTraining:
+    """`training` in snake_case, over: no schedule, averaging with a decay of 0.9."""
+    given = {"schedule": {"warmup_iterations": 0, "decay": "constant"}, "ema_decay": 0.9, "seed": seed} | training
+    settings = Training.model_validate(given)
+    network = small_network(seed)
+    averaged = AveragedNetwork(network, settings.ema_decay) if settings.ema_decay > 0 else None
+    optimizer = build_optimizer(network, settings.optimizer)
+    weights = {"tags": 1.0, "kind": 1.0} | (head_weights or {})
+    step = Step(
+        network=network, head_weights=weights, optimizer=optimizer, averaged=averaged, training=settings, device=CPU, dtype=dtype
+    )
+    return SmallTraining(network, averaged, optimizer, step)

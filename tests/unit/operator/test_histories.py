@@ -1,0 +1,147 @@
+"""Invariants 1 to 6 on generated histories: users, the cluster, crashes between any two API calls, two leaders at once."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headrace_api.names import ExitCode
+from headrace_testing.simulation import SimulatedOperator, Simulation
+
+HISTORIES = int(os.environ.get("HEADRACE_HISTORIES", "250"))
+"""How many each test generates; `HEADRACE_HISTORIES=10000` for a long night."""
+
+JOBS = ("a", "b", "c")
+USER = ("apply", "delete", "stop", "suspend", "resume")
+CLUSTER = ("schedule", "ready", "done", "fail", "fatal", "end_told", "kill_told", "delete_pod", "force_delete", "evict", "collect")
+OPERATOR = ("calls", "pass", "deliver", "crash", "lose")
+
+Event = tuple[str, int]
+
+
+def histories(names: tuple[str, ...]) -> st.SearchStrategy[list[Event]]:
+    """Lists of (what happens, to which)."""
+    return st.lists(st.tuples(st.sampled_from(names), st.integers(0, 29)), min_size=10, max_size=60)
+
+
+# What makes progress is drawn more often than what spoils it.
+MIXED = histories((*USER, "apply", *CLUSTER, "schedule", "ready", "time", *OPERATOR, *("calls", "pass", "deliver") * 5))
+# Little but two leaders' API calls, in every order.
+CALLS = histories((*USER, "schedule", "done", "fail", "delete_pod", "force_delete", "lose", *("calls", "deliver") * 6))
+
+quick = settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+
+
+def play(simulation: Simulation, events: list[Event]) -> None:
+    for what, which in events:
+        happen(simulation, what, which)
+
+
+def happen(simulation: Simulation, what: str, which: int) -> None:
+    name = JOBS[which % len(JOBS)]
+    operator = simulation.operators[which % len(simulation.operators)]
+    pods = simulation.pods()
+    pod = pods[which % len(pods)] if pods else None
+    match what:
+        case "apply":
+            simulation.apply(name, backoffLimit=1)
+        case "delete":
+            simulation.delete(name)
+        case "stop":
+            simulation.change(name, stop=True)
+        case "suspend" | "resume":
+            simulation.change(name, suspend=what == "suspend")
+        case "collect":
+            simulation.collect_garbage()
+        case "time":
+            simulation.clock.advance((0.5, 1, 5, 15, 60, 400)[which % 6])
+        case "calls":
+            for _ in range(which // 2):
+                operator.step()
+        case "pass":
+            operator.finish_pass()
+        case "deliver":
+            operator.deliver(which + 1)
+        case "crash":
+            operator.crash()
+        case "lose":
+            operator.lose_answer()
+        case _ if pod is None:
+            pass
+        case "fail" | "fatal":
+            simulation.exit(pod, ExitCode.RETRY if what == "fail" else ExitCode.FATAL)
+        case "kill_told":
+            simulation.end_told(pod, 137)
+        case _:
+            getattr(simulation, what)(pod)
+
+
+@quick
+@given(MIXED)
+def test_one_operator_that_may_die_at_any_call(events: list[Event]) -> None:
+    simulation = Simulation(operators=1)
+    play(simulation, events)
+    simulation.settle()
+
+
+@quick
+@given(MIXED)
+def test_two_operators_that_both_believe_they_lead(events: list[Event]) -> None:
+    simulation = Simulation(operators=2)
+    play(simulation, events)
+    simulation.settle()
+
+
+@quick
+@given(CALLS)
+def test_two_operators_interleaved_at_every_call(events: list[Event]) -> None:
+    simulation = Simulation(operators=2)
+    for name in JOBS:
+        simulation.apply(name, backoffLimit=1)
+    play(simulation, events)
+    simulation.settle()
+
+
+DISTURBANCES = {
+    "nothing": (),
+    "the first job is deleted": (("delete", 0),),
+    "the first job is stopped": (("stop", 0),),
+    "the first job is paused": (("suspend", 0),),
+    "a job is applied again": (("delete", 0), ("apply", 0)),
+    "the first pod is scheduled and fails": (("schedule", 0), ("fail", 0)),
+    "the first pod is scheduled and is done": (("schedule", 0), ("done", 0)),
+    "the first pod is deleted": (("delete_pod", 0),),
+    "the second job is deleted and the first paused": (("delete", 1), ("suspend", 0)),
+}
+HALF_CALLS = 18
+"""Of a pass that starts a job: two for each of LIST, GET Lease, write Lease, LIST, POST, GET, PATCH, and status writes."""
+
+
+@pytest.mark.parametrize("disturbance", list(DISTURBANCES))
+def test_two_starts_preempted_anywhere(disturbance: str) -> None:
+    """Exhaustive: one operator stops at any half call, something happens, the other stops at any half call, and both go on."""
+    for first in range(HALF_CALLS):
+        for second in range(HALF_CALLS):
+            simulation = Simulation(operators=2)
+            one, other = simulation.operators
+            simulation.apply("a", backoffLimit=1)
+            simulation.apply("b", backoffLimit=1)
+            for operator in (one, other):
+                operator.deliver()
+            _half_calls(one, first)
+            play(simulation, list(DISTURBANCES[disturbance]))
+            other.deliver()
+            _half_calls(other, second)
+            one.finish_pass()
+            one.deliver()
+            one.finish_pass()
+            other.finish_pass()
+            other.deliver()
+            other.finish_pass()
+
+
+def _half_calls(operator: SimulatedOperator, count: int) -> None:
+    for _ in range(count):
+        if not operator.step():
+            operator.deliver()

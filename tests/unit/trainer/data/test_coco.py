@@ -1,0 +1,187 @@
+"""COCO's JSON of boxes, polygons and run lengths, held against pycocotools."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as official
+
+from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder, coco
+from headrace_trainer.data.geometry import letterbox
+from headrace_trainer.data.problems import BadSampleError
+from headrace_trainer.data.targets import Boxes, Instances, Target
+from headrace_trainer.errors import FatalError
+
+SIZE = (HEIGHT, WIDTH)
+
+
+def coco_dataset(
+    root: Path, annotations: list[dict[str, Any]], task: str = "object-detection", images: tuple[str, ...] = ("a.png",)
+) -> DatasetFolder:
+    folder = DatasetFolder(root).image("images/val/v.png")
+    for name in images:
+        folder.image(f"images/train/{name}")
+    folder.json("train.json", coco(images, annotations)).json("val.json", coco(["v.png"]))
+    return folder.layer("things", task, "coco", {"train": "train.json", "val": "val.json"})
+
+
+def rendered(folder: DatasetFolder, image: str = "images/train/a.png") -> Target:
+    return folder.open().train.annotations["things"][image].render(letterbox(SIZE, SIZE))
+
+
+def test_boxes_classes_and_crowds(tmp_path: Path) -> None:
+    annotations: list[dict[str, Any]] = [
+        {"image_id": 1, "category_id": 3, "bbox": [10, 5, 20.5, 10]},
+        {"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5], "iscrowd": 1},
+    ]
+    folder = coco_dataset(tmp_path, annotations)
+    target = rendered(folder)
+    assert isinstance(target, Boxes)
+    np.testing.assert_allclose(target.boxes, np.array([[10, 5, 30.5, 15], [0, 0, 5, 5]]))
+    assert target.classes.tolist() == [1, 0], "ids with gaps become indices in their order"
+    assert target.crowd.tolist() == [False, True]
+    assert folder.open().heads[0].classes == ("cat", "dog")
+
+
+def test_images_without_annotations_are_negatives_and_those_not_listed_unlabelled(tmp_path: Path) -> None:
+    folder = coco_dataset(tmp_path, [], images=("a.png", "b.png")).image("images/train/c.png")
+    train = folder.open().train
+    assert train.images == ("images/train/a.png", "images/train/b.png")
+    assert [annotation.objects for annotation in train.annotations["things"].values()] == [0, 0]
+
+
+def test_boxes_are_clipped_to_the_stated_size(tmp_path: Path) -> None:
+    boxes = [[50, 30, 20, 20], [70, 0, 5, 5], [5, 5, 0, 3]]
+    dataset = coco_dataset(tmp_path, [{"image_id": 1, "category_id": 1, "bbox": box} for box in boxes]).open()
+    target = dataset.train.annotations["things"]["images/train/a.png"].render(letterbox(SIZE, SIZE))
+    assert isinstance(target, Boxes)
+    np.testing.assert_allclose(target.boxes, np.array([[50, 30, WIDTH, HEIGHT]]))
+    assert {"1 boxes that reach out of their image clipped", "2 boxes without area in their image dropped"} < set(
+        dataset.describe()
+    )
+
+
+def test_masks_are_pycocotools_own(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    blob = np.asfortranarray(random.random(SIZE) < 0.3, np.uint8)
+    compressed = official.encode(blob)
+    columns = blob.ravel(order="F")
+    changes = np.flatnonzero(np.diff(columns)) + 1
+    counts = np.diff(np.concatenate(([0], changes, [columns.size]))).tolist()
+    counts = [0, *counts] if columns[0] else counts
+    polygons = [[5.0, 5.5, 30.0, 8.0, 22.5, 35.0], [40.0, 10.0, 55.0, 10.0, 55.0, 30.0, 40.0, 30.0]]
+    segmentations = [
+        polygons,
+        {"size": list(SIZE), "counts": compressed["counts"].decode()},
+        {"size": list(SIZE), "counts": counts},
+    ]
+    annotations = [{"image_id": 1, "category_id": 1, "segmentation": segmentation} for segmentation in segmentations]
+    target = rendered(coco_dataset(tmp_path, annotations, "instance-segmentation"))
+    assert isinstance(target, Instances)
+    want = official.decode(official.merge(official.frPyObjects(polygons, HEIGHT, WIDTH)))
+    np.testing.assert_array_equal(target.masks[0], want.astype(np.bool_))
+    np.testing.assert_array_equal(target.masks[1], blob.astype(np.bool_))
+    np.testing.assert_array_equal(target.masks[2], blob.astype(np.bool_))
+
+
+def test_empty_masks_are_dropped_and_counted(tmp_path: Path) -> None:
+    empty = official.encode(np.zeros(SIZE, np.uint8, order="F"))
+    segmentations: list[Any] = [[], [[1, 1, 2, 2]], {"size": list(SIZE), "counts": empty["counts"].decode()}]
+    annotations = [{"image_id": 1, "category_id": 1, "segmentation": segmentation} for segmentation in segmentations]
+    dataset = coco_dataset(tmp_path, annotations, "instance-segmentation").open()
+    assert dataset.train.annotations["things"]["images/train/a.png"].objects == 0
+    assert "3 instances with an empty mask dropped" in dataset.describe()
+
+
+GOOD = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": [[1, 1, 5, 1, 5, 5]]}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"bbox": [1, 2, 3]}, r"annotation 1: expected bbox \[x, y, width, height\]; found \[1, 2, 3\]"),
+        ({"bbox": None}, "annotation 1: expected bbox"),
+        ({"bbox": [0, 0, -3, 5]}, "width and height of at least 0"),
+        ({"bbox": [0, 0, float("nan"), 5]}, "expected a finite bbox"),
+        ({"category_id": 2}, "annotation 1: class 2 is not in the class table, which has 2 classes with ids 1 to 3"),
+        ({"category_id": [1]}, "annotation 1: expected a category_id"),
+        ({"image_id": 9}, r"annotations\[0\]: expected the image_id of a listed image; KeyError\(9\)"),
+    ],
+)
+def test_a_broken_box_is_named(tmp_path: Path, wrong: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(FatalError, match=complaint):
+        coco_dataset(tmp_path, [GOOD | wrong]).open()
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "complaint"),
+    [
+        (None, "expected segmentation as polygons or run lengths; found NoneType"),
+        ([[1, 2, 3]], "expected each polygon as a flat list of x, y"),
+        ([["a", "b"]], "expected each polygon as a flat list"),
+        ([1, 2, 3, 4, 5, 6], "expected each polygon as a flat list"),
+        ({"counts": [1]}, "expected run lengths with size and counts"),
+        ({"size": [HEIGHT, WIDTH], "counts": [5, 5]}, "they add up to 10 pixels of 2400"),
+        ({"size": [HEIGHT, WIDTH], "counts": "o"}, "expected run lengths with size and counts; .*malformed"),
+        ({"size": [WIDTH, HEIGHT], "counts": [HEIGHT * WIDTH]}, "run lengths are for 40 x 60 pixels, the image for 60 x 40"),
+    ],
+)
+def test_a_broken_mask_is_named(tmp_path: Path, segmentation: Any, complaint: str) -> None:
+    with pytest.raises(FatalError, match=complaint):
+        coco_dataset(tmp_path, [GOOD | {"segmentation": segmentation}], "instance-segmentation").open()
+
+
+def test_compressed_run_lengths_that_do_not_add_up_show_when_they_are_read(tmp_path: Path) -> None:
+    short = official.encode(np.ones((HEIGHT - 1, WIDTH), np.uint8, order="F"))["counts"].decode()
+    folder = coco_dataset(tmp_path, [GOOD | {"segmentation": {"size": list(SIZE), "counts": short}}], "instance-segmentation")
+    with pytest.raises(BadSampleError, match=r"train\.json: annotation 1: run lengths cannot be decoded"):
+        rendered(folder)
+
+
+def test_a_broken_annotation_leaves_the_other_images(tmp_path: Path) -> None:
+    folder = coco_dataset(tmp_path, [GOOD, GOOD | {"image_id": 2, "category_id": 7}], images=("a.png", "b.png"))
+    assert folder.open(max_bad_images=1).train.images == ("images/train/a.png",)
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "train/../../secret.png"])
+def test_a_file_name_that_leads_out_of_the_dataset_is_refused(tmp_path: Path, name: str) -> None:
+    DatasetFolder(tmp_path).image("secret.png")
+    folder = coco_dataset(tmp_path / "dataset", [], images=("a.png",)).json("train.json", coco([name]))
+    with pytest.raises(FatalError, match="leads out of the dataset; expected a relative path without"):
+        folder.open(max_bad_images=100)
+
+
+def test_file_names_may_have_folders_and_images_may_be_missing(tmp_path: Path) -> None:
+    folder = coco_dataset(tmp_path, []).json("train.json", coco(["train/a.png", "gone.png"])).image("images/val/a.png")
+    assert folder.open(max_bad_images=1).train.images == ("images/train/a.png",)
+    assert folder.said == ["skipped train.json: gone.png: no image 'gone.png' in 'images'"]
+
+
+def test_an_image_listed_twice_is_counted(tmp_path: Path) -> None:
+    folder = coco_dataset(tmp_path, []).json("train.json", coco(["a.png", "train/a.png"]))
+    folder.open(max_bad_images=1)
+    assert "already" in folder.said[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "train.json: not JSON"),
+        ("[]", "expected COCO's list 'images'; found: a list"),
+        ('{"images": [], "info": 1}', "expected COCO's list 'annotations'; found: images, info"),
+    ],
+)
+def test_a_file_that_is_not_coco_is_refused(tmp_path: Path, content: str, complaint: str) -> None:
+    with pytest.raises(FatalError, match=complaint):
+        coco_dataset(tmp_path, []).text("train.json", content).open()
+
+
+def test_categories_may_not_contradict_each_other(tmp_path: Path) -> None:
+    folder = coco_dataset(tmp_path, []).json("val.json", coco(["v.png"], categories={1: "bird"}))
+    with pytest.raises(FatalError, match="id 1 is 'cat' in one split and 'bird' in another"):
+        folder.open()
+    with pytest.raises(FatalError, match="the classes have no names"):
+        folder.json("train.json", coco(["a.png"]) | {"categories": []}).json(
+            "val.json", coco(["v.png"]) | {"categories": []}
+        ).open()

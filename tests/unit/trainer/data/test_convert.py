@@ -1,0 +1,149 @@
+"""Task conversions, over every pair of tasks and random targets."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace_api.tasks import CONVERSIONS, Task, conversion_path
+from headrace_trainer.data.classes import ClassTable
+from headrace_trainer.data.convert import CONVERTERS, classes_along, convert_along
+from headrace_trainer.data.targets import IGNORE, Boxes, ClassMap, Instances, Label, Labels, Panoptic, Target
+
+HEIGHT, WIDTH = 7, 9
+
+
+@st.composite
+def class_tables(draw: st.DrawFn) -> ClassTable:
+    """One to five classes, at least one of them a thing."""
+    count = draw(st.integers(1, 5))
+    things = draw(st.lists(st.booleans(), min_size=count, max_size=count).filter(any))
+    ids = sorted(draw(st.sets(st.integers(0, 200), min_size=count, max_size=count)))
+    return ClassTable(tuple(f"class {class_id}" for class_id in ids), tuple(ids), tuple(things))
+
+
+def _boxes(random: np.random.Generator, classes: int, n: int) -> Boxes:
+    corners = np.sort(random.uniform(0, 9, (n, 2, 2)), axis=1).reshape(n, 4).astype(np.float32)
+    return Boxes(corners, random.integers(classes, size=n), random.random(n) < 0.2)
+
+
+def _instances(random: np.random.Generator, classes: int, n: int) -> Instances:
+    masks = random.random((n, HEIGHT, WIDTH)) < 0.1
+    masks[np.arange(n), random.integers(HEIGHT, size=n), random.integers(WIDTH, size=n)] = True  # no mask is empty
+    return Instances(masks, random.integers(classes, size=n), random.random(n) < 0.2)
+
+
+def _panoptic(random: np.random.Generator, classes: int, n: int) -> Panoptic:
+    segments = random.integers(IGNORE, n, size=(HEIGHT, WIDTH)).astype(np.int32)
+    return Panoptic(segments, random.integers(classes, size=n), random.random(n) < 0.2, random.random(n) < 0.8)
+
+
+MAKE: dict[Task, Callable[[np.random.Generator, int, int], Target]] = {
+    Task.PANOPTIC_SEGMENTATION: _panoptic,
+    Task.INSTANCE_SEGMENTATION: _instances,
+    Task.OBJECT_DETECTION: _boxes,
+    Task.SEMANTIC_SEGMENTATION: lambda random, classes, n: ClassMap(
+        random.integers(IGNORE, classes, (HEIGHT, WIDTH)).astype(np.int32)
+    ),
+    Task.MULTICLASS_CLASSIFICATION: lambda random, classes, n: Label(int(random.integers(classes))),
+    Task.MULTILABEL_CLASSIFICATION: lambda random, classes, n: Labels(random.random(classes) < 0.5),
+}
+
+
+def names_in(target: Any, classes: ClassTable) -> set[str]:
+    """The names of the classes that a target tells of."""
+    indices: Any
+    match target:
+        case Boxes() | Instances():
+            indices = target.classes
+        case Panoptic():
+            indices = target.classes[np.unique(target.segments[target.segments != IGNORE])]
+        case ClassMap():
+            indices = np.unique(target.map[target.map != IGNORE])
+        case Labels():
+            indices = np.flatnonzero(target.labels)
+        case Label():
+            indices = [target.label]
+    return {classes.names[index] for index in indices}
+
+
+def test_there_is_a_converter_for_each_edge_of_the_graph_and_no_other() -> None:
+    assert set(CONVERTERS) == {(source, target) for source, targets in CONVERSIONS.items() for target in targets}
+    assert set(MAKE) == set(Task), "every task is tested"
+
+
+@pytest.mark.parametrize(("source", "target"), list(itertools.product(Task, Task)))
+@settings(max_examples=25, deadline=None)
+@given(classes=class_tables(), seed=st.integers(0, 2**32), n=st.integers(0, 4))
+def test_converting_carries_the_classes_over_and_goes_step_by_step(
+    source: Task, target: Task, classes: ClassTable, seed: int, n: int
+) -> None:
+    original = MAKE[source](np.random.default_rng(seed), len(classes), n)
+    path = conversion_path(source, target)
+    if path is None:
+        with pytest.raises(KeyError):
+            convert_along((source, target), original, classes)
+        return
+    converted = convert_along(path, original, classes)
+    table = classes_along(path, classes)
+    assert type(converted) is type(MAKE[target](np.random.default_rng(0), 1, 1))
+    # Classes mean after the conversion what they meant before it; only stuff is lost on the way to instances.
+    before = names_in(original, classes)
+    after = names_in(converted, table)
+    assert after <= before
+    if Task.INSTANCE_SEGMENTATION not in path or source is not Task.PANOPTIC_SEGMENTATION:
+        assert after == before
+    else:
+        things = {name for name, thing in zip(classes.names, classes.things, strict=True) if thing}
+        assert set(table.names) == things
+        assert isinstance(original, Panoptic)
+        slivers = {classes.names[index] for index in original.classes[~original.whole]}
+        assert after >= (before & things) - slivers
+    # One step at a time gives the same.
+    stepped, at = original, classes
+    for step in itertools.pairwise(path):
+        stepped, at = convert_along(step, stepped, at), classes_along(step, at)
+    assert at == table
+    for name, value in vars(converted).items():
+        np.testing.assert_array_equal(value, getattr(stepped, name))
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32), n=st.integers(1, 4))
+def test_boxes_are_tight_and_half_open(seed: int, n: int) -> None:
+    instances = _instances(np.random.default_rng(seed), 3, n)
+    classes = ClassTable.of({0: "a", 1: "b", 2: "c"})
+    boxes = convert_along((Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION), instances, classes)
+    assert isinstance(boxes, Boxes)
+    for mask, box in zip(instances.masks, boxes.boxes.astype(int), strict=True):
+        left, top, right, bottom = box
+        inside = mask[top:bottom, left:right]
+        assert inside.sum() == mask.sum(), "nothing is outside"
+        assert inside[0].any(), "top row"
+        assert inside[-1].any(), "bottom row"
+        assert inside[:, 0].any(), "left column"
+        assert inside[:, -1].any(), "right column"
+
+
+def test_panoptic_things_become_disjoint_instances_and_all_pixels_a_map() -> None:
+    segments = np.array([[0, 0, 1], [2, IGNORE, 1], [3, 3, 3]], np.int32)
+    target = Panoptic(segments, np.array([2, 0, 1, 2]), np.array([False, True, False, False]), np.array([True, True, True, False]))
+    classes = ClassTable(("grass", "cat", "dog"), (1, 2, 3), (False, True, True))
+    instances = convert_along((Task.PANOPTIC_SEGMENTATION, Task.INSTANCE_SEGMENTATION), target, classes)
+    assert isinstance(instances, Instances)
+    np.testing.assert_array_equal(instances.masks, [segments == 0, segments == 2])
+    assert instances.classes.tolist() == [1, 0]
+    semantic = convert_along((Task.PANOPTIC_SEGMENTATION, Task.SEMANTIC_SEGMENTATION), target, classes)
+    assert isinstance(semantic, ClassMap)
+    np.testing.assert_array_equal(semantic.map, [[2, 2, 0], [1, IGNORE, 0], [2, 2, 2]])
+
+
+def test_an_image_without_objects_has_no_labels() -> None:
+    none = Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_))
+    labels = convert_along((Task.OBJECT_DETECTION, Task.MULTILABEL_CLASSIFICATION), none, ClassTable.of({1: "a", 2: "b"}))
+    assert isinstance(labels, Labels)
+    assert labels.labels.tolist() == [False, False]

@@ -1,0 +1,158 @@
+"""Opening a dataset: the manifest, the splits, who is labelled for what."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace_api.names import Reason
+from headrace_testing.dataset_folder import DatasetFolder, coco, yolo_dataset
+from headrace_trainer.data import targets
+from headrace_trainer.data.dataset import MOST_BOXES
+from headrace_trainer.errors import FatalError
+from headrace_trainer.heads import base
+
+LAYER = {"name": "things", "task": "object-detection", "format": "coco", "splits": {"train": "train.json", "val": "val.json"}}
+
+
+def manifest(**fields: Any) -> dict[str, Any]:
+    return {"version": 1, "layers": [LAYER], **fields}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, r"dataset\.json: expected at the dataset's root, which is not there; it has: images/"),
+        ("{", r"dataset\.json: the file: Invalid JSON"),
+        (manifest(version=2), r"dataset\.json: version: Input should be 1"),
+        (manifest(layers=[]), r"dataset\.json: layers: List should have at least 1 item"),
+        (manifest(layers=[LAYER | {"format": "voc"}]), r"dataset\.json: layers\.0\.format: Input should be 'yolo', 'coco'"),
+        (
+            manifest(layers=[LAYER | {"task": "semantic-segmentation"}]),
+            "format coco holds object-detection or instance-segmentation",
+        ),
+        (manifest(layers=[LAYER, LAYER]), "two layers share a name: things"),
+        (manifest(colour=1), r"dataset\.json: colour: Extra inputs are not permitted"),
+        (
+            manifest(images="pictures"),
+            r"images: expected a folder at 'pictures', which is not there; the dataset's root has: ",
+        ),
+        (manifest(images="../x"), r"dataset\.json: images: '\.\./x' leads out of the dataset"),
+        (manifest(images="empty"), r"dataset\.json: images: no image in 'empty'; 'empty' is empty"),
+        (
+            manifest(),
+            r"splits\.train: expected a file at 'train\.json', which is not there; the dataset's root has: ",
+        ),
+        (
+            manifest(layers=[LAYER | {"splits": {"train": "/train.json"}}]),
+            r"splits\.train: '/train\.json' leads out of the dataset",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_manifest_is_said(tmp_path: Path, content: Any, complaint: str) -> None:
+    folder = DatasetFolder(tmp_path).image("images/a.png")
+    folder.path("empty/x").parent.mkdir(exist_ok=True)
+    if content is None:
+        folder.path("empty/x").parent.rmdir()
+    else:
+        folder = folder.text("dataset.json", content) if isinstance(content, str) else folder.json("dataset.json", content)
+    with pytest.raises(FatalError, match=complaint) as caught:
+        folder.open()
+    assert caught.value.reason is Reason.BAD_DATASET
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    folder = DatasetFolder(tmp_path / "gone")
+    folder.root.rmdir()
+    with pytest.raises(FatalError, match="there is no such folder"):
+        folder.open()
+
+
+def coco_dataset(root: Path, layers: dict[str, dict[str, list[str]]]) -> DatasetFolder:
+    """Layers of boxes, each with the images of each split; an image has one box."""
+    folder = DatasetFolder(root)
+    for layer, splits in layers.items():
+        for split, images in splits.items():
+            boxes = [{"image_id": number, "category_id": 1, "bbox": [1, 1, 9, 9]} for number in range(1, len(images) + 1)]
+            folder.json(f"{layer}_{split}.json", coco(images, boxes))
+            for image in images:
+                folder.image(f"images/{image}")
+        folder.layer(layer, "object-detection", "coco", {split: f"{layer}_{split}.json" for split in splits})
+    return folder
+
+
+def test_train_is_the_union_of_the_layers_and_labels_stay_apart(tmp_path: Path) -> None:
+    layers = {"cats": {"train": ["a.png", "b.png"], "val": ["v.png"]}, "dogs": {"train": ["b.png", "c.png"]}}
+    dataset = coco_dataset(tmp_path, layers).open()
+    assert dataset.train.images == ("images/a.png", "images/b.png", "images/c.png")
+    assert [dataset.train.labelled(head) for head in dataset.heads] == [2, 2]
+    assert [dataset.val.labelled(head) for head in dataset.heads] == [1, 0]
+    assert "images/a.png" not in dataset.train.annotations["dogs"]
+
+
+def test_without_images_to_score_on_it_says_what_to_add(tmp_path: Path) -> None:
+    with pytest.raises(FatalError, match="no image is in the split 'val': give at least one of the layers 'cats' a 'val'"):
+        coco_dataset(tmp_path, {"cats": {"train": ["a.png"]}}).open()
+
+
+def test_an_image_in_both_splits_is_taken_out_of_train_and_counted(tmp_path: Path) -> None:
+    layers = {"cats": {"train": ["a.png", "b.png"], "val": ["v.png"]}, "dogs": {"train": ["v.png", "c.png"], "val": ["b.png"]}}
+    dataset = coco_dataset(tmp_path, layers).open()
+    assert dataset.train.images == ("images/a.png", "images/c.png")
+    assert dataset.val.images == ("images/b.png", "images/v.png")
+    assert "2 images are in both splits and were taken out of train" in dataset.describe()
+    with pytest.raises(FatalError, match=r"no image is in the split 'train'.*with images that are not in 'val'"):
+        coco_dataset(tmp_path / "all", {"cats": {"train": ["a.png"], "val": ["a.png"]}}).open()
+
+
+def test_describe_says_what_is_learnt_from_what(tmp_path: Path) -> None:
+    folder = coco_dataset(tmp_path, {"cats": {"train": ["a.png", "b.png"], "val": ["v.png"]}, "dogs": {"train": ["c.png"]}})
+    head = {"name": "tags", "annotations": "cats", "multilabelClassification": {}}
+    boxes = {"name": "boxes", "annotations": "cats", "objectDetection": {}}
+    assert folder.open(head, boxes).describe() == [
+        "2 images to train on, 1 to score on",
+        "head 'tags' (multilabel classification) learns from layer 'cats', converted: "
+        "object detection → multilabel classification; 2 classes: cat, dog",
+        "head 'tags', train: 2 of 2 images labelled, 2 objects",
+        "head 'tags', val: 1 of 1 images labelled, 1 objects",
+        "head 'boxes' (object detection) learns from layer 'cats'; 2 classes: cat, dog",
+        "head 'boxes', train: 2 of 2 images labelled, 2 objects",
+        "head 'boxes', val: 1 of 1 images labelled, 1 objects",
+        "layers that no head uses: dogs",
+    ]
+
+
+def test_a_layer_that_no_head_uses_is_not_read(tmp_path: Path) -> None:
+    folder = coco_dataset(tmp_path, {"cats": {"train": ["a.png"], "val": ["v.png"]}})
+    folder.layer("broken", "object-detection", "coco", {"train": "gone.json"})
+    folder.open({"name": "boxes", "annotations": "cats", "objectDetection": {}})
+
+
+def test_heads_that_fit_no_layer_end_the_job_before_anything_is_read(tmp_path: Path) -> None:
+    folder = DatasetFolder(tmp_path).layer("cats", "object-detection", "coco", {"train": "gone.json"})
+    with pytest.raises(FatalError) as caught:
+        folder.open({"name": "map", "annotations": "cats", "semanticSegmentation": {}})
+    assert caught.value.reason is Reason.NO_CONVERSION
+
+
+def test_boxes_are_padded_to_the_most_an_image_has_up_to_a_bound(tmp_path: Path) -> None:
+    line = "0 0.5 0.5 0.5 0.5\n"
+    assert yolo_dataset(tmp_path / "few", {"a": line * 9, "b": ""}).open().train.max_boxes == {"things": 16}
+    folder = yolo_dataset(tmp_path / "many", {"a": line * (MOST_BOXES + 50)}).text("labels/val/v.txt", line * (MOST_BOXES + 50))
+    dataset = folder.open()
+    assert dataset.train.max_boxes == {"things": MOST_BOXES}
+    assert dataset.val.max_boxes == {"things": 352}, "scores count every object"
+    assert folder.said == ["layer 'things': an image has 350 objects; boxes are learnt from the 300 largest of a crop"]
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    folder = yolo_dataset(tmp_path / "real", {"a": ""})
+    linked = DatasetFolder(tmp_path / "linked").json("dataset.json", {"version": 1, "layers": folder.layers})
+    for name in ("images", "labels"):
+        linked.path(name).symlink_to(folder.path(name))
+    folder.path("images/loop").symlink_to(folder.path("images"))
+    assert linked.open().train.images == ("images/train/a.png",)
+
+
+def test_the_ignored_value_is_the_one_heads_know() -> None:
+    assert targets.IGNORE == base.IGNORE

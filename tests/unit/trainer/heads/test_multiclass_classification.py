@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score, top_k_accuracy_score
+
+from headrace_api import model
+from headrace_api.tasks import Task
+from headrace_testing.head_cases import make_head
+from headrace_trainer.heads.base import REGISTRY
+from headrace_trainer.heads.multiclass_classification import MulticlassClassificationMetric
+
+TASK = Task.MULTICLASS_CLASSIFICATION
+
+
+def random_answers(classes: int, images: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, classes, images)
+    logits = rng.normal(size=(images, classes)) + 1.5 * np.eye(classes)[label]
+    exponential = np.exp(logits)
+    return (exponential / exponential.sum(axis=1, keepdims=True)).astype(np.float32), label
+
+
+def scores_of(probabilities: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    metric = MulticlassClassificationMetric(probabilities.shape[1])
+    for part in np.array_split(np.arange(len(label)), 3):
+        given, truth = torch.from_numpy(probabilities[part]), torch.from_numpy(label[part])
+        metric.update({"probabilities": given}, {"label": truth}, torch.ones(len(part), dtype=torch.bool))
+    return metric.compute()
+
+
+def numpy_calibration_error(probabilities: np.ndarray, label: np.ndarray) -> float:
+    confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == label
+    error = 0.0
+    for low in range(15):
+        chosen = (confidence > low / 15) & (confidence <= (low + 1) / 15)
+        if chosen.any():
+            error += chosen.mean() * abs(right[chosen].mean() - confidence[chosen].mean())
+    return error
+
+
+def test_decoding_right_outputs_gives_the_label_back() -> None:
+    label = torch.tensor([2, 0])
+    found = make_head(TASK).decode({"logits": torch.eye(3)[label] * 20}, (64, 64))["probabilities"]
+    assert torch.equal(found.argmax(dim=1), label)
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize("classes", [8, 5])
+def test_scores_equal_scikit_learn(classes: int) -> None:
+    probabilities, label = random_answers(classes)
+    scores = scores_of(probabilities, label)
+    answer = probabilities.argmax(axis=1)
+    assert scores["top1"] == pytest.approx((answer == label).mean())
+    want_top5 = top_k_accuracy_score(label, probabilities, k=5, labels=range(classes)) if classes > 5 else 1.0
+    assert scores["top5"] == pytest.approx(want_top5)
+    assert scores["macroF1"] == pytest.approx(f1_score(label, answer, average="macro"))
+    assert scores["calibrationError"] == pytest.approx(numpy_calibration_error(probabilities, label), abs=1e-9)
+
+
+def test_fewer_than_five_classes_are_all_among_the_top_five() -> None:
+    assert scores_of(*random_answers(3))["top5"] == 1.0
+
+
+def test_precision_and_recall_are_told_apart_by_macro_f1() -> None:
+    """Always the same answer is right for nine of ten images and yet no good at all on the other class."""
+    label = np.asarray([0] * 9 + [1])
+    probabilities = np.tile(np.asarray([[0.9, 0.1]], np.float32), (10, 1))
+    scores = scores_of(probabilities, label)
+    assert scores["top1"] == pytest.approx(0.9)
+    assert scores["macroF1"] == pytest.approx((18 / 19 + 0) / 2)
+    assert scores["calibrationError"] == pytest.approx(0, abs=1e-6)
+
+
+def test_label_smoothing_reaches_the_loss() -> None:
+    options = model.MulticlassClassification(label_smoothing=0.3)
+    head = REGISTRY[TASK](options, {5: 8}, ["a", "b", "c"])
+    logits, label = torch.tensor([[4.0, 0.0, -1.0]]), torch.tensor([0])
+    want = -(logits.log_softmax(dim=1) * torch.tensor([0.8, 0.1, 0.1])).sum()
+    loss = head.loss({"logits": logits}, {"label": label}, torch.tensor([True]))
+    torch.testing.assert_close(loss["classification"], want)

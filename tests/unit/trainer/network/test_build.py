@@ -1,0 +1,104 @@
+from typing import Any
+
+import pytest
+import torch
+
+from headrace_api import model
+from headrace_api.names import Reason
+from headrace_trainer.errors import FatalError
+from headrace_trainer.network.build import IMAGE_MEAN, IMAGE_STD, HeadPlan, Network, build_network, normalise
+
+CLASSES = ("cat", "dog")
+
+
+def build(heads: dict[str, dict[str, Any]], **parts: Any) -> Network:
+    """A network of ResNet-18 and the heads given by name, on `backbone` and `neck` if they are given."""
+    spec = model.Network.model_validate(
+        {
+            "backbone": {"name": "resnet18", **parts.get("backbone", {})},
+            "neck": parts.get("neck"),
+            "heads": [{"name": name, "annotations": "things", **task} for name, task in heads.items()],
+        }
+    )
+    torch.manual_seed(0)
+    return build_network(spec, [HeadPlan(head, parts.get("classes", CLASSES)) for head in spec.heads])
+
+
+ALL_HEADS: dict[str, dict[str, Any]] = {
+    "boxes": {"objectDetection": {}},
+    "regions": {"semanticSegmentation": {}},
+    "tags": {"multilabelClassification": {}},
+    "scene": {"multiclassClassification": {}},
+    "small-boxes": {"objectDetection": {"bottomLevel": 3, "topLevel": 4}},
+}
+
+
+@pytest.mark.parametrize("size", [(64, 64), (33, 70)], ids=str)
+def test_several_heads_several_of_one_type_answer_together(size: tuple[int, int]) -> None:
+    network = build(ALL_HEADS, neck={"fpn": {"channels": 32}, "bottomLevel": 3, "topLevel": 6})
+    outputs = network(torch.randn(2, 3, *size))
+    assert list(outputs) == list(network.heads) == list(ALL_HEADS)
+    assert set(network.features(torch.randn(2, 3, *size))) == {3, 4, 5, 6}
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    neck = {"fpn": {"channels": 16}, "bottomLevel": 3, "topLevel": 5}
+    one, two = build(ALL_HEADS, neck=neck).state_dict(), build(ALL_HEADS, neck=neck).state_dict()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("neck", "options", "levels"),
+    [
+        (None, {}, (3, 4, 5)),
+        (None, {"bottomLevel": 2}, (2, 3, 4, 5)),
+        (None, {"topLevel": 2}, (2,)),
+        ({"fpn": {"channels": 16}, "bottomLevel": 2, "topLevel": 6}, {}, (2, 3, 4, 5, 6)),
+        ({"fpn": {"channels": 16}, "bottomLevel": 2, "topLevel": 6}, {"bottomLevel": 4}, (4, 5, 6)),
+    ],
+)
+@pytest.mark.parametrize("task", ["objectDetection", "semanticSegmentation"])
+def test_default_levels(task: str, neck: dict[str, Any] | None, options: dict[str, int], levels: tuple[int, ...]) -> None:
+    network = build({"head": {task: options}}, neck=neck)
+    assert network.heads["head"].levels == levels
+    network(torch.randn(2, 3, 64, 64))
+
+
+@pytest.mark.parametrize("task", ["multilabelClassification", "multiclassClassification"])
+def test_single_level_heads_look_at_the_highest_level_by_default(task: str) -> None:
+    assert build({"head": {task: {}}}, neck={"fpn": {"channels": 16}, "topLevel": 7}).heads["head"].levels == (7,)
+    assert build({"head": {task: {"level": 4}}}).heads["head"].levels == (4,)
+
+
+def test_a_shallow_backbone_without_neck_gives_what_it_has() -> None:
+    network = build({"head": {"objectDetection": {}}}, backbone={"topLevel": 2})
+    assert network.heads["head"].levels == (2,)
+
+
+@pytest.mark.parametrize(
+    ("head", "problem"),
+    [
+        ({"objectDetection": {"topLevel": 8}}, "there is no level 8 to look at"),
+        ({"objectDetection": {"bottomLevel": 6}}, "there is no level 6 to look at"),
+        ({"semanticSegmentation": {"bottomLevel": 2}}, "there is no level 2 to look at"),
+        ({"multilabelClassification": {"level": 1}}, "there is no level 1 to look at"),
+    ],
+)
+def test_a_level_that_is_not_there_is_refused_with_the_heads_name(head: dict[str, Any], problem: str) -> None:
+    with pytest.raises(FatalError) as raised:
+        build({"boxes": head}, neck={"fpn": {"channels": 16}, "bottomLevel": 3, "topLevel": 5})
+    assert raised.value.reason is Reason.BAD_MODEL
+    assert raised.value.message == f"head 'boxes': {problem}; there are the levels 3, 4, 5"
+
+
+def test_a_head_without_classes_is_refused() -> None:
+    with pytest.raises(FatalError, match="head 'boxes': layer 'things' has no classes to learn"):
+        build({"boxes": {"objectDetection": {}}}, classes=())
+
+
+def test_normalise_takes_bytes_and_fractions_alike() -> None:
+    images = torch.randint(256, (2, 3, 4, 5), dtype=torch.uint8)
+    want = (images / 255 - torch.tensor(IMAGE_MEAN).view(3, 1, 1)) / torch.tensor(IMAGE_STD).view(3, 1, 1)
+    assert normalise(images).dtype == torch.float32
+    torch.testing.assert_close(normalise(images), want)
+    torch.testing.assert_close(normalise(images / 255), want)

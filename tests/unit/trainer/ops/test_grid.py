@@ -1,0 +1,29 @@
+import torch
+
+from headrace_trainer.ops.grid import Level, cell_centers, covered_cells
+
+
+def test_centers_go_row_by_row_in_pixels() -> None:
+    centers = cell_centers(Level(height=2, width=3, stride=8), torch.device("cpu"))
+    assert centers.tolist() == [[4, 4], [12, 4], [20, 4], [4, 12], [12, 12], [20, 12]]
+
+
+def test_covered_cells_are_those_whose_centre_lies_in_a_chosen_box() -> None:
+    level = Level(height=7, width=11, stride=8)
+    generator = torch.Generator().manual_seed(0)
+    # Integers reach the centres' very coordinates, and beyond the image on every side.
+    corners = torch.randint(-30, 120, (5, 6, 2, 2), generator=generator)
+    boxes = corners.sort(dim=2).values.flatten(2).float()
+    chosen = torch.rand(5, 6, generator=generator) > 0.5
+
+    x, y = cell_centers(level, boxes.device).unbind(1)
+    x0, y0, x1, y1 = boxes[..., None].unbind(2)
+    want = ((x >= x0) & (x < x1) & (y >= y0) & (y < y1) & chosen[..., None]).any(dim=1)
+    assert want.any()
+    assert not want.all()
+    assert torch.equal(covered_cells(boxes, chosen, level), want)
+
+
+def test_boxes_that_are_empty_or_turned_over_cover_nothing() -> None:
+    boxes = torch.tensor([[[12.0, 12.0, 12.0, 12.0], [30.0, 0.0, 0.0, 30.0], [0.0, 30.0, 30.0, 0.0]]])
+    assert not covered_cells(boxes, torch.tensor([[True, True, True]]), Level(4, 4, 8)).any()

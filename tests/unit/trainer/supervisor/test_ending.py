@@ -1,0 +1,65 @@
+"""Which end leads to which exit code, and how long its uploads may take."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from headrace_api.names import ExitCode, Reason
+from headrace_api.report import Verdict
+from headrace_trainer.errors import FatalError, RetryableError
+from headrace_trainer.protocol import Ended
+from headrace_trainer.supervisor.ending import Ending, UploadDeadline
+from headrace_trainer.supervisor.stop import Stop
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    stop = Stop()
+    yield stop
+    stop.close()
+
+
+def ended(verdict: Verdict, retry: bool = False) -> Ending:
+    return Ending.from_worker(Ended(verdict=verdict, reason=Reason.TRAINING, retry=retry))
+
+
+@pytest.mark.parametrize(
+    ("ending", "want"),
+    [
+        (ended(Verdict.DONE), ExitCode.OK),
+        (ended(Verdict.STOPPED), ExitCode.OK),
+        (ended(Verdict.ERROR), ExitCode.FATAL),
+        (ended(Verdict.ERROR, retry=True), ExitCode.RETRY),
+        (Ending.stopped(""), ExitCode.OK),
+        (Ending.from_error(FatalError(Reason.BAD_DATASET, "bad")), ExitCode.FATAL),
+        (Ending.from_error(RetryableError(Reason.DISK_FULL, "full")), ExitCode.RETRY),
+        (Ending.from_error(ZeroDivisionError("bug")), ExitCode.RETRY),
+    ],
+)
+def test_exit_codes(ending: Ending, want: ExitCode) -> None:
+    assert ending.exit_code is want
+
+
+def test_a_bug_is_named() -> None:
+    assert Ending.from_error(ZeroDivisionError("bug")).message == "the supervisor crashed: ZeroDivisionError: bug"
+
+
+def seconds_left(ending: Ending, stop: Stop, patience: float = 1800, grace: float = 100) -> float:
+    return UploadDeadline(ending, patience, stop, grace)() - time.monotonic()
+
+
+def test_a_trained_model_is_waited_for_longer_than_the_log_of_an_error(stop: Stop) -> None:
+    assert seconds_left(ended(Verdict.DONE), stop) == pytest.approx(1800, abs=1)
+    assert seconds_left(ended(Verdict.ERROR), stop) == pytest.approx(60, abs=1)
+    of_storage = Ending.from_error(RetryableError(Reason.STORAGE_UNAVAILABLE, "down"))
+    assert seconds_left(of_storage, stop) == pytest.approx(5, abs=1)
+
+
+def test_sigterm_brings_the_deadline_forward_also_while_it_is_waited_for(stop: Stop) -> None:
+    deadline = UploadDeadline(ended(Verdict.DONE), 1800, stop, 100)
+    assert deadline() - time.monotonic() > 1000
+    stop.request()
+    assert deadline() - stop.requested_at == pytest.approx(95)
+    stop.request()
+    assert deadline() - time.monotonic() <= 2

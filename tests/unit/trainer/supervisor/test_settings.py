@@ -1,0 +1,55 @@
+"""Settings from the environment."""
+
+from pathlib import Path
+
+import pytest
+
+from headrace_api import names
+from headrace_trainer.errors import FatalError
+from headrace_trainer.supervisor.settings import settings_from
+
+POD = {
+    names.ENV_JOB_FILE: "/etc/headrace/training-job.json",
+    names.ENV_ATTEMPT: "3",
+    names.ENV_WORKSPACE: "/workspace",
+    names.ENV_TERMINATION_LOG: "/dev/termination-log",
+    names.ENV_LISTEN_HOST: "10.0.0.7",
+    names.ENV_LISTEN_PORT: "8080",
+    names.ENV_GRACE_SECONDS: "120",
+    names.ENV_CPUS: "4",
+}
+
+
+def test_a_pods_environment_is_understood() -> None:
+    settings = settings_from(POD)
+    assert settings.job_file == Path("/etc/headrace/training-job.json")
+    assert (settings.attempt, settings.listen_host, settings.listen_port) == (3, "10.0.0.7", 8080)
+    assert (settings.grace_seconds, settings.threads) == (120.0, 4)
+    assert settings.termination_log == Path("/dev/termination-log")
+
+
+def test_a_job_alone_is_enough() -> None:
+    settings = settings_from({}, "job.json", dataset="./data", output="./runs")
+    assert (settings.attempt, settings.dataset, settings.output) == (None, "./data", "./runs")
+    assert settings.threads >= 1
+    assert settings.workspace == Path(names.PATH_WORKSPACE)
+
+
+def test_a_share_of_a_core_is_one_thread() -> None:
+    assert settings_from(POD | {names.ENV_CPUS: "0.5"}).threads == 1
+    assert settings_from(POD | {names.ENV_CPUS: "1.5"}).threads == 2
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "inf", "nan"])
+def test_what_is_no_number_is_named(text: str) -> None:
+    with pytest.raises(FatalError, match=f"HEADRACE_GRACE_SECONDS is '{text}'; it must be a number"):
+        settings_from(POD | {names.ENV_GRACE_SECONDS: text})
+
+
+def test_no_job_is_an_error() -> None:
+    with pytest.raises(FatalError, match="no job: give a file, or set HEADRACE_JOB_FILE"):
+        settings_from({})
+
+
+def test_secrets_do_not_show_when_settings_are_printed() -> None:
+    assert "hunter2" not in repr(settings_from(POD | {"AWS_SECRET_ACCESS_KEY": "hunter2"}))

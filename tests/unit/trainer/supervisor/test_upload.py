@@ -1,0 +1,173 @@
+"""Uploads: nothing lost, nothing rewritten, nothing held up, and a limit to patience."""
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace_api.names import Reason
+from headrace_api.runfolder import Attempt
+from headrace_trainer.errors import FatalError
+from headrace_trainer.supervisor.board import Board
+from headrace_trainer.supervisor.folder import FolderStore
+from headrace_trainer.supervisor.journal import Journal
+from headrace_trainer.supervisor.metrics import Metrics
+from headrace_trainer.supervisor.store import UnavailableError
+from headrace_trainer.supervisor.upload import Limits, Uploads
+
+
+class ShakyStore(FolderStore):
+    """A folder that is away while `away` is set, and never rewrites silently."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.away: Exception | None = None
+        self.writes: list[str] = []
+        self.tried = threading.Event()
+
+    def write(self, key: str, content: bytes) -> None:
+        self._maybe_fail()
+        self.writes.append(key)
+        super().write(key, content)
+
+    def upload(self, key: str, source: Path) -> None:
+        self._maybe_fail()
+        self.writes.append(key)
+        super().upload(key, source)
+
+    def _maybe_fail(self) -> None:
+        if self.away is not None:
+            self.tried.set()
+            raise self.away
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ShakyStore:
+    return ShakyStore(tmp_path / "run")
+
+
+class Started:
+    """Uploads under test, with what they need."""
+
+    def __init__(self, store: ShakyStore, patience: float = 60, every: float = 0.02) -> None:
+        self.journal = Journal(io.StringIO(), lambda: "T")
+        self.board = Board(Metrics())
+        self.uploads = Uploads(store, Attempt(1), self.journal, self.board, Limits(patience, every))
+        self.uploads.find_next_parts()
+        self.uploads.start()
+
+    def finish(self, seconds: float = 30) -> bool:
+        deadline = time.monotonic() + seconds
+        return self.uploads.finish(lambda: deadline)
+
+
+@pytest.fixture
+def started(store: ShakyStore) -> Iterator[Started]:
+    started = Started(store)
+    yield started
+    started.finish(0)
+
+
+def until(condition: object, what: str) -> None:
+    limit = time.monotonic() + 30
+    assert callable(condition)
+    while not condition():
+        assert time.monotonic() < limit, what
+        time.sleep(0.005)
+
+
+def text(store: FolderStore, kind: str) -> str:
+    return "".join(store.read(one.key).decode() for one in store.list(f"attempts/1/{kind}/"))
+
+
+def test_lines_come_in_numbered_parts_in_order_and_once(store: ShakyStore, started: Started) -> None:
+    for i in range(3):
+        started.journal.say(f"line {i}")
+        started.uploads.record({"iteration": i})
+        until(lambda i=i: len(store.list("attempts/1/metrics/")) == i + 1, "a part for each")
+    assert started.finish()
+    assert text(store, "logs") == "T supervisor: line 0\nT supervisor: line 1\nT supervisor: line 2\n"
+    assert text(store, "metrics") == '{"iteration":0}\n{"iteration":1}\n{"iteration":2}\n'
+    assert len(store.writes) == len(set(store.writes)), "no part is written twice"
+    assert store.list("attempts/1/metrics/")[0].key == "attempts/1/metrics/00001.jsonl"
+
+
+def test_parts_of_an_earlier_life_are_continued(store: ShakyStore) -> None:
+    store.write("attempts/1/logs/00007.log", b"earlier")
+    started = Started(store)
+    started.journal.say("later")
+    assert started.finish()
+    assert [one.key for one in store.list("attempts/1/logs/")] == ["attempts/1/logs/00007.log", "attempts/1/logs/00008.log"]
+
+
+def test_a_store_that_is_away_loses_no_line_and_is_counted(store: ShakyStore, started: Started) -> None:
+    store.away = UnavailableError("down")
+    started.journal.say("before")
+    assert store.tried.wait(30)
+    started.journal.say("during")
+    store.away = None
+    assert started.finish()
+    lines = text(store, "logs")
+    assert lines.index("before") < lines.index("during")
+    assert "uploading log: down; trying again" in lines
+    assert started.board.metrics.registry.get_sample_value("headrace_trainer_upload_failures_total") >= 1
+
+
+def test_a_large_file_under_way_does_not_hold_up_the_log(store: ShakyStore, started: Started) -> None:
+    gate = threading.Event()
+    started.uploads.submit("a large file", lambda: gate.wait(30) and None)
+    started.journal.say("meanwhile")
+    until(lambda: "meanwhile" in text(store, "logs"), "the log while a file is under way")
+    gate.set()
+    assert started.finish()
+
+
+def test_files_are_counted(store: ShakyStore, started: Started, tmp_path: Path) -> None:
+    (tmp_path / "picture").write_bytes(b"12345")
+    started.uploads.submit_files("pictures", {"pictures/1.png": tmp_path / "picture"})
+    assert started.finish()
+    assert store.read("pictures/1.png") == b"12345"
+    assert started.board.metrics.registry.get_sample_value("headrace_trainer_uploaded_bytes_total") == 5
+
+
+def test_patience_ends_with_the_cause_and_nothing_more_is_tried(store: ShakyStore) -> None:
+    started = Started(store, patience=0.3)
+    store.away = UnavailableError("down")
+    started.journal.say("line")
+    until(lambda: started.uploads.error is not None, "giving up")
+    assert started.uploads.error is not None
+    assert started.uploads.error.reason is Reason.STORAGE_UNAVAILABLE
+    assert "gave up after" in started.uploads.error.message
+    store.away = None
+    assert not started.finish()
+    assert store.list() == []
+
+
+def test_keys_that_are_refused_for_as_long_as_that_are_refused_for_good(store: ShakyStore) -> None:
+    started = Started(store, patience=0.1)
+    store.away = FatalError(Reason.STORAGE_REFUSED, "access is denied")
+    started.journal.say("line")
+    until(lambda: started.uploads.error is not None, "giving up")
+    assert isinstance(started.uploads.error, FatalError)
+    assert not started.finish()
+
+
+def test_the_deadline_is_kept_while_the_store_is_away(store: ShakyStore, started: Started) -> None:
+    store.away = UnavailableError("down")
+    started.journal.say("line")
+    assert store.tried.wait(30)
+    began = time.monotonic()
+    assert not started.finish(0.2)
+    assert time.monotonic() - began < 5
+    assert not started.uploads.write_last("outcome.json", b"{}")
+
+
+def test_a_bug_in_an_upload_is_an_error_of_the_attempt(store: ShakyStore, started: Started, tmp_path: Path) -> None:
+    started.uploads.submit_files("pictures", {"pictures/1.png": tmp_path / "never written"})
+    until(lambda: started.uploads.error is not None, "the error")
+    assert started.uploads.error is not None
+    assert started.uploads.error.reason is Reason.TRAINER_CRASHED
+    assert "uploading pictures: FileNotFoundError" in started.uploads.error.message

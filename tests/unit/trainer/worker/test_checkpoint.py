@@ -1,0 +1,209 @@
+import errno
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from headrace_api import model
+from headrace_api.names import Reason
+from headrace_testing.kept_messages import KeptMessages
+from headrace_testing.steps import CLASSES, HEADS, SmallTraining, random_batch, small_network, small_training
+from headrace_trainer.errors import FatalError, RetryableError
+from headrace_trainer.network.build import HeadPlan
+from headrace_trainer.protocol import Saved
+from headrace_trainer.worker import checkpoint
+from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
+from headrace_trainer.worker.optimizer import build_optimizer, state_tensors
+
+CLASSES_OF_HEADS = {"tags": CLASSES, "kind": CLASSES}
+
+
+@pytest.fixture
+def pipe() -> KeptMessages:
+    return KeptMessages()
+
+
+@pytest.fixture
+def writer(tmp_path: Path, pipe: KeptMessages) -> Iterator[CheckpointWriter]:
+    with CheckpointWriter(tmp_path, pipe) as writer:
+        yield writer
+
+
+def state(iteration: int, best: Best | None = None) -> CheckpointState:
+    return CheckpointState(iteration=iteration, trained_seconds=12.5, best=best, classes=CLASSES_OF_HEADS)
+
+
+def trained(iterations: int = 2, **training: Any) -> SmallTraining:
+    small = small_training(**training)
+    for iteration in range(1, iterations + 1):
+        small.step(random_batch(iteration), iteration)
+    return small
+
+
+def files(small: SmallTraining) -> dict[str, dict[str, torch.Tensor]]:
+    return tensor_files(small.network, small.averaged, small.optimizer)
+
+
+def load(folder: Path, small: SmallTraining, classes: Mapping[str, tuple[str, ...]] = CLASSES_OF_HEADS) -> CheckpointState:
+    return load_checkpoint(folder, small.network, small.averaged, small.optimizer, classes)
+
+
+@pytest.mark.parametrize("optimizer", [{"adamw": {}}, {"sgd": {}}], ids=["adamw", "sgd"])
+def test_what_is_saved_is_what_is_loaded(
+    tmp_path: Path, writer: CheckpointWriter, pipe: KeptMessages, optimizer: dict[str, Any]
+) -> None:
+    small = trained(optimizer=optimizer)
+    want = state(2, Best(iteration=1, score=0.25))
+    writer.save(files(small), want, best=True)
+    writer.wait()
+    assert pipe.sent == [Saved(iteration=2, folder=Path("checkpoints/00000002"), best=True)]
+
+    other = small_training(seed=7, optimizer=optimizer)
+    assert load(tmp_path / "checkpoints/00000002", other) == want
+    for name, tensor in small.tensors().items():
+        assert torch.equal(other.tensors()[name], tensor), name
+    moments = state_tensors(other.optimizer, other.network)
+    assert moments.keys() == state_tensors(small.optimizer, small.network).keys()
+    for name, tensor in state_tensors(small.optimizer, small.network).items():
+        assert torch.equal(moments[name], tensor), name
+
+
+def test_training_may_go_on_while_a_checkpoint_is_written(
+    tmp_path: Path, writer: CheckpointWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_write = threading.Event()
+
+    def slow(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        assert may_write.wait(60)
+        save_file(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", slow)
+    small = trained()
+    want = small.tensors()
+    writer.save(files(small), state(2), best=False)
+    small.step(random_batch(3), 3)
+    assert not list(tmp_path.glob("checkpoints/[0-9]*"))  # nothing bears its final name before it is complete
+    may_write.set()
+    writer.wait()
+
+    other = small_training(seed=7)
+    load(tmp_path / "checkpoints/00000002", other)
+    for name, tensor in want.items():
+        assert torch.equal(other.tensors()[name], tensor), name
+
+
+def test_a_second_checkpoint_of_an_iteration_takes_the_place_of_the_first(tmp_path: Path, writer: CheckpointWriter) -> None:
+    writer.save(files(trained()), state(2), best=False)
+    again = trained(seed=3)
+    writer.save(files(again), state(2), best=False)
+    writer.wait()
+    other = small_training(seed=7)
+    load(tmp_path / "checkpoints/00000002", other)
+    assert torch.equal(other.network.backbone.conv1.weight, again.network.backbone.conv1.weight)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["00000002"]
+
+
+def test_a_full_disk_leaves_nothing_that_looks_complete_and_is_worth_another_attempt(
+    tmp_path: Path, writer: CheckpointWriter, pipe: KeptMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    writer.save(files(trained()), state(2), best=False)
+    with pytest.raises(RetryableError, match=r"larger workspace in resources\.workspace") as caught:
+        writer.wait()
+    assert caught.value.reason is Reason.DISK_FULL
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    assert pipe.sent == []
+
+
+def test_other_errors_of_the_writing_surface_at_the_next_poll(writer: CheckpointWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(checkpoint, "save_file", broken)
+    writer.save(files(trained()), state(2), best=False)
+    with pytest.raises(RuntimeError, match="no such thing"):
+        writer.wait()
+    writer.poll()  # said once
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("file", "harm"),
+    [
+        pytest.param("network.safetensors", _truncate, id="weights cut short"),
+        pytest.param("optimizer.safetensors", Path.unlink, id="no optimizer"),
+        pytest.param("ema.safetensors", _truncate, id="averages cut short"),
+        pytest.param("state.json", Path.unlink, id="no state"),
+        pytest.param("state.json", _truncate, id="state cut short"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_refused_and_changes_nothing(
+    tmp_path: Path, writer: CheckpointWriter, file: str, harm: Any
+) -> None:
+    writer.save(files(trained()), state(2), best=False)
+    writer.wait()
+    folder = tmp_path / "checkpoints/00000002"
+    harm(folder / file)
+    other = small_training(seed=7)
+    before = other.tensors()
+    with pytest.raises(RetryableError, match="checkpoint 00000002 is not complete"):
+        load(folder, other)
+    for name, tensor in before.items():
+        assert torch.equal(other.tensors()[name], tensor), name
+
+
+def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: Path, writer: CheckpointWriter) -> None:
+    writer.save(files(trained()), state(2), best=False)
+    writer.wait()
+    spec = model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification(level=1))
+    network = small_network(heads=(HeadPlan(spec, CLASSES), HEADS[1]))
+    head = network.heads["tags"]
+    head.linear = torch.nn.Linear(10, 3)
+    optimizer = build_optimizer(network, small_training().step._training.optimizer)
+    with pytest.raises(FatalError, match=r"heads\.tags\.linear\.weight is \[3, 128\] there and \[3, 10\] in this job") as caught:
+        load_checkpoint(tmp_path / "checkpoints/00000002", network, None, optimizer, CLASSES_OF_HEADS)
+    assert caught.value.reason is Reason.BAD_MODEL
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ({"tags": ("green", "red", "blue"), "kind": CLASSES}, r"head 'tags' has the 3 classes \(red, green, blue\) there and"),
+        ({"tags": CLASSES}, "head 'kind' has .* there and no place in this job"),
+        ({"tags": CLASSES, "kind": CLASSES, "new": CLASSES}, "head 'new' has no place there and the 3 classes"),
+    ],
+    ids=["classes in another order", "a head less", "a head more"],
+)
+def test_a_checkpoint_of_other_classes_is_refused(
+    tmp_path: Path, writer: CheckpointWriter, classes: dict[str, tuple[str, ...]], message: str
+) -> None:
+    writer.save(files(trained()), state(2), best=False)
+    writer.wait()
+    with pytest.raises(FatalError, match=message):
+        load(tmp_path / "checkpoints/00000002", small_training(), classes)
+
+
+def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: CheckpointWriter) -> None:
+    writer.save(files(trained(ema_decay=0)), state(2, Best(iteration=1, score=0.5)), best=False)
+    writer.wait()
+    folder = tmp_path / "checkpoints/00000002"
+    assert json.loads((folder / "state.json").read_text()) == {
+        "version": 1,
+        "iteration": 2,
+        "trainedSeconds": 12.5,
+        "best": {"iteration": 1, "score": 0.5},
+        "classes": {"tags": list(CLASSES), "kind": list(CLASSES)},
+    }
+    assert {path.name for path in folder.iterdir()} == {"state.json", "network.safetensors", "optimizer.safetensors"}

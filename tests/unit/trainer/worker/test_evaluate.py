@@ -1,0 +1,82 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from headrace_testing.kept_messages import KeptMessages
+from headrace_testing.steps import CPU, random_batch, small_network
+from headrace_trainer.data.batch import Batch
+from headrace_trainer.protocol import Evaluated, Evaluating
+from headrace_trainer.worker.evaluate import Evaluation
+
+
+@pytest.fixture
+def pipe() -> KeptMessages:
+    return KeptMessages()
+
+
+@pytest.fixture
+def evaluation(tmp_path: Path, pipe: KeptMessages) -> Evaluation:
+    return Evaluation(8, CPU, torch.float32, tmp_path, pipe)
+
+
+def two_batches(labelled: dict[str, list[bool]] | None = None) -> list[Batch]:
+    return [random_batch(seed, labelled) for seed in (1, 2)]
+
+
+def test_scores_are_the_heads_own_metrics_and_the_primary_is_their_mean(evaluation: Evaluation, pipe: KeptMessages) -> None:
+    scores = evaluation(small_network(), two_batches(), iteration=30)
+    assert scores.by_head.keys() == {"tags", "kind"}
+    assert scores.primary == pytest.approx((scores.by_head["tags"]["mAP"] + scores.by_head["kind"]["top1"]) / 2)
+    said = pipe.sent[-1]
+    assert isinstance(said, Evaluated)
+    assert {(s.head, s.name): s.value for s in said.scores} == {
+        (head, name): value for head, values in scores.by_head.items() for name, value in values.items()
+    }
+    assert {s.iteration for s in said.scores} == {said.iteration} == {30}
+    assert pipe.sent[0] == Evaluating(iteration=30, images_done=0, images=8)
+
+
+def test_a_head_without_held_out_labels_has_no_score_and_no_say(evaluation: Evaluation, pipe: KeptMessages) -> None:
+    scores = evaluation(small_network(), two_batches({"tags": [False] * 4}), iteration=1)
+    assert math.isnan(scores.by_head["tags"]["mAP"])
+    assert scores.primary == scores.by_head["kind"]["top1"]
+    said = pipe.sent[-1]
+    assert isinstance(said, Evaluated)
+    assert {score.head for score in said.scores} == {"kind"}
+
+
+def test_without_any_held_out_label_there_is_no_primary_score(evaluation: Evaluation) -> None:
+    scores = evaluation(small_network(), two_batches({"tags": [False] * 4, "kind": [False] * 4}), iteration=1)
+    assert math.isnan(scores.primary)
+
+
+def test_evaluating_and_drawing_leave_the_network_as_it_was_and_able_to_learn(evaluation: Evaluation) -> None:
+    network = small_network()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    evaluation(network, two_batches(), iteration=1)
+    assert all(module.training for module in network.modules())
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    network(torch.randn(2, 3, 32, 32))
+    assert network.backbone.bn1.num_batches_tracked == 1  # batch normalisation still learns
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_a_network_in_evaluation_mode_stays_in_it(evaluation: Evaluation) -> None:
+    network = small_network().eval()
+    evaluation(network, two_batches(), iteration=1)
+    assert not any(module.training for module in network.modules())
+
+
+def test_pictures_show_the_first_images_once_for_each_head(tmp_path: Path, evaluation: Evaluation, pipe: KeptMessages) -> None:
+    batches = [random_batch(seed) for seed in (1, 2, 3)]  # twelve images
+    evaluation(small_network(), batches, iteration=12)
+    said = pipe.sent[-1]
+    assert isinstance(said, Evaluated)
+    assert said.pictures == [Path("pictures/00000012-predictions.png")]
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["00000012-predictions.png"]
+    with Image.open(tmp_path / said.pictures[0]) as picture:
+        assert picture.size == (6 + 8 * (384 + 6), 6 + 2 * (30 + 384 + 6))

@@ -1,0 +1,50 @@
+"""The class table of a layer: what its ids mean, and how they become the contiguous indices that heads learn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from headrace_trainer.data.problems import BadSampleError
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Classes in the order of their indices, which is the order of their ids in the layer's files."""
+
+    names: tuple[str, ...]
+    ids: tuple[int, ...]
+    """What the files write; may have gaps, as COCO's do."""
+    things: tuple[bool, ...] = field(default=())
+    """For each class, whether it is countable ("isthing" of COCO panoptic). All of them where the files do not say."""
+
+    def __post_init__(self) -> None:
+        if not self.things:
+            object.__setattr__(self, "things", (True,) * len(self.names))
+
+    @classmethod
+    def of(cls, names_by_id: Mapping[int, str], things_by_id: Mapping[int, bool] | None = None) -> "ClassTable":
+        """A table in ascending order of ids."""
+        ids = tuple(sorted(names_by_id))
+        things = things_by_id or {}
+        return cls(tuple(names_by_id[i] for i in ids), ids, tuple(things.get(i, True) for i in ids))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, class_id: int) -> int:
+        """Index of the class that the files call `class_id`; raises BadSampleError, naming the table's size, if there is none."""
+        try:
+            return self._index_of[class_id]
+        except KeyError:
+            raise BadSampleError(f"class {class_id} is not in the class table, {self.described}") from None
+
+    @property
+    def described(self) -> str:
+        """Size and range, for messages."""
+        if not self.ids:
+            return "which is empty"
+        return f"which has {len(self)} classes with ids {self.ids[0]} to {self.ids[-1]}"
+
+    @cached_property
+    def _index_of(self) -> dict[int, int]:
+        return {class_id: index for index, class_id in enumerate(self.ids)}

@@ -1,0 +1,193 @@
+"""Opens a dataset: which images there are, which labels each has for which head. No image is decoded to do so.
+
+Splits: the train split is the union of what the layers list for training, likewise val. An image in both is taken out of train.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from headrace_api import model
+from headrace_api.dataset import MANIFEST, Manifest
+from headrace_api.names import Reason
+from headrace_api.tasks import Task
+from headrace_trainer.data.annotations import Annotation
+from headrace_trainer.data.classes import ClassTable
+from headrace_trainer.data.convert import classes_along
+from headrace_trainer.data.files import DatasetFiles, contents
+from headrace_trainer.data.layer_data import LayerData, SplitName
+from headrace_trainer.data.layers import read_layer
+from headrace_trainer.data.problems import Problems
+from headrace_trainer.errors import FatalError
+from headrace_trainer.resolve import resolve_heads
+
+MOST_BOXES = 300
+"""Training targets are padded to the most objects an image has, but to no more than this: memory goes with the padding."""
+_PADDING_STEP = 8
+_NAMED_PROBLEMS = 5
+
+_Layers = Mapping[str, LayerData]
+
+
+@dataclass(frozen=True)
+class HeadData:
+    """A head, and how it gets its labels."""
+
+    spec: model.Head
+    layer: str
+    layer_classes: ClassTable
+    path: tuple[Task, ...]
+    """From the layer's task to the head's; one entry where nothing is converted."""
+    classes: tuple[str, ...]
+    """Names of the head's classes, which are those of the layer as far as the conversions keep them."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of a split and their annotations."""
+
+    name: str
+    images: tuple[str, ...]
+    """Paths from the dataset's root, sorted: the same on every machine."""
+    root: Path
+    heads: tuple[HeadData, ...]
+    annotations: Mapping[str, Mapping[str, Annotation]]
+    """By layer and image; an image that is missing is unlabelled."""
+    max_boxes: Mapping[str, int]
+    """By layer, to how many objects detection targets are padded: static, so that shapes are."""
+    problems: Problems
+    """Takes what turns out to be bad while loading."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def labelled(self, head: HeadData) -> int:
+        """How many images have labels for `head`."""
+        return len(self.annotations[head.layer])
+
+    def objects(self, head: HeadData) -> int:
+        """How many objects the layer of `head` has in these images."""
+        return sum(annotation.objects for annotation in self.annotations[head.layer].values())
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything there is to learn from and to score on."""
+
+    heads: tuple[HeadData, ...]
+    train: Split
+    val: Split
+    problems: Problems
+    unused_layers: tuple[str, ...] = ()
+
+    def describe(self) -> list[str]:
+        """Lines for the log: images, heads, classes, labels, conversions, what was mended or skipped."""
+        lines = [f"{len(self.train)} images to train on, {len(self.val)} to score on"]
+        for head in self.heads:
+            converted = "" if len(head.path) == 1 else f", converted: {' → '.join(task.words for task in head.path)}"
+            lines.append(
+                f"head '{head.spec.name}' ({head.spec.task.words}) learns from layer '{head.layer}'{converted}; "
+                f"{len(head.classes)} classes: {_shortened(head.classes)}"
+            )
+            lines += [
+                f"head '{head.spec.name}', {split.name}: {split.labelled(head)} of {len(split)} images labelled, "
+                f"{split.objects(head)} objects"
+                for split in (self.train, self.val)
+            ]
+        if self.unused_layers:
+            lines.append(f"layers that no head uses: {', '.join(self.unused_layers)}")
+        return lines + self.problems.summary()
+
+
+def read_manifest(root: Path) -> Manifest:
+    """The dataset's dataset.json; FatalError(BAD_DATASET) naming each wrong field where it is missing or wrong."""
+    path = root / MANIFEST
+    if not path.is_file():
+        there = contents(root, "it") if root.is_dir() else "there is no such folder"
+        raise FatalError(Reason.BAD_DATASET, f"{MANIFEST}: expected at the dataset's root, which is not there; {there}")
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        wrong = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'the file'}: {p['msg']}" for p in problems[:_NAMED_PROBLEMS])
+        raise FatalError(Reason.BAD_DATASET, f"{MANIFEST}: {wrong}") from error
+
+
+def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: Callable[[str], None]) -> Dataset:
+    """Read the manifest and the annotations of every layer that a head of `network` learns from.
+
+    Raises FatalError: BAD_DATASET where the manifest or a whole layer cannot be used, NO_SUCH_LAYER or NO_CONVERSION where a head
+    fits no layer, TOO_MANY_BAD_IMAGES beyond `max_bad_images`. `say` is told of each image that is skipped.
+    """
+    # 1. What is to be learnt from what: this alone can end a job within milliseconds.
+    manifest = read_manifest(root)
+    resolved = resolve_heads(network, manifest)
+    # 2. The annotations, each layer once however many heads share it.
+    problems = Problems(max_bad_images, say)
+    files = DatasetFiles(root, manifest.images)
+    layers = {head.layer.name: head.layer for head in resolved}
+    data = {name: read_layer(layer, files, problems) for name, layer in layers.items()}
+    # 3. The heads' classes.
+    heads = tuple(
+        HeadData(
+            spec=head.spec,
+            layer=head.layer.name,
+            layer_classes=(classes := data[head.layer.name].classes),
+            path=head.path,
+            classes=classes_along(head.path, classes).names,
+        )
+        for head in resolved
+    )
+    for head_data in heads:
+        if not head_data.classes:
+            raise FatalError(Reason.BAD_DATASET, f"layer '{head_data.layer}': no class is left for head '{head_data.spec.name}'")
+    # 4. The splits.
+    train, val = _images_of(data, "train"), _images_of(data, "val")
+    problems.mended("images are in both splits and were taken out of train", len(train & val))
+    _refuse_empty(train - val, val, tuple(layers))
+    unused = tuple(layer.name for layer in manifest.layers if layer.name not in layers)
+    return Dataset(
+        heads,
+        _split("train", train - val, data, root=root, heads=heads, problems=problems),
+        _split("val", val, data, root=root, heads=heads, problems=problems),
+        problems,
+        unused,
+    )
+
+
+def _images_of(read: _Layers, split: SplitName) -> set[str]:
+    return {image for data in read.values() for image in data.splits.get(split, {})}
+
+
+def _refuse_empty(train: set[str], val: set[str], layers: tuple[str, ...]) -> None:
+    named = ", ".join(f"'{name}'" for name in layers)
+    for split, images, other in (("val", val, "train"), ("train", train, "val")):
+        if not images:
+            raise FatalError(
+                Reason.BAD_DATASET,
+                f"{MANIFEST}: no image is in the split '{split}': give at least one of the layers {named} a '{split}' in its "
+                f"splits, with images that are not in '{other}'",
+            )
+
+
+def _split(
+    name: SplitName, images: set[str], read: _Layers, *, root: Path, heads: tuple[HeadData, ...], problems: Problems
+) -> Split:
+    annotations = {
+        layer: {image: annotation for image, annotation in data.splits.get(name, {}).items() if image in images}
+        for layer, data in read.items()
+    }
+    max_boxes = {}
+    for layer, by_image in annotations.items():
+        most = max((annotation.objects for annotation in by_image.values()), default=1)
+        max_boxes[layer] = -(-max(most, 1) // _PADDING_STEP) * _PADDING_STEP
+        if name == "train" and most > MOST_BOXES:
+            problems.say(f"layer '{layer}': an image has {most} objects; boxes are learnt from the {MOST_BOXES} largest of a crop")
+            max_boxes[layer] = MOST_BOXES
+    return Split(name, tuple(sorted(images)), root, heads, annotations, max_boxes, problems)
+
+
+def _shortened(names: tuple[str, ...], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

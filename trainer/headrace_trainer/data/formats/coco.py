@@ -1,0 +1,209 @@
+"""COCO's JSON for detection and instance segmentation: boxes `[x, y, w, h]`, polygons, run lengths (compressed or not), `iscrowd`.
+
+https://cocodataset.org/#format-data. One file a split. An image of `images` without annotations is a negative. Segments of a layer
+whose task is object detection are not looked at. `file_name` is relative to the images' folder or any folder below it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
+
+from headrace_api.dataset import Layer
+from headrace_api.tasks import Task
+from headrace_trainer.data.annotations import Annotation, BoxList, InstanceList, Rings, Runs, Shape
+from headrace_trainer.data.classes import ClassTable
+from headrace_trainer.data.files import DatasetFiles
+from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, class_table, read_json, sources
+from headrace_trainer.data.problems import BadSampleError, Problems
+
+Json = Mapping[str, Any]
+
+
+def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
+    """Read the file of each split; the classes are dataset.json's or the files' own `categories`."""
+    splits = sources(layer, files, problems)
+    contents = [read_sections(source) for source in splits]
+    classes = class_table(layer, files) or categories(layer, contents)
+    return LayerData(
+        classes,
+        {source.split: _read_split(source, content, classes) for source, content in zip(splits, contents, strict=True)},
+    )
+
+
+def read_sections(source: Source) -> Json:
+    """The parsed file of a split; FatalError(BAD_DATASET) if it lacks a list `images` or `annotations`."""
+    content = read_json(source.file(), source.files)
+    for section in ("images", "annotations"):
+        if not isinstance(content, dict) or not isinstance(content.get(section), list):
+            found = ", ".join(content) if isinstance(content, dict) else f"a {type(content).__name__}"
+            raise bad_layer(source.layer, f"{source.path}: expected COCO's list '{section}'; found: {found}")
+    return cast(Json, content)
+
+
+def categories(layer: Layer, contents: Iterable[Json]) -> ClassTable:
+    """The classes of all splits' `categories`, which may not contradict each other."""
+    names: dict[int, str] = {}
+    things: dict[int, bool] = {}
+    for content in contents:
+        for category in content.get("categories", ()):
+            try:
+                class_id, name = int(category["id"]), str(category["name"])
+            except (KeyError, TypeError, ValueError):
+                raise bad_layer(layer, f"categories: expected objects with id and name; found {category!r}") from None
+            if names.setdefault(class_id, name) != name:
+                raise bad_layer(layer, f"categories: id {class_id} is '{names[class_id]}' in one split and '{name}' in another")
+            things[class_id] = bool(category.get("isthing", True))
+    if not names:
+        raise bad_layer(layer, "no 'categories' in its files and no 'classes' in dataset.json: the classes have no names")
+    return ClassTable.of(names, things)
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An entry of `images`."""
+
+    name: str | None
+    """Path from the dataset's root; None where no file fits, which is counted already."""
+    size: tuple[int, int] | None
+    """Height and width, where the file states them."""
+
+
+def images_by_id(source: Source, content: Json) -> dict[Any, ListedImage]:
+    """The images that a file lists."""
+    listed: dict[Any, ListedImage] = {}
+    for position, image in enumerate(content["images"]):
+        where = f"{source.path}: images[{position}]"
+        try:
+            image_id, file_name = image["id"], str(image["file_name"])
+            size = (int(image["height"]), int(image["width"])) if "height" in image and "width" in image else None
+        except (KeyError, TypeError, ValueError) as error:
+            source.problems.bad(where, f"expected id, file_name, and width and height as numbers; {error!r}")
+            continue
+        try:
+            listed[image_id] = ListedImage(source.image_for(file_name, f"{where}: file_name"), size)
+        except BadSampleError as problem:
+            listed[image_id] = ListedImage(None, size)
+            source.problems.bad(f"{source.path}: {file_name}", problem)
+    return listed
+
+
+def _read_split(source: Source, content: Json, classes: ClassTable) -> dict[str, Annotation]:
+    images = images_by_id(source, content)
+    objects: dict[Any, list[Json]] = {image_id: [] for image_id in images}
+    for position, annotation in enumerate(content["annotations"]):
+        try:
+            objects[annotation["image_id"]].append(annotation)
+        except (KeyError, TypeError) as error:
+            source.problems.bad(f"{source.path}: annotations[{position}]", f"expected the image_id of a listed image; {error!r}")
+    read_image = _read_boxes if source.layer.task is Task.OBJECT_DETECTION else _read_instances
+    annotations: dict[str, Annotation] = {}
+    for image_id, image in images.items():
+        if image.name is None:
+            continue
+        try:
+            annotations[image.name] = read_image(objects[image_id], image.size, classes, source)
+        except BadSampleError as problem:
+            source.problems.bad(image.name, problem)
+    return annotations
+
+
+def _read_boxes(objects: Iterable[Json], size: tuple[int, int] | None, classes: ClassTable, source: Source) -> BoxList:
+    boxes, indices, crowd = [], [], []
+    for annotation in objects:
+        where = f"{source.path}: annotation {annotation.get('id')}"
+        boxes.append(_box(annotation, where))
+        indices.append(_class_index(annotation, classes, where))
+        crowd.append(bool(annotation.get("iscrowd", 0)))
+    kept, inside = clip_boxes(np.array(boxes, np.float32).reshape(-1, 4), size, source.problems)
+    return BoxList(inside, np.array(indices, np.int64)[kept], np.array(crowd, np.bool_)[kept], False, size, source.path)
+
+
+def clip_boxes(boxes: np.ndarray, size: tuple[int, int] | None, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
+    """Which boxes have any area inside an image of `size` (height, width), bool [n], and these, float32 [k, 4], clipped to it."""
+    limit = np.array((size[1], size[0]) * 2 if size else (np.inf,) * 4, np.float32)
+    clipped = boxes.clip(0, limit)
+    sides = clipped[:, 2:] - clipped[:, :2]
+    kept = (sides > 0).all(axis=1)
+    # Files that round coordinates put a box's edge a fraction of a pixel outside; that is nothing to report.
+    moved = (np.abs(clipped - boxes) > 1e-3 * np.where(np.isfinite(limit), limit, 1)).any(axis=1)
+    problems.mended("boxes that reach out of their image clipped", int((moved & kept).sum()))
+    problems.mended("boxes without area in their image dropped", int((~kept).sum()))
+    return kept, clipped[kept]
+
+
+def _box(annotation: Json, where: str) -> list[float]:
+    try:
+        x, y, width, height = map(float, annotation["bbox"])
+    except (KeyError, TypeError, ValueError):
+        raise BadSampleError(f"{where}: expected bbox [x, y, width, height]; found {annotation.get('bbox')!r}") from None
+    if not np.isfinite((x, y, width, height)).all() or width < 0 or height < 0:
+        raise BadSampleError(f"{where}: expected a finite bbox with width and height of at least 0; found {annotation['bbox']!r}")
+    return [x, y, x + width, y + height]
+
+
+def _class_index(annotation: Json, classes: ClassTable, where: str) -> int:
+    try:
+        return classes.index(annotation["category_id"])
+    except (KeyError, TypeError):
+        raise BadSampleError(f"{where}: expected a category_id; found {annotation.get('category_id')!r}") from None
+    except BadSampleError as problem:
+        raise BadSampleError(f"{where}: {problem}") from None
+
+
+def _read_instances(objects: Iterable[Json], size: tuple[int, int] | None, classes: ClassTable, source: Source) -> InstanceList:
+    shapes: list[Shape] = []
+    indices, crowd = [], []
+    for annotation in objects:
+        where = f"{source.path}: annotation {annotation.get('id')}"
+        shape = _shape(annotation.get("segmentation"), size, where)
+        if shape is None:
+            source.problems.mended("instances with an empty mask dropped")
+            continue
+        shapes.append(shape)
+        indices.append(_class_index(annotation, classes, where))
+        crowd.append(bool(annotation.get("iscrowd", 0)))
+    return InstanceList(shapes, np.array(indices, np.int64), np.array(crowd, np.bool_), size, source.path)
+
+
+def _shape(segmentation: Any, size: tuple[int, int] | None, where: str) -> Shape | None:
+    """Polygons or run lengths; None where they cover nothing."""
+    if isinstance(segmentation, list):
+        return _rings(segmentation, where)
+    if isinstance(segmentation, dict):
+        return _runs(segmentation, size, where)
+    raise BadSampleError(f"{where}: expected segmentation as polygons or run lengths; found {type(segmentation).__name__}")
+
+
+def _rings(polygons: list[Any], where: str) -> Rings | None:
+    rings = []
+    for polygon in polygons:
+        try:
+            ring = np.array(polygon, np.float32)
+        except (TypeError, ValueError):
+            ring = np.zeros(1, np.float32)
+        if ring.ndim != 1 or len(ring) % 2 or not np.isfinite(ring).all():
+            raise BadSampleError(f"{where}: expected each polygon as a flat list of x, y")
+        if len(ring) >= 6:
+            rings.append(ring.reshape(-1, 2))
+    return Rings(tuple(rings), normalised=False) if rings else None
+
+
+def _runs(segmentation: Json, size: tuple[int, int] | None, where: str) -> Runs | None:
+    try:
+        height, width = (int(side) for side in segmentation["size"])
+        counts = segmentation["counts"]
+        if isinstance(counts, list):
+            if sum(counts) != height * width or min(counts, default=0) < 0:
+                raise ValueError(f"they add up to {sum(counts)} pixels of {height * width}")
+            counts = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"]
+        counts = counts.encode() if isinstance(counts, str) else bytes(counts)
+        area = int(coco_mask.area({"size": [height, width], "counts": counts}))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BadSampleError(f"{where}: expected run lengths with size and counts; {error!r}") from None
+    if size is not None and (height, width) != size:
+        raise BadSampleError(f"{where}: run lengths are for {width} x {height} pixels, the image for {size[1]} x {size[0]}")
+    # Whether compressed lengths add up shows only when they are decoded, which opening a dataset has no time for.
+    return Runs(counts, (height, width), area, where) if area else None

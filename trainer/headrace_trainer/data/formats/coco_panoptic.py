@@ -1,0 +1,115 @@
+"""COCO's panoptic format: a JSON file, and a PNG an image whose colours are segment ids, id = R + 256 G + 65536 B; 0 is no segment.
+
+https://cocodataset.org/#format-data ("Panoptic Segmentation"). The PNGs lie in the folder that dataset.json names, else in one
+called like the JSON file without its suffix. Read when needed: opening a dataset reads the JSON only.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from headrace_api.dataset import Layer
+from headrace_trainer.data.annotations import Annotation, check_size
+from headrace_trainer.data.classes import ClassTable
+from headrace_trainer.data.files import DatasetFiles, relative_path
+from headrace_trainer.data.formats.coco import Json, categories, images_by_id, read_sections
+from headrace_trainer.data.geometry import Geometry
+from headrace_trainer.data.layer_data import LayerData, Source, class_table, field_of, sources
+from headrace_trainer.data.problems import BadSampleError, Problems
+from headrace_trainer.data.targets import IGNORE, Array, Panoptic
+
+
+@dataclass(frozen=True)
+class PanopticFile:
+    """The segments of an image: ids and classes at hand, pixels in a file."""
+
+    path: Path
+    where: str
+    ids: Array
+    """int64 [S], ascending"""
+    classes: Array
+    """int64 [S]"""
+    crowd: Array
+    """bool [S]"""
+    size: tuple[int, int] | None
+
+    @property
+    def objects(self) -> int:
+        return len(self.ids)
+
+    def stated_size(self) -> tuple[int, int] | None:
+        return self.size
+
+    def render(self, geometry: Geometry) -> Panoptic:
+        try:
+            with Image.open(self.path) as image:
+                colors = np.asarray(image.convert("RGB")).astype(np.int32)
+        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for files that are broken
+            raise BadSampleError(f"{self.where}: not a readable PNG: {error}") from error
+        check_size(colors.shape[:2], geometry, self.where)
+        ids = colors[..., 0] | colors[..., 1] << 8 | colors[..., 2] << 16
+        segments = self._segment_of(ids)
+        total = np.bincount(segments[segments != IGNORE], minlength=len(self.ids)) * np.prod(geometry.scale)
+        placed = geometry.place_map(segments, IGNORE)
+        visible = np.bincount(placed[placed != IGNORE], minlength=len(self.ids))
+        return Panoptic(placed, self.classes, self.crowd, visible >= geometry.min_visible * total)
+
+    def _segment_of(self, ids: Array) -> Array:
+        """int32 [h, w], index of the segment or IGNORE, from the ids of the PNG."""
+        known = np.concatenate(([0], self.ids))
+        position = np.searchsorted(known, ids).clip(0, len(known) - 1)
+        if (strange := known[position] != ids).any():
+            some = ", ".join(map(str, np.unique(ids[strange])[:5]))
+            raise BadSampleError(f"{self.where}: segment ids {some} are in the PNG and not in the JSON file's segments_info")
+        return position.astype(np.int32) - 1
+
+
+def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
+    """Read the JSON file of each split."""
+    splits = sources(layer, files, problems)
+    contents = [read_sections(source) for source in splits]
+    classes = class_table(layer, files) or categories(layer, contents)
+    return LayerData(
+        classes,
+        {source.split: _read_split(source, content, classes) for source, content in zip(splits, contents, strict=True)},
+    )
+
+
+def _read_split(source: Source, content: Json, classes: ClassTable) -> dict[str, Annotation]:
+    folder = source.layer.masks.get(source.split, source.path.removesuffix(".json"))
+    folder = source.files.folder(folder, field_of(source.layer, f"masks.{source.split}"))
+    images = images_by_id(source, content)
+    annotations: dict[str, Annotation] = {}
+    for position, entry in enumerate(content["annotations"]):
+        where = f"{source.path}: annotations[{position}]"
+        try:
+            image = images[entry["image_id"]]
+            png = f"{folder}/{relative_path(entry['file_name'], f'{where}: file_name')}"
+            segments = sorted(((int(segment["id"]), segment) for segment in entry["segments_info"]), key=lambda pair: pair[0])
+        except (KeyError, TypeError, ValueError) as error:
+            source.problems.bad(where, f"expected the image_id of a listed image, file_name and segments_info; {error!r}")
+            continue
+        if image.name is None:
+            continue
+        try:
+            annotations[image.name] = _panoptic_file(source.files.path(png), png, segments, image.size, classes)
+        except BadSampleError as problem:
+            source.problems.bad(image.name, problem)
+    return annotations
+
+
+def _panoptic_file(
+    path: Path, where: str, segments: list[tuple[int, Any]], size: tuple[int, int] | None, classes: ClassTable
+) -> PanopticFile:
+    if not path.is_file():
+        raise BadSampleError(f"no PNG at {where}")
+    try:
+        indices = [classes.index(segment["category_id"]) for _, segment in segments]
+    except BadSampleError as problem:
+        raise BadSampleError(f"{where}: {problem}") from None
+    crowd = [bool(segment.get("iscrowd", 0)) for _, segment in segments]
+    ids = np.array([segment_id for segment_id, _ in segments], np.int64)
+    return PanopticFile(path, where, ids, np.array(indices, np.int64), np.array(crowd, np.bool_), size)

@@ -1,0 +1,143 @@
+"""What reading a layer gives, and what its readers share: the split being read, class tables, JSON files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from headrace_api.dataset import Layer
+from headrace_api.names import Reason
+from headrace_trainer.data.annotations import Annotation
+from headrace_trainer.data.classes import ClassTable
+from headrace_trainer.data.files import DatasetFiles
+from headrace_trainer.data.problems import BadSampleError, Problems
+from headrace_trainer.errors import FatalError
+
+SplitName = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class LayerData:
+    """A layer, read: its classes, and by split and image name, the annotations."""
+
+    classes: ClassTable
+    splits: Mapping[SplitName, Mapping[str, Annotation]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One split of a layer while it is being read."""
+
+    layer: Layer
+    split: SplitName
+    files: DatasetFiles
+    problems: Problems
+    _claims: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The split's file or folder, as dataset.json has it."""
+        return self.layer.splits[self.split]
+
+    @property
+    def field(self) -> str:
+        """How messages name the field that holds `path`."""
+        return field_of(self.layer, f"splits.{self.split}")
+
+    def folder(self) -> str:
+        """`path` as a folder that is there."""
+        return self.files.folder(self.path, self.field)
+
+    def file(self) -> str:
+        """`path` as a file that is there."""
+        return self.files.file(self.path, self.field)
+
+    def list_files(self, suffix: str, called: str) -> list[str]:
+        """The split's files with this suffix, sorted; FatalError(BAD_DATASET) if there is none."""
+        names = sorted(name for name in self.files.walk(self.folder()) if name.lower().endswith(suffix))
+        if not names:
+            raise bad_layer(self.layer, f"no {called} ({suffix}) in '{self.path}'; {self.files.inside(self.folder())}")
+        return names
+
+    def image_for(self, reference: str, where: str) -> str:
+        """Name of the image that `where` refers to as `reference`; BadSampleError if there is none, or several, or it is taken."""
+        name = self.files.image_for(reference, where, self._hints)
+        if (first := self._claims.setdefault(name, where)) != where:
+            raise BadSampleError(f"'{name}' has annotations from {first} already")
+        return name
+
+    @cached_property
+    def _hints(self) -> tuple[str, ...]:
+        """Folders its images may be in: both "annotations/instances_train2017.json" and "labels/train2017" speak of "train2017"."""
+        stem = Path(self.path).stem
+        return (self.split, stem, *stem.split("_"))
+
+
+def sources(layer: Layer, files: DatasetFiles, problems: Problems) -> list[Source]:
+    """The splits of a layer."""
+    return [Source(layer, split, files, problems) for split in layer.splits]
+
+
+def bad_layer(layer: Layer, problem: str) -> FatalError:
+    """The error for something wrong with a whole layer."""
+    return FatalError(Reason.BAD_DATASET, f"layer '{layer.name}': {problem}")
+
+
+def field_of(layer: Layer, name: str) -> str:
+    """How messages name a field of a layer in dataset.json."""
+    return f"dataset.json: layer '{layer.name}': {name}"
+
+
+def class_table(layer: Layer, files: DatasetFiles) -> ClassTable | None:
+    """The classes that dataset.json gives for `layer`, None if it gives none."""
+    classes: Any = layer.classes
+    where = field_of(layer, "classes")
+    if isinstance(classes, str):
+        classes, where = _class_file(files.path(files.file(classes, where)), where), f"{where}: {classes}"
+    if classes is None:
+        return None
+    if isinstance(classes, Mapping):
+        try:
+            return ClassTable.of({int(class_id): str(name) for class_id, name in classes.items()})
+        except (TypeError, ValueError) as error:
+            raise FatalError(Reason.BAD_DATASET, f"{where}: expected whole numbers as ids; {error}") from error
+    if isinstance(classes, list):
+        return ClassTable.of(dict(enumerate(map(str, classes))))
+    raise FatalError(Reason.BAD_DATASET, f"{where}: expected a list of names, or names by id; found {type(classes).__name__}")
+
+
+def needed_class_table(layer: Layer, files: DatasetFiles) -> ClassTable:
+    """The same for formats whose files have no class names."""
+    if table := class_table(layer, files):
+        return table
+    raise FatalError(
+        Reason.BAD_DATASET,
+        f"{field_of(layer, 'classes')}: format {layer.format} needs the names of its classes: in order, by id, or a file of them",
+    )
+
+
+def read_json(name: str, files: DatasetFiles) -> Any:
+    """A JSON file of the dataset; FatalError(BAD_DATASET) with file, line and column where it is none."""
+    try:
+        return json.loads(files.path(name).read_bytes())
+    except ValueError as error:
+        raise FatalError(Reason.BAD_DATASET, f"{name}: not JSON: {error}") from error
+
+
+def _class_file(path: Path, where: str) -> Any:
+    """`names` (as in YOLO's data.yaml) or `classes` of a YAML or JSON file."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FatalError(Reason.BAD_DATASET, f"{where}: {path.name} is not YAML or JSON: {error}") from error
+    if isinstance(content, Mapping):
+        for key in ("names", "classes"):
+            if key in content:
+                return content[key]
+        found = ", ".join(map(str, content)) or "nothing"
+        raise FatalError(Reason.BAD_DATASET, f"{where}: {path.name} has no 'names'; it has: {found}")
+    return content

@@ -1,0 +1,120 @@
+"""Batches, made ahead of time by threads.
+
+Threads, not processes: Pillow decodes and resizes, and numpy copies, without the interpreter's lock, and threads need neither a
+second import of torch nor a copy of every batch. Each sample is one task that writes its own row of the batch, and depends on
+nothing but (dataset, training, iteration, row): any number of threads makes the same batches, and training resumes bit for bit.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+
+from headrace_api.training import Training
+from headrace_trainer.data.augment import random_geometry
+from headrace_trainer.data.batch import Batch, empty_batch, write_row
+from headrace_trainer.data.dataset import Dataset, Split
+from headrace_trainer.data.geometry import Geometry, letterbox
+from headrace_trainer.data.sample import ChooseGeometry, load_sample
+from headrace_trainer.data.targets import Array
+from headrace_trainer.errors import TrainerError
+
+_ORDER, _AUGMENTATION = 0, 1
+"""Keep the random streams of one seed apart."""
+
+_Item = tuple[int, ChooseGeometry]
+"""Index of an image in the split, and how it is placed."""
+
+
+def train_batches(
+    dataset: Dataset, training: Training, start_iteration: int, threads: int, pin_memory: bool = False
+) -> Generator[Batch]:
+    """Batches for the iterations `start_iteration`, `start_iteration` + 1, … without end; close the generator to end it.
+
+    Batch i has the images at i·B … i·B + B - 1 of the epochs' permutations, one after the other: every image comes once an epoch.
+    """
+    size = training.batch_size
+    canvas = (training.image_size.height, training.image_size.width)
+    order = _epochs(len(dataset.train), training.seed)
+
+    def items() -> Iterator[list[_Item]]:
+        iteration = start_iteration
+        while True:
+            yield [(order(iteration * size + row), _augmented(training, canvas, iteration, row)) for row in range(size)]
+            iteration += 1
+
+    return _prefetched(dataset.train, items(), canvas, threads, pin_memory)
+
+
+def eval_batches(split: Split, training: Training, threads: int, pin_memory: bool = False) -> Generator[Batch]:
+    """Every image of `split` once, in order, letterboxed: all of it, as large as fits, centred. The last batch may be smaller."""
+    size = training.batch_size
+    canvas = (training.image_size.height, training.image_size.width)
+
+    def choose(source: tuple[int, int]) -> Geometry:
+        return letterbox(source, canvas)
+
+    def items() -> Iterator[list[_Item]]:
+        for start in range(0, len(split), size):
+            yield [(index, choose) for index in range(start, min(start + size, len(split)))]
+
+    return _prefetched(split, items(), canvas, threads, pin_memory)
+
+
+def _augmented(training: Training, canvas: tuple[int, int], iteration: int, row: int) -> ChooseGeometry:
+    def choose(source: tuple[int, int]) -> Geometry:
+        random = np.random.default_rng((training.seed, _AUGMENTATION, iteration, row))
+        return random_geometry(source, canvas, training.augmentation, random)
+
+    return choose
+
+
+def _epochs(images: int, seed: int) -> Callable[[int], int]:
+    """The image at each position of an endless row of permutations."""
+
+    @lru_cache(maxsize=4)
+    def permutation(epoch: int) -> Array:
+        return np.random.default_rng((seed, _ORDER, epoch)).permutation(images)
+
+    return lambda position: int(permutation(position // images)[position % images])
+
+
+def _prefetched(
+    split: Split, batches: Iterable[list[_Item]], canvas: tuple[int, int], threads: int, pin_memory: bool
+) -> Generator[Batch]:
+    """Make the batches in order, some ahead of the consumer; what goes wrong in a thread is raised here."""
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="loader")
+    waiting: deque[tuple[Batch, list[Future[None]]]] = deque()
+
+    def load(batch: Batch, row: int, item: _Item) -> None:
+        index, choose = item
+        try:
+            write_row(batch, row, load_sample(split, index, canvas, choose))
+        except TrainerError:
+            raise
+        except Exception as error:
+            error.add_note(f"while loading {split.images[index]} of {split.name}")
+            raise
+
+    def start(items: list[_Item]) -> None:
+        batch = empty_batch(split, len(items), canvas, pin_memory)
+        waiting.append((batch, [executor.submit(load, batch, row, item) for row, item in enumerate(items)]))
+
+    try:
+        for items in batches:
+            start(items)
+            # Enough to keep every thread busy while the consumer works on one batch, and never less than two.
+            if len(waiting) > 2 + 2 * threads // len(items):
+                yield _finished(*waiting.popleft())
+        while waiting:
+            yield _finished(*waiting.popleft())
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _finished(batch: Batch, rows: list[Future[None]]) -> Batch:
+    for row in rows:
+        row.result()
+    return batch

@@ -1,0 +1,75 @@
+"""Reads an image file into upright RGB pixels, whatever kind of image it is.
+
+Upright: EXIF orientation is applied, as image viewers, annotation tools, cv2 and detectron2 do. The exception is an annotation that
+states the image's size (COCO's width and height, or a mask's own) where that size fits the stored pixels alone: whoever made it
+looked at the stored pixels, as users of pycocotools do who open images with Pillow, and then so do we (`Picture.see_as_stored`).
+"""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from headrace_trainer.data.problems import BadSampleError
+
+_EXIF_ORIENTATION = 0x0112
+_MIRRORED_OR_TURNED = range(2, 9)
+_QUARTER_TURNED = range(5, 9)
+
+
+class Picture:
+    """An image file that is open: its size is known, its pixels are not decoded yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._image = Image.open(path)
+        orientation = _orientation(self._image)
+        self._transposed = orientation in _MIRRORED_OR_TURNED
+        self._quarter_turned = orientation in _QUARTER_TURNED
+        self.stored_size = (self._image.height, self._image.width)
+        """Height and width of the pixels in the file."""
+        self.size = self.stored_size[::-1] if self._quarter_turned else self.stored_size
+        """Height and width of the upright image."""
+
+    def see_as_stored(self) -> None:
+        """Leave the pixels as they are in the file: the annotations are made that way."""
+        self._transposed = self._quarter_turned = False
+        self.size = self.stored_size
+
+    def pixels(self, at_least: tuple[int, int]) -> Image.Image:
+        """Upright RGB. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as that is `at_least` this (height, width)."""
+        height, width = at_least[::-1] if self._quarter_turned else at_least
+        self._image.draft("RGB", (width, height))
+        self._image.load()
+        image = ImageOps.exif_transpose(self._image) if self._transposed else self._image
+        return _rgb(image)
+
+    def __enter__(self) -> "Picture":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._image.close()
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation that is still to be applied, 1 where there is none."""
+    if image.format == "TIFF":  # Pillow turns these itself, and gives the size that they then have
+        return 1
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error):  # metadata is often broken where pixels are fine
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """RGB from grey, palette, CMYK, alpha (dropped), and 16-bit grey, which Pillow itself would clip at 255."""
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):
+        grey = np.asarray(image)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise BadSampleError("32-bit pixels; expected 8 or 16 bits a channel")
+        return Image.fromarray((grey // 256).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise BadSampleError("floating-point pixels; expected 8 or 16 bits a channel")
+    return image.convert("RGB")

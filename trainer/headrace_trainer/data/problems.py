@@ -1,0 +1,71 @@
+"""Bad images and broken annotations: counted over the whole job, said, skipped, and too many once they pass the bound."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from headrace_api.names import Reason
+from headrace_trainer.errors import FatalError
+
+SAID_ONE_BY_ONE = 20
+"""So many problems get a line of their own; later ones are only counted, so that a log stays readable."""
+
+NAMED_AT_THE_END = 5
+"""So many causes stand in the message that ends the job."""
+
+
+class BadSampleError(Exception):
+    """An image, or one layer's annotation of it, cannot be used; the message says where it is and what was expected."""
+
+
+class Problems:
+    """What went wrong so far. One object for all of a job's loading, from opening the dataset to its last batch; thread-safe."""
+
+    def __init__(self, max_bad_images: int, say: Callable[[str], None]) -> None:
+        self.max_bad_images = max_bad_images
+        self.say = say
+        self._causes: dict[str, str] = {}
+        self._mended: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def bad_images(self) -> int:
+        """How many different images or annotation files were found to be bad."""
+        return len(self._causes)
+
+    def bad(self, name: str, cause: object) -> None:
+        """Count `name` (an image, or an annotation without one) as bad; a second problem of the same name is not counted again.
+
+        Raises FatalError(TOO_MANY_BAD_IMAGES) beyond the bound.
+        """
+        with self._lock:
+            if name in self._causes:
+                return
+            self._causes[name] = str(cause)
+            count = len(self._causes)
+        if count <= SAID_ONE_BY_ONE:
+            self.say(f"skipped {name}: {cause}")
+        if count == SAID_ONE_BY_ONE + 1:
+            self.say("further bad images are counted and not named")
+        if count > self.max_bad_images:
+            raise FatalError(Reason.TOO_MANY_BAD_IMAGES, self._too_many())
+
+    def mended(self, what: str, count: int = 1) -> None:
+        """Count something that was put right on the way in ("boxes clipped to their image"), to be said once by `summary`."""
+        if count:
+            with self._lock:
+                self._mended[what] += count
+
+    def summary(self) -> list[str]:
+        """One line for each kind of thing that was mended, and one for the bad images."""
+        lines = [f"{count} {what}" for what, count in sorted(self._mended.items())]
+        if self._causes:
+            lines.append(f"{len(self._causes)} bad images or annotations skipped, of at most {self.max_bad_images}")
+        return lines
+
+    def _too_many(self) -> str:
+        first = "; ".join(f"{name}: {cause}" for name, cause in list(self._causes.items())[:NAMED_AT_THE_END])
+        more = len(self._causes) - NAMED_AT_THE_END
+        return f"{len(self._causes)} bad images, more than dataset.maxBadImages = {self.max_bad_images}: {first}" + (
+            f"; and {more} more" if more > 0 else ""
+        )

@@ -1,0 +1,64 @@
+"""Loads one image with the labels of every head, all under one geometry."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace_trainer.data.annotations import Annotation
+from headrace_trainer.data.convert import convert_along
+from headrace_trainer.data.dataset import Split
+from headrace_trainer.data.geometry import PAD_COLOR, Geometry
+from headrace_trainer.data.picture import Picture
+from headrace_trainer.data.problems import BadSampleError
+from headrace_trainer.data.targets import Array, Target
+
+ChooseGeometry = Callable[[tuple[int, int]], Geometry]
+"""A geometry for an image of this (height, width)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a batch."""
+
+    name: str
+    image: Array
+    """uint8 [H, W, 3]"""
+    targets: Mapping[str, Target | None]
+    """By head; None: unlabelled."""
+
+
+def load_sample(split: Split, index: int, canvas: tuple[int, int], choose: ChooseGeometry) -> Sample:
+    """Image `index` of `split`, placed as `choose` says on a canvas of (height, width).
+
+    An image that cannot be read becomes padding without labels, so that the batch stays what it is for all others; a broken
+    annotation leaves the image unlabelled for the heads of its layer. Both are counted: FatalError(TOO_MANY_BAD_IMAGES).
+    """
+    name = split.images[index]
+    annotations = {layer: found for layer, images in split.annotations.items() if (found := images.get(name)) is not None}
+    try:
+        image, geometry = _load_image(split, name, choose, annotations)
+    except Exception as problem:  # decoders meet hostile files here, and raise whatever they like
+        split.problems.bad(name, f"cannot be read as an image: {problem or type(problem).__name__}")
+        return Sample(
+            name, np.broadcast_to(np.array(PAD_COLOR, np.uint8), (*canvas, 3)), {head.spec.name: None for head in split.heads}
+        )
+    rendered: dict[str, Target] = {}
+    for layer, annotation in annotations.items():
+        try:
+            rendered[layer] = annotation.render(geometry)
+        except BadSampleError as problem:
+            split.problems.bad(name, problem)
+    targets = {
+        head.spec.name: convert_along(head.path, rendered[head.layer], head.layer_classes) if head.layer in rendered else None
+        for head in split.heads
+    }
+    return Sample(name, image, targets)
+
+
+def _load_image(split: Split, name: str, choose: ChooseGeometry, annotations: Mapping[str, Annotation]) -> tuple[Array, Geometry]:
+    with Picture(split.root / name) as picture:
+        if picture.size != picture.stored_size and picture.stored_size in {a.stated_size() for a in annotations.values()}:
+            picture.see_as_stored()
+        geometry = choose(picture.size)
+        return geometry.place_image(picture.pixels(geometry.scaled)), geometry

@@ -1,0 +1,120 @@
+"""Multiclass classification: one label an image.
+
+Method: global average pooling and one linear layer (He et al. 2015, https://arxiv.org/abs/1512.03385) with softmax cross entropy
+and optional label smoothing (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567). A strong backbone leaves a head nothing to
+add.
+
+Official metrics: top-1 and top-5 accuracy, macro F1, and the expected calibration error over 15 bins of equal width (Guo et al.
+2017, https://arxiv.org/abs/1706.04599).
+
+B images, C classes.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from headrace_api import model
+from headrace_api.tasks import Task
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.ops.drawing import Canvas
+from headrace_trainer.ops.losses import masked_sum
+
+CALIBRATION_BINS = 15
+
+
+class MulticlassClassificationHead(Head):
+    """Outputs {"logits": float32 [B, C]}; predictions {"probabilities": float32 [B, C]}, rows of which sum to 1."""
+
+    task = Task.MULTICLASS_CLASSIFICATION
+    primary = "top1"
+
+    def __init__(self, level: int, channels: int, classes: Sequence[str], label_smoothing: float) -> None:
+        super().__init__([level], classes)
+        self.label_smoothing = label_smoothing
+        self.linear = nn.Linear(channels, len(self.classes))
+        nn.init.normal_(self.linear.weight, std=0.01)
+
+    def forward(self, features: Features) -> Outputs:
+        pooled = features[self.levels[0]].mean(dim=(-2, -1))
+        return {"logits": self.linear(pooled).float()}
+
+    def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
+        """Reads targets["label"]. "classification": cross entropy, mean over labelled images."""
+        label = torch.where(labelled, targets["label"], 0)
+        entropy = F.cross_entropy(outputs["logits"], label, reduction="none", label_smoothing=self.label_smoothing)
+        return {"classification": masked_sum(entropy, labelled) / labelled.sum().clamp(min=1)}
+
+    def decode(self, outputs: Outputs, image_size: tuple[int, int]) -> Predictions:  # noqa: ARG002 - labels have no place
+        return {"probabilities": outputs["logits"].softmax(dim=1)}
+
+    def metric(self) -> Metric:
+        return MulticlassClassificationMetric(len(self.classes))
+
+    def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
+        """The three most probable classes with their probabilities."""
+        probabilities = predictions["probabilities"][index]
+        best = probabilities.topk(min(3, len(self.classes)))
+        canvas = Canvas(image)
+        for value, label in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            canvas.caption(f"{self.classes[label]} {value:.2f}", label)
+        return canvas.pixels()
+
+
+class MulticlassClassificationMetric(Metric):
+    """top1, top5 (rank of the label, equal probabilities by class number), macroF1, calibrationError; NaN without labelled images.
+
+    macroF1 is the mean over classes that are the label or the answer of some image. Sums on the device, of constant size.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self._confusion = torch.zeros(classes, classes, dtype=torch.float64)
+        self._top5 = torch.zeros((), dtype=torch.float64)
+        self._bins = torch.zeros(3, CALIBRATION_BINS, dtype=torch.float64)
+
+    def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
+        probabilities = predictions["probabilities"][labelled].double()
+        label = targets["label"][labelled]
+        self._to(probabilities.device)
+        confidence, answer = probabilities.max(dim=1)
+        classes = probabilities.shape[1]
+        cells = torch.bincount(label * classes + answer, minlength=classes * classes)
+        self._confusion += cells.view(classes, classes)
+        ranked = probabilities.argsort(dim=1, descending=True, stable=True)[:, :5]
+        self._top5 += (ranked == label[:, None]).any(dim=1).sum()
+        self._bins += _calibration_bins(confidence, answer == label)
+
+    def compute(self) -> dict[str, float]:
+        confusion = self._confusion.cpu()
+        total = confusion.sum()
+        hits = confusion.diagonal()
+        answers, labels = confusion.sum(dim=0), confusion.sum(dim=1)
+        f1 = (2 * hits / (answers + labels))[answers + labels > 0]
+        _, correct, confidence = self._bins.cpu()
+        gap = (correct - confidence).abs().sum() / total
+        return {
+            "top1": float(hits.sum() / total),
+            "top5": float(self._top5.cpu() / total),
+            "macroF1": float(f1.mean()),
+            "calibrationError": float(gap),
+        }
+
+    def _to(self, device: torch.device) -> None:
+        self._confusion, self._top5, self._bins = (x.to(device) for x in (self._confusion, self._top5, self._bins))
+
+
+def _calibration_bins(confidence: Tensor, correct: Tensor) -> Tensor:
+    """[3, CALIBRATION_BINS]: by confidence in (0, 1/15], (1/15, 2/15], ...: number of answers, right answers, summed confidence."""
+    place = ((confidence * CALIBRATION_BINS).ceil().long() - 1).clamp(0, CALIBRATION_BINS - 1)
+    values = torch.stack([torch.ones_like(confidence), correct.to(confidence.dtype), confidence])
+    return values.new_zeros(3, CALIBRATION_BINS).index_add_(1, place, values)
+
+
+@register(Task.MULTICLASS_CLASSIFICATION)
+def build(options: model.MulticlassClassification, channels: Mapping[int, int], classes: Sequence[str]) -> Head:
+    """The head that `options` describe, on one of the levels of `channels`."""
+    level = single_level(channels, options.level)
+    return MulticlassClassificationHead(level, channels[level], classes, options.label_smoothing)

@@ -1,0 +1,105 @@
+"""The whole network out of its description: backbone to neck to heads.
+
+Images come as float32 [B, 3, H, W], RGB, of any height and width, with `IMAGE_MEAN` and `IMAGE_STD` applied (`normalise`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from headrace_api import model
+from headrace_api.names import Reason
+from headrace_trainer.errors import FatalError
+from headrace_trainer.heads import all as _all_heads  # noqa: F401 - fills the registry
+from headrace_trainer.heads.base import REGISTRY, Outputs
+from headrace_trainer.network.fpn import Fpn
+from headrace_trainer.network.resnet import ResNet
+
+IMAGE_MEAN: Final = (0.485, 0.456, 0.406)
+"""Of red, green and blue in 0 to 1 over ImageNet, as torchvision's models expect."""
+IMAGE_STD: Final = (0.229, 0.224, 0.225)
+
+DEFAULT_BOTTOM_LEVEL: Final = 3
+"""Lowest level that heads over several levels look at where there is no neck: below it, features see little but edges."""
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 [B, 3, H, W] (RGB), or float in 0 to 1 -> float32 of zero mean and unit deviation over ImageNet, on the same device."""
+    scaled = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+    mean, std = _statistics(images.device)
+    return (scaled - mean) / std
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation, each [3, 1, 1]. Kept on the device: to copy them there at every step is to wait for it."""
+    return torch.tensor(IMAGE_MEAN, device=device).view(3, 1, 1), torch.tensor(IMAGE_STD, device=device).view(3, 1, 1)
+
+
+@dataclass(frozen=True)
+class HeadPlan:
+    """A head as the job describes it, and the names of the classes it tells apart, in the order of their numbers."""
+
+    spec: model.Head
+    classes: tuple[str, ...]
+
+
+class Network(nn.Module):
+    """Images -> outputs of every head by name. `heads` is keyed by head name."""
+
+    def __init__(self, backbone: ResNet, neck: Fpn | None, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.heads = nn.ModuleDict(dict(heads))
+
+    def features(self, images: Tensor) -> dict[int, Tensor]:
+        """The maps that heads look at, by level: the neck's, or without a neck the backbone's."""
+        features: dict[int, Tensor] = self.backbone(images)
+        if self.neck is not None:
+            features = self.neck(features)
+        return features
+
+    def forward(self, images: Tensor) -> dict[str, Outputs]:
+        features = self.features(images)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+def build_network(network: model.Network, heads: Sequence[HeadPlan]) -> Network:
+    """The network with fresh random weights (from torch's global generator).
+
+    Raises FatalError(BAD_MODEL) where a head names a level that is not there, or has no classes to learn.
+    """
+    backbone = ResNet(network.backbone.name, network.backbone.top_level)
+    neck = _build_neck(network.neck, backbone.channels)
+    channels = backbone.channels if neck is None else neck.channels
+    lowest = min(DEFAULT_BOTTOM_LEVEL, max(channels)) if neck is None else min(channels)
+    built = {plan.spec.name: _build_head(plan, channels, lowest) for plan in heads}
+    return Network(backbone, neck, built)
+
+
+def _build_neck(neck: model.Neck | None, channels: Mapping[int, int]) -> Fpn | None:
+    if neck is None:
+        return None
+    return Fpn(channels, neck.fpn.channels, neck.bottom_level, neck.top_level)
+
+
+def _build_head(plan: HeadPlan, channels: Mapping[int, int], lowest: int) -> nn.Module:
+    if not plan.classes:
+        raise FatalError(Reason.BAD_MODEL, f"head '{plan.spec.name}': layer '{plan.spec.annotations}' has no classes to learn")
+    try:
+        return REGISTRY[plan.spec.task](_with_lowest_level(plan.spec.options, lowest), channels, plan.classes)
+    except FatalError as error:
+        raise FatalError(error.reason, f"head '{plan.spec.name}': {error.message}") from error
+
+
+def _with_lowest_level(options: model.HeadOptions, lowest: int) -> model.HeadOptions:
+    """`options` with the default of `bottom_level` filled in, where the head looks at several levels."""
+    if isinstance(options, model.ObjectDetection | model.SemanticSegmentation) and options.bottom_level is None:
+        bottom = lowest if options.top_level is None else min(lowest, options.top_level)
+        return options.model_copy(update={"bottom_level": bottom})
+    return options

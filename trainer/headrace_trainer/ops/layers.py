@@ -1,0 +1,29 @@
+"""Layers that necks and heads are made of, all with GroupNorm.
+
+GroupNorm (Wu & He 2018, https://arxiv.org/abs/1803.08494) instead of batch normalisation, because it looks at one image at a time:
+an image without labels then changes nothing about what a head learns from the others, and batches of one image train as well.
+"""
+
+from torch import nn
+
+_CHANNELS_PER_GROUP = 16
+"""At least so many: a group must hold more than a value or two where a map is 1 × 1, or nothing is left after the normalisation."""
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm with at most 32 groups of equal size, of 16 channels or more each (of all channels where there are fewer)."""
+    most = min(32, max(1, channels // _CHANNELS_PER_GROUP))
+    groups = next(groups for groups in range(most, 0, -1) if channels % groups == 0)
+    return nn.GroupNorm(groups, channels)
+
+
+def conv_norm(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution and GroupNorm: [B, channels_in, H, W] -> [B, channels_out, ceil(H / stride), ceil(W / stride)]; kernel is odd."""
+    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(conv, group_norm(channels_out))
+
+
+def conv_norm_relu(channels_in: int, channels_out: int, kernel: int) -> nn.Sequential:
+    """`conv_norm` at stride 1, and ReLU."""
+    return nn.Sequential(*conv_norm(channels_in, channels_out, kernel), nn.ReLU(inplace=True))

@@ -1,0 +1,1 @@
+"""PID 1 of a trainer: pulls, starts the worker, uploads, obeys SIGTERM, wipes. No torch, so it is up in well under a second."""

@@ -1,0 +1,82 @@
+"""Checkpoints in the run folder: complete once a marker names them, found by the marker, pruned behind it."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from headrace_api import runfolder
+from headrace_api.fields import Model
+from headrace_api.trainingjob import Checkpoint, MetricValue
+from headrace_trainer.supervisor.keys import refuse_symlinks
+from headrace_trainer.supervisor.store import NotFoundError, Store, StoredObject
+
+
+class Marker(Model):
+    """`checkpoints/latest.json` and `checkpoints/best.json`."""
+
+    iteration: int = Field(ge=0, description="Iterations done when the checkpoint was taken.")
+    folder: str = Field(description="Key prefix of the checkpoint's files.")
+    files: dict[str, int] = Field(description="Size in bytes of each file, by its name in the folder.")
+    trained_seconds: float = Field(0, ge=0, description="Seconds of training, over all attempts.")
+    metrics: list[MetricValue] = Field(default_factory=list, description="Scores of the last evaluation before it.")
+
+    def objects(self) -> list[StoredObject]:
+        """What a complete checkpoint consists of."""
+        return [StoredObject(self.folder + name, size) for name, size in sorted(self.files.items())]
+
+    def described(self, store: Store) -> Checkpoint:
+        """As it goes into status."""
+        return Checkpoint(uri=store.uri + self.folder, iteration=self.iteration)
+
+
+def read_marker(store: Store, key: str) -> Marker | None:
+    """What `key` (latest.json or best.json) says, or None where nobody wrote it. Raises pydantic.ValidationError."""
+    try:
+        return Marker.model_validate_json(store.read(key))
+    except NotFoundError:
+        return None
+
+
+def find_complete(store: Store, say: Callable[[str], None]) -> Marker | None:
+    """The latest checkpoint that is all there: the one that latest.json names, else the one that best.json names, else None.
+
+    A marker is written after its files, and files go only after another marker was; so a marker without its files means that
+    somebody else deleted them, which is said and survived.
+    """
+    for key in (runfolder.LATEST, runfolder.BEST):
+        try:
+            marker = read_marker(store, key)
+        except ValidationError as error:
+            say(f"{store.uri}{key} cannot be read and is passed over: {error}")
+            continue
+        if marker is None:
+            continue
+        there = {(one.key, one.size) for one in store.list(marker.folder)}
+        lacking = [one.key for one in marker.objects() if (one.key, one.size) not in there]
+        if not lacking:
+            return marker
+        say(f"checkpoint {store.uri}{marker.folder} is not complete, and passed over: {lacking[0]} is missing or has another size")
+    return None
+
+
+def local_files(folder: Path) -> dict[str, int]:
+    """Sizes of the files below `folder`, by relative name. Raises FatalError where one is a symbolic link."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        refuse_symlinks(folder, path)
+        if path.is_file():
+            found[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return found
+
+
+def publish_marker(store: Store, key: str, marker: Marker) -> None:
+    """Say that a checkpoint is complete. All its files must be in the store by now."""
+    store.write(key, marker.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
+
+
+def superseded(store: Store, keep: Iterable[Marker | None]) -> list[str]:
+    """Keys of the checkpoints, complete or not, that no marker in `keep` names."""
+    kept = tuple(marker.folder for marker in keep if marker is not None)
+    found = [one.key for one in store.list("checkpoints/") if one.key not in {runfolder.LATEST, runfolder.BEST}]
+    return [key for key in found if not key.startswith(kept)]

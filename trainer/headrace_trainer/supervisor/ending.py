@@ -1,0 +1,72 @@
+"""How an attempt ends, and by when its last upload must be over."""
+
+import time
+from dataclasses import dataclass
+
+from headrace_api.names import ExitCode, Reason
+from headrace_api.report import Verdict
+from headrace_trainer.errors import FatalError, TrainerError
+from headrace_trainer.protocol import Ended
+from headrace_trainer.supervisor.stop import Stop
+
+_ERROR_SECONDS = 60.0
+"""How long the last log of an attempt that failed may take to upload."""
+_ERROR_OF_STORAGE_SECONDS = 5.0
+"""The same where storage itself is what failed."""
+_HURRY_SECONDS = 2.0
+"""The same after a second SIGTERM."""
+_SHARE_FOR_UPLOADS = 0.95
+"""Of the grace period; the rest is for the wipe."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The verdict, before it is known how much of it could be uploaded."""
+
+    verdict: Verdict
+    reason: Reason
+    message: str
+    exit_code: ExitCode
+
+    @classmethod
+    def from_worker(cls, ended: Ended) -> "Ending":
+        """As the worker said."""
+        if ended.verdict is not Verdict.ERROR:
+            return cls(ended.verdict, ended.reason, ended.message, ExitCode.OK)
+        return cls(ended.verdict, ended.reason, ended.message, ExitCode.RETRY if ended.retry else ExitCode.FATAL)
+
+    @classmethod
+    def from_error(cls, error: BaseException) -> "Ending":
+        """What no retry mends is told apart from what another attempt may not meet; a bug of ours counts as the latter."""
+        if isinstance(error, TrainerError):
+            code = ExitCode.FATAL if isinstance(error, FatalError) else ExitCode.RETRY
+            return cls(Verdict.ERROR, error.reason, error.message, code)
+        message = f"the supervisor crashed: {type(error).__name__}: {error}"
+        return cls(Verdict.ERROR, Reason.TRAINER_CRASHED, message, ExitCode.RETRY)
+
+    @classmethod
+    def stopped(cls, message: str) -> "Ending":
+        """At SIGTERM, without a word from the worker."""
+        return cls(Verdict.STOPPED, Reason.STOPPED_BY_USER, message, ExitCode.OK)
+
+
+class UploadDeadline:
+    """By when uploads must be over once an attempt has ended (monotonic seconds). A SIGTERM brings it forward."""
+
+    def __init__(self, ending: Ending, patience_seconds: float, stop: Stop, grace_seconds: float) -> None:
+        self._stop = stop
+        self._grace_seconds = grace_seconds
+        now = time.monotonic()
+        self._hurry = now + _HURRY_SECONDS
+        self._normal = now + patience_seconds  # a trained model is worth waiting for, the log of an error less so
+        if ending.verdict is Verdict.ERROR:
+            of_storage = ending.reason in {Reason.STORAGE_REFUSED, Reason.STORAGE_UNAVAILABLE}
+            self._normal = now + min(patience_seconds, _ERROR_OF_STORAGE_SECONDS if of_storage else _ERROR_SECONDS)
+
+    def __call__(self) -> float:
+        limits = [self._normal]
+        if self._stop.requested:
+            limits.append(self._stop.requested_at + self._grace_seconds * _SHARE_FOR_UPLOADS)
+        if self._stop.hurry:
+            limits.append(self._hurry)
+        return min(limits)

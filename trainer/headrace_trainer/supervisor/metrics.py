@@ -1,0 +1,76 @@
+"""What a trainer exports to Prometheus. Labels of project, job and namespace come from the scrape, not from here."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+
+from headrace_api.report import Phase
+from headrace_trainer.protocol import Evaluated, Stepped
+
+
+class Metrics:
+    """The metrics of one attempt, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._phase = Gauge(
+            "headrace_trainer_phase", "1 for what the trainer is doing, 0 for all else.", ["phase"], registry=self.registry
+        )
+        self._iteration = self._gauge("iteration", "Iterations done, over all attempts.")
+        self._max_iterations = self._gauge("max_iterations", "Iterations wanted.")
+        self._trained = self._gauge("trained_seconds", "Seconds of training, over all attempts.")
+        self._loss = Gauge(
+            "headrace_trainer_loss", "Mean of a loss term since the last report.", ["head", "term"], registry=self.registry
+        )
+        self._total_loss = self._gauge("total_loss", "Mean of the weighted sum of all heads' losses since the last report.")
+        self._score = Gauge("headrace_trainer_score", "A score of the last evaluation.", ["head", "metric"], registry=self.registry)
+        self._learning_rate = self._gauge("learning_rate", "Learning rate of the last iteration.")
+        self._gradient_norm = self._gauge("gradient_norm", "Norm of the gradient before it was clipped.")
+        self._speed = self._gauge("images_per_second", "Images learnt from, a second.")
+        self._data_wait = self._gauge("data_wait_ratio", "Share of the time spent waiting for data, 0 to 1.")
+        self._device_memory = self._gauge("device_memory_bytes", "Memory taken on the device.")
+        self.checkpoint_iteration = self._gauge("checkpoint_iteration", "Iterations in the last complete checkpoint.")
+        self.checkpoint_time = self._gauge("checkpoint_timestamp_seconds", "When the last complete checkpoint was safe, Unix time.")
+        self.dataset_files = self._gauge("dataset_files", "Files of the dataset.")
+        self.dataset_bytes = self._gauge("dataset_bytes", "Size of the dataset.")
+        self.pulled_files = self._gauge("dataset_pulled_files", "Files of the dataset on local disk.")
+        self.pulled_bytes = self._gauge("dataset_pulled_bytes", "Bytes of the dataset on local disk.")
+        self.uploads = self._counter("uploads", "Objects put into the run folder.")
+        self.uploaded_bytes = self._counter("uploaded_bytes", "Bytes put into the run folder.")
+        self.upload_failures = self._counter("upload_failures", "Tries to put something into the run folder that failed.")
+        self.set_phase(Phase.PULLING)
+
+    def set_phase(self, phase: Phase) -> None:
+        """Exactly one phase is 1."""
+        for one in Phase:
+            self._phase.labels(one.value).set(float(one is phase))
+
+    def set_progress(self, iteration: int, max_iterations: int, trained_seconds: float) -> None:
+        """How far the training is."""
+        self._iteration.set(iteration)
+        self._max_iterations.set(max_iterations)
+        self._trained.set(trained_seconds)
+
+    def stepped(self, message: Stepped) -> None:
+        """Take in a report of the training loop."""
+        for name, value in message.losses.items():
+            head, slash, term = name.partition("/")
+            if slash:
+                self._loss.labels(head, term).set(value)
+            else:
+                self._total_loss.set(value)
+        self._learning_rate.set(message.learning_rate)
+        self._gradient_norm.set(message.gradient_norm)
+        self._speed.set(message.images_per_second)
+        self._data_wait.set(message.data_wait_share)
+        self._device_memory.set(message.device_memory_bytes)
+
+    def evaluated(self, message: Evaluated) -> None:
+        """Take in scores."""
+        for score in message.scores:
+            self._score.labels(score.head, score.name).set(score.value)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"headrace_trainer_{name}", text, registry=self.registry)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(f"headrace_trainer_{name}", text, registry=self.registry)

@@ -1,0 +1,63 @@
+"""How far the training is, from what the worker says. Pure: no clock, no thread."""
+
+import math
+from collections.abc import Sequence
+
+from headrace_api.training import Training
+from headrace_api.trainingjob import MetricValue, Progress
+from headrace_trainer.protocol import Evaluated, Stepped
+
+_MOST_METRICS = 64
+"""What a TrainingJob's status holds."""
+
+
+class ProgressMeter:
+    """Iterations, hours and scores over all attempts."""
+
+    def __init__(self, training: Training) -> None:
+        self._max_iterations = training.max_iterations
+        self._max_seconds = math.inf if training.max_training_hours is None else training.max_training_hours * 3600
+        self.iteration = 0
+        self.trained_seconds = 0.0
+        self.metrics: list[MetricValue] = []
+        # Where this attempt began: speed is what it reached since, evaluations included.
+        self._start: tuple[int, float] | None = None
+
+    def resumed(self, iteration: int, trained_seconds: float, metrics: Sequence[MetricValue]) -> None:
+        """Go on from a checkpoint."""
+        self.iteration, self.trained_seconds, self.metrics = iteration, trained_seconds, list(metrics)
+
+    def stepped(self, message: Stepped) -> None:
+        """Take in how far the worker is."""
+        # From the first report on, not from the start: the first iteration warms up caches and compilers.
+        self._start = self._start or (message.iteration, message.trained_seconds)
+        self.iteration, self.trained_seconds = message.iteration, message.trained_seconds
+
+    def evaluated(self, message: Evaluated) -> None:
+        """Take in new scores. One that is not a number (nothing was labelled) is no score."""
+        self.metrics = [score for score in message.scores if math.isfinite(score.value)][:_MOST_METRICS]
+
+    def progress(self, now: str) -> Progress:
+        """For status. `now` in RFC 3339."""
+        return Progress(
+            iteration=self.iteration,
+            max_iterations=self._max_iterations,
+            percentage=self._percentage(),
+            estimated_remaining_seconds=self._remaining_seconds(),
+            trained_seconds=int(self.trained_seconds),
+            metrics=self.metrics,
+            last_updated_time=now,
+        )
+
+    def _percentage(self) -> int:
+        share = max(self.iteration / self._max_iterations, self.trained_seconds / self._max_seconds)
+        return min(100, int(100 * share))
+
+    def _remaining_seconds(self) -> int | None:
+        """At the speed of this attempt, to whichever limit comes first; None before there is a speed."""
+        if self._start is None or self.iteration <= self._start[0]:
+            return None
+        seconds_per_iteration = (self.trained_seconds - self._start[1]) / (self.iteration - self._start[0])
+        by_iterations = (self._max_iterations - self.iteration) * seconds_per_iteration
+        by_time = self._max_seconds - self.trained_seconds
+        return max(0, round(min(by_iterations, by_time)))

@@ -1,0 +1,99 @@
+"""What the worker finishes goes into the run folder: files first, the marker last, what it supersedes then removed."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from headrace_api import runfolder
+from headrace_trainer.protocol import Exported, Saved
+from headrace_trainer.supervisor import checkpoints
+from headrace_trainer.supervisor.board import Board
+from headrace_trainer.supervisor.checkpoints import Marker
+from headrace_trainer.supervisor.keys import path_for
+from headrace_trainer.supervisor.progress import ProgressMeter
+from headrace_trainer.supervisor.upload import Uploads
+
+
+class Publisher:
+    """Turns the worker's messages about files into uploads. `run` is the worker's output folder on local disk."""
+
+    def __init__(self, run: Path, uploads: Uploads, board: Board, say: Callable[[str], None]) -> None:
+        self._run, self._uploads, self._board, self._say = run, uploads, board, say
+        self._newest = -1
+        # The markers as they are in the store. Only the upload thread touches them once it runs.
+        self._latest: Marker | None = None
+        self._best: Marker | None = None
+        self.upload_seconds = 0.0
+        """What the last checkpoint took to upload: what the next one may be expected to."""
+
+    def resumed(self, latest: Marker, best: Marker | None) -> None:
+        """Go on from what an earlier attempt left in the store. Before the first `saved`."""
+        self._newest = latest.iteration
+        self._latest, self._best = latest, best
+        self._board.show_checkpoint(latest.described(self._uploads.store))
+        self._board.metrics.checkpoint_iteration.set(latest.iteration)
+
+    def saved(self, message: Saved, meter: ProgressMeter) -> None:
+        """A checkpoint is complete on local disk."""
+        self._newest = max(self._newest, message.iteration)
+        folder = path_for(self._run, message.folder.as_posix())
+        marker = Marker(
+            iteration=message.iteration,
+            folder=runfolder.checkpoint(message.iteration),
+            files={},
+            trained_seconds=meter.trained_seconds,
+            metrics=meter.metrics,
+        )
+        self._uploads.submit(f"checkpoint {message.iteration}", lambda: self._publish(marker, folder, message.best))
+
+    def pictures(self, pictures: list[Path]) -> None:
+        """Pictures of an evaluation."""
+        files = {picture.as_posix(): path_for(self._run, picture.as_posix()) for picture in pictures}
+        self._uploads.submit_files("pictures", files)
+
+    def exported(self, message: Exported) -> None:
+        """The trained model."""
+        folder = path_for(self._run, message.folder.as_posix())
+
+        def publish() -> None:
+            self._uploads.put_files({runfolder.MODEL + name: folder / name for name in checkpoints.local_files(folder)})
+            self._say(f"the trained model is in {self._uploads.store.uri}{runfolder.MODEL}")
+
+        self._uploads.submit("the trained model", publish)
+
+    def _publish(self, wanted: Marker, folder: Path, best: bool) -> None:
+        """Runs in the upload thread, again after a failure."""
+        store = self._uploads.store
+        marker = next((one for one in (self._latest, self._best) if one and one.iteration == wanted.iteration), None)
+        if marker is None:
+            if wanted.iteration < self._newest and not best:
+                return  # a newer one waits in the queue: uploads are slower than checkpoints, and the newest counts
+            if not folder.is_dir():
+                self._say(f"checkpoint {wanted.iteration} was removed before it could be uploaded")
+                return
+            began = time.monotonic()
+            marker = wanted.model_copy(update={"files": checkpoints.local_files(folder)})
+            self._uploads.put_files({marker.folder + name: folder / name for name in marker.files})
+            self.upload_seconds = time.monotonic() - began
+        if self._latest is None or marker.iteration > self._latest.iteration:
+            checkpoints.publish_marker(store, runfolder.LATEST, marker)
+            self._latest = marker
+            self._board.show_checkpoint(marker.described(store))
+            self._board.metrics.checkpoint_iteration.set(marker.iteration)
+            self._board.metrics.checkpoint_time.set_to_current_time()
+            self._say(f"checkpoint {marker.iteration} is safe in {store.uri}{marker.folder}")
+        if best and (self._best is None or marker.iteration != self._best.iteration):
+            checkpoints.publish_marker(store, runfolder.BEST, marker)
+            self._best = marker
+        self._prune()
+
+    def _prune(self) -> None:
+        """Remove the checkpoints that no marker names any more: from the store, and from local disk."""
+        store = self._uploads.store
+        store.remove(checkpoints.superseded(store, (self._latest, self._best)))
+        kept = {one.iteration for one in (self._latest, self._best) if one}
+        for folder in (self._run / "checkpoints").glob("[0-9]*"):
+            # Newer ones than the latest are on their way here.
+            if int(folder.name) < max(kept) and int(folder.name) not in kept:
+                shutil.rmtree(folder, ignore_errors=True)

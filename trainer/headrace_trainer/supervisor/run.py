@@ -1,0 +1,236 @@
+"""One attempt from its first line to its last word: the job as numbered steps, and one end for all of them."""
+
+import traceback
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from headrace_api import runfolder
+from headrace_api.names import ExitCode, Reason
+from headrace_api.report import Outcome, Phase, Verdict
+from headrace_api.trainingjob import TrainingJob
+from headrace_trainer.errors import FatalError
+from headrace_trainer.protocol import Plan
+from headrace_trainer.resolve import resolve_heads
+from headrace_trainer.supervisor import checkpoints
+from headrace_trainer.supervisor.board import Board
+from headrace_trainer.supervisor.ending import Ending, UploadDeadline
+from headrace_trainer.supervisor.follow import Follower
+from headrace_trainer.supervisor.journal import Journal
+from headrace_trainer.supervisor.metrics import Metrics
+from headrace_trainer.supervisor.places import local_path, open_store
+from headrace_trainer.supervisor.progress import ProgressMeter
+from headrace_trainer.supervisor.publish import Publisher
+from headrace_trainer.supervisor.pull import Pull, check_space, in_words
+from headrace_trainer.supervisor.quantity import quantity_bytes
+from headrace_trainer.supervisor.reading import read_job, read_manifest
+from headrace_trainer.supervisor.retry import Retry
+from headrace_trainer.supervisor.serve import serving
+from headrace_trainer.supervisor.settings import Settings
+from headrace_trainer.supervisor.stop import Stop, StoppedError
+from headrace_trainer.supervisor.store import Store
+from headrace_trainer.supervisor.upload import Limits, Uploads
+from headrace_trainer.supervisor.worker_process import PRELOADED_MODULES, WORKER_MODULE, WorkerProcess, worker_environment
+from headrace_trainer.supervisor.workspace import Workspace
+
+
+class Run:
+    """One attempt of one job. Make it and call `execute` in the main thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stop: Stop,
+        journal: Journal,
+        worker_module: str = WORKER_MODULE,
+        preload: tuple[str, ...] = PRELOADED_MODULES,
+    ) -> None:
+        self._settings, self._stop, self._journal = settings, stop, journal
+        self._worker_module, self._preload = worker_module, preload
+        self.board = Board(Metrics())
+        self._retry = Retry(settings.storage_patience_seconds, stop, journal.say)
+        self._worker: WorkerProcess | None = None
+        self._workspace: Workspace | None = None
+        self._uploads: Uploads | None = None
+
+    def execute(self) -> ExitCode:
+        """The whole attempt. Whatever happens in it, `_end` is what happens last."""
+        with ExitStack() as stack:
+            try:
+                url = stack.enter_context(serving(self.board, self._settings.listen_host, self._settings.listen_port))
+                self._journal.say(f"serving {url}")
+                ending = self._attempt()
+            except StoppedError:
+                ending = Ending.stopped("stopped before the training began")
+            except Exception as error:
+                if not isinstance(error, FatalError):
+                    self._journal.say("".join(traceback.format_exception(error)).rstrip())
+                ending = Ending.from_error(error)
+            return self._end(ending)
+
+    def _attempt(self) -> Ending:
+        settings = self._settings
+
+        # 1. The job, as the operator or the command line wrote it.
+        job = read_job(settings.job_file)
+        self._journal.say(f"job {job.metadata.namespace}/{job.metadata.name} of project {job.spec.project}")
+        meter = ProgressMeter(job.spec.training)
+        self.board.show_progress(meter)
+
+        # 2. A clean workspace, whatever an earlier life of this container left in it.
+        self._refuse_overlaps(job)
+        self._workspace = workspace = Workspace(settings.workspace)
+
+        # 3. The run folder takes the job and the log from here on: refused keys show before the dataset is touched.
+        dataset = open_store(settings.dataset or job.spec.dataset.uri, settings.environment, settings.pull_connections)
+        run_folder = open_store(self._run_folder_uri(job), settings.environment)
+        self._uploads = uploads = self._begin_uploads(run_folder, job)
+
+        # 4. What the dataset says of itself; a head that fits no layer ends the job before any image is pulled.
+        manifest = read_manifest(dataset, self._retry)
+        for head in resolve_heads(job.spec.model, manifest):
+            way = " → ".join(task.words for task in head.path)
+            self._journal.say(f"head '{head.spec.name}' learns from layer '{head.layer.name}': {way}")
+
+        # 5. The worker warms up (it takes seconds to import torch) while the dataset comes in.
+        self._worker = worker = WorkerProcess(
+            workspace.plan,
+            worker_environment(settings.environment, workspace.temporary, settings.threads),
+            self._journal.worker_line,
+            self._worker_module,
+            self._preload,
+        )
+        dataset_folder = self._pull_dataset(dataset, job, workspace)
+
+        # 6. The latest complete checkpoint, if an earlier attempt left one.
+        publisher = Publisher(workspace.run, uploads, self.board, self._journal.say)
+        resume_from = self._pull_checkpoint(run_folder, workspace, meter, publisher)
+        self.board.show_progress(meter)
+
+        # 7. The worker learns; what it makes is uploaded meanwhile.
+        plan = Plan(
+            job=job,
+            dataset_dir=dataset_folder,
+            output_dir=workspace.run,
+            resume_from=resume_from,
+            threads=settings.threads,
+        )
+        workspace.plan.write_text(plan.model_dump_json())
+        self.board.show(Phase.BUILDING, "building the network")
+        worker.go()
+        follower = Follower(worker, meter, uploads, publisher, self.board, self._journal, self._stop, settings.grace_seconds)
+        return Ending.from_worker(follower.until_it_ends())
+
+    def _refuse_overlaps(self, job: TrainingJob) -> None:
+        """The workspace is wiped: nothing that is somebody's may lie in it. And a dataset is never written to."""
+        workspace = self._settings.workspace.resolve()
+        dataset = local_path(self._settings.dataset or job.spec.dataset.uri)
+        output = local_path(self._run_folder_uri(job))
+        for what, place in (("dataset", dataset), ("output", output)):
+            if place is not None and place.resolve().is_relative_to(workspace):
+                raise FatalError(
+                    Reason.INVALID_SPEC, f"the {what} {place} lies in the workspace {workspace}, which is wiped: move one of them"
+                )
+        if dataset is not None and workspace.is_relative_to(dataset.resolve()):
+            raise FatalError(
+                Reason.INVALID_SPEC,
+                f"the workspace {workspace} lies in the dataset {dataset}, which is only read: move one of them",
+            )
+
+    def _run_folder_uri(self, job: TrainingJob) -> str:
+        output = self._settings.output or (job.spec.output.uri if job.spec.output else None)
+        if output is None:
+            raise FatalError(
+                Reason.MISSING_STORAGE, "the job names no output, and the operator has no default: set spec.output.uri"
+            )
+        meta = job.metadata
+        return runfolder.run_folder(output, meta.namespace, job.spec.project, meta.name, meta.uid or runfolder.UID_OF_LOCAL_RUNS)
+
+    def _begin_uploads(self, run_folder: Store, job: TrainingJob) -> Uploads:
+        content = job.model_dump_json(by_alias=True, exclude_none=True, indent=2).encode() + b"\n"
+        self._retry.call("writing job.json", lambda: run_folder.write(runfolder.JOB, content))
+        self._journal.say(f"run folder {run_folder.uri}")
+        number = self._settings.attempt
+        if number is None:
+            keys = self._retry.call("listing attempts", lambda: run_folder.list("attempts/"))
+            number = 1 + max((int(key.key.split("/")[1]) for key in keys), default=0)
+        limits = Limits(self._settings.upload_patience_seconds, self._settings.upload_every_seconds)
+        uploads = Uploads(run_folder, runfolder.Attempt(number), self._journal, self.board, limits)
+        self._retry.call("listing the log's parts", uploads.find_next_parts)
+        uploads.start()
+        return uploads
+
+    def _pull_dataset(self, dataset: Store, job: TrainingJob, workspace: Workspace) -> Path:
+        """The folder that the dataset is in: where it was, if that is a local folder, else pulled into the workspace."""
+        uri = self._settings.dataset or job.spec.dataset.uri
+        if (folder := local_path(uri)) is not None:
+            return folder.absolute()
+        objects = self._retry.call("listing the dataset", dataset.list)
+        size = sum(one.size for one in objects)
+        check_space(objects, workspace.free_bytes(), quantity_bytes(job.spec.resources.workspace))
+        self.board.metrics.dataset_files.set(len(objects))
+        self.board.metrics.dataset_bytes.set(size)
+        self._journal.say(f"pulling {len(objects):,} files, {in_words(size)}, from {dataset.uri}")
+
+        def show(files: int, bytes_: int) -> None:
+            self.board.metrics.pulled_files.set(files)
+            self.board.metrics.pulled_bytes.set(bytes_)
+            self.board.show(Phase.PULLING, f"dataset: {files:,} of {len(objects):,} files")
+
+        pull = Pull(dataset, workspace.dataset, workspace.partial, self._retry, self._settings.pull_connections)
+        pull.run(objects, show)
+        return workspace.dataset
+
+    def _pull_checkpoint(self, run_folder: Store, workspace: Workspace, meter: ProgressMeter, publisher: Publisher) -> Path | None:
+        found = self._retry.call("looking for a checkpoint", lambda: checkpoints.find_complete(run_folder, self._journal.say))
+        if found is None:
+            return None
+        pull = Pull(run_folder, workspace.resume, workspace.partial, self._retry, self._settings.pull_connections)
+        pull.run(found.objects())
+        meter.resumed(found.iteration, found.trained_seconds, found.metrics)
+        best = self._retry.call("reading best.json", lambda: checkpoints.read_marker(run_folder, runfolder.BEST))
+        publisher.resumed(found, best)
+        self._journal.say(f"going on from iteration {found.iteration:,}: {run_folder.uri}{found.folder}")
+        return workspace.resume / found.folder
+
+    def _end(self, ending: Ending) -> ExitCode:
+        """Worker gone, last uploads, wipe, outcome: in this order, and each even if the one before it fails."""
+        self.board.show(Phase.ENDING, "uploading the last of it")
+        if self._worker is not None:
+            self._worker.close()
+        self._journal.say(": ".join(part for part in (ending.verdict.value, ending.reason.value, ending.message) if part))
+        if self._uploads is not None:
+            ending = self._finish_uploads(self._uploads, ending)
+        if self._workspace is not None:
+            try:
+                self._workspace.close()
+                self._journal.say("the workspace is wiped")
+            except OSError as error:
+                self._journal.say(f"the workspace {self._workspace.root} could not be wiped: {error}")
+        if self._settings.termination_log is not None:
+            with suppress(OSError):
+                self._settings.termination_log.write_text(self._outcome(ending).to_termination_message())
+        return ending.exit_code
+
+    def _finish_uploads(self, uploads: Uploads, ending: Ending) -> Ending:
+        deadline = UploadDeadline(ending, self._settings.upload_patience_seconds, self._stop, self._settings.grace_seconds)
+        if not uploads.finish(deadline) and ending.verdict is not Verdict.ERROR:
+            ending = self._without_the_last_upload(uploads, ending)
+        content = self._outcome(ending).model_dump_json(by_alias=True, exclude_none=True, indent=2).encode() + b"\n"
+        uploads.write_last(runfolder.OUTCOME, content)
+        return ending
+
+    def _without_the_last_upload(self, uploads: Uploads, ending: Ending) -> Ending:
+        if self._stop.requested:
+            message = "the grace period was too short to upload everything: the last complete checkpoint counts"
+            return Ending.stopped(f"{ending.message}; {message}".lstrip("; "))
+        cause = uploads.error or TimeoutError("not all of the results could be uploaded in time")
+        return Ending.from_error(cause)
+
+    def _outcome(self, ending: Ending) -> Outcome:
+        return Outcome(
+            outcome=ending.verdict,
+            reason=ending.reason,
+            message=ending.message,
+            progress=self.board.progress,
+            checkpoint=self.board.checkpoint,
+        )

@@ -1,0 +1,193 @@
+"""Carrying what an attempt makes to its run folder while it works: failures are retried and, up to a limit, stop nothing.
+
+Two threads: one for large files (checkpoints, the model, pictures), in the order they were made; one for records (logs, metrics),
+every few seconds, so that a large file never holds up the log.
+"""
+
+import json
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace_api import runfolder
+from headrace_api.names import Reason
+from headrace_trainer.errors import RetryableError, TrainerError
+from headrace_trainer.supervisor.board import Board
+from headrace_trainer.supervisor.journal import Journal
+from headrace_trainer.supervisor.retry import backoff_seconds
+from headrace_trainer.supervisor.store import Store, StoreError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of time, in seconds."""
+
+    patience: float
+    """How long uploads may fail without a success between before the attempt is given up."""
+    every: float
+    """Between two uploads of new log lines and metrics."""
+
+
+class Uploads:
+    """Started when the run folder is known. Methods are called from the main thread and return at once, `finish` excepted."""
+
+    def __init__(self, store: Store, attempt: runfolder.Attempt, journal: Journal, board: Board, limits: Limits) -> None:
+        self.store = store
+        self._journal, self._board, self._limits = journal, board, limits
+        self._deadline: Callable[[], float] | None = None
+        self._all_arrived = True
+        self._closing = threading.Event()
+        self.error: TrainerError | None = None
+        """Set once the limit is reached: nothing is uploaded from then on."""
+        self._tasks: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
+        self._metrics_lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._parts = (
+            _Parts(store, "log", attempt.log, journal.take),
+            _Parts(store, "metrics", attempt.metrics, self._take_metrics),
+        )
+        self._threads = [
+            threading.Thread(target=self._carry_files, name="upload-files", daemon=True),
+            threading.Thread(target=self._carry_records, name="upload-records", daemon=True),
+        ]
+
+    def find_next_parts(self) -> None:
+        """Go on from the parts that an earlier life of this attempt left. Before `start`; asks the store."""
+        for part in self._parts:
+            part.find_next()
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, what: str, action: Callable[[], None]) -> None:
+        """Queue `action`, which may be carried out several times until it once raises nothing."""
+        self._tasks.put((what, action))
+
+    def submit_files(self, what: str, files: Mapping[str, Path]) -> None:
+        """Queue files by key."""
+        self.submit(what, lambda: self.put_files(files))
+
+    def put_files(self, files: Mapping[str, Path]) -> None:
+        """Upload files by key, now. For actions."""
+        for key, path in files.items():
+            self.store.upload(key, path)
+            self._board.metrics.uploads.inc()
+            self._board.metrics.uploaded_bytes.inc(path.stat().st_size)
+
+    def record(self, metrics: Mapping[str, object]) -> None:
+        """Add a line to the attempt's metrics."""
+        self._metrics_lines.put(json.dumps(metrics, separators=(",", ":")) + "\n")
+
+    def finish(self, deadline: Callable[[], float]) -> bool:
+        """Upload what is queued, then the last records; whether all of it was done by `deadline` (monotonic).
+
+        The deadline is asked for again and again, as a SIGTERM may bring it forward; what is not done by then is given up.
+        """
+        self._deadline = deadline
+        self._closing.set()
+        self._tasks.put(None)
+        while any(thread.is_alive() for thread in self._threads) and not self._late():
+            for thread in self._threads:
+                thread.join(0.05)
+        return not any(thread.is_alive() for thread in self._threads) and self._all_arrived
+
+    def write_last(self, key: str, content: bytes) -> bool:
+        """After `finish`: one small object more, by the same deadline; whether it arrived."""
+        return self._persist(key, lambda: self.store.write(key, content))
+
+    def _carry_files(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            self._persist(*task)
+
+    def _carry_records(self) -> None:
+        while not self._closing.wait(self._limits.every):
+            self._flush_records()
+        # The last lines are about the files: they come after them.
+        self._threads[0].join()
+        self._flush_records()
+
+    def _flush_records(self) -> None:
+        for part in self._parts:
+            if part.gather():
+                self._persist(part.name, part.put)
+
+    def _take_metrics(self) -> bytes:
+        lines = []
+        while not self._metrics_lines.empty():
+            lines.append(self._metrics_lines.get())
+        return "".join(lines).encode()
+
+    def _persist(self, what: str, action: Callable[[], None]) -> bool:
+        """Carry out `action` until it works, the patience is over or the deadline has passed; whether it worked."""
+        failures, first = 0, time.monotonic()
+        while self.error is None and not self._late():
+            try:
+                action()
+                return True
+            except (StoreError, TrainerError) as error:
+                failures += 1
+                self._board.metrics.upload_failures.inc()
+                if failures == 1:
+                    first = time.monotonic()
+                if time.monotonic() - first > self._limits.patience:
+                    self._give_up(what, error, time.monotonic() - first)
+                    break
+                pause = backoff_seconds(failures, random.random())
+                self._journal.say(f"uploading {what}: {error}; trying again in {pause:.1f} s")
+                self._pause(pause)
+            except Exception as error:
+                self.error = RetryableError(Reason.TRAINER_CRASHED, f"uploading {what}: {type(error).__name__}: {error}")
+        self._all_arrived = False
+        return False
+
+    def _give_up(self, what: str, error: StoreError | TrainerError, seconds: float) -> None:
+        if isinstance(error, TrainerError):  # refused, and for so long that it is meant
+            self.error = error
+        else:
+            self.error = RetryableError(
+                Reason.STORAGE_UNAVAILABLE, f"uploading {what}: gave up after {seconds:.0f} s without a success: {error}"
+            )
+
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline()
+
+    def _pause(self, seconds: float) -> None:
+        """Before the next try. The end cuts it short once: by then the store may be back."""
+        until = time.monotonic() + seconds
+        if not self._closing.is_set():
+            self._closing.wait(seconds)
+            return
+        while time.monotonic() < until and not self._late():
+            time.sleep(0.05)
+
+
+class _Parts:
+    """Numbered parts of a growing record. A part is sent again, unchanged, until it has arrived, and never rewritten after that."""
+
+    def __init__(self, store: Store, name: str, key: Callable[[int], str], take: Callable[[], bytes]) -> None:
+        self.name = name
+        self._store, self._key, self._take = store, key, take
+        self._number = 1
+        self._content = b""
+
+    def find_next(self) -> None:
+        """Continue after the parts that are there."""
+        folder = self._key(1).rpartition("/")[0] + "/"
+        numbers = [int(one.key.rpartition("/")[2].partition(".")[0]) for one in self._store.list(folder)]
+        self._number = 1 + max(numbers, default=0)
+
+    def gather(self) -> bool:
+        """Whether there is something to send."""
+        self._content = self._content or self._take()
+        return bool(self._content)
+
+    def put(self) -> None:
+        """Send it."""
+        self._store.write(self._key(self._number), self._content)
+        self._content = b""
+        self._number += 1

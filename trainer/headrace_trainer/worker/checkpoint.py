@@ -1,0 +1,240 @@
+"""Checkpoints: taken in tens of milliseconds, written behind the training's back, complete or not there, checked when read.
+
+    checkpoints/<iteration>/network.safetensors     weights and buffers
+                            ema.safetensors         averaged ones, where averaging is on
+                            optimizer.safetensors   "<parameter>/<quantity>"
+                            state.json              CheckpointState
+
+A folder is written under a fresh name, flushed to disk and renamed, state.json last: what bears its final name is complete. No
+generator's state is kept, because every random number of an iteration is a function of the job's seed and the iteration (step.py).
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from headrace_api import runfolder
+from headrace_api.fields import Model
+from headrace_api.names import Reason
+from headrace_trainer.errors import FatalError, RetryableError
+from headrace_trainer.protocol import Saved
+from headrace_trainer.worker import optimizer as optimizers
+from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.messages import Messages
+
+STATE: Final = "state.json"
+NETWORK: Final = "network.safetensors"
+EMA: Final = "ema.safetensors"
+OPTIMIZER: Final = "optimizer.safetensors"
+
+
+class Best(Model):
+    """The evaluation that no earlier one beat."""
+
+    iteration: int
+    score: float
+    """Mean of the heads' primary scores."""
+
+
+class CheckpointState(Model):
+    """What a checkpoint holds besides tensors."""
+
+    version: Literal[1] = 1
+    iteration: int
+    """Iterations done, over all attempts."""
+    trained_seconds: float
+    """Seconds of training, over all attempts."""
+    best: Best | None
+    classes: dict[str, tuple[str, ...]]
+    """Class names of every head: weights of another list would fit in shape and be wrong in meaning."""
+
+
+TensorFiles = Mapping[str, Mapping[str, Tensor]]
+"""Tensors by name, by file name."""
+
+
+def tensor_files(
+    network: nn.Module, averaged: AveragedNetwork | None, optimizer: torch.optim.Optimizer
+) -> dict[str, dict[str, Tensor]]:
+    """The live tensors that a checkpoint holds."""
+    files = {NETWORK: dict(network.state_dict()), OPTIMIZER: optimizers.state_tensors(optimizer, network)}
+    if averaged is not None:
+        files[EMA] = dict(averaged.network.state_dict())
+    return files
+
+
+class CheckpointWriter:
+    """Writes checkpoints into `<output>/checkpoints/` from a thread of its own, one at a time, and says Saved for each.
+
+    Errors of the writing surface at the next `save`, `poll` or `wait`, as RetryableError(DISK_FULL) or as they are.
+    """
+
+    def __init__(self, output: Path, messages: Messages) -> None:
+        self._output = output
+        self._messages = messages
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+        self.newest: int | None = None
+        """Iteration of the last checkpoint that was handed over to be written."""
+        self._host: dict[str, dict[str, Tensor]] = {}
+
+    def save(self, files: TensorFiles, state: CheckpointState, best: bool) -> None:
+        """Copy `files` to host memory and return; the copy is written meanwhile. Waits for the write before it, if there is one."""
+        self.wait()
+        self._copy_to_host(files)
+        self.newest = state.iteration
+        self._writing = self._thread.submit(self._write, state, best)
+
+    def announce_best(self, iteration: int) -> None:
+        """Say of a checkpoint that this writer has written that it has turned out the best."""
+        self.wait()
+        self._say_saved(iteration, best=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(wait=True)
+
+    def poll(self) -> None:
+        """Raise what went wrong in a write that is over."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Return once nothing is being written."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return
+        try:
+            writing.result()
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise RetryableError(
+                    Reason.DISK_FULL,
+                    f"no space to write a checkpoint ({error}): ask for a larger workspace in resources.workspace",
+                ) from error
+            raise
+
+    def _copy_to_host(self, files: TensorFiles) -> None:
+        """Fill the host's copies, which are made once: fresh memory costs several times the copying itself."""
+        pinned = any(tensor.is_cuda for tensors in files.values() for tensor in tensors.values())
+        for file, tensors in files.items():
+            host = self._host.setdefault(file, {})
+            for name, tensor in tensors.items():
+                if name not in host:
+                    # Contiguous whatever the original is (channels_last): that is how safetensors writes.
+                    host[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
+                host[name].copy_(tensor, non_blocking=True)
+        if pinned:
+            torch.cuda.synchronize()
+
+    def _write(self, state: CheckpointState, best: bool) -> None:
+        final = self._output / runfolder.checkpoint(state.iteration)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+        try:
+            for file, tensors in self._host.items():
+                save_file(tensors, temporary / file)
+                _flush(temporary / file)
+            (temporary / STATE).write_text(state.model_dump_json(by_alias=True, indent=2) + "\n")
+            _flush(temporary / STATE)
+            _flush(temporary)
+            _put_in_place(temporary, final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self._say_saved(state.iteration, best)
+
+    def _say_saved(self, iteration: int, best: bool) -> None:
+        self._messages.send(Saved(iteration=iteration, folder=Path(runfolder.checkpoint(iteration)), best=best))
+
+
+def _put_in_place(temporary: Path, final: Path) -> None:
+    """Rename a complete folder to its final name, instead of one that an earlier attempt may have left in the same output."""
+    superseded = temporary.with_name(temporary.name + "-superseded")
+    if final.exists():
+        final.rename(superseded)
+    temporary.rename(final)
+    _flush(final.parent)
+    shutil.rmtree(superseded, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """fsync a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load_checkpoint(
+    folder: Path,
+    network: nn.Module,
+    averaged: AveragedNetwork | None,
+    optimizer: torch.optim.Optimizer,
+    classes: Mapping[str, tuple[str, ...]],
+) -> CheckpointState:
+    """Put the checkpoint in `folder` into network, average and optimizer.
+
+    Nothing is changed unless all of it fits. Raises FatalError(BAD_MODEL) where it is of another network or of other classes,
+    naming what differs, and RetryableError(STORAGE_UNAVAILABLE) where it is not complete.
+    """
+    try:
+        state = CheckpointState.model_validate_json((folder / STATE).read_bytes())
+        files = {file: load_file(folder / file) for file in (NETWORK, OPTIMIZER)}
+        if averaged is not None:
+            files[EMA] = load_file(folder / EMA)
+    except (OSError, ValidationError, SafetensorError) as error:
+        raise RetryableError(Reason.STORAGE_UNAVAILABLE, f"checkpoint {folder.name} is not complete: {error}") from error
+    _check_classes(folder.name, state.classes, classes)
+    _check_fits(folder.name, files[NETWORK], network.state_dict())
+    network.load_state_dict(files[NETWORK])
+    if averaged is not None:
+        averaged.network.load_state_dict(files[EMA])
+    optimizers.load_state_tensors(optimizer, network, files[OPTIMIZER])
+    return state
+
+
+def _check_classes(checkpoint: str, saved: Mapping[str, tuple[str, ...]], wanted: Mapping[str, tuple[str, ...]]) -> None:
+    for head in sorted(saved.keys() | wanted.keys()):
+        if saved.get(head) != wanted.get(head):
+            raise FatalError(
+                Reason.BAD_MODEL,
+                f"checkpoint {checkpoint} is of another network: head '{head}' has {_words(saved.get(head))} there and "
+                f"{_words(wanted.get(head))} in this job; submit it under another name to start afresh",
+            )
+
+
+def _words(classes: tuple[str, ...] | None) -> str:
+    if classes is None:
+        return "no place"
+    shown = ", ".join(classes[:8]) + (", ..." if len(classes) > 8 else "")
+    return f"the {len(classes)} classes ({shown})"
+
+
+def _check_fits(checkpoint: str, saved: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    differences = [
+        f"{name} is {_shape(saved.get(name))} there and {_shape(wanted.get(name))} in this job"
+        for name in (*wanted, *(saved.keys() - wanted.keys()))
+        if _shape(saved.get(name)) != _shape(wanted.get(name))
+    ]
+    if differences:
+        others = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+        raise FatalError(Reason.BAD_MODEL, f"checkpoint {checkpoint} is of another network: {differences[0]}{others}")
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else str(list(tensor.shape))

@@ -1,0 +1,108 @@
+"""Scores on the held-out split, by each head's official metric, with pictures of the first predictions."""
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import torch
+from torch import Tensor
+
+from headrace_api import runfolder
+from headrace_api.trainingjob import MetricValue
+from headrace_trainer.data.batch import Batch
+from headrace_trainer.heads.base import Head
+from headrace_trainer.network.build import Network, normalise
+from headrace_trainer.protocol import Evaluated, Evaluating
+from headrace_trainer.worker.messages import Messages
+from headrace_trainer.worker.pictures import PredictionGrid
+
+_REPORT_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluation gave."""
+
+    by_head: dict[str, dict[str, float]]
+    """Scores by name, by head; NaN where nothing was labelled."""
+    primary: float
+    """Mean of the heads' primary scores, those that are NaN left out; NaN where all are."""
+
+    def values(self, iteration: int) -> list[MetricValue]:
+        """As the contract has them; what is NaN is left out, being nothing that was measured."""
+        return [
+            MetricValue(head=head, name=name, value=value, iteration=iteration)
+            for head, scores in self.by_head.items()
+            for name, value in scores.items()
+            if math.isfinite(value)
+        ]
+
+
+class Evaluation:
+    """Evaluates networks on one held-out split.
+
+    `batches` makes a fresh pass over the split, of `images` images. Pictures go below `output`.
+    """
+
+    def __init__(self, images: int, device: torch.device, dtype: torch.dtype, output: Path, messages: Messages) -> None:
+        self._images = images
+        self._device = device
+        self._dtype = dtype
+        self._output = output
+        self._messages = messages
+
+    @torch.no_grad()
+    def __call__(self, network: Network, batches: Iterable[Batch], iteration: int) -> Scores:
+        """Evaluate `network` as it is after `iteration` iterations; it is put into evaluation mode for that and back after it."""
+        heads = {name: cast(Head, head) for name, head in network.heads.items()}
+        metrics = {name: head.metric() for name, head in heads.items()}
+        grid = PredictionGrid(heads)
+        was_training = network.training
+        network.eval()
+        try:
+            self._say_progress(iteration, done=0)
+            done, said = 0, time.monotonic()
+            for batch in batches:
+                predictions = self._predict(network, heads, batch.images)
+                for name, metric in metrics.items():
+                    targets = {key: value.to(self._device) for key, value in batch.targets[name].items()}
+                    metric.update(predictions[name], targets, batch.labelled[name].to(self._device))
+                grid.add(batch.images, predictions)
+                done += len(batch.images)
+                if time.monotonic() - said >= _REPORT_SECONDS:
+                    self._say_progress(iteration, done)
+                    said = time.monotonic()
+        finally:
+            network.train(was_training)
+        scores = _scores({name: metric.compute() for name, metric in metrics.items()}, heads)
+        self._messages.send(Evaluated(iteration=iteration, scores=scores.values(iteration), pictures=self._draw(grid, iteration)))
+        return scores
+
+    def _predict(self, network: Network, heads: Mapping[str, Head], images: Tensor) -> dict[str, Mapping[str, Tensor]]:
+        inputs = normalise(images.to(self._device)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            outputs = network(inputs)
+        height, width = images.shape[-2:]
+        return {
+            name: head.decode({key: value.float() for key, value in outputs[name].items()}, (height, width))
+            for name, head in heads.items()
+        }
+
+    def _draw(self, grid: PredictionGrid, iteration: int) -> list[Path]:
+        if grid.empty:
+            return []
+        path = Path(runfolder.picture(iteration, "predictions"))
+        grid.save(self._output / path)
+        return [path]
+
+    def _say_progress(self, iteration: int, done: int) -> None:
+        self._messages.send(Evaluating(iteration=iteration, images_done=done, images=self._images))
+
+
+def _scores(by_head: dict[str, dict[str, float]], heads: Mapping[str, Head]) -> Scores:
+    primaries = [by_head[name][head.primary] for name, head in heads.items()]
+    known = [value for value in primaries if not math.isnan(value)]
+    return Scores(by_head, sum(known) / len(known) if known else math.nan)

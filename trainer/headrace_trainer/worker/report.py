@@ -1,0 +1,61 @@
+"""What is said about the training: once a second, and after the first iteration at once."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from headrace_trainer.data.batch import Batch
+from headrace_trainer.protocol import Stepped
+from headrace_trainer.worker.messages import Messages
+from headrace_trainer.worker.step import Step
+
+_SECONDS: Final = 1.0
+
+
+class Reporter:
+    """Measures the host's side of the iterations, and reads the device's side only when a report is due."""
+
+    def __init__(self, messages: Messages, memory_in_use: Callable[[], int], now: Callable[[], float] = time.monotonic) -> None:
+        self._messages = messages
+        self._memory_in_use = memory_in_use
+        self._now = now
+        self._since = now()
+        self._waited = 0.0
+        self._images = 0
+        self._reported = False
+
+    def next_batch(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch; the time it keeps us waiting is measured."""
+        before = self._now()
+        batch = next(batches)
+        self._waited += self._now() - before
+        self._images += len(batch.images)
+        return batch
+
+    def report_if_due(self, step: Step, iteration: int, trained_seconds: float, at_once: bool = False) -> None:
+        """Send Stepped if it is time, or `at_once` (before a pause). Raises FatalError(LOSS_NOT_FINITE) where the ledger shows it."""
+        elapsed = self._now() - self._since
+        if self._reported and elapsed < _SECONDS and not at_once:
+            return
+        reading = step.ledger.read()  # waits for the device, so that what was queued is in `elapsed` too
+        elapsed = max(self._now() - self._since, 1e-9)
+        self._messages.send(
+            Stepped(
+                iteration=iteration,
+                trained_seconds=trained_seconds,
+                losses=reading.losses,
+                learning_rate=step.learning_rate(iteration),
+                gradient_norm=reading.gradient_norm,
+                images_per_second=self._images / elapsed,
+                data_wait_share=min(1.0, self._waited / elapsed),
+                device_memory_bytes=self._memory_in_use(),
+            )
+        )
+        self._reported = True
+        self.restart()
+
+    def restart(self) -> None:
+        """Measure from now on: an evaluation that lay between two iterations is not slow training."""
+        self._since = self._now()
+        self._waited = 0.0
+        self._images = 0

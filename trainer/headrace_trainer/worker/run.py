@@ -1,0 +1,248 @@
+"""An attempt at a training job, from its plan to the exported model."""
+
+import math
+import time
+from contextlib import closing
+from dataclasses import dataclass
+
+import torch
+
+from headrace_api.names import Reason
+from headrace_api.report import Verdict
+from headrace_trainer.data.dataset import Dataset, open_dataset
+from headrace_trainer.data.loader import eval_batches, train_batches
+from headrace_trainer.network.build import HeadPlan, Network, build_network
+from headrace_trainer.protocol import Building, Ended, Exported, Plan
+from headrace_trainer.worker import device as devices
+from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
+from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.evaluate import Evaluation, Scores
+from headrace_trainer.worker.export import export_model
+from headrace_trainer.worker.messages import Messages
+from headrace_trainer.worker.optimizer import build_optimizer
+from headrace_trainer.worker.precision import compute_dtype
+from headrace_trainer.worker.report import Reporter
+from headrace_trainer.worker.step import Step
+from headrace_trainer.worker.stopping import Stop, StopRequested
+
+
+def run(plan: Plan, messages: Messages, stop: Stop) -> Ended:
+    """Train as `plan` says; the message to end with.
+
+    Raises StopRequested once all is kept that is worth it, TrainerError where the job cannot go on.
+    """
+    # 1. Read the annotations, build the network and what trains it, go on from a checkpoint. A stop may cut this short: all that it
+    #    makes is in memory.
+    with stop.interruptible():
+        attempt = _build(plan, messages, stop)
+        attempt.resume()
+    with attempt.writer:
+        try:
+            # 2. Train, evaluating and saving on the way.
+            reason = attempt.train()
+            # 3. Keep the last weights, then see how good they are: an evaluation that fails costs no training.
+            attempt.save_if_ahead()
+            scores = attempt.evaluate_last()
+            # 4. Hand the model over.
+            attempt.export(scores)
+        except StopRequested:
+            # 5. Or keep what was learnt, whatever the stop came into.
+            attempt.save_if_ahead()
+            raise
+    return Ended(verdict=Verdict.DONE, reason=reason)
+
+
+@dataclass
+class Attempt:
+    """All that one attempt works with, and how far it is."""
+
+    plan: Plan
+    messages: Messages
+    stop: Stop
+    device: torch.device
+    dataset: Dataset
+    heads: tuple[HeadPlan, ...]
+    network: Network
+    averaged: AveragedNetwork | None
+    optimizer: torch.optim.Optimizer
+    step: Step
+    evaluation: Evaluation
+    writer: CheckpointWriter
+
+    iteration: int = 0
+    """Iterations done, over all attempts."""
+    saved_iteration: int = 0
+    """The iteration of the newest checkpoint, an earlier attempt's included."""
+    best: Best | None = None
+    seconds_before: float = 0.0
+    """Of training, in earlier attempts."""
+    started: float | None = None
+    """`time.monotonic()` when the training began in this attempt."""
+
+    @property
+    def trained_seconds(self) -> float:
+        """Of training, over all attempts; evaluations on the way included, reading and building not."""
+        return self.seconds_before + (time.monotonic() - self.started if self.started is not None else 0.0)
+
+    def resume(self) -> None:
+        """Continue from the plan's checkpoint, if it has one."""
+        folder = self.plan.resume_from
+        if folder is None:
+            return
+        state = load_checkpoint(folder, self.network, self.averaged, self.optimizer, self._classes())
+        self.iteration = self.saved_iteration = state.iteration
+        self.seconds_before = state.trained_seconds
+        self.best = state.best
+        self.messages.send(Building(message=f"going on from the checkpoint of iteration {state.iteration}"))
+
+    def train(self) -> Reason:
+        """Iterate until there is enough of it; the reason that ended it. Raises StopRequested between two iterations."""
+        self.started = time.monotonic()
+        reason = self._finished()
+        if reason is not None:
+            return reason
+        training, threads = self.plan.job.spec.training, self.plan.threads
+        reporter = Reporter(self.messages, lambda: devices.memory_in_use(self.device))
+        pin_memory = self.device.type == "cuda"
+        with closing(train_batches(self.dataset, training, self.iteration, threads, pin_memory)) as batches:
+            with self.stop.interruptible():  # reading the first images may take long, and there is nothing to keep yet
+                batch = reporter.next_batch(batches)
+            while True:
+                self.step(batch, self.iteration + 1)
+                self.iteration += 1
+                reason, stopping = self._finished(), self.stop.requested
+                pausing = reason is not None or stopping or self._evaluation_due()
+                reporter.report_if_due(self.step, self.iteration, self.trained_seconds, at_once=pausing)
+                if reason is not None:
+                    return reason
+                if stopping:
+                    raise StopRequested
+                if self._evaluate_and_save_if_due():
+                    reporter.restart()
+                batch = reporter.next_batch(batches)
+
+    def _finished(self) -> Reason | None:
+        training = self.plan.job.spec.training
+        if self.iteration >= training.max_iterations:
+            return Reason.REACHED_MAX_ITERATIONS
+        if training.max_training_hours is not None and self.trained_seconds >= training.max_training_hours * 3600:
+            return Reason.REACHED_MAX_TRAINING_HOURS
+        return None
+
+    def _evaluate_and_save_if_due(self) -> bool:
+        """Evaluation first, so that the checkpoint knows whether it is the best; gives whether there was one."""
+        training = self.plan.job.spec.training
+        self.writer.poll()
+        evaluate = self._evaluation_due()
+        is_best = evaluate and self._note_best(self._evaluate())
+        if is_best or self.iteration % training.checkpoint_every == 0:
+            self._save(is_best)
+        return evaluate
+
+    def _evaluation_due(self) -> bool:
+        return self.iteration % self.plan.job.spec.training.evaluate_every == 0
+
+    def evaluate_last(self) -> Scores:
+        """Evaluate the weights that training ended with; if they are the best, their checkpoint is said to be so."""
+        scores = self._evaluate()
+        if self._note_best(scores):
+            if self.writer.newest == self.iteration:
+                # Not written anew: the supervisor may be uploading it at this moment.
+                self.writer.announce_best(self.iteration)
+            else:
+                self._save(best=True)
+        return scores
+
+    def export(self, scores: Scores) -> None:
+        """Write the model for use, once every checkpoint is safe."""
+        self.writer.wait()
+        spec = self.plan.job.spec
+        with self.stop.interruptible():
+            folder = export_model(
+                self.plan.output_dir,
+                network=self._evaluated_network(),
+                spec=spec.model,
+                heads=self.heads,
+                image_size=spec.training.image_size,
+                iteration=self.iteration,
+                scores=scores,
+            )
+        self.messages.send(Exported(folder=folder))
+
+    def save_if_ahead(self) -> None:
+        """Write a checkpoint, and wait for it, unless the newest one is of this very iteration."""
+        if self.iteration > self.saved_iteration:
+            self._save(best=False)
+        self.writer.wait()
+
+    def _save(self, best: bool) -> None:
+        self.step.ledger.check()
+        state = CheckpointState(
+            iteration=self.iteration, trained_seconds=self.trained_seconds, best=self.best, classes=self._classes()
+        )
+        self.writer.save(tensor_files(self.network, self.averaged, self.optimizer), state, best)
+        self.saved_iteration = self.iteration
+
+    def _evaluate(self) -> Scores:
+        self.step.ledger.check()
+        val = self.dataset.val
+        with self.stop.interruptible(), closing(eval_batches(val, self.plan.job.spec.training, self.plan.threads)) as batches:
+            return self.evaluation(self._evaluated_network(), batches, self.iteration)
+
+    def _evaluated_network(self) -> Network:
+        return self.network if self.averaged is None else self.averaged.network
+
+    def _note_best(self, scores: Scores) -> bool:
+        """Whether no earlier evaluation scored higher; NaN is no score."""
+        if math.isnan(scores.primary) or (self.best is not None and self.best.score > scores.primary):
+            return False
+        self.best = Best(iteration=self.iteration, score=scores.primary)
+        return True
+
+    def _classes(self) -> dict[str, tuple[str, ...]]:
+        return {head.spec.name: head.classes for head in self.heads}
+
+
+def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
+    """Everything but the training. Raises FatalError for a dataset or a model that cannot work."""
+    spec = plan.job.spec
+    training = spec.training
+    device = devices.choose_device(spec.resources.gpus)
+    devices.configure(device, plan.threads)
+
+    def say(message: str) -> None:
+        messages.send(Building(message=message))
+
+    say("reading annotations")
+    dataset = open_dataset(plan.dataset_dir, spec.model, spec.dataset.max_bad_images, say)
+    for line in dataset.describe():
+        say(line)
+    heads = tuple(HeadPlan(head.spec, head.classes) for head in dataset.heads)
+    say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")
+    torch.manual_seed(training.seed)  # the initial weights
+    network = build_network(spec.model, heads).to(device).to(memory_format=torch.channels_last)
+    averaged = AveragedNetwork(network, training.ema_decay) if training.ema_decay > 0 else None
+    optimizer = build_optimizer(network, training.optimizer)
+    dtype = compute_dtype(training.precision, device)
+    return Attempt(
+        plan=plan,
+        messages=messages,
+        stop=stop,
+        device=device,
+        dataset=dataset,
+        heads=heads,
+        network=network,
+        averaged=averaged,
+        optimizer=optimizer,
+        step=Step(
+            network=network,
+            head_weights={head.spec.name: head.spec.weight for head in heads},
+            optimizer=optimizer,
+            averaged=averaged,
+            training=training,
+            device=device,
+            dtype=dtype,
+        ),
+        evaluation=Evaluation(len(dataset.val), device, dtype, plan.output_dir, messages),
+        writer=CheckpointWriter(plan.output_dir, messages),
+    )

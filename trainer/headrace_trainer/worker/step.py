@@ -1,0 +1,183 @@
+"""One iteration: the only hot code. Nothing here waits for the device; what the host wants to know is summed there (`Ledger`).
+
+Shape letters: B images, T loss terms, P parameters.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, cast
+
+import torch
+from torch import Tensor
+
+from headrace_api.names import Reason
+from headrace_api.training import Training
+from headrace_trainer.data.augment import jitter_color
+from headrace_trainer.data.batch import Batch
+from headrace_trainer.errors import FatalError
+from headrace_trainer.heads.base import Head
+from headrace_trainer.network.build import Network, normalise
+from headrace_trainer.worker.device import generator_of
+from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.optimizer import peak_learning_rate
+from headrace_trainer.worker.schedule import learning_rate_factor
+
+_SEED_STRIDE: Final = 1_000_003
+"""A prime above any seed's neighbourhood: iteration 1 of seed 1 shares no stream with iteration 2 of seed 0."""
+
+
+class Step:
+    """Trains `network` on one batch at a time.
+
+    A loss or gradient that is not finite never reaches the weights: the fused optimizers take a flag on the device (`found_inf`,
+    made for gradient scaling) and skip the update where it is set. It stays set, so that the weights are those of the last good
+    iteration until the host reads the ledger and ends the job.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        head_weights: Mapping[str, float],
+        optimizer: torch.optim.Optimizer,
+        averaged: AveragedNetwork | None,
+        training: Training,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.averaged = averaged
+        self.ledger = Ledger([name for name, _ in network.named_parameters()], device)
+        self._head_weights = head_weights
+        self._training = training
+        self._device = device
+        self._dtype = dtype
+        self._peak = peak_learning_rate(training.optimizer)
+        self._generator = generator_of(device)
+        self._parameters = list(network.parameters())
+
+    def learning_rate(self, iteration: int) -> float:
+        """The rate of iteration `iteration`, counted from 1."""
+        return self._peak * learning_rate_factor(self._training.schedule, iteration, self._training.max_iterations)
+
+    def __call__(self, batch: Batch, iteration: int) -> None:
+        """Do iteration `iteration`, counted from 1."""
+        # Dropout, colour and whatever else is random depend on the iteration alone, so that a resumed run draws the same.
+        self._generator.manual_seed(self._training.seed * _SEED_STRIDE + iteration)
+        images = self._prepare(batch.images)
+        terms = self._losses(images, batch)
+        total = torch.stack([value * self._head_weights[name.split("/")[0]] for name, value in terms.items()]).sum()
+        total.backward()
+        self._update(terms, total.detach(), iteration)
+
+    def _prepare(self, images: Tensor) -> Tensor:
+        """uint8 [B, 3, H, W] on the host -> float32, jittered in colour and normalised, channels last, on the device."""
+        images = images.to(self._device, non_blocking=True).to(memory_format=torch.channels_last)
+        if self._training.augmentation.color > 0:
+            images = jitter_color(images.float() / 255, self._training.augmentation.color, self._generator)
+        return normalise(images).contiguous(memory_format=torch.channels_last)
+
+    def _losses(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Loss terms by "<head>/<term>", unweighted."""
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            outputs = self.network(images)
+        terms = {}
+        for name, head in self.network.heads.items():
+            head_outputs = {key: value.float() for key, value in outputs[name].items()}
+            targets = {key: value.to(self._device, non_blocking=True) for key, value in batch.targets[name].items()}
+            labelled = batch.labelled[name].to(self._device, non_blocking=True)
+            for term, value in cast(Head, head).loss(head_outputs, targets, labelled).items():
+                terms[f"{name}/{term}"] = value
+        return terms
+
+    @torch.no_grad()
+    def _update(self, terms: Mapping[str, Tensor], total: Tensor, iteration: int) -> None:
+        """Gradients -> weights -> averages, unless something is not finite; then clear the gradients."""
+        gradients = [p.grad if p.grad is not None else p.new_zeros(()) for p in self._parameters]
+        norms = torch.stack(torch._foreach_norm(gradients))
+        norm = torch.linalg.vector_norm(norms)
+        bad = self.ledger.add(terms, total, norms, norm, iteration)
+        clip = self._training.gradient_clip
+        if clip > 0:
+            torch._foreach_mul_(gradients, (clip / (norm + 1e-6)).clamp(max=1.0))
+        rate = self.learning_rate(iteration)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.found_inf = bad  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.averaged is not None:
+            self.averaged.update(iteration)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Means over the iterations since the last reading."""
+
+    losses: dict[str, float]
+    """By "<head>/<term>", unweighted, and "total", the weighted sum."""
+    gradient_norm: float
+    """Before clipping."""
+
+
+class Ledger:
+    """Sums losses on the device, and remembers which of them was the first that was not finite, and when."""
+
+    def __init__(self, parameter_names: list[str], device: torch.device) -> None:
+        self._parameters = parameter_names
+        self._terms: list[str] = []
+        self._device = device
+        self._sums = torch.zeros(0, device=device)
+        self._count = 0
+        self._first_bad = torch.zeros(0, dtype=torch.int64, device=device)
+
+    def add(self, terms: Mapping[str, Tensor], total: Tensor, norms: Tensor, norm: Tensor, iteration: int) -> Tensor:
+        """Add an iteration: T loss terms, their weighted sum, gradient norms [P] and the norm of all.
+
+        Gives float32 []: 1 if anything was not finite in this iteration or an earlier one, else 0.
+        """
+        values = torch.stack([*(value.detach().float() for value in terms.values()), total, norm])
+        if not self._terms:
+            self._terms = list(terms)
+            self._sums = torch.zeros_like(values)
+            # First iteration, from 1, in which a term or a parameter's gradient was not finite; 0: none.
+            self._first_bad = torch.zeros(len(values) + len(norms), dtype=torch.int64, device=self._device)
+        self._sums += values
+        self._count += 1
+        bad = torch.cat([values, norms]).isfinite().logical_not_()
+        self._first_bad = torch.where(bad & (self._first_bad == 0), iteration, self._first_bad)
+        return self._first_bad.any().float()
+
+    def read(self) -> Reading:
+        """Means since the last reading. Waits for the device; raises as `check` does."""
+        self.check()
+        means = [value / max(1, self._count) for value in self._sums.tolist()]
+        self._sums.zero_()
+        self._count = 0
+        *losses, norm = means
+        return Reading(dict(zip([*self._terms, "total"], losses, strict=True)), norm)
+
+    def check(self) -> None:
+        """Wait for the device; raise FatalError(LOSS_NOT_FINITE) where a loss or a gradient was not finite since the start."""
+        first_bad = self._first_bad.tolist()
+        if any(first_bad):
+            raise FatalError(Reason.LOSS_NOT_FINITE, self._complaint(first_bad))
+
+    def _complaint(self, first_bad: list[int]) -> str:
+        """What was not finite in the first bad iteration: loss terms if there were any, else gradients."""
+        iteration = min(first for first in first_bad if first)
+        advice = "a lower learning rate, a longer warm-up or a smaller gradientClip may help"
+        terms = [name for name, first in zip(self._terms, first_bad, strict=False) if first == iteration]
+        if terms:
+            heads = ", ".join(f"'{term.split('/')[0]}' ({term.split('/')[1]})" for term in terms)
+            return f"the loss of head {heads} is not finite at iteration {iteration}; {advice}"
+        gradients = first_bad[len(self._terms) + 2 :]
+        names = [name for name, first in zip(self._parameters, gradients, strict=True) if first == iteration]
+        if not names:
+            return f"the sum of the losses is not finite at iteration {iteration}; {advice}"
+        heads = ", ".join(f"'{head}'" for head in dict.fromkeys(n.split(".")[1] for n in names if n.startswith("heads.")))
+        where = f"head {heads}" if heads else "the backbone"
+        return (
+            f"the gradient of {where} is not finite at iteration {iteration} ({len(names)} parameters, {names[0]} first); {advice}"
+        )
