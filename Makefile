@@ -39,6 +39,7 @@ format: setup ## put the code into its usual form
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 manifests: setup ## write what is generated from headrace_api
+	@mkdir -p .cache
 	$(BIN)/python -m headrace_api.crd > .cache/crd.yaml && mv .cache/crd.yaml crds/headrace.dev_trainingjobs.yaml
 	$(BIN)/python -m headrace_api.reference > .cache/reference.md && mv .cache/reference.md docs/reference.md
 

@@ -135,7 +135,7 @@ def draw_scene(split: str, index: int, size: int = 96, seed: int = 0) -> Scene:
 
 
 def draw_texture(split: str, index: int, size: int = 96, seed: int = 0) -> tuple[np.ndarray, int]:
-    """An image uint8 [S, S, 3] of one texture, and its index into TEXTURES. All splits show the same photographs, in other crops."""
+    """An image uint8 [S, S, 3] of one texture, and its index into TEXTURES. Splits show other crops of the same photographs."""
     rng = _generator(seed, "texture", split, index)
     texture = int(rng.integers(len(TEXTURES)))
     return _patch(rng, texture, size), texture

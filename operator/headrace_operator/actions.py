@@ -42,11 +42,11 @@ class Actions:
         self.identity = identity
         self.freed: dict[ProjectKey, datetime] = {}
         """When the last attempt of each project was seen to be over."""
-        self._ration = Ration(settings.waiting_messages_per_second)
+        self.ration = Ration(settings.waiting_messages_per_second)
 
     def may_renew_waiting(self) -> bool:
         """Whether the ration of status writes that only renew whom a job waits behind has one left."""
-        return self._ration.take(self.clock.now())
+        return self.ration.take(self.clock.now())
 
     async def write_status(self, action: WriteStatus) -> None:
         """Writes what changed, on the precondition that the job has not; the Event follows the successful write."""

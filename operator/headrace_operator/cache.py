@@ -22,7 +22,7 @@ T = TypeVar("T", bound=Job | Pod)
 class Kind(Generic[T]):
     """The objects of one kind."""
 
-    def __init__(self, read: Callable[[Raw], T], on_forget: Callable[[str], None] = lambda uid: None) -> None:
+    def __init__(self, read: Callable[[Raw], T], on_forget: Callable[[str], None] = lambda _uid: None) -> None:
         self.read = read
         self.on_forget = on_forget
         self.objects: defaultdict[ProjectKey, dict[str, T]] = defaultdict(dict)

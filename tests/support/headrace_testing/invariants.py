@@ -9,7 +9,7 @@ from typing import Any
 
 from headrace_api import names
 from headrace_api.names import ExitCode, Reason, State
-from headrace_operator.state import Job, Pod, job_from, pod_from
+from headrace_operator.state import Job, JobReader, Pod, pod_from
 
 
 class InvariantBrokenError(AssertionError):
@@ -20,6 +20,7 @@ class InvariantBrokenError(AssertionError):
 class Checker:
     """Raises InvariantBrokenError at the change that breaks an invariant."""
 
+    read_job: JobReader = field(default_factory=JobReader)
     jobs: dict[str, Job] = field(default_factory=dict)
     """By uid, those that exist."""
     pods: dict[str, Pod] = field(default_factory=dict)
@@ -42,7 +43,7 @@ class Checker:
             decided: if the change lets a pod go: since when whoever did it may have known what it decided on.
         """
         if kind == names.KIND:
-            self._see_job(job_from(raw), deleted, at)
+            self._see_job(self.read_job(raw), deleted, at)
         elif kind == "Pod":
             self._see_pod(pod_from(raw), deleted, decided)
 

@@ -4,9 +4,9 @@ Every call of the operator gives way twice, before it takes effect and before it
 anything happen in between, let the operator die there, or lose the answer. Calls need no event loop.
 """
 
+import pickle
 import uuid
 from collections.abc import Callable, Generator
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import coroutine
@@ -60,7 +60,7 @@ class SimulatedServer:
         key = _key(raw)
         if key in self.objects:
             raise AlreadyExistsError(f"{key} exists")
-        new = deepcopy(dict(raw))
+        new = _copy(dict(raw))
         self.uids += 1
         new["metadata"] |= {
             "uid": str(uuid.UUID(int=self.uids)),
@@ -84,7 +84,7 @@ class SimulatedServer:
         """Changes an object; `expect` is metadata with preconditions."""
         before = self.get(kind, namespace, name)
         _check(before, expect or {})
-        new = deepcopy(before)
+        new = _copy(before)
         change(new)
         if new == before:
             return before
@@ -234,6 +234,12 @@ class SimulatedApi:
 
 def _key(raw: Raw) -> Key:
     return (raw["kind"], raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
+
+
+def _copy(raw: Raw) -> Json:
+    """A deep copy; three times as fast as copy.deepcopy, which would take most of the tests' time."""
+    copy: Json = pickle.loads(pickle.dumps(raw, pickle.HIGHEST_PROTOCOL))
+    return copy
 
 
 def _check(raw: Raw, expect: Raw) -> None:

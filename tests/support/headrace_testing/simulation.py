@@ -58,6 +58,8 @@ class SimulatedOperator:
         )
         self.running: Coroutine[Any, Any, datetime | None] | None = None
         self.wake: datetime | None = None
+        self.began = 0
+        """Version of the server when the pass began: a start in it must not rest on anything older."""
         self.seen = len(self.server.history)
         self.cache.jobs.replace_all(run(self.api.list_all_jobs(None)), lambda key: True)
         self.cache.pods.replace_all(run(self.api.list_all_pods(None)), lambda key: True)
@@ -79,7 +81,7 @@ class SimulatedOperator:
     def step(self, error: Exception | None = None) -> bool:
         """Goes on to its next half call, or meets an error there. Returns whether the pass goes on."""
         if self.running is None:
-            self.running = self.reconciler.reconcile(KEY)
+            self.running, self.began = self.reconciler.reconcile(KEY), self.server.version
             error = None
         try:
             if error is None:
@@ -124,8 +126,8 @@ class Simulation:
             self.operators.append(SimulatedOperator(self.server, f"operator-{number}"))
 
     def _check(self, change: Change) -> None:
-        by = next((operator.api for operator in self.operators if operator.name == change.actor), None)
-        decided = by.listed_jobs_at if by else change.version
+        by = next((operator for operator in self.operators if operator.name == change.actor), None)
+        decided = max(by.api.listed_jobs_at, by.began) if by else change.version
         self.checker.see(change.kind, change.raw, change.deleted, change.version, decided)
 
     # --- Users ------------------------------------------------------------------------------------------------------

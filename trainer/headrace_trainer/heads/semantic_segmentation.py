@@ -6,8 +6,9 @@ the chain of 3 × 3 convolutions and enlargements up to a quarter of the image's
 quarters (sub-pixel convolution, Shi et al. 2016, https://arxiv.org/abs/1609.05158), and bilinear interpolation goes from there to
 the image: edges come out finer than the lowest level's stride for the price of a 1 × 1 convolution.
 
-Tried on eight images of 96 px with coloured rectangles, ResNet-18, levels 3 to 5, AdamW at 0.004: all sub-cells of level 3 by one
-1 × 1 convolution, with none at level 2, reaches a mIoU of 0.90 in 100 iterations; this reaches 0.96.
+Tried on eight images of 96 px with coloured rectangles, ResNet-18, levels 3 to 5, AdamW at 0.004 with cosine decay, one seed: all
+sub-cells of level 3 by one 1 × 1 convolution, with none at level 2, reached a mIoU of 0.90 at the end of 100 iterations; this
+reached 0.96 after 104 of 130, so part of the gap may be the longer schedule.
 
 Official metrics: mIoU and pixel accuracy from one confusion matrix over all labelled pixels of the split.
 
@@ -36,8 +37,7 @@ SUB_CELLS = 2
 
 
 class SemanticSegmentationHead(Head):
-    """Outputs {"logits": float32 [B, C, h, w]} that span the image; predictions {"map": int64 [B, H, W]}, a class for each
-    pixel."""
+    """Outputs {"logits": float32 [B, C, h, w]}, which span the image; predictions {"map": int64 [B, H, W]}, classes."""
 
     task = Task.SEMANTIC_SEGMENTATION
     primary = "mIoU"

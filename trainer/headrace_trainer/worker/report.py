@@ -33,7 +33,7 @@ class Reporter:
         return batch
 
     def report_if_due(self, step: Step, iteration: int, trained_seconds: float, at_once: bool = False) -> None:
-        """Send Stepped if it is time, or `at_once` (before a pause). Raises FatalError(LOSS_NOT_FINITE) where the ledger shows it."""
+        """Send Stepped if it is time, or `at_once`. Raises FatalError(LOSS_NOT_FINITE) where the ledger shows it."""
         elapsed = self._now() - self._since
         if self._reported and elapsed < _SECONDS and not at_once:
             return

@@ -15,7 +15,7 @@ from headrace_api.training import Training
 from headrace_trainer.data.augment import jitter_color
 from headrace_trainer.data.batch import Batch
 from headrace_trainer.errors import FatalError
-from headrace_trainer.heads.base import Head
+from headrace_trainer.heads.base import Head, Outputs
 from headrace_trainer.network.build import Network, normalise
 from headrace_trainer.worker.device import generator_of
 from headrace_trainer.worker.ema import AveragedNetwork
@@ -65,34 +65,41 @@ class Step:
         """Do iteration `iteration`, counted from 1."""
         # Dropout, colour and whatever else is random depend on the iteration alone, so that a resumed run draws the same.
         self._generator.manual_seed(self._training.seed * _SEED_STRIDE + iteration)
-        images = self._prepare(batch.images)
-        terms = self._losses(images, batch)
-        total = torch.stack([value * self._head_weights[name.split("/")[0]] for name, value in terms.items()]).sum()
+        outputs = self.forward(self.prepare(batch.images))
+        terms = {
+            f"{name}/{term}": value
+            for name in self.network.heads
+            for term, value in self.losses_of(name, outputs[name], batch).items()
+        }
+        total = self.total(terms)
         total.backward()
-        self._update(terms, total.detach(), iteration)
+        self.update(terms, total.detach(), iteration)
 
-    def _prepare(self, images: Tensor) -> Tensor:
+    def prepare(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, H, W] on the host -> float32, jittered in colour and normalised, channels last, on the device."""
         images = images.to(self._device, non_blocking=True).to(memory_format=torch.channels_last)
         if self._training.augmentation.color > 0:
             images = jitter_color(images.float() / 255, self._training.augmentation.color, self._generator)
         return normalise(images).contiguous(memory_format=torch.channels_last)
 
-    def _losses(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Loss terms by "<head>/<term>", unweighted."""
+    def forward(self, images: Tensor) -> dict[str, Outputs]:
+        """Outputs of every head by name, in float32 whatever the network computes in."""
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            outputs = self.network(images)
-        terms = {}
-        for name, head in self.network.heads.items():
-            head_outputs = {key: value.float() for key, value in outputs[name].items()}
-            targets = {key: value.to(self._device, non_blocking=True) for key, value in batch.targets[name].items()}
-            labelled = batch.labelled[name].to(self._device, non_blocking=True)
-            for term, value in cast(Head, head).loss(head_outputs, targets, labelled).items():
-                terms[f"{name}/{term}"] = value
-        return terms
+            outputs: dict[str, Outputs] = self.network(images)
+        return {name: {key: value.float() for key, value in head.items()} for name, head in outputs.items()}
+
+    def losses_of(self, head: str, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """A head's loss terms by name, without its weight."""
+        targets = {key: value.to(self._device, non_blocking=True) for key, value in batch.targets[head].items()}
+        labelled = batch.labelled[head].to(self._device, non_blocking=True)
+        return cast(Head, self.network.heads[head]).loss(outputs, targets, labelled)
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the terms, by "<head>/<term>", each with its head's weight."""
+        return torch.stack([value * self._head_weights[name.split("/")[0]] for name, value in terms.items()]).sum()
 
     @torch.no_grad()
-    def _update(self, terms: Mapping[str, Tensor], total: Tensor, iteration: int) -> None:
+    def update(self, terms: Mapping[str, Tensor], total: Tensor, iteration: int) -> None:
         """Gradients -> weights -> averages, unless something is not finite; then clear the gradients."""
         gradients = [p.grad if p.grad is not None else p.new_zeros(()) for p in self._parameters]
         norms = torch.stack(torch._foreach_norm(gradients))

@@ -139,10 +139,22 @@ def test_every_image_comes_once_an_epoch_in_an_order_of_its_own(dataset: Dataset
     assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_the_seed_decides_order_and_augmentation(dataset: Dataset) -> None:
+def test_the_seed_decides_the_order(dataset: Dataset) -> None:
     other = TRAINING.model_copy(update={"seed": 6})
     assert [batch.names for batch in take(dataset, 3)] != [batch.names for batch in take(dataset, 3, training=other)]
-    assert not torch.equal(take(dataset, 1)[0].images, take(dataset, 1, start=IMAGES)[0].images)
+
+
+def test_an_image_looks_different_each_time_whatever_its_row_or_the_seed(dataset: Dataset) -> None:
+    seen: dict[tuple[str, int], list[torch.Tensor]] = {}
+    size = ImageSize(height=256, width=320)  # so many places that two draws of the same are not to be expected
+    for seed in (0, 1):
+        training = TRAINING.model_copy(update={"seed": seed, "batch_size": IMAGES, "image_size": size})
+        for batch in take(dataset, 5, training=training):
+            for row, name in enumerate(batch.names):
+                seen.setdefault((name, row), []).append(batch.images[row])
+    again = [pair for views in seen.values() for pair in itertools.combinations(views, 2)]
+    assert len(again) > 10, "the same image in the same row"
+    assert not any(torch.equal(first, second) for first, second in again)
 
 
 def test_a_batch_may_be_larger_than_the_dataset(dataset: Dataset) -> None:

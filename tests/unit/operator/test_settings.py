@@ -1,0 +1,43 @@
+"""Settings from the environment."""
+
+import pytest
+
+from headrace_operator.settings import BadSettingsError, Settings
+
+IMAGE = {"HEADRACE_TRAINER_IMAGE": "trainer:1"}
+
+
+def test_defaults_serve_the_whole_cluster() -> None:
+    settings = Settings.from_environment(IMAGE)
+    assert settings.all_namespaces
+    assert (settings.namespace, settings.backoff_base, settings.backoff_cap) == ("headrace-system", 10, 360)
+    assert settings.default_storage_secret is None
+
+
+def test_namespaces_are_given_with_commas() -> None:
+    settings = Settings.from_environment(IMAGE | {"HEADRACE_WATCH_NAMESPACES": "a, b,"})
+    assert settings.watch_namespaces == ("a", "b")
+    assert not settings.all_namespaces
+
+
+def test_an_empty_variable_is_an_absent_one() -> None:
+    assert Settings.from_environment(IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": ""}).default_output_uri is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "want"),
+    [
+        ({}, "HEADRACE_TRAINER_IMAGE: Field required"),
+        (IMAGE | {"HEADRACE_METRICS_PORT": "http"}, "HEADRACE_METRICS_PORT: Input should be a valid integer"),
+        (IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": "/runs"}, "HEADRACE_DEFAULT_OUTPUT_URI: String should match pattern"),
+        (IMAGE | {"HEADRACE_BACKOFF_CAP": "5"}, "backoff_cap .5.0. must be at least backoff_base .10."),
+        (IMAGE | {"HEADRACE_LOG_LEVEL": "LOUD"}, "HEADRACE_LOG_LEVEL: Input should be 'DEBUG'"),
+    ],
+)
+def test_what_is_wrong_is_named(environment: dict[str, str], want: str) -> None:
+    with pytest.raises(BadSettingsError, match=want):
+        Settings.from_environment(environment)
+
+
+def test_every_setting_explains_itself() -> None:
+    assert all(len(field.description or "") > 20 for field in Settings.model_fields.values())
