@@ -46,6 +46,23 @@ def registry_for(cache: Cache, queue: WorkQueue[ProjectKey]) -> kopf.OperatorReg
     return registry
 
 
+class NoMemory(kopf.DiffBaseStorage):
+    """Keeps kopf from computing what changed in an object since it last saw it: nobody asks.
+
+    kopf computes it for every event, handlers or not: five deep copies of the object, half of the operator's CPU time
+    (measured on 200 jobs: 20 s of 42 s under a profiler).
+    """
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """kopf without what we do not use: each of these would cost requests or permissions."""
     settings = kopf.OperatorSettings()
@@ -54,6 +71,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.watching.server_timeout = WATCH_MINUTES * 60
     settings.watching.label_selectors["", "v1", "pods"] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+    settings.persistence.diffbase_storage = NoMemory()
     settings.process.ultimate_exiting_timeout = 30
     return settings
 

@@ -52,9 +52,7 @@ def run(files: int, kilobytes: int, latency_ms: float, connections: list[int]) -
             # One by one is so slow that a tenth of the files must do.
             rows = [_measure("minio fget_object, one by one", lambda to: _one_by_one(slower, to, files // 10), Path(folder))]
             for number in connections:
-                rows.append(
-                    _measure(f"supervisor, {number} connections", lambda to, n=number: _pull(slower, to, n), Path(folder))
-                )
+                rows.append(_measure(f"supervisor, {number} connections", lambda to, n=number: _pull(slower, to, n), Path(folder)))
     title = f"{files:,} files of {kilobytes} KB, {latency_ms:g} ms latency, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     print(f"\n{title}\n{'':36}{'files/s':>10}{'MB/s':>8}{'cpu ms/file':>13}")
     for row in rows:
@@ -121,7 +119,11 @@ def _server(folder: Path) -> Iterator[dict[str, str]]:
     port, secret = _free_port(), secrets.token_hex(16)
     (folder / "s3").mkdir()
     flags = ["--port", f"127.0.0.1:{port}", "--access", "bench", "--secret", secret, "--keep-alive", "--quiet"]
-    server = subprocess.Popen([str(find_binaries()["versitygw"]), *flags, "posix", str(folder / "s3")], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [str(find_binaries()["versitygw"]), *flags, "posix", str(folder / "s3")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         _await_port(port)
         yield {
@@ -162,7 +164,8 @@ async def _proxy(port: int, target: int, milliseconds: float) -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_connection("127.0.0.1", target)
-        await asyncio.gather(forward(reader, to_server, milliseconds / 1000), forward(from_server, writer, 0), return_exceptions=True)
+        both = forward(reader, to_server, milliseconds / 1000), forward(from_server, writer, 0)
+        await asyncio.gather(*both, return_exceptions=True)
 
     async with await asyncio.start_server(serve, "127.0.0.1", port) as server:
         await server.serve_forever()

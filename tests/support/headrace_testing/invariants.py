@@ -64,6 +64,11 @@ class Checker:
             self.in_line_since.setdefault(job.uid, at)
         if job.over and not (old and old.over):
             self._ended_for_a_reason(job)
+        last = job.status.last_attempt
+        if last is not None and (old is None or old.status.last_attempt != last):
+            still = [p.name for p in self.pods.values() if p.owner_uid == job.uid and p.attempt == last.number and not p.over]
+            if still and last.reason != Reason.NODE_LOST:
+                self._broken(4, f"attempt {last.number} of {job.name} was counted as {last.reason} while {still} was live")
 
     def _see_pod(self, pod: Pod, deleted: bool, decided: float) -> None:
         old = self.pods.get(pod.uid)

@@ -3,7 +3,7 @@
 Nothing runs by itself and no time passes by itself: a test (or hypothesis) says what happens next.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,8 @@ from headrace_testing.simulated_api import Change, SimulatedApi, SimulatedServer
 KEY = ProjectKey("ns", "p")
 SETTINGS = Settings(trainer_image="trainer:1")
 METRICS = Metrics()
+KINDS = (names.KIND, "Pod")
+"""What operators watch."""
 
 
 class SimulatedOperator:
@@ -60,7 +62,7 @@ class SimulatedOperator:
         self.wake: datetime | None = None
         self.began = 0
         """Version of the server when the pass began: a start in it must not rest on anything older."""
-        self.seen = len(self.server.history)
+        self.seen = dict.fromkeys(KINDS, len(self.server.history))
         self.cache.jobs.replace_all(run(self.api.list_all_jobs(None)), lambda key: True)
         self.cache.pods.replace_all(run(self.api.list_all_pods(None)), lambda key: True)
 
@@ -70,13 +72,14 @@ class SimulatedOperator:
             self.running.close()
         self.boot()
 
-    def deliver(self, count: int = 1_000_000) -> None:
-        """Its watches show so many more changes."""
-        for change in self.server.history[self.seen : self.seen + count]:
-            kind: Any = {names.KIND: self.cache.jobs, "Pod": self.cache.pods}.get(change.kind)
-            if kind is not None:
-                (kind.remove if change.deleted else kind.put)(change.raw)
-            self.seen += 1
+    def deliver(self, count: int = 1_000_000, kinds: Sequence[str] = KINDS) -> None:
+        """Its watches, one for each kind, show so many more changes: one of them may be far behind the other."""
+        for kind in kinds:
+            cached: Any = self.cache.jobs if kind == names.KIND else self.cache.pods
+            for change in self.server.history[self.seen[kind] : self.seen[kind] + count]:
+                if change.kind == kind:
+                    (cached.remove if change.deleted else cached.put)(change.raw)
+                self.seen[kind] += 1
 
     def step(self, error: Exception | None = None) -> bool:
         """Goes on to its next half call, or meets an error there. Returns whether the pass goes on."""

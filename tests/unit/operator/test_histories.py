@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace_api.names import ExitCode
-from headrace_testing.simulation import SimulatedOperator, Simulation
+from headrace_testing.simulation import KINDS, SimulatedOperator, Simulation
 
 HISTORIES = int(os.environ.get("HEADRACE_HISTORIES", "250"))
 """How many each test generates; `HEADRACE_HISTORIES=10000` for a long night."""
@@ -15,20 +15,20 @@ HISTORIES = int(os.environ.get("HEADRACE_HISTORIES", "250"))
 JOBS = ("a", "b", "c")
 USER = ("apply", "delete", "stop", "suspend", "resume")
 CLUSTER = ("schedule", "ready", "done", "fail", "fatal", "end_told", "kill_told", "delete_pod", "force_delete", "evict", "collect")
-OPERATOR = ("calls", "pass", "deliver", "crash", "lose")
+OPERATOR = ("round", "calls", "deliver", "deliver_jobs", "deliver_pods", "crash", "lose")
 
 Event = tuple[str, int]
 
 
 def histories(names: tuple[str, ...]) -> st.SearchStrategy[list[Event]]:
     """Lists of (what happens, to which)."""
-    return st.lists(st.tuples(st.sampled_from(names), st.integers(0, 29)), min_size=10, max_size=60)
+    return st.lists(st.tuples(st.sampled_from(names), st.integers(0, 29)), min_size=30, max_size=80)
 
 
 # What makes progress is drawn more often than what spoils it.
-MIXED = histories((*USER, "apply", *CLUSTER, "schedule", "ready", "time", *OPERATOR, *("calls", "pass", "deliver") * 5))
+MIXED = histories((*USER, "apply", *CLUSTER, "schedule", "ready", "time", *OPERATOR, *("round", "calls") * 8))
 # Little but two leaders' API calls, in every order.
-CALLS = histories((*USER, "schedule", "done", "fail", "delete_pod", "force_delete", "lose", *("calls", "deliver") * 6))
+CALLS = histories((*USER, "schedule", "done", "fail", "delete_pod", "force_delete", "lose", *("calls", "deliver", "round") * 6))
 
 quick = settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 
@@ -59,10 +59,16 @@ def happen(simulation: Simulation, what: str, which: int) -> None:
         case "calls":
             for _ in range(which // 2):
                 operator.step()
-        case "pass":
+        case "round":
+            operator.finish_pass()
+            operator.deliver()
             operator.finish_pass()
         case "deliver":
             operator.deliver(which + 1)
+        case "deliver_jobs":
+            operator.deliver(kinds=[KINDS[0]])
+        case "deliver_pods":
+            operator.deliver(kinds=[KINDS[1]])
         case "crash":
             operator.crash()
         case "lose":
@@ -112,6 +118,8 @@ DISTURBANCES = {
     "the first pod is scheduled and fails": (("schedule", 0), ("fail", 0)),
     "the first pod is scheduled and is done": (("schedule", 0), ("done", 0)),
     "the first pod is deleted": (("delete_pod", 0),),
+    "the first pod is scheduled and told to end": (("schedule", 0), ("delete_pod", 0)),
+    "the first job is deleted while its pod runs": (("schedule", 0), ("ready", 0), ("delete", 0)),
     "the second job is deleted and the first paused": (("delete", 1), ("suspend", 0)),
 }
 CALLS_OF_A_START = 12

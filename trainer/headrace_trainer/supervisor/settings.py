@@ -73,6 +73,8 @@ def settings_from(
             raise FatalError(Reason.INVALID_SPEC, f"{name} is {text!r}; it must be a number, 0 or more")
         return value
 
+    # A limit above what the node has is no use: more threads than cores only wait for each other.
+    cores = len(os.sched_getaffinity(0))
     return Settings(
         job_file=Path(file),
         workspace=Path(environment.get(names.ENV_WORKSPACE) or names.PATH_WORKSPACE),
@@ -84,7 +86,7 @@ def settings_from(
         listen_host=environment.get(names.ENV_LISTEN_HOST) or defaults.listen_host,
         listen_port=int(number(names.ENV_LISTEN_PORT, defaults.listen_port)),
         grace_seconds=number(names.ENV_GRACE_SECONDS, defaults.grace_seconds),
-        threads=max(1, math.ceil(number(names.ENV_CPUS, len(os.sched_getaffinity(0))))),
+        threads=max(1, min(cores, math.ceil(number(names.ENV_CPUS, cores)))),
         storage_patience_seconds=number(ENV_STORAGE_PATIENCE_SECONDS, defaults.storage_patience_seconds),
         upload_patience_seconds=number(ENV_UPLOAD_PATIENCE_SECONDS, defaults.upload_patience_seconds),
         upload_every_seconds=number(ENV_UPLOAD_EVERY_SECONDS, defaults.upload_every_seconds),

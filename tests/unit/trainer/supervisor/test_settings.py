@@ -20,6 +20,16 @@ POD = {
 }
 
 
+@pytest.fixture(autouse=True)
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever machine the tests run on."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+
+
+def test_a_limit_above_the_machines_cores_does_not_make_more_threads_than_cores() -> None:
+    assert settings_from(POD | {names.ENV_CPUS: "64"}).threads == 8
+
+
 def test_a_pods_environment_is_understood() -> None:
     settings = settings_from(POD)
     assert settings.job_file == Path("/etc/headrace/training-job.json")
