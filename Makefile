@@ -48,7 +48,10 @@ lock: setup ## resolve requirements.lock anew from pyproject.toml
 	  --no-header --no-emit-index-url --quiet --output-file requirements.lock
 
 bench: setup ## the benchmarks, against peers where there is one: tables, and JSON in .cache/bench
-	$(BIN)/python -m pytest --override-ini testpaths=tests/bench tests/bench -s
+	@mkdir -p .cache/bench
+	@set -e; for bench in tests/bench/bench_*.py; do \
+	  echo "== $$bench"; $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
+	done
 
 clean: ## remove what was set up here (the caches in ~/.cache stay)
 	rm -rf .venv .cache .hypothesis

@@ -8,6 +8,7 @@ split, index), so that two machines draw the same scenes.
 Layers of the dataset.json that is written:
 
     objects     object-detection           coco            boxes of the visible part of each digit, classes "0" to "9"
+    digits      object-detection           yolo            the same boxes, one class: "digit"
     instances   instance-segmentation      coco            the same digits as RLE masks
     regions     semantic-segmentation      mask-png        the textures and "digit"; the seam between two textures is ignored
     panoptic    panoptic-segmentation      coco-panoptic   digits as things, textures as stuff
@@ -146,9 +147,9 @@ def write_digit_scenes(
 ) -> None:
     """Writes a dataset of `train` and `val` scenes into `folder`, which must not hold one yet.
 
-    `labelled_share`: the share of train scenes that each of the layers objects and regions lists; they are chosen independently, so
-    that below 1 some scenes carry one label, some both, some none. `textures_share`: images of the layer texture, as a share of the
-    scenes; 0 leaves the layer out.
+    `labelled_share`: the share of train scenes that the layers objects and digits list, and that regions lists; chosen
+    independently, so that below 1 some scenes carry boxes, some regions, some both, some none. `textures_share`: images of the
+    layer texture, as a share of the scenes; 0 leaves the layer out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for split, count in (("train", train), ("val", val)):
@@ -169,6 +170,13 @@ def _manifest(with_textures: bool) -> dict[str, Any]:
             "task": "instance-segmentation",
             "format": "coco",
             "splits": {s: f"instances_{s}.json" for s in splits},
+        },
+        {
+            "name": "digits",
+            "task": "object-detection",
+            "format": "yolo",
+            "splits": {s: f"digits/{s}" for s in splits},
+            "classes": ["digit"],
         },
         {
             "name": "regions",
@@ -220,6 +228,8 @@ def _write_scenes(folder: Path, split: str, count: int, *, size: int, seed: int,
                     {"id": first + number, **{field: annotation[field] for field in fields}}
                     for number, annotation in enumerate(annotations, 1)
                 ]
+        if chosen[index, 0]:
+            _save_yolo(folder / "digits" / split / f"{name}.txt", annotations, size)
         if chosen[index, 1]:
             _save_image(folder / "regions" / split / f"{name}.png", scene.regions)
         pixels, segments = _panoptic_segments(scene)
@@ -233,6 +243,14 @@ def _write_scenes(folder: Path, split: str, count: int, *, size: int, seed: int,
 def _save_image(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, quality=95)
+
+
+def _save_yolo(path: Path, annotations: list[dict[str, Any]], size: int) -> None:
+    """Lines `class cx cy w h` in shares of the image, all of class 0."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    boxes = (np.array(annotation["bbox"]) / size for annotation in annotations)
+    lines = (f"0 {x + w / 2:.6f} {y + h / 2:.6f} {w:.6f} {h:.6f}\n" for x, y, w, h in boxes)
+    path.write_text("".join(lines))
 
 
 def _tight_box(mask: np.ndarray) -> list[int]:

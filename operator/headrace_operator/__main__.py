@@ -50,17 +50,23 @@ async def run(settings: Settings) -> None:
         # 1. Wait for a cluster that is ready; say what is missing.
         await _preflight(kube, settings)
         replica = Replica(kube, settings, metrics, identity)
-        # 2. Answer probes; compete for the Lease; watch. kopf's task ends with SIGTERM or SIGINT, ours with it.
+        # 2. Answer probes; compete for the Lease; watch, until SIGTERM or SIGINT comes, which kopf handles.
+        ending = asyncio.Event()
+        watching = asyncio.create_task(handlers.watch(replica.cache, replica.queue, settings, ending))
         async with Server(replica, settings):
             ours = asyncio.create_task(replica.run())
-            watching = asyncio.create_task(handlers.watch(handlers.registry_for(replica.cache, replica.queue), settings))
-            await asyncio.wait([ours, watching], return_when=asyncio.FIRST_COMPLETED)
+            signal = asyncio.create_task(ending.wait())
+            await asyncio.wait([ours, watching, signal], return_when=asyncio.FIRST_COMPLETED)
             # 3. Stop the work first, then give the Lease away (replica.run does), so that two never act at once.
-            for task in (ours, watching):
-                task.cancel()
-            for result in await asyncio.gather(ours, watching, return_exceptions=True):
-                if isinstance(result, Exception):
-                    raise result
+            signal.cancel()
+            ours.cancel()
+            await asyncio.wait([ours])
+        # 4. kopf's end waits for every task that began after its own; only now are there none.
+        if not ending.is_set():
+            watching.cancel()
+        for result in await asyncio.gather(ours, watching, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
 
 
 async def _preflight(kube: Kube, settings: Settings) -> None:

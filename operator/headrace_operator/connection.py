@@ -28,7 +28,7 @@ class Connection:
     ssl: ssl.SSLContext
     fixed_headers: Mapping[str, str]
     token_file: Path | None = None
-    _read: float = field(default=-TOKEN_SECONDS, repr=False)
+    _read: float = field(default=float("-inf"), repr=False)
     _token: str = field(default="", repr=False)
 
     def headers(self) -> Mapping[str, str]:

@@ -1,10 +1,11 @@
-"""The only kopf code: an event updates the cache and enqueues the project, nothing else.
+"""All of kopf but its login (connection.py): an event updates the cache and enqueues the project, nothing else.
 
 kopf keeps the watch streams alive (reconnects, 410 and relists, new credentials) and the process (signals). Its own
 handlers, daemons, timers and indices are not used: they look at one object each, and the unit here is the project.
 Without state-changing handlers kopf never writes to an object: no finalizers, no annotations, no events.
 """
 
+import asyncio
 import logging
 from typing import Any
 
@@ -72,6 +73,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = WATCH_MINUTES * 60
     settings.watching.label_selectors["", "v1", "pods"] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
     settings.persistence.diffbase_storage = NoMemory()
+    settings.queueing.exit_timeout = 0.1  # a handler only writes to the cache: there is nothing to wait for
     settings.process.ultimate_exiting_timeout = 30
     return settings
 
@@ -81,8 +83,14 @@ def quiet_kopf() -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
 
 
-async def watch(registry: kopf.OperatorRegistry, settings: Settings) -> None:
-    """Watches until a signal comes."""
+async def watch(cache: Cache, queue: WorkQueue[ProjectKey], settings: Settings, ending: asyncio.Event) -> None:
+    """Watches until a signal comes; sets `ending` when it does."""
+    registry = registry_for(cache, queue)
+
+    @kopf.on.cleanup(registry=registry)
+    async def cleanup(**_: Any) -> None:
+        ending.set()
+
     await kopf.operator(
         registry=registry,
         settings=kopf_settings(),

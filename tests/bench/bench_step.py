@@ -139,7 +139,6 @@ def time_beside_peer(threads: int, steps: int, device: torch.device) -> dict[str
         weights=None,
         weights_backbone=None,
         num_classes=PEER_CLASSES,
-        trainable_backbone_layers=5,
         min_size=PEER_SIZE,
         max_size=PEER_SIZE,
     ).to(device)

@@ -13,6 +13,7 @@ from headrace_testing.stand_in_runs import RUN_FOLDER, Attempt, dataset_files, j
 from headrace_testing.stand_in_worker import Behaviour
 from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.folder import FolderStore
+from headrace_trainer.supervisor.workspace import Workspace
 
 
 @pytest.fixture
@@ -164,6 +165,128 @@ def test_it_answers_probes_status_and_metrics_while_it_works(tmp_path: Path, dat
             ask("/")
         gate.touch()
         attempt.until_over()
+
+
+def test_what_the_worker_says_while_it_builds_is_logged_and_no_longer_a_phase_once_it_trains(
+    tmp_path: Path, dataset: Path, output: Path
+) -> None:
+    gate = tmp_path / "gate"
+    behaviour = Behaviour(at=7, wait_for=gate, remark="images/3.jpg is skipped: truncated")
+    with Attempt(tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output)) as attempt:
+        attempt.until_log("worker: images/3.jpg is skipped: truncated")
+        assert attempt.status.phase is Phase.TRAINING
+        assert attempt.status.message.startswith("iteration 7 of 12")
+        gate.touch()
+        attempt.until_over()
+    logged = "".join(part.read_text() for part in (output / RUN_FOLDER).glob("attempts/1/logs/*"))
+    assert "worker: reading annotations" in logged
+    assert "worker: images/3.jpg is skipped: truncated" in logged
+
+
+def test_a_worker_that_says_nothing_is_killed_and_the_attempt_is_worth_another(tmp_path: Path, dataset: Path, output: Path) -> None:
+    behaviour = Behaviour(at=6, trouble="hang", deaf=True)
+    with Attempt(
+        tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output), worker_silence_seconds=3.0
+    ) as attempt:
+        assert attempt.until_over() is ExitCode.RETRY
+    assert attempt.outcome.reason is Reason.TRAINER_CRASHED
+    assert "said nothing for 3 s" in attempt.outcome.message
+    assert attempt.wiped
+
+
+def test_a_worker_that_speaks_now_and_then_is_left_alone(tmp_path: Path, dataset: Path, output: Path) -> None:
+    behaviour = Behaviour(step_seconds=0.4)
+    with Attempt(
+        tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output), worker_silence_seconds=4.0
+    ) as attempt:
+        assert attempt.until_over() is ExitCode.OK
+
+
+def test_a_damaged_best_marker_does_not_keep_the_latest_checkpoint_from_being_used(
+    tmp_path: Path, dataset: Path, output: Path
+) -> None:
+    behaviour = Behaviour(at=9, trouble="crash")
+    with Attempt(tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output)) as first:
+        first.until_over()
+    (output / RUN_FOLDER / "checkpoints/best.json").write_text("{")
+    with Attempt(tmp_path / "b", job_document(), dataset=str(dataset), output=str(output), attempt=2) as second:
+        assert second.until_over() is ExitCode.OK
+    assert "worker: resumed at 8" in second.log
+
+
+def test_a_damaged_latest_checkpoint_gives_way_to_the_best_and_then_to_a_new_start(
+    tmp_path: Path, dataset: Path, output: Path
+) -> None:
+    checkpoints_in = output / RUN_FOLDER / "checkpoints"
+    behaviour = Behaviour(at=9, trouble="crash")
+    with Attempt(tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output)) as first:
+        first.until_over()
+    (checkpoints_in / "00000008/state.json").unlink()
+    with Attempt(tmp_path / "b", job_document(), behaviour, dataset=str(dataset), output=str(output), attempt=2) as second:
+        assert second.until_over() is ExitCode.RETRY
+    assert "worker: resumed at 4" in second.log
+    assert "00000008/state.json is missing" in second.log
+    assert second.outcome.checkpoint is not None
+    assert second.outcome.checkpoint.iteration == 8
+    (checkpoints_in / "00000008/state.json").unlink()
+    (checkpoints_in / "00000004/state.json").write_text("{")
+    with Attempt(tmp_path / "c", job_document(), dataset=str(dataset), output=str(output), attempt=3) as third:
+        assert third.until_over() is ExitCode.OK
+    assert "resumed at" not in third.log
+    assert "starts anew" in third.log
+    assert third.outcome.progress.iteration == 12
+
+
+def test_superseded_checkpoints_leave_the_local_disk_too(tmp_path: Path, dataset: Path, output: Path) -> None:
+    with Attempt(
+        tmp_path / "a", job_document(), Behaviour(at=5, trouble="crash"), dataset=str(dataset), output=str(output)
+    ) as first:
+        first.until_over()
+    gate = tmp_path / "gate"
+    behaviour = Behaviour(at=11, wait_for=gate)
+    job = job_document(checkpointEvery=1)
+    with Attempt(tmp_path / "b", job, behaviour, dataset=str(dataset), output=str(output), attempt=2) as second:
+        on_disk = lambda: {path.parent.name for path in second.workspace.glob("*/checkpoints/*/state.json")}  # noqa: E731
+        second.until(lambda: on_disk() == {"00000011"}, "only the latest checkpoint on local disk")
+        gate.touch()
+        assert second.until_over() is ExitCode.OK
+
+
+def test_the_outcome_is_written_before_the_wipe(
+    tmp_path: Path, dataset: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wipe of a large dataset takes a while, and the grace period may end in it."""
+    written: list[bool] = []
+    close = Workspace.close
+
+    def close_later(workspace: Workspace) -> None:
+        written.append((tmp_path / "a" / "termination-log").exists())
+        close(workspace)
+
+    monkeypatch.setattr(Workspace, "close", close_later)
+    with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as attempt:
+        attempt.until_over()
+    assert written == [True]
+    assert attempt.wiped
+
+
+@pytest.mark.parametrize("broken", ["worker_process.WorkerProcess.close", "upload.Uploads.finish", "upload.Uploads.write_last"])
+def test_a_bug_in_the_end_itself_stops_neither_outcome_nor_wipe(
+    tmp_path: Path, dataset: Path, output: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def raises(*_: object) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(f"headrace_trainer.supervisor.{broken}", raises)
+    with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as attempt:
+        code = attempt.until_over()
+    assert "AssertionError: a bug" in attempt.log
+    assert attempt.wiped
+    assert (attempt.outcome.outcome, code) == {
+        "worker_process.WorkerProcess.close": (Verdict.DONE, ExitCode.OK),
+        "upload.Uploads.finish": (Verdict.ERROR, ExitCode.RETRY),
+        "upload.Uploads.write_last": (Verdict.DONE, ExitCode.OK),
+    }[broken]
 
 
 def test_it_is_not_ready_before_the_first_iteration(tmp_path: Path, dataset: Path, output: Path) -> None:

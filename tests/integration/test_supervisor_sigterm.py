@@ -1,5 +1,6 @@
 """SIGTERM in every phase of an attempt: what was learnt is kept, the workspace is wiped, the exit is in time and in order."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from headrace_testing.stand_in_runs import RUN_FOLDER, Attempt, dataset_files, j
 from headrace_testing.stand_in_worker import ENV_BEHAVIOUR, Behaviour
 from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.folder import FolderStore
+from headrace_trainer.supervisor.worker_process import WorkerProcess
 
 
 @pytest.fixture
@@ -71,6 +73,18 @@ def test_while_the_dataset_is_pulled(tmp_path: Path, s3: FakeS3, output: Path) -
     assert_stopped(attempt, None)
 
 
+def test_while_a_big_object_comes_over_a_slow_line(tmp_path: Path, s3: FakeS3, output: Path) -> None:
+    s3.objects = {f"none/{key}": content for key, content in dataset_files().items()} | {"none/images/big.jpg": b"x" * 300_000}
+    s3.slow_gets = {"none/images/big.jpg"}  # ten minutes
+    with Attempt(tmp_path / "a", job_document(), output=str(output), environment=s3.environment()) as attempt:
+        attempt.until(lambda: "GET none/images/big.jpg" in s3.requests, "the big object under way")
+        began = time.monotonic()
+        attempt.stop.request()
+        attempt.until_over()
+        assert time.monotonic() - began < 10
+    assert_stopped(attempt, None)
+
+
 def test_while_the_network_is_built(tmp_path: Path, dataset: Path, output: Path) -> None:
     behaviour = Behaviour(build_seconds=0.5)
     with Attempt(tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output)) as attempt:
@@ -116,6 +130,23 @@ def test_a_worker_that_does_not_hear_is_killed_in_time_and_the_last_complete_che
         assert time.monotonic() - began < 2.0
     assert_stopped(attempt, 8)
     assert "did not end in time and is killed" in attempt.log
+
+
+def test_a_worker_that_even_sigkill_does_not_end_holds_up_nothing(
+    tmp_path: Path, dataset: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that hangs in a driver. This one ends with the thread that started it."""
+    monkeypatch.setattr(WorkerProcess, "kill", lambda _: None)
+    monkeypatch.setattr("headrace_trainer.supervisor.worker_process.KILLED_SECONDS", 0.2)
+    monkeypatch.setattr("headrace_trainer.supervisor.follow.KILLED_SECONDS", 0.2)
+    behaviour = Behaviour(at=9, trouble="hang", deaf=True)
+    with Attempt(tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output), grace_seconds=2.0) as attempt:
+        attempt.until(lambda: attempt.status.progress.iteration == 9, "iteration 9")
+        attempt.until(lambda: latest_iteration(output) == 8, "checkpoint 8")
+        attempt.stop.request()
+        attempt.until_over()
+    assert_stopped(attempt, 8)
+    assert "SIGKILL" in attempt.log
 
 
 def test_twice_does_not_wait_for_the_worker(tmp_path: Path, dataset: Path, output: Path) -> None:
@@ -172,8 +203,6 @@ def pod_environment(folder: Path, behaviour: Behaviour) -> dict[str, str]:
 
 def start_pod(folder: Path, s3: FakeS3, behaviour: Behaviour) -> "subprocess.Popen[str]":
     """The trainer as a process of its own; its dataset is in `s3`."""
-    import json
-
     s3.objects |= {f"none/{key}": content for key, content in dataset_files().items()}
     (folder / "job.json").write_text(json.dumps(job_document(maxIterations=10_000, checkpointEvery=3)))
     return subprocess.Popen(
@@ -182,6 +211,33 @@ def start_pod(folder: Path, s3: FakeS3, behaviour: Behaviour) -> "subprocess.Pop
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+SIGNAL_AT_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pydantic":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Finder())
+"""
+"""A sitecustomize.py: SIGTERM in the moment in which the first large package is imported."""
+
+
+def test_while_the_supervisor_itself_is_imported(tmp_path: Path, dataset: Path, output: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(SIGNAL_AT_IMPORT)
+    (tmp_path / "job.json").write_text(json.dumps(job_document()))
+    environment = pod_environment(tmp_path, Behaviour()) | {"PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, "-m", "headrace_trainer", "--dataset", str(dataset), "--output", str(output)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == ExitCode.OK, ended
+    outcome = Outcome.model_validate_json((tmp_path / "termination-log").read_bytes())
+    assert outcome.outcome is Verdict.STOPPED
+    assert not list((tmp_path / "workspace").iterdir())
 
 
 def read_until(process: "subprocess.Popen[str]", text: str) -> list[str]:

@@ -1,13 +1,14 @@
 """The supervisor and its object storage: a real S3 server, one that lies, and one that goes away."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from headrace_api.names import ExitCode, Reason
-from headrace_api.report import Verdict
+from headrace_api.report import Phase, Verdict
 from headrace_testing.clusters import Storage
 from headrace_testing.fake_s3 import FakeS3, fake_s3
 from headrace_testing.faulty_proxy import faulty_proxy
@@ -263,3 +264,48 @@ def test_a_death_between_files_and_marker_leaves_the_earlier_checkpoint_the_late
         assert second.until_over() is ExitCode.OK
     assert "worker: resumed at 4" in second.log
     assert not [key for key in s3.objects if "checkpoints/00000008" in key]
+
+
+def test_a_checkpoint_that_is_being_uploaded_when_the_worker_fails_is_not_thrown_away(
+    tmp_path: Path, s3: FakeS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace_trainer.supervisor.ending._ERROR_SECONDS", 0.0)
+    dataset = write_files(tmp_path / "dataset", dataset_files())
+    file = f"{RUN_FOLDER}checkpoints/00000004/network.safetensors"
+    arrive = s3.held_puts[file] = threading.Event()
+    with Attempt(
+        tmp_path / "a",
+        job_document(),
+        Behaviour(at=6, trouble="error"),
+        environment=s3.environment(),
+        dataset=str(dataset),
+        output="s3://runs",
+    ) as attempt:
+        attempt.until_log("Error: LossNotFinite")
+        attempt.until(lambda: attempt.status.phase is Phase.ENDING, "the end")
+        arrive.set()
+        assert attempt.until_over() is ExitCode.FATAL
+    assert attempt.outcome.checkpoint is not None
+    assert attempt.outcome.checkpoint.iteration == 4
+    assert f"{RUN_FOLDER}checkpoints/latest.json" in s3.objects
+
+
+def test_keys_that_may_not_delete_are_told_once_and_stop_nothing(tmp_path: Path, s3: FakeS3) -> None:
+    s3.refuse_deletes = True
+    dataset = write_files(tmp_path / "dataset", dataset_files())
+    with Attempt(
+        tmp_path / "a",
+        job_document(checkpointEvery=1),
+        Behaviour(step_seconds=0.05),
+        environment=s3.environment(),
+        dataset=str(dataset),
+        output="s3://runs",
+        upload_patience_seconds=2.0,
+    ) as attempt:
+        assert attempt.until_over() is ExitCode.OK
+    assert attempt.outcome.outcome is Verdict.DONE
+    assert attempt.outcome.checkpoint is not None
+    assert attempt.outcome.checkpoint.iteration == 12
+    assert attempt.log.count("superseded checkpoints cannot be removed") == 1
+    assert "access is denied" in attempt.log
+    assert len({one for one in s3.requests if "DELETE" in one}) >= 1

@@ -29,8 +29,14 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(scenes: Path, folder: Path, training: dict[str, Any], resume_from: Path | None = None) -> list[Any]:
-    """Messages of a worker that is done."""
+def train(
+    scenes: Path,
+    folder: Path,
+    training: dict[str, Any],
+    resume_from: Path | None = None,
+    reason: Reason = Reason.REACHED_MAX_ITERATIONS,
+) -> list[Any]:
+    """Messages of a worker that is done, for `reason`."""
     settings = {
         "imageSize": {"height": 48, "width": 48},
         # All that could make a difference: schedule, averaging, and every random change of images.
@@ -41,7 +47,7 @@ def train(scenes: Path, folder: Path, training: dict[str, Any], resume_from: Pat
     job = small_job([BOXES, REGIONS, TAGS, TEXTURE], settings | training)
     with running_worker(job, scenes, folder, resume_from=resume_from) as worker:
         ended = worker.ended()
-        assert ended == Ended(verdict=Verdict.DONE, reason=Reason.REACHED_MAX_ITERATIONS), worker.log
+        assert ended == Ended(verdict=Verdict.DONE, reason=reason), worker.log
         return worker.messages
 
 
@@ -74,12 +80,18 @@ def test_three_iterations_and_three_more_are_six(scenes: Path, tmp_path: Path, o
     assert 0 < seconds[0] < seconds[1], "of both attempts"
 
 
-def test_a_finished_run_that_is_resumed_goes_straight_to_evaluation_and_export(scenes: Path, tmp_path: Path) -> None:
-    training = {"maxIterations": 1}
-    first = train(scenes, tmp_path / "first", training)
+def test_hours_are_counted_over_attempts_and_a_finished_run_goes_straight_to_evaluation_and_export(
+    scenes: Path, tmp_path: Path
+) -> None:
+    training = {"maxIterations": 1000, "maxTrainingHours": 1e-6}  # less than an iteration takes
+    hours = Reason.REACHED_MAX_TRAINING_HOURS
+    first = train(scenes, tmp_path / "first", training, reason=hours)
+    assert [message.iteration for message in first if isinstance(message, Stepped)] == [1]
     checkpoint = tmp_path / "first/output/checkpoints/00000001"
-    again = train(scenes, tmp_path / "again", training, resume_from=checkpoint)
-    assert not [message for message in again if isinstance(message, Stepped)]
+    again = train(scenes, tmp_path / "again", training, resume_from=checkpoint, reason=hours)
+    (ready,) = (message for message in again if isinstance(message, Stepped))
+    assert (ready.iteration, ready.losses, ready.images_per_second) == (1, {}, 0), "the trainer is Ready, and nothing was learnt"
+    assert ready.trained_seconds > 0
     assert scores_of(again) == scores_of(first)
     saved = [message for message in again if isinstance(message, Saved)]
     assert saved == [Saved(iteration=1, folder=Path("checkpoints/00000001"), best=True)]

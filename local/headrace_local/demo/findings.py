@@ -68,7 +68,7 @@ def _claims_of_end(entry: Observed, keys: list[str], pictures: Mapping[str, Path
         yield Claim(f"{name}: a picture of predictions was saved", name in pictures)
         for (head, score), chance in job.better_than.items():
             value = entry.scores.get((head, score), float("nan"))
-            yield Claim(f"{name}: {head} {score} {value:.3f} is above guessing ({chance})", value > chance)
+            yield Claim(f"{name}: {head} {score} {value:.3f} is above {chance}, beyond guessing", value > chance)
     else:
         yield Claim(f"{name}: stopped at iteration {iteration}, long before {job.iterations}", 0 < iteration < job.iterations)
 

@@ -28,11 +28,12 @@ class DemoJob:
     state: State = State.DONE
     reason: Reason | None = None
     better_than: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(head, score) -> what guessing would reach; the trained network must be above it."""
+    """(head, score) -> a bar above what guessing reaches (AP50 0, mIoU 0.06, mAP 0.6, top1 0.25); the network must clear it."""
 
     def manifest(self) -> dict[str, Any]:
         """The TrainingJob as a user would write it."""
-        neck = {"fpn": {"channels": 64}, "bottomLevel": 2, "topLevel": 5}
+        # Digits are 25 to 45 pixels: level 4, of stride 16, is the highest that sees one as a whole.
+        neck = {"fpn": {"channels": 64}, "bottomLevel": 2, "topLevel": 4}
         return {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -42,7 +43,7 @@ class DemoJob:
                 "dataset": {"uri": f"s3://{DATASET_BUCKET}/{DATASET_KEY}/"},
                 "storage": {"secretRef": {"name": "headrace-storage"}},
                 "output": {"uri": f"s3://{RUN_BUCKET}/"},
-                "model": {"backbone": {"name": "resnet18"}, "neck": neck, "heads": self.heads},
+                "model": {"backbone": {"name": "resnet18", "topLevel": 4}, "neck": neck, "heads": self.heads},
                 "training": {
                     "maxIterations": self.iterations,
                     "batchSize": 8,
@@ -60,8 +61,8 @@ class DemoJob:
         }
 
 
-OBJECTS = {"name": "boxes", "annotations": "objects", "objectDetection": {}}
-TAGS = {"name": "tags", "annotations": "objects", "weight": 0.5, "multilabelClassification": {}}
+DIGITS = {"name": "boxes", "annotations": "digits", "objectDetection": {}}
+TAGS = {"name": "tags", "annotations": "regions", "multilabelClassification": {}}
 REGIONS = {"name": "regions", "annotations": "regions", "semanticSegmentation": {}}
 TEXTURE = {"name": "texture", "annotations": "texture", "multiclassClassification": {}}
 WRONG = {"name": "boxes", "annotations": "digit-boxes", "objectDetection": {}}
@@ -73,10 +74,10 @@ def jobs_on_digit_scenes() -> list[DemoJob]:
         DemoJob(
             "digits-1",
             "digits",
-            "finds digits, and learns tags from the same boxes",
-            [OBJECTS, TAGS],
-            iterations=240,
-            better_than={("boxes", "AP50"): 0.02, ("tags", "mAP"): 0.35},
+            "finds digits, and learns tags from the regions' classes",
+            [DIGITS, TAGS],
+            iterations=180,
+            better_than={("boxes", "AP50"): 0.1, ("tags", "mAP"): 0.63},
         ),
         DemoJob("digits-2", "digits", "names a layer that is not there", [WRONG], state=State.ERROR, reason=Reason.NO_SUCH_LAYER),
         DemoJob(
@@ -100,10 +101,10 @@ def jobs_on_digit_scenes() -> list[DemoJob]:
         DemoJob(
             "scenes-2",
             "scenes",
-            "three heads at once on partly labelled images",
-            [OBJECTS, REGIONS, TEXTURE],
-            iterations=240,
-            better_than={("boxes", "AP50"): 0.02, ("regions", "mIoU"): 0.2, ("texture", "top1"): 0.5},
+            "learns three heads at once on partly labelled images",
+            [DIGITS, REGIONS, TEXTURE],
+            iterations=180,
+            better_than={("boxes", "AP50"): 0.1, ("regions", "mIoU"): 0.2, ("texture", "top1"): 0.5},
         ),
     ]
 

@@ -33,6 +33,11 @@ class Observed:
         return self.state is not None and self.state.final
 
     @property
+    def milestone(self) -> tuple[object, ...]:
+        """Changes when there is news worth a line of a log: a state, a reason, another fifth of the way."""
+        return (self.state, self.status.get("reason"), self.status.get("progress", {}).get("percentage", 0) // 20)
+
+    @property
     def iteration(self) -> int:
         """Iterations done, as the status says."""
         return int(self.status.get("progress", {}).get("iteration", 0))

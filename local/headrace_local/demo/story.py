@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         console.rule("[bold]3. Jobs of two projects, applied one after the other")
         for job in jobs:
             cluster.kubectl("apply", "-f", "-", input=json.dumps(job.manifest()))
-            console.print(f"kubectl apply: {job.project}/{job.name}, which {job.purpose}")
+            console.print(f"kubectl apply: {job.project}/{job.name}, which {job.purpose}", highlight=False, soft_wrap=True)
         with cluster.api() as api:
             observer = Observer(api, jobs)
             _watch(observer, console)
@@ -123,7 +123,7 @@ def _watch(observer: Observer, console: Console) -> None:
     """Until every job is over, the table; on the way the user stops one job."""
     begun = time.monotonic()
     stopped: set[str] = set()
-    said: dict[str, tuple[object, str]] = {}
+    said: dict[str, tuple[object, ...]] = {}
     with Live(console=console, refresh_per_second=4, auto_refresh=console.is_terminal) as live:
         while time.monotonic() - begun < LIMIT_SECONDS:
             observer.look()
@@ -133,10 +133,14 @@ def _watch(observer: Observer, console: Console) -> None:
                 if job.stop_at is not None and entry.iteration >= job.stop_at and job.name not in stopped:
                     stopped.add(job.name)
                     observer.stop(job.name)
-                    console.print(f"{seconds:5.0f} s  the user stops {job.name}: kubectl patch … spec.stop=true", highlight=False)
-                if not console.is_terminal and said.get(job.name) != (entry.state, entry.status.get("message", "")):
-                    said[job.name] = (entry.state, entry.status.get("message", ""))
-                    console.print(state_line(entry, seconds), highlight=False)
+                    console.print(
+                        f"{seconds:5.0f} s  the user stops {job.name}: kubectl patch … spec.stop=true",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
+                if not console.is_terminal and said.get(job.name) != entry.milestone:
+                    said[job.name] = entry.milestone
+                    console.print(state_line(entry, seconds), highlight=False, soft_wrap=True)
             if console.is_terminal:
                 live.update(jobs_table(observer.observed.values(), seconds))
             if all(entry.over for entry in observer.observed.values()):
@@ -177,19 +181,29 @@ def _show_results(console: Console, observer: Observer, keys: dict[str, list[str
     for name, entry in observer.observed.items():
         scores = ", ".join(f"{head} {score} {value:.3f}" for (head, score), value in entry.scores.items())
         where = f" → {pictures[name]}" if name in pictures else ""
-        console.print(f"[bold]{name}[/] {entry.state}: {scores or entry.status.get('message', '')}{where}", highlight=False)
+        console.print(
+            f"[bold]{name}[/] {entry.state}: {scores or entry.status.get('message', '')}{where}", highlight=False, soft_wrap=True
+        )
     fullest = max(keys, key=lambda name: len(keys[name]))
-    tree = Tree(f"[bold]{observer.observed[fullest].status.get('output')}")
-    branches: dict[str, Tree] = {"": tree}
-    for key in keys[fullest]:
-        *parents, leaf = key.split("/")
-        path = ""
-        for part in parents:
-            inner = f"{path}{part}/"
-            branches.setdefault(inner, branches[path].add(f"{part}/") if inner not in branches else branches[inner])
-            path = inner
-        branches[path].add(leaf)
-    console.print(tree)
+    console.print(_tree(str(observer.observed[fullest].status.get("output")), keys[fullest]))
+
+
+def _tree(root: str, keys: list[str]) -> Tree:
+    """Keys as a tree of folders; of many files in a folder the first and the last are shown."""
+    tree = Tree(f"[bold]{root}")
+    folders: dict[str, Tree] = {"": tree}
+    files: dict[str, list[str]] = {}
+    for key in keys:
+        parent, _, leaf = key.rpartition("/")
+        files.setdefault(parent, []).append(leaf)
+        for depth in range(parent.count("/") + 1 if parent else 0):
+            above, folder = "/".join(parent.split("/")[:depth]), "/".join(parent.split("/")[: depth + 1])
+            if folder not in folders:
+                folders[folder] = folders[above].add(folder.rpartition("/")[2] + "/")
+    for folder, names in files.items():
+        for name in names if len(names) <= 6 else [names[0], f"… {len(names) - 2} more", names[-1]]:
+            folders[folder].add(name)
+    return tree
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A tiny S3 that lists and serves what a test tells it to, also what no decent server would: hostile keys, wrong sizes."""
 
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,14 @@ class FakeS3:
     errors: list[tuple[int, str]] = field(default_factory=list)
     """(status, code) of the next answers, used up one by one; the last one stays if `keep_failing`."""
     keep_failing: bool = False
+    held_puts: dict[str, threading.Event] = field(default_factory=dict)
+    """Keys whose PUT is answered only once the event is set."""
+    slow_gets: set[str] = field(default_factory=set)
+    """Keys that come ten bytes at a time, 500 a second."""
+    refuse_deletes: bool = False
+    """As for keys without s3:DeleteObject."""
+    page_size: int = 1000
+    """Objects on a page of a listing."""
     requests: list[str] = field(default_factory=list)
     endpoint: str = ""
 
@@ -36,18 +45,21 @@ class FakeS3:
             return None
         return self.errors[0] if self.keep_failing and len(self.errors) == 1 else self.errors.pop(0)
 
-    def listing(self, prefix: str) -> str:
-        """ListObjectsV2, all on one page."""
+    def listing(self, prefix: str, after: str = "") -> str:
+        """A page of ListObjectsV2; the continuation token is the last key of the page before."""
+        keys = [key for key in sorted(self.objects) if key.startswith(prefix) and key > after]
+        page = keys[: self.page_size]
+        more = len(page) < len(keys)
+        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
         entries = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{self.listed_sizes.get(key, len(content))}</Size>"
-            f"<ETag>&quot;{self.listed_etags.get(key, md5(content, usedforsecurity=False).hexdigest())}&quot;</ETag>"
+            f"<Contents><Key>{escape(key)}</Key><Size>{self.listed_sizes.get(key, len(self.objects[key]))}</Size>"
+            f"<ETag>&quot;{self.listed_etags.get(key, md5(self.objects[key], usedforsecurity=False).hexdigest())}&quot;</ETag>"
             "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
-            for key, content in sorted(self.objects.items())
-            if key.startswith(prefix)
+            for key in page
         )
         return (
             '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>'
-            f"<Prefix>{escape(prefix)}</Prefix><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
+            f"<Prefix>{escape(prefix)}</Prefix><IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries}</ListBucketResult>"
         )
 
 
@@ -65,8 +77,10 @@ def fake_s3() -> Iterator[FakeS3]:
             fake.requests.append(f"GET {key}")
             if error := fake.next_error():
                 self._answer(error[0], f"<Error><Code>{error[1]}</Code><Message>told to</Message></Error>".encode())
-            elif "list-type" in parse_qs(url.query, keep_blank_values=True):
-                self._answer(200, fake.listing(parse_qs(url.query).get("prefix", [""])[0]).encode())
+            elif "list-type" in (query := parse_qs(url.query, keep_blank_values=True)):
+                self._answer(200, fake.listing(query["prefix"][0], query.get("continuation-token", [""])[0]).encode())
+            elif key in fake.slow_gets:
+                self._answer_slowly(fake.objects[key])
             elif key in fake.objects:
                 self._answer(200, fake.objects[key], "application/octet-stream", fake.answer_headers)
             else:
@@ -76,6 +90,8 @@ def fake_s3() -> Iterator[FakeS3]:
             key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
             content = self.rfile.read(int(self.headers["Content-Length"]))
             fake.requests.append(f"PUT {key}")
+            if held := fake.held_puts.get(key):
+                held.wait(60)
             if error := fake.next_error():
                 self._answer(error[0], f"<Error><Code>{error[1]}</Code><Message>told to</Message></Error>".encode())
                 return
@@ -85,8 +101,20 @@ def fake_s3() -> Iterator[FakeS3]:
         def do_DELETE(self) -> None:
             key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
             fake.requests.append(f"DELETE {key}")
+            if fake.refuse_deletes:
+                self._answer(403, b"<Error><Code>AccessDenied</Code><Message>told to</Message></Error>")
+                return
             fake.objects.pop(key, None)
             self._answer(204, b"")
+
+        def _answer_slowly(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            with suppress(OSError):  # whoever asked has had enough
+                for start in range(0, len(body), 10):
+                    self.wfile.write(body[start : start + 10])
+                    time.sleep(0.02)
 
         def _answer(self, status: int, body: bytes, kind: str = "application/xml", headers: dict[str, str] | None = None) -> None:
             self.send_response(status)

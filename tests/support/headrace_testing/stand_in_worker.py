@@ -46,6 +46,8 @@ class Behaviour(BaseModel):
     at: int = -1
     """Iteration at which `trouble` happens."""
     trouble: Trouble = "none"
+    remark: str = ""
+    """Said at iteration `at`, as a worker says which image it skips."""
     deaf: bool = False
     """SIGTERM is ignored."""
     checkpoint_bytes: int = 100
@@ -70,6 +72,8 @@ def main() -> None:
     training = plan.job.spec.training
     while iteration < training.max_iterations and not stopping:
         if iteration == behaviour.at:
+            if behaviour.remark:
+                send(Building(message=behaviour.remark))
             make_trouble(behaviour)
         time.sleep(behaviour.step_seconds)
         iteration += 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from headrace_api.names import ExitCode
 from headrace_testing.simulation import KINDS, SimulatedOperator, Simulation
 
-HISTORIES = int(os.environ.get("HEADRACE_HISTORIES", "250"))
+HISTORIES = int(os.environ.get("HEADRACE_HISTORIES", "120"))
 """How many each test generates; `HEADRACE_HISTORIES=10000` for a long night."""
 
 JOBS = ("a", "b", "c")

@@ -105,6 +105,39 @@ def test_an_image_in_both_splits_is_taken_out_of_train_and_counted(tmp_path: Pat
         coco_dataset(tmp_path / "all", {"cats": {"train": ["a.png"], "val": ["a.png"]}}).open()
 
 
+def test_a_head_without_anything_to_learn_from_is_refused_and_named(tmp_path: Path) -> None:
+    layers = {"cats": {"train": ["a.png"], "val": ["v.png"]}, "dogs": {"val": ["b.png"]}}
+    heads = [{"name": f"{layer}-head", "annotations": layer, "objectDetection": {}} for layer in layers]
+    with pytest.raises(FatalError, match="head 'dogs-head': layer 'dogs' has no labelled image to train on") as caught:
+        coco_dataset(tmp_path / "val-only", layers).open(*heads)
+    assert caught.value.reason is Reason.BAD_DATASET
+    assert "taken out" not in caught.value.message
+
+    layers["dogs"] = {"train": ["c.png", "d.png"], "val": ["b.png"]}
+    layers["cats"]["val"] = ["c.png", "d.png"]
+    with pytest.raises(FatalError, match="layer 'dogs' has no labelled image to train on: 2 of its images were taken out") as caught:
+        coco_dataset(tmp_path / "taken-out", layers).open(*heads)
+    assert caught.value.reason is Reason.BAD_DATASET
+
+
+def test_a_head_without_anything_to_score_on_is_said_to_get_no_score(tmp_path: Path) -> None:
+    folder = coco_dataset(tmp_path, {"cats": {"train": ["a.png"], "val": ["v.png"]}, "dogs": {"train": ["b.png"]}})
+    folder.open()
+    (warning,) = folder.said
+    assert warning.startswith("WARNING: head 'dogs' will have no score: layer 'dogs' has no labelled image to score on")
+
+
+def test_a_detection_head_without_a_single_object_is_said(tmp_path: Path) -> None:
+    folder = yolo_dataset(tmp_path, {"a": "", "b": ""})
+    tags = {"name": "tags", "annotations": "things", "multilabelClassification": {}}
+    boxes = {"name": "boxes", "annotations": "things", "objectDetection": {}}
+    folder.open(tags, boxes)
+    assert folder.said == [
+        "WARNING: head 'boxes' can learn only that nothing is there: none of the 2 labelled images to train on of layer 'things' "
+        "has an object"
+    ]
+
+
 def test_describe_says_what_is_learnt_from_what(tmp_path: Path) -> None:
     folder = coco_dataset(tmp_path, {"cats": {"train": ["a.png", "b.png"], "val": ["v.png"]}, "dogs": {"train": ["c.png"]}})
     head = {"name": "tags", "annotations": "cats", "multilabelClassification": {}}

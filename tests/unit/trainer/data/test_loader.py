@@ -1,6 +1,8 @@
 """Batches: repeatable, resumable, the same for any number of threads, and whole in the face of bad images."""
 
+import errno
 import itertools
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -236,6 +238,57 @@ def test_the_bound_holds_over_opening_and_loading_together(tmp_path: Path) -> No
     take(folder.open(*HEADS, max_bad_images=2), 5)
     with pytest.raises(FatalError, match="2 bad images"):
         take(folder.open(*HEADS, max_bad_images=1), 5)
+
+
+MACHINE_TROUBLE = [
+    *(OSError(number, os.strerror(number)) for number in (errno.EIO, errno.EMFILE, errno.ESTALE, errno.ENOSPC, errno.EACCES)),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("trouble", MACHINE_TROUBLE, ids=repr)
+@pytest.mark.parametrize("suffix", ["images/train/ab0/0.png", "maps/train/3.png"], ids=["image", "mask"])
+def test_trouble_of_the_machine_is_not_blamed_on_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, trouble: Exception
+) -> None:
+    dataset = mixed_folder(tmp_path).open(*HEADS, max_bad_images=10)
+    opened = Image.open
+
+    def open_(path: Path) -> Image.Image:
+        if str(path).endswith(suffix):
+            raise trouble
+        return opened(path)
+
+    monkeypatch.setattr(Image, "open", open_)
+    with pytest.raises(type(trouble)) as caught:
+        take(dataset, 5)
+    assert caught.value is trouble
+    assert dataset.problems.bad_images == 0
+
+
+def test_a_file_that_is_gone_is_a_bad_image(tmp_path: Path) -> None:
+    dataset = mixed_folder(tmp_path).open(*HEADS, max_bad_images=1)
+    (tmp_path / "images/train/ab0/0.png").unlink()
+    take(dataset, 5)
+    assert dataset.problems.bad_images == 1
+
+
+def test_a_decoder_that_is_led_to_an_impossible_place_in_a_file_met_a_bad_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow seeks where a broken JPEG 2000 file tells it to, and the system answers "Invalid argument"."""
+    dataset = mixed_folder(tmp_path).open(*HEADS, max_bad_images=1)
+    opened = Image.open
+
+    def open_(path: Path) -> Image.Image:
+        if str(path).endswith("images/train/ab0/0.png"):
+            with path.open("rb") as file:
+                os.lseek(file.fileno(), -5, os.SEEK_SET)
+        return opened(path)
+
+    monkeypatch.setattr(Image, "open", open_)
+    take(dataset, 5)
+    assert dataset.problems.bad_images == 1
 
 
 def test_a_broken_mask_takes_the_labels_of_its_layer_only(tmp_path: Path) -> None:

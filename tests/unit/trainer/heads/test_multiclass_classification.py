@@ -57,6 +57,18 @@ def test_scores_equal_scikit_learn(classes: int) -> None:
     assert scores["calibrationError"] == pytest.approx(numpy_calibration_error(probabilities, label), abs=1e-9)
 
 
+def test_memory_grows_with_the_number_of_classes_and_not_with_its_square() -> None:
+    classes, images = 200_000, 4
+    metric = MulticlassClassificationMetric(classes)
+    probabilities = torch.zeros(images, classes)
+    answer, label = torch.tensor([5, classes - 1, 7, 7]), torch.tensor([5, classes - 1, 7, 8])
+    probabilities[torch.arange(images), answer] = 1.0
+    metric.update({"probabilities": probabilities}, {"label": label}, torch.ones(images, dtype=torch.bool))
+    scores = metric.compute()
+    assert scores["top1"] == 0.75
+    assert scores["macroF1"] == pytest.approx((1 + 1 + 2 / 3 + 0) / 4)
+
+
 def test_fewer_than_five_classes_are_all_among_the_top_five() -> None:
     assert scores_of(*random_answers(3))["top5"] == 1.0
 

@@ -6,7 +6,15 @@ import torch
 from headrace_api import model
 from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
-from headrace_trainer.network.build import IMAGE_MEAN, IMAGE_STD, HeadPlan, Network, build_network, normalise
+from headrace_trainer.network.build import (
+    IMAGE_MEAN,
+    IMAGE_STD,
+    HeadPlan,
+    Network,
+    build_network,
+    check_batch_normalisation,
+    normalise,
+)
 
 CLASSES = ("cat", "dog")
 
@@ -102,3 +110,30 @@ def test_normalise_takes_bytes_and_fractions_alike() -> None:
     assert normalise(images).dtype == torch.float32
     torch.testing.assert_close(normalise(images), want)
     torch.testing.assert_close(normalise(images / 255), want)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "height", "width", "top_level", "trains"),
+    [
+        (1, 32, 32, 5, False),
+        (2, 32, 32, 5, True),
+        (1, 32, 33, 5, True),
+        (1, 33, 32, 5, True),
+        (1, 32, 32, 4, True),
+    ],
+)
+def test_what_is_refused_for_batch_normalisation_is_what_cannot_train(
+    batch_size: int, height: int, width: int, top_level: int, trains: bool
+) -> None:
+    backbone = model.Backbone(name="resnet18", top_level=top_level)
+    network = build_network(model.Network(backbone=backbone), [])
+    images = torch.randn(batch_size, 3, height, width)
+    if trains:
+        check_batch_normalisation(backbone, batch_size, height, width)
+        network.features(images)
+    else:
+        with pytest.raises(FatalError, match=r"level 5 .* raise batchSize or imageSize, or lower backbone\.topLevel") as caught:
+            check_batch_normalisation(backbone, batch_size, height, width)
+        assert caught.value.reason is Reason.BAD_MODEL
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            network.features(images)

@@ -63,6 +63,16 @@ def test_a_marker_that_is_no_marker_is_told(store: FolderStore) -> None:
     assert "cannot be read and is passed over" in said[0]
 
 
+def test_where_neither_is_whole_the_training_starts_anew_and_that_is_told(store: FolderStore) -> None:
+    publish_marker(store, "checkpoints/best.json", put_checkpoint(store, 3))
+    publish_marker(store, "checkpoints/latest.json", put_checkpoint(store, 5))
+    store.remove(["checkpoints/00000003/state.json", "checkpoints/00000005/state.json"])
+    iteration, said = found(store)
+    assert iteration is None
+    assert len(said) == 3
+    assert "starts anew" in said[-1]
+
+
 def test_what_no_marker_names_is_superseded(store: FolderStore) -> None:
     markers = {iteration: put_checkpoint(store, iteration) for iteration in (1, 2, 3, 10)}
     publish_marker(store, "checkpoints/latest.json", markers[10])

@@ -45,8 +45,8 @@ def test_a_bug_is_named() -> None:
     assert Ending.from_error(ZeroDivisionError("bug")).message == "the supervisor crashed: ZeroDivisionError: bug"
 
 
-def seconds_left(ending: Ending, stop: Stop, patience: float = 1800, grace: float = 100) -> float:
-    return UploadDeadline(ending, patience, stop, grace)() - time.monotonic()
+def seconds_left(ending: Ending, stop: Stop, files_wait: bool = False) -> float:
+    return UploadDeadline(ending, 1800, stop, 100, lambda: files_wait)() - time.monotonic()
 
 
 def test_a_trained_model_is_waited_for_longer_than_the_log_of_an_error(stop: Stop) -> None:
@@ -56,8 +56,25 @@ def test_a_trained_model_is_waited_for_longer_than_the_log_of_an_error(stop: Sto
     assert seconds_left(of_storage, stop) == pytest.approx(5, abs=1)
 
 
+def test_a_checkpoint_of_an_error_is_waited_for_and_the_log_gets_its_time_after_it(stop: Stop) -> None:
+    waiting = [True]
+    began = time.monotonic()
+    deadline = UploadDeadline(ended(Verdict.ERROR), 1800, stop, 100, lambda: bool(waiting))
+    assert deadline() - began == pytest.approx(1800, abs=1)
+    while time.monotonic() < began + 0.05:
+        deadline()
+    waiting.clear()
+    assert deadline() - began >= 60.05
+    assert deadline() - began == pytest.approx(60, abs=5)
+
+
+def test_sigterm_shortens_the_wait_for_a_checkpoint_of_an_error(stop: Stop) -> None:
+    stop.request()
+    assert seconds_left(ended(Verdict.ERROR), stop, files_wait=True) <= 95
+
+
 def test_sigterm_brings_the_deadline_forward_also_while_it_is_waited_for(stop: Stop) -> None:
-    deadline = UploadDeadline(ended(Verdict.DONE), 1800, stop, 100)
+    deadline = UploadDeadline(ended(Verdict.DONE), 1800, stop, 100, lambda: False)
     assert deadline() - time.monotonic() > 1000
     stop.request()
     assert deadline() - stop.requested_at == pytest.approx(95)

@@ -6,6 +6,7 @@ import pytest
 
 from headrace_trainer.errors import FatalError
 from headrace_trainer.supervisor.folder import FolderStore
+from headrace_trainer.supervisor.stop import StoppedError
 from headrace_trainer.supervisor.store import DamagedError, NotFoundError, StoredObject
 
 
@@ -81,3 +82,11 @@ def test_nothing_outside_is_read_or_written(store: FolderStore, tmp_path: Path) 
         store.remove(["link/secret"])
     assert [path.name for path in (tmp_path / "outside").iterdir()] == ["secret"]
     assert store.list() == [], "links are not followed"
+
+
+def test_a_stop_ends_a_listing_and_a_fetch_under_way(store: FolderStore, tmp_path: Path) -> None:
+    store.write("a", b"x")
+    with pytest.raises(StoppedError):
+        store.list(cancelled=lambda: True)
+    with pytest.raises(StoppedError):
+        store.fetch(StoredObject("a", 1), tmp_path / "target", cancelled=lambda: True)

@@ -2,7 +2,7 @@
 
 import errno
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from headrace_trainer.errors import FatalError, RetryableError
 from headrace_trainer.supervisor.pull import Pull, check_space, in_words
 from headrace_trainer.supervisor.retry import Retry
 from headrace_trainer.supervisor.stop import Stop, StoppedError
-from headrace_trainer.supervisor.store import DamagedError, NotFoundError, StoredObject, UnavailableError
+from headrace_trainer.supervisor.store import DamagedError, NotFoundError, StoredObject, UnavailableError, never
 
 
 class FakeStore:
@@ -26,10 +26,10 @@ class FakeStore:
         self.fetched: list[str] = []
         self._lock = threading.Lock()
 
-    def list(self, prefix: str = "") -> list[StoredObject]:
+    def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         return [StoredObject(key, len(content)) for key, content in sorted(self.objects.items()) if key.startswith(prefix)]
 
-    def fetch(self, stored: StoredObject, target: Path) -> None:
+    def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
         with self._lock:
             self.fetched.append(stored.key)
             errors = self.trouble.get(stored.key, [])

@@ -38,6 +38,11 @@ def test_a_pods_environment_is_understood() -> None:
     assert settings.termination_log == Path("/dev/termination-log")
 
 
+def test_how_long_a_worker_may_be_silent_can_be_set() -> None:
+    assert settings_from(POD).worker_silence_seconds == 1800
+    assert settings_from(POD | {"HEADRACE_WORKER_SILENCE_SECONDS": "60"}).worker_silence_seconds == 60
+
+
 def test_a_job_alone_is_enough() -> None:
     settings = settings_from({}, "job.json", dataset="./data", output="./runs")
     assert (settings.attempt, settings.dataset, settings.output) == (None, "./data", "./runs")

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from headrace_api import model
 from headrace_api.names import Reason
+from headrace_api.training import Training
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.steps import CLASSES, HEADS, SmallTraining, random_batch, small_network, small_training
 from headrace_trainer.errors import FatalError, RetryableError
@@ -35,8 +36,10 @@ def writer(tmp_path: Path, pipe: KeptMessages) -> Iterator[CheckpointWriter]:
         yield writer
 
 
-def state(iteration: int, best: Best | None = None) -> CheckpointState:
-    return CheckpointState(iteration=iteration, trained_seconds=12.5, best=best, classes=CLASSES_OF_HEADS)
+def state(iteration: int, best: Best | None = None, training: Training | None = None) -> CheckpointState:
+    return CheckpointState(
+        iteration=iteration, trained_seconds=12.5, best=best, classes=CLASSES_OF_HEADS, training=training or Training()
+    )
 
 
 def trained(iterations: int = 2, **training: Any) -> SmallTraining:
@@ -50,8 +53,13 @@ def files(small: SmallTraining) -> dict[str, dict[str, torch.Tensor]]:
     return tensor_files(small.network, small.averaged, small.optimizer)
 
 
-def load(folder: Path, small: SmallTraining, classes: Mapping[str, tuple[str, ...]] = CLASSES_OF_HEADS) -> CheckpointState:
-    return load_checkpoint(folder, small.network, small.averaged, small.optimizer, classes)
+def load(
+    folder: Path,
+    small: SmallTraining,
+    classes: Mapping[str, tuple[str, ...]] = CLASSES_OF_HEADS,
+    training: Training | None = None,
+) -> CheckpointState:
+    return load_checkpoint(folder, small.network, small.averaged, small.optimizer, classes, training or Training())
 
 
 @pytest.mark.parametrize("optimizer", [{"adamw": {}}, {"sgd": {}}], ids=["adamw", "sgd"])
@@ -173,7 +181,7 @@ def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: 
     head.linear = torch.nn.Linear(10, 3)
     optimizer = build_optimizer(network, small_training().step._training.optimizer)
     with pytest.raises(FatalError, match=r"heads\.tags\.linear\.weight is \[3, 128\] there and \[3, 10\] in this job") as caught:
-        load_checkpoint(tmp_path / "checkpoints/00000002", network, None, optimizer, CLASSES_OF_HEADS)
+        load_checkpoint(tmp_path / "checkpoints/00000002", network, None, optimizer, CLASSES_OF_HEADS, Training())
     assert caught.value.reason is Reason.BAD_MODEL
 
 
@@ -195,6 +203,72 @@ def test_a_checkpoint_of_other_classes_is_refused(
         load(tmp_path / "checkpoints/00000002", small_training(), classes)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        pytest.param(
+            {"optimizer": {"sgd": {}}}, r'training\.optimizer is {"adamw": .* there and {"adamw": null, "sgd": ', id="optimizer"
+        ),
+        pytest.param(
+            {"optimizer": {"adamw": {"learningRate": 0.25}}},
+            r"training\.optimizer\.adamw\.learningRate is 0\.0005 there and 0\.25 in this job",
+            id="learning rate",
+        ),
+        pytest.param({"emaDecay": 0}, r"training\.emaDecay is 0\.999 there and 0\.0 in this job", id="averaging turned off"),
+        pytest.param(
+            {"seed": 3, "batchSize": 2}, r"training\.batchSize is 16 there and 2 .*; training\.seed is 0 there and 3", id="two"
+        ),
+    ],
+)
+def test_a_checkpoint_that_was_trained_otherwise_is_refused_and_changes_nothing(
+    tmp_path: Path, writer: CheckpointWriter, changed: dict[str, Any], message: str
+) -> None:
+    writer.save(files(trained()), state(2), best=False)
+    writer.wait()
+    training = Training.model_validate(changed)
+    other = small_training(seed=7, optimizer=training.optimizer, ema_decay=training.ema_decay)
+    before = other.tensors()
+    with pytest.raises(FatalError, match=message) as caught:
+        load(tmp_path / "checkpoints/00000002", other, training=training)
+    assert caught.value.reason is Reason.BAD_MODEL
+    assert "put it back, or submit it under another name or output to start afresh" in caught.value.message
+    for name, tensor in before.items():
+        assert torch.equal(other.tensors()[name], tensor), name
+    assert not other.optimizer.state
+
+
+def test_averaging_that_was_off_is_not_turned_on_in_the_middle(tmp_path: Path, writer: CheckpointWriter) -> None:
+    writer.save(files(trained(ema_decay=0)), state(2, training=Training(ema_decay=0)), best=False)
+    writer.wait()
+    with pytest.raises(FatalError, match=r"training\.emaDecay is 0\.0 there and 0\.999 in this job"):
+        load(tmp_path / "checkpoints/00000002", small_training(), training=Training())
+
+
+def test_how_long_and_how_often_may_change_between_attempts(tmp_path: Path, writer: CheckpointWriter) -> None:
+    writer.save(files(trained()), state(2), best=False)
+    writer.wait()
+    longer = Training(max_iterations=7, max_training_hours=1, evaluate_every=2, checkpoint_every=3)
+    assert load(tmp_path / "checkpoints/00000002", small_training(), training=longer).iteration == 2
+
+
+@pytest.mark.parametrize("file", ["ema.safetensors", "optimizer.safetensors"])
+def test_a_file_of_another_network_beside_the_right_weights_changes_nothing(
+    tmp_path: Path, writer: CheckpointWriter, file: str
+) -> None:
+    writer.save(files(trained()), state(2), best=False)
+    writer.wait()
+    folder = tmp_path / "checkpoints/00000002"
+    save_file({name: torch.zeros(3, 5) for name in load_file(folder / file)}, folder / file)
+    other = small_training(seed=7)
+    before = other.tensors()
+    with pytest.raises(FatalError, match=f"checkpoint 00000002 is of another network: {file}") as caught:
+        load(folder, other)
+    assert caught.value.reason is Reason.BAD_MODEL
+    for name, tensor in before.items():
+        assert torch.equal(other.tensors()[name], tensor), name
+    assert not other.optimizer.state
+
+
 def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: CheckpointWriter) -> None:
     writer.save(files(trained(ema_decay=0)), state(2, Best(iteration=1, score=0.5)), best=False)
     writer.wait()
@@ -205,5 +279,6 @@ def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: Chec
         "trainedSeconds": 12.5,
         "best": {"iteration": 1, "score": 0.5},
         "classes": {"tags": list(CLASSES), "kind": list(CLASSES)},
+        "training": Training().model_dump(mode="json", by_alias=True),
     }
     assert {path.name for path in folder.iterdir()} == {"state.json", "network.safetensors", "optimizer.safetensors"}

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from headrace_api.names import Reason
+from headrace_trainer.errors import RetryableError
+from headrace_trainer.worker.device import choose_device
+
+
+@pytest.fixture
+def without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch is where it finds no GPU, on whatever machine this runs."""
+
+    def init() -> None:
+        raise RuntimeError("Found no NVIDIA driver on your system.\nPlease install one.")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", init)
+
+
+@pytest.mark.usefixtures("without_cuda")
+def test_a_job_without_gpus_trains_on_the_cpu_and_nothing_is_to_be_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "nvidiactl").touch()
+    assert choose_device(0, said.append, tmp_path / "nvidiactl") == torch.device("cpu")
+    assert said == []
+
+
+@pytest.mark.usefixtures("without_cuda")
+def test_a_machine_without_a_gpu_trains_on_the_cpu_and_says_why(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert choose_device(1, said.append, tmp_path / "nvidiactl") == torch.device("cpu")
+    (line,) = said
+    assert line.startswith("WARNING: ")
+    assert "trains on the CPU" in line
+    assert "Found no NVIDIA driver on your system. Please install one." in line
+
+
+@pytest.mark.usefixtures("without_cuda")
+def test_a_gpu_that_is_there_and_does_not_work_is_worth_another_attempt(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "nvidiactl").touch()
+    with pytest.raises(RetryableError, match="Found no NVIDIA driver on your system") as caught:
+        choose_device(1, said.append, tmp_path / "nvidiactl")
+    assert caught.value.reason is Reason.TRAINER_CRASHED
+    assert said == []
+
+
+def test_a_gpu_that_works_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device(1, said.append, tmp_path / "nvidiactl") == torch.device("cuda", 0)
+    assert said == []
