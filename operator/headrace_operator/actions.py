@@ -93,12 +93,13 @@ class Actions:
             self.cache.jobs.forget(job.key, job.uid)
 
     async def look_at_node(self, action: LookAtNode) -> None:
-        """Learns whether a node still is."""
+        """Learns whether the node of a pod still is."""
+        name = action.pod.node
         try:
-            raw = await self.api.get_node(action.name)
+            raw = await self.api.get_node(name)
         except NotFoundError:
             raw = None
-        self.cache.nodes[action.name] = node_from(action.name, raw, self.clock.now())
+        self.cache.nodes[action.pod.uid] = node_from(name, raw, self.clock.now())
 
     async def make_pod(self, start: StartAttempt, hold: Hold) -> float | None:
         """Steps 4 and 5 of the slot: the gated pod, and its release. Returns seconds after which to try again, or None: it runs."""

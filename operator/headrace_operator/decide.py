@@ -61,9 +61,9 @@ class DeleteJob:
 
 @dataclass(frozen=True, slots=True)
 class LookAtNode:
-    """Find out whether a node still is."""
+    """Find out whether the node of a pod still is."""
 
-    name: str
+    pod: Pod
 
 
 Action = WriteStatus | StartAttempt | DeletePod | DeleteJob | LookAtNode
@@ -120,6 +120,8 @@ class _Pass:
     def decide(self) -> Decision:
         self._clear_strays()
         for job in self.view.jobs:
+            if job.unreadable:
+                continue  # see Job.unreadable; its pods still hold the slot
             if job.over:
                 self._finish(job)
             elif self._in_line(job):
@@ -133,7 +135,7 @@ class _Pass:
         """Deletes gated pods (a start that died half-way; they never ran) and pods whose job is gone (invariant 5)."""
         uids = {job.uid for job in self.view.jobs}
         for pod in self.view.pods:
-            if pod.deleting and not pod.over:
+            if not pod.ours or (pod.deleting and not pod.over):
                 continue
             if pod.gated:
                 self._delete(pod, "left by a start that was not finished")
@@ -208,8 +210,8 @@ class _Pass:
     def _attend(self, job: Job, pod: Pod) -> bool:
         """Looks after an attempt under way: its status, its deadline, a wish to stop or pause. Returns whether it stays in line."""
         spec = job.spec
-        node = self.view.nodes.get(pod.node)
-        unreachable = node is not None and not node.lost and self._seems_lost(pod)
+        node = self.view.nodes.get(pod.uid)
+        unreachable = node is not None and not node.lost and not node.ready and self._seems_lost(pod)
         status = statuses.live(
             job, pod, report=self.view.reports.get(pod.uid), unreachable=unreachable, now=self.now, settings=self.settings
         )
@@ -261,9 +263,9 @@ class _Pass:
             self.decision.wake_by(later(pod.deletion_deadline, OVERDUE_SECONDS))
         if not self._seems_lost(pod) or not self.settings.all_namespaces:
             return
-        node = self.view.nodes.get(pod.node)
+        node = self.view.nodes.get(pod.uid)
         if node is None or self.now >= later(node.looked, self.settings.node_look):
-            self.decision.actions.append(LookAtNode(pod.node))
+            self.decision.actions.append(LookAtNode(pod))
         else:
             self.decision.wake_by(later(node.looked, self.settings.node_look))
 

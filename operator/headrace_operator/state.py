@@ -3,6 +3,9 @@
 Nothing here does I/O. API objects come in as parsed JSON and are read once, when they arrive, not once a pass.
 """
 
+import json
+import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,9 +14,13 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from headrace_api import names
-from headrace_api.report import Outcome, TrainerStatus
+from headrace_api.names import Reason
+from headrace_api.report import Outcome, TrainerStatus, Verdict
 from headrace_api.trainingjob import TrainingJobSpec, TrainingJobStatus, parse_job
 from headrace_operator.clock import parse_timestamp
+from headrace_operator.versions import read_tolerantly
+
+logger = logging.getLogger(__name__)
 
 Raw = Mapping[str, Any]
 """A Kubernetes object as parsed JSON; never changed in place."""
@@ -44,6 +51,11 @@ class Job:
     spec: TrainingJobSpec | None
     invalid: str
     status: TrainingJobStatus
+    unreadable: str
+    """Fields of the status without which nothing can be decided, and which this version cannot read; empty: all is well.
+
+    Such a job keeps its pods, and nothing is done to it: it might be over, and it might have used up its attempts.
+    """
     raw: Raw = field(compare=False, repr=False)
 
     @property
@@ -71,7 +83,10 @@ class Pod:
     resource_version: int
     project: str
     owner_uid: str
+    ours: bool
+    """Whether an operator made it: it has our labels and its controller is a TrainingJob. Others are never deleted."""
     attempt: int
+    """0: its label is no number."""
     created: datetime
     deletion_deadline: datetime | None
     """When its grace is over (metadata.deletionTimestamp); None: nobody asked it to go."""
@@ -116,10 +131,12 @@ class Node:
     looked: datetime
     exists: bool
     out_of_service: bool
+    ready: bool
+    """Whether its kubelet answers."""
 
     @property
     def lost(self) -> bool:
-        """Whether whatever ran there is certain to run no more."""
+        """Whether whatever ran there when it was looked at is certain to run no more."""
         return not self.exists or self.out_of_service
 
 
@@ -140,6 +157,8 @@ class View:
     """In the order they run."""
     pods: tuple[Pod, ...]
     nodes: Mapping[str, Node] = field(default_factory=dict)
+    """By uid of the pod for whose sake its node was looked at: a node may come back under its name, and what was seen of the
+    old one says nothing about pods of the new one."""
     reports: Mapping[str, Report] = field(default_factory=dict)
     """By pod uid."""
 
@@ -149,7 +168,7 @@ class View:
 
     def node_lost(self, pod: Pod) -> bool:
         """Whether the pod never ended but its node is certainly gone."""
-        return not pod.over and pod.node in self.nodes and self.nodes[pod.node].lost
+        return not pod.over and pod.uid in self.nodes and self.nodes[pod.uid].lost
 
 
 class JobReader:
@@ -184,8 +203,16 @@ def _spec(raw: Raw) -> tuple[TrainingJobSpec | None, str]:
         return None, "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()[:5])
 
 
+ESSENTIAL = frozenset({"state", "attempts", "failures", "lastAttempt", "completionTime"})
+"""Fields of the status that decisions rest on; the others are for people, and are written anew."""
+
+
 def _job(raw: Raw, spec: TrainingJobSpec | None, invalid: str) -> Job:
     metadata = raw["metadata"]
+    status, bad = _status(raw.get("status") or {})
+    if bad:
+        what = f"{metadata['namespace']}/{metadata['name']}: status.{', status.'.join(bad)}"
+        logger.error("%s: cannot be read; written by another version of Headrace?", what)
     return Job(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -197,9 +224,18 @@ def _job(raw: Raw, spec: TrainingJobSpec | None, invalid: str) -> Job:
         project=str(raw.get("spec", {}).get("project", "")),
         spec=spec,
         invalid=invalid,
-        status=TrainingJobStatus.model_validate(raw.get("status") or {}),
+        status=status,
+        unreadable=", ".join(name for name in bad if name in ESSENTIAL),
         raw=raw,
     )
+
+
+def _status(document: Any) -> tuple[TrainingJobStatus, tuple[str, ...]]:
+    """The status, and the fields of it that cannot be read."""
+    try:
+        return read_tolerantly(TrainingJobStatus, document)
+    except ValidationError:
+        return TrainingJobStatus(), tuple(sorted(ESSENTIAL))
 
 
 def pod_from(raw: Raw) -> Pod:
@@ -212,6 +248,9 @@ def pod_from(raw: Raw) -> Pod:
     terminated = container.get("state", {}).get("terminated") or {}
     disruption, unscheduled = conditions.get("DisruptionTarget", {}), conditions.get("PodScheduled", {})
     owner: Raw = next((owner for owner in metadata.get("ownerReferences", []) if owner.get("controller")), {})
+    labelled = all(name in labels for name in (names.LABEL_MANAGED_BY, names.LABEL_PROJECT, names.LABEL_JOB))
+    group = str(owner.get("apiVersion", "")).partition("/")[0]
+    ours = labelled and (group, owner.get("kind")) == (names.GROUP, names.KIND)
     return Pod(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -219,10 +258,11 @@ def pod_from(raw: Raw) -> Pod:
         resource_version=int(metadata["resourceVersion"]),
         project=labels.get(names.LABEL_PROJECT, ""),
         owner_uid=owner.get("uid", ""),
-        attempt=int(labels.get(names.LABEL_ATTEMPT) or 0),
+        ours=ours,
+        attempt=_number(labels.get(names.LABEL_ATTEMPT, "")),
         created=parse_timestamp(metadata["creationTimestamp"]),
         deletion_deadline=_moment(metadata.get("deletionTimestamp")),
-        gated=any(gate["name"] == names.SCHEDULING_GATE for gate in spec.get("schedulingGates") or []),
+        gated=ours and any(gate["name"] == names.SCHEDULING_GATE for gate in spec.get("schedulingGates") or []),
         phase=status.get("phase", "Pending"),
         pod_reason=status.get("reason", ""),
         pod_message=status.get("message", ""),
@@ -249,7 +289,19 @@ OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 def node_from(name: str, raw: Raw | None, looked: datetime) -> Node:
     """Reads a node of the API server; None: there is no such node."""
     taints = (raw or {}).get("spec", {}).get("taints") or []
-    return Node(name, looked, raw is not None, any(taint["key"] == OUT_OF_SERVICE for taint in taints))
+    conditions = (raw or {}).get("status", {}).get("conditions") or []
+    return Node(
+        name=name,
+        looked=looked,
+        exists=raw is not None,
+        out_of_service=any(taint["key"] == OUT_OF_SERVICE for taint in taints),
+        ready=any((condition["type"], condition["status"]) == ("Ready", "True") for condition in conditions),
+    )
+
+
+def _number(label: str) -> int:
+    """The number of an attempt; 0 for what is none."""
+    return int(label) if re.fullmatch("[0-9]{1,9}", label) else 0
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -257,11 +309,21 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _outcome(message: str) -> Outcome | None:
-    """The trainer's outcome; None when the message is something else, such as the end of a log."""
+    """The trainer's outcome; None when the message is something else, such as the end of a log.
+
+    A newer trainer may have a reason that this version has no word for: how it ended counts all the same.
+    """
     try:
-        return Outcome.model_validate_json(message.strip().rpartition("\n")[2]) if message else None
-    except ValidationError:
+        document = json.loads(message.strip().rpartition("\n")[2]) if message else None
+        return read_tolerantly(Outcome, document, _instead(document))[0] if isinstance(document, dict) else None
+    except ValueError:  # no JSON, or (pydantic's ValidationError is one) no outcome
         return None
+
+
+def _instead(document: Raw) -> Raw:
+    """What stands for fields of an outcome that this version cannot read."""
+    reasons = {Verdict.DONE: Reason.REACHED_MAX_ITERATIONS, Verdict.STOPPED: Reason.STOPPED_BY_USER}
+    return {"reason": reasons.get(document.get("outcome", ""), Reason.TRAINER_CRASHED), "progress": {}}
 
 
 def later(moment: datetime, seconds: float) -> datetime:

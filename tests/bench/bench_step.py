@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="steps that count, after the warm-up (default: 8)")
     parser.add_argument("--no-peer", action="store_true", help="leave torchvision's FCOS out")
     options = parser.parse_args()
-    device = choose_device(gpus=1)
+    device = choose_device(int(torch.cuda.is_available()), print)
     configure(device, options.threads[0])
     results: dict[str, Any] = {"device": str(device), "torch": torch.__version__, "parts_ms": {}, "beside_peer_ms": {}}
     with tempfile.TemporaryDirectory() as folder:

@@ -194,14 +194,6 @@ def test_a_worker_that_says_nothing_is_killed_and_the_attempt_is_worth_another(t
     assert attempt.wiped
 
 
-def test_a_worker_that_speaks_now_and_then_is_left_alone(tmp_path: Path, dataset: Path, output: Path) -> None:
-    behaviour = Behaviour(step_seconds=0.4)
-    with Attempt(
-        tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output), worker_silence_seconds=4.0
-    ) as attempt:
-        assert attempt.until_over() is ExitCode.OK
-
-
 def test_a_damaged_best_marker_does_not_keep_the_latest_checkpoint_from_being_used(
     tmp_path: Path, dataset: Path, output: Path
 ) -> None:

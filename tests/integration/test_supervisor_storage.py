@@ -281,7 +281,7 @@ def test_a_checkpoint_that_is_being_uploaded_when_the_worker_fails_is_not_thrown
         dataset=str(dataset),
         output="s3://runs",
     ) as attempt:
-        attempt.until_log("Error: LossNotFinite")
+        attempt.until_log("error: LossNotFinite")
         attempt.until(lambda: attempt.status.phase is Phase.ENDING, "the end")
         arrive.set()
         assert attempt.until_over() is ExitCode.FATAL

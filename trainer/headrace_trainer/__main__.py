@@ -1,64 +1,17 @@
-"""The trainer's process in a pod: `python -m headrace_trainer`. Everything it needs is in its environment (headrace_api.names).
+"""The trainer's process in a pod: `python -m headrace_trainer`. What it takes is told by supervisor/command.py.
 
-    python -m headrace_trainer [JOB.json] [--dataset FOLDER|s3://...] [--output FOLDER|s3://...] [--end-with-parent]
-
-`headrace train` starts it with these arguments.
+SIGTERM is heard before anything large is imported: that takes a second or more on a busy node, and to PID 1, which has no default
+action for it, an earlier one would be lost.
 """
 
-import argparse
-import ctypes
-import os
-import signal
 import sys
-from pathlib import Path
 
-from headrace_api.names import ENV_TERMINATION_LOG, ExitCode
-from headrace_api.report import Outcome
-from headrace_api.trainingjob import Progress
-from headrace_trainer.errors import TrainerError
-from headrace_trainer.supervisor.ending import Ending
-from headrace_trainer.supervisor.journal import Journal
-from headrace_trainer.supervisor.run import Run
-from headrace_trainer.supervisor.settings import settings_from
-from headrace_trainer.supervisor.stop import Stop
-
-_PR_SET_PDEATHSIG = 1
-"""From linux/prctl.h."""
-
-
-def main() -> int:
-    """Run one attempt; the exit code is one of headrace_api.names.ExitCode."""
-    arguments = _arguments()
-    stop = Stop()
-    stop.install()
-    if arguments.end_with_parent:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    journal = Journal()
-    try:
-        settings = settings_from(os.environ, arguments.job, arguments.dataset, arguments.output)
-    except TrainerError as error:
-        journal.say(error.message)
-        return _refused(error)
-    return Run(settings, stop, journal).execute()
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m headrace_trainer", description="Runs one attempt of a TrainingJob.")
-    parser.add_argument("job", nargs="?", help="the TrainingJob, as JSON (default: the file that HEADRACE_JOB_FILE names)")
-    parser.add_argument("--dataset", help="instead of spec.dataset.uri: s3://bucket/prefix/ or a folder, which is only read")
-    parser.add_argument("--output", help="instead of spec.output.uri: s3://bucket/prefix/ or a folder")
-    parser.add_argument("--end-with-parent", action="store_true", help="stop in good order when the parent process is gone")
-    return parser.parse_args()
-
-
-def _refused(error: TrainerError) -> ExitCode:
-    """An environment that makes no sense is told where a kubelet looks for it, too."""
-    ending = Ending.from_error(error)
-    outcome = Outcome(outcome=ending.verdict, reason=ending.reason, message=ending.message, progress=Progress())
-    if log := os.environ.get(ENV_TERMINATION_LOG):
-        Path(log).write_text(outcome.to_termination_message())
-    return ending.exit_code
-
+from headrace_trainer.supervisor.stop import Stop  # needs the standard library only
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stop = Stop()
+    stop.install()
+
+    from headrace_trainer.supervisor.command import execute
+
+    sys.exit(execute(stop))

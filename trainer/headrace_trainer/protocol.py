@@ -44,7 +44,10 @@ class Building(_Message):
 
 
 class Stepped(_Message):
-    """Sent about once a second while training, and after the first iteration at once (it makes the trainer Ready)."""
+    """Sent about once a second while training, and after the first iteration at once (it makes the trainer Ready).
+
+    Once and without losses where earlier attempts have done all iterations.
+    """
 
     type: Literal["stepped"] = "stepped"
     iteration: int

@@ -42,7 +42,10 @@ def claims(
 def _claims_of_order(observer: Observer, project: str) -> Iterator[Claim]:
     jobs = [entry for entry in observer.observed.values() if entry.job.project == project]
     begun = [entry for entry in jobs if entry.pod_created]
-    in_order = all((earlier.status.get("completionTime") or "~") <= (later.pod_created or "") for earlier, later in pairwise(begun))
+    # Compared to the second: that is how exactly the API server tells when a pod was created.
+    in_order = all(
+        (earlier.status.get("completionTime") or "~")[:19] <= (later.pod_created or "")[:19] for earlier, later in pairwise(begun)
+    )
     names = " → ".join(entry.job.name for entry in sorted(begun, key=lambda entry: entry.pod_created or ""))
     yield Claim(f"project {project}: each job began after the one before it was over: {names}", in_order and begun == jobs)
     most = observer.most_live_pods[project]

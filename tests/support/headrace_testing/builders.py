@@ -147,7 +147,15 @@ class PodBuilder:
                     names.LABEL_JOB: owner["metadata"]["name"],
                     names.LABEL_ATTEMPT: str(attempt),
                 },
-                "ownerReferences": [{"uid": owner["metadata"]["uid"], "controller": True}],
+                "ownerReferences": [
+                    {
+                        "apiVersion": owner["apiVersion"],
+                        "kind": owner["kind"],
+                        "name": owner["metadata"]["name"],
+                        "uid": owner["metadata"]["uid"],
+                        "controller": True,
+                    }
+                ],
             },
             "spec": {},
             "status": {"phase": "Pending", "conditions": []},

@@ -31,12 +31,14 @@ class Checker:
     endings: dict[str, list[Pod]] = field(default_factory=dict)
     """By job uid: its pods, each as it was when its container had ended."""
     wanted_stop: set[str] = field(default_factory=set)
+    lost_nodes: set[str] = field(default_factory=set)
+    """Whatever their pods' status says, nothing runs there."""
 
     def see(self, kind: str, raw: dict[str, Any], deleted: bool, at: float, decided: float) -> None:
         """Takes in a change.
 
         Args:
-            kind: "TrainingJob" or "Pod"; others are of no concern.
+            kind: "TrainingJob", "Pod" or "Node"; others are of no concern.
             raw: the object, as after the change or, deleted, as before.
             deleted: whether the object is gone.
             at: when; any number that grows, such as a resourceVersion or a time.
@@ -46,6 +48,8 @@ class Checker:
             self._see_job(self.read_job(raw), deleted, at)
         elif kind == "Pod":
             self._see_pod(pod_from(raw), deleted, decided)
+        elif kind == "Node" and deleted:
+            self.lost_nodes.add(raw["metadata"]["name"])
 
     def _see_job(self, job: Job, deleted: bool, at: float) -> None:
         old = self.jobs.get(job.uid)
@@ -66,8 +70,8 @@ class Checker:
             self._ended_for_a_reason(job)
         last = job.status.last_attempt
         if last is not None and (old is None or old.status.last_attempt != last):
-            still = [p.name for p in self.pods.values() if p.owner_uid == job.uid and p.attempt == last.number and not p.over]
-            if still and last.reason != Reason.NODE_LOST:
+            still = [p.name for p in self.pods.values() if p.owner_uid == job.uid and p.attempt == last.number and self._live(p)]
+            if still:
                 self._broken(4, f"attempt {last.number} of {job.name} was counted as {last.reason} while {still} was live")
 
     def _see_pod(self, pod: Pod, deleted: bool, decided: float) -> None:
@@ -84,7 +88,7 @@ class Checker:
             self._next_in_line(pod, decided)
 
     def _alone_in_its_project(self, pod: Pod) -> None:
-        others = [p.name for p in self.pods.values() if p.key == pod.key and p.uid != pod.uid and not p.gated and not p.over]
+        others = [p.name for p in self.pods.values() if p.key == pod.key and p.uid != pod.uid and self._live(p)]
         if others:
             self._broken(1, f"{pod.name} was let go while {', '.join(others)} of project {pod.key} was live")
 
@@ -116,7 +120,7 @@ class Checker:
 
     def at_rest(self) -> None:
         """Nothing happens any more and no time is left to wait for: all is as it should be."""
-        live = {pod.owner_uid for pod in self.pods.values() if not pod.gated and not pod.over}
+        live = {pod.owner_uid for pod in self.pods.values() if self._live(pod)}
         if orphans := live - set(self.jobs):
             self._broken(5, f"pods of deleted jobs are still there: {orphans}")
         waiting = [
@@ -124,6 +128,9 @@ class Checker:
         ]
         if waiting:
             self._broken(6, f"never ended, though nothing is in their way: {', '.join(waiting)}")
+
+    def _live(self, pod: Pod) -> bool:
+        return not pod.gated and not pod.over and pod.node not in self.lost_nodes
 
     def _broken(self, number: int, what: str) -> None:
         raise InvariantBrokenError(f"invariant {number}: {what}")

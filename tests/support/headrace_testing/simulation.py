@@ -125,6 +125,8 @@ class Simulation:
         self.checker = Checker()
         self.server = SimulatedServer(self.clock, self._check)
         self.operators: list[SimulatedOperator] = []
+        self.nodes = 1
+        self._make_node()
         for number in range(operators):
             self.operators.append(SimulatedOperator(self.server, f"operator-{number}"))
 
@@ -163,16 +165,16 @@ class Simulation:
 
     def schedule(self, pod: Json) -> None:
         if not pod["spec"].get("schedulingGates") and not pod["spec"].get("nodeName"):
-            self._pod(pod, lambda p: p["spec"].update(nodeName="node-1"))
+            self._pod(pod, lambda p: p["spec"].update(nodeName=self.node))
 
     def ready(self, pod: Json) -> None:
-        if pod["spec"].get("nodeName") and pod["status"]["phase"] == "Pending":
+        if pod["spec"].get("nodeName") == self.node and pod["status"]["phase"] == "Pending":
             conditions = [{"type": "Ready", "status": "True"}]
             self._pod(pod, lambda p: p["status"].update(phase="Running", conditions=conditions, podIP="127.0.0.9"))
 
     def exit(self, pod: Json, code: int, message: str = "") -> None:
         """Its container ends; a pod that no node has cannot."""
-        if pod["spec"].get("nodeName") and pod["status"]["phase"] in ("Pending", "Running"):
+        if pod["spec"].get("nodeName") == self.node and pod["status"]["phase"] in ("Pending", "Running"):
             terminated = {"exitCode": code, "reason": "Error" if code else "Completed", "message": message}
             state = [{"name": names.CONTAINER, "state": {"terminated": terminated}}]
             phase = "Failed" if code else "Succeeded"
@@ -183,7 +185,7 @@ class Simulation:
 
     def end_told(self, pod: Json, code: int = 0) -> None:
         """A kubelet ends a pod that was told to end, then removes it."""
-        if "deletionTimestamp" not in pod["metadata"]:
+        if "deletionTimestamp" not in pod["metadata"] or pod["spec"].get("nodeName") != self.node:
             return
         if pod["status"]["phase"] in ("Pending", "Running"):
             self.exit(pod, code, outcome(Verdict.STOPPED, Reason.STOPPED_BY_USER) if code == 0 else "")
@@ -191,9 +193,26 @@ class Simulation:
             self.force_delete(pod)
 
     def evict(self, pod: Json) -> None:
-        conditions = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
-        self._pod(pod, lambda p: p["status"].update(conditions=conditions))
+        told = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+        self._pod(pod, lambda p: p["status"].update(conditions=[*p["status"].get("conditions", []), told]))
         self.delete_pod(pod)
+
+    def lose_node(self) -> None:
+        """The node goes, and another comes; pods of the lost one are not Ready, and nobody ends them."""
+        for pod in self.pods():
+            if pod["spec"].get("nodeName") == self.node:
+                self._pod(pod, lambda p: p["status"].update(conditions=[{"type": "Ready", "status": "False"}]))
+        self.server.remove("Node", "", self.node)
+        self.nodes += 1
+        self._make_node()
+
+    @property
+    def node(self) -> str:
+        """The node that is there."""
+        return f"node-{self.nodes}"
+
+    def _make_node(self) -> None:
+        self.server.create({"kind": "Node", "metadata": {"name": self.node}, "spec": {}})
 
     def delete_pod(self, pod: Json) -> None:
         self.server.delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"])
@@ -202,7 +221,10 @@ class Simulation:
         self.server.remove("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     def collect_garbage(self) -> None:
-        """Pods and Leases whose owner is gone are deleted."""
+        """Pods and Leases whose owner is gone are deleted, and pods of lost nodes by force."""
+        for pod in self.pods():
+            if pod["spec"].get("nodeName") not in (None, self.node):
+                self.force_delete(pod)
         uids = {raw["metadata"]["uid"] for raw in self.server.list(names.KIND)}
         for kind in ("Pod", "Lease"):
             for raw in self.server.list(kind):

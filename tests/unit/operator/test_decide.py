@@ -179,24 +179,24 @@ def test_running_is_not_left_when_a_probe_fails_once() -> None:
 
 def test_a_pod_that_is_silent_has_its_node_looked_at() -> None:
     job = make_job("a").running()
-    assert LookAtNode("node-1") in decided(job, make_pod(job).not_ready()).actions
+    assert LookAtNode(pod.view()) in decided(job, make_pod(job).not_ready()).actions
     namespaced = Settings(trainer_image="t", watch_namespaces=("ns",))
-    assert LookAtNode("node-1") not in decided(job, make_pod(job).not_ready(), settings=namespaced).actions
+    assert LookAtNode(pod.view()) not in decided(job, make_pod(job).not_ready(), settings=namespaced).actions
 
 
 def test_a_pod_that_should_have_ended_has_its_node_looked_at() -> None:
     job = make_job("a").running()
     pod = make_pod(job).ready().deleting(50)
-    assert LookAtNode("node-1") in decided(job, pod, at=60).actions
+    assert LookAtNode(pod.view()) in decided(job, pod, at=60).actions
     early = decided(job, pod, at=52)
-    assert LookAtNode("node-1") not in early.actions
+    assert LookAtNode(pod.view()) not in early.actions
     assert early.wake == seconds(55)
 
 
 def test_a_node_that_is_there_but_does_not_answer_keeps_the_slot_and_says_so() -> None:
     job = make_job("a").running()
     node = Node("node-1", seconds(95), exists=True, out_of_service=False)
-    decision = decided(job, make_pod(job).not_ready(), make_job("b").created(1), nodes={"node-1": node})
+    decision = decided(job, make_pod(job).not_ready(), make_job("b").created(1), nodes=looked(pod, node))
     status = status_of("a", decision)
     assert status.reason is Reason.NODE_LOST
     assert "node node-1 does not answer; the slot stays taken until" in status.message
@@ -208,11 +208,11 @@ def test_a_node_that_is_there_but_does_not_answer_keeps_the_slot_and_says_so() -
 def test_a_lost_node_frees_the_slot_and_costs_nothing(fate: dict[str, bool]) -> None:
     job = make_job("a").running()
     node = Node("node-1", seconds(95), **fate)
-    status = status_of("a", decided(job, make_pod(job).not_ready(), nodes={"node-1": node}))
+    status = status_of("a", decided(job, make_pod(job).not_ready(), nodes=looked(pod, node)))
     assert (status.state, status.failures) == (State.QUEUED, 0)
     assert status.last_attempt is not None
     assert status.last_attempt.reason == Reason.NODE_LOST
-    assert started(decided(make_job("a").failed_once(charged=False), make_pod(job).not_ready(), nodes={"node-1": node})) == ("a", 2)
+    assert started(decided(make_job("a").failed_once(charged=False), make_pod(job).not_ready(), nodes=looked(pod, node))) == ("a", 2)
 
 
 def test_a_deadline_before_running_ends_the_job_and_its_pod() -> None:

@@ -14,7 +14,20 @@ HISTORIES = int(os.environ.get("HEADRACE_HISTORIES", "120"))
 
 JOBS = ("a", "b", "c")
 USER = ("apply", "delete", "stop", "suspend", "resume")
-CLUSTER = ("schedule", "ready", "done", "fail", "fatal", "end_told", "kill_told", "delete_pod", "force_delete", "evict", "collect")
+CLUSTER = (
+    "schedule",
+    "ready",
+    "done",
+    "fail",
+    "fatal",
+    "end_told",
+    "kill_told",
+    "delete_pod",
+    "force_delete",
+    "evict",
+    "collect",
+    "lose_node",
+)
 OPERATOR = ("round", "calls", "deliver", "deliver_jobs", "deliver_pods", "crash", "lose")
 
 Event = tuple[str, int]
@@ -54,6 +67,8 @@ def happen(simulation: Simulation, what: str, which: int) -> None:
             simulation.change(name, suspend=what == "suspend")
         case "collect":
             simulation.collect_garbage()
+        case "lose_node":
+            simulation.lose_node()
         case "time":
             simulation.clock.advance((0.5, 1, 5, 15, 60, 400)[which % 6])
         case "calls":

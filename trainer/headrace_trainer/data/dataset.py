@@ -118,8 +118,9 @@ def read_manifest(root: Path) -> Manifest:
 def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: Callable[[str], None]) -> Dataset:
     """Read the manifest and the annotations of every layer that a head of `network` learns from.
 
-    Raises FatalError: BAD_DATASET where the manifest or a whole layer cannot be used, NO_SUCH_LAYER or NO_CONVERSION where a head
-    fits no layer, TOO_MANY_BAD_IMAGES beyond `max_bad_images`. `say` is told of each image that is skipped.
+    Raises FatalError: BAD_DATASET where the manifest or a whole layer cannot be used, or a head has nothing to learn from,
+    NO_SUCH_LAYER or NO_CONVERSION where a head fits no layer, TOO_MANY_BAD_IMAGES beyond `max_bad_images`. `say` is told of each
+    image that is skipped, and warned of heads that will not be scored or have no object to learn from.
     """
     # 1. What is to be learnt from what: this alone can end a job within milliseconds.
     manifest = read_manifest(root)
@@ -148,13 +149,17 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     problems.mended("images are in both splits and were taken out of train", len(train & val))
     _refuse_empty(train - val, val, tuple(layers))
     unused = tuple(layer.name for layer in manifest.layers if layer.name not in layers)
-    return Dataset(
+    dataset = Dataset(
         heads,
         _split("train", train - val, data, root=root, heads=heads, problems=problems),
         _split("val", val, data, root=root, heads=heads, problems=problems),
         problems,
         unused,
     )
+    # 5. What every head can learn and be scored on.
+    for head_data in heads:
+        _check_labels(dataset, head_data, taken_out=len(data[head_data.layer].splits.get("train", {}).keys() & val), say=say)
+    return dataset
 
 
 def _images_of(read: _Layers, split: SplitName) -> set[str]:
@@ -170,6 +175,29 @@ def _refuse_empty(train: set[str], val: set[str], layers: tuple[str, ...]) -> No
                 f"{MANIFEST}: no image is in the split '{split}': give at least one of the layers {named} a '{split}' in its "
                 f"splits, with images that are not in '{other}'",
             )
+
+
+def _check_labels(dataset: Dataset, head: HeadData, taken_out: int, say: Callable[[str], None]) -> None:
+    """Refuse a head that nothing is labelled for, of whose layer `taken_out` train images are in val; warn of lesser gaps."""
+    name, layer = head.spec.name, head.layer
+    labelled = dataset.train.labelled(head)
+    if not labelled:
+        why = f": {taken_out} of its images were taken out of train because they are in a layer's 'val'" if taken_out else ""
+        raise FatalError(
+            Reason.BAD_DATASET,
+            f"head '{name}': layer '{layer}' has no labelled image to train on{why}; give the layer a 'train' in its splits, with "
+            "images that are in no layer's 'val'",
+        )
+    if not dataset.val.labelled(head):
+        say(
+            f"WARNING: head '{name}' will have no score: layer '{layer}' has no labelled image to score on; give the layer a 'val' "
+            "in its splits"
+        )
+    if head.spec.task is Task.OBJECT_DETECTION and not dataset.train.objects(head):
+        say(
+            f"WARNING: head '{name}' can learn only that nothing is there: none of the {labelled} labelled images to train on of "
+            f"layer '{layer}' has an object"
+        )
 
 
 def _split(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from headrace_trainer.data.problems import BadSampleError
+from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
 
 _EXIF_ORIENTATION = 0x0112
 _MIRRORED_OR_TURNED = range(2, 9)
@@ -57,7 +57,9 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error):  # metadata is often broken where pixels are fine
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:  # metadata is often broken where pixels are fine
+        if is_of_the_machine(error):
+            raise
         return 1
 
 

@@ -1,5 +1,6 @@
 """Bad images and broken annotations: counted over the whole job, said, skipped, and too many once they pass the bound."""
 
+import errno
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,21 @@ NAMED_AT_THE_END = 5
 
 class BadSampleError(Exception):
     """An image, or one layer's annotation of it, cannot be used; the message says where it is and what was expected."""
+
+
+_OF_THE_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
+"""What the system says of a file that is not there or is none, and (EINVAL) to a decoder that seeks where a broken file sends it,
+as Pillow's for JPEG 2000 does."""
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether `error`, met while a file was read, is no fault of the file: memory, descriptors, disk or network storage failed.
+
+    What decoders themselves complain of has no errno, though Pillow makes it an OSError too.
+    """
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno is not None and error.errno not in _OF_THE_FILE
+    )
 
 
 class Problems:

@@ -10,7 +10,7 @@ from headrace_trainer.data.convert import convert_along
 from headrace_trainer.data.dataset import Split
 from headrace_trainer.data.geometry import PAD_COLOR, Geometry
 from headrace_trainer.data.picture import Picture
-from headrace_trainer.data.problems import BadSampleError
+from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
 from headrace_trainer.data.targets import Array, Target
 
 ChooseGeometry = Callable[[tuple[int, int]], Geometry]
@@ -32,13 +32,16 @@ def load_sample(split: Split, index: int, canvas: tuple[int, int], choose: Choos
     """Image `index` of `split`, placed as `choose` says on a canvas of (height, width).
 
     An image that cannot be read becomes padding without labels, so that the batch stays what it is for all others; a broken
-    annotation leaves the image unlabelled for the heads of its layer. Both are counted: FatalError(TOO_MANY_BAD_IMAGES).
+    annotation leaves the image unlabelled for the heads of its layer. Both are counted: FatalError(TOO_MANY_BAD_IMAGES). Trouble of
+    the machine (MemoryError; OSError of a disk, say) is raised as it is: another attempt may not meet it.
     """
     name = split.images[index]
     annotations = {layer: found for layer, images in split.annotations.items() if (found := images.get(name)) is not None}
     try:
         image, geometry = _load_image(split, name, choose, annotations)
     except Exception as problem:  # decoders meet hostile files here, and raise whatever they like
+        if is_of_the_machine(problem):
+            raise
         split.problems.bad(name, f"cannot be read as an image: {problem or type(problem).__name__}")
         return Sample(
             name, np.broadcast_to(np.array(PAD_COLOR, np.uint8), (*canvas, 3)), {head.spec.name: None for head in split.heads}

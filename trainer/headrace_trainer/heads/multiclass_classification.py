@@ -71,7 +71,8 @@ class MulticlassClassificationMetric(Metric):
     """
 
     def __init__(self, classes: int) -> None:
-        self._confusion = torch.zeros(classes, classes, dtype=torch.float64)
+        # Rows: right answers, labels, answers; of each class. All that accuracy and F1 need of the confusion matrix.
+        self._counts = torch.zeros(3, classes, dtype=torch.float64)
         self._top5 = torch.zeros((), dtype=torch.float64)
         self._bins = torch.zeros(3, CALIBRATION_BINS, dtype=torch.float64)
 
@@ -80,18 +81,16 @@ class MulticlassClassificationMetric(Metric):
         label = targets["label"][labelled]
         self._to(probabilities.device)
         confidence, answer = probabilities.max(dim=1)
-        classes = probabilities.shape[1]
-        cells = torch.bincount(label * classes + answer, minlength=classes * classes)
-        self._confusion += cells.view(classes, classes)
+        right = (answer == label).double()
+        for row, (place, value) in enumerate(((label, right), (label, torch.ones_like(right)), (answer, torch.ones_like(right)))):
+            self._counts[row].index_add_(0, place, value)
         ranked = probabilities.argsort(dim=1, descending=True, stable=True)[:, :5]
         self._top5 += (ranked == label[:, None]).any(dim=1).sum()
         self._bins += _calibration_bins(confidence, answer == label)
 
     def compute(self) -> dict[str, float]:
-        confusion = self._confusion.cpu()
-        total = confusion.sum()
-        hits = confusion.diagonal()
-        answers, labels = confusion.sum(dim=0), confusion.sum(dim=1)
+        hits, labels, answers = self._counts.cpu()
+        total = labels.sum()
         f1 = (2 * hits / (answers + labels))[answers + labels > 0]
         _, correct, confidence = self._bins.cpu()
         gap = (correct - confidence).abs().sum() / total
@@ -103,7 +102,7 @@ class MulticlassClassificationMetric(Metric):
         }
 
     def _to(self, device: torch.device) -> None:
-        self._confusion, self._top5, self._bins = (x.to(device) for x in (self._confusion, self._top5, self._bins))
+        self._counts, self._top5, self._bins = (x.to(device) for x in (self._counts, self._top5, self._bins))
 
 
 def _calibration_bins(confidence: Tensor, correct: Tensor) -> Tensor:

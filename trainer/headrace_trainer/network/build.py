@@ -82,6 +82,20 @@ def build_network(network: model.Network, heads: Sequence[HeadPlan]) -> Network:
     return Network(backbone, neck, built)
 
 
+def check_batch_normalisation(backbone: model.Backbone, batch_size: int, height: int, width: int) -> None:
+    """Raise FatalError(BAD_MODEL) where images of this size leave batch normalisation a single value a channel to learn from.
+
+    That is so where the backbone's top level (stride 2^top) is 1 × 1 and the batch is one image. Necks and heads have GroupNorm.
+    """
+    stride = 2**backbone.top_level
+    if batch_size * -(-height // stride) * -(-width // stride) < 2:
+        raise FatalError(
+            Reason.BAD_MODEL,
+            f"batch normalisation cannot train on one value a channel: backbone level {backbone.top_level} is 1 × 1 for images "
+            f"of {height} × {width} pixels, and batchSize is 1; raise batchSize or imageSize, or lower backbone.topLevel",
+        )
+
+
 def _build_neck(neck: model.Neck | None, channels: Mapping[int, int]) -> Fpn | None:
     if neck is None:
         return None

@@ -44,19 +44,33 @@ def find_complete(store: Store, say: Callable[[str], None]) -> Marker | None:
     A marker is written after its files, and files go only after another marker was; so a marker without its files means that
     somebody else deleted them, which is said and survived.
     """
+    troubles: list[str] = []
     for key in (runfolder.LATEST, runfolder.BEST):
-        try:
-            marker = read_marker(store, key)
-        except ValidationError as error:
-            say(f"{store.uri}{key} cannot be read and is passed over: {error}")
-            continue
-        if marker is None:
-            continue
-        there = {(one.key, one.size) for one in store.list(marker.folder)}
-        lacking = [one.key for one in marker.objects() if (one.key, one.size) not in there]
-        if not lacking:
-            return marker
-        say(f"checkpoint {store.uri}{marker.folder} is not complete, and passed over: {lacking[0]} is missing or has another size")
+        if marker := complete_marker(store, key, troubles.append):
+            break
+    else:
+        marker = None
+        if troubles:
+            troubles.append("no complete checkpoint is left: the training starts anew")
+    for trouble in troubles:
+        say(trouble)
+    return marker
+
+
+def complete_marker(store: Store, key: str, say: Callable[[str], None]) -> Marker | None:
+    """What `key` says, if all that it names is there; else None, and where that is not just because nobody wrote it, it is said."""
+    try:
+        marker = read_marker(store, key)
+    except ValidationError as error:
+        say(f"{store.uri}{key} cannot be read and is passed over: {error}")
+        return None
+    if marker is None:
+        return None
+    there = {(one.key, one.size) for one in store.list(marker.folder)}
+    lacking = [one.key for one in marker.objects() if (one.key, one.size) not in there]
+    if not lacking:
+        return marker
+    say(f"checkpoint {store.uri}{marker.folder} is not complete, and passed over: {lacking[0]} is missing or has another size")
     return None
 
 

@@ -1,6 +1,7 @@
 """How an attempt ends, and by when its last upload must be over."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from headrace_api.names import ExitCode, Reason
@@ -10,7 +11,7 @@ from headrace_trainer.protocol import Ended
 from headrace_trainer.supervisor.stop import Stop
 
 _ERROR_SECONDS = 60.0
-"""How long the last log of an attempt that failed may take to upload."""
+"""How long the last log of an attempt that failed may take to upload, once its last checkpoint is safe."""
 _ERROR_OF_STORAGE_SECONDS = 5.0
 """The same where storage itself is what failed."""
 _HURRY_SECONDS = 2.0
@@ -51,20 +52,33 @@ class Ending:
 
 
 class UploadDeadline:
-    """By when uploads must be over once an attempt has ended (monotonic seconds). A SIGTERM brings it forward."""
+    """By when uploads must be over once an attempt has ended (monotonic seconds). A SIGTERM brings it forward.
 
-    def __init__(self, ending: Ending, patience_seconds: float, stop: Stop, grace_seconds: float) -> None:
+    A checkpoint or a model that is under way is worth waiting for, however the attempt ended; the log of an error less so.
+    """
+
+    def __init__(
+        self, ending: Ending, patience_seconds: float, stop: Stop, grace_seconds: float, files_pending: Callable[[], bool]
+    ) -> None:
         self._stop = stop
         self._grace_seconds = grace_seconds
+        self._files_pending = files_pending
         now = time.monotonic()
         self._hurry = now + _HURRY_SECONDS
-        self._normal = now + patience_seconds  # a trained model is worth waiting for, the log of an error less so
+        self._patient = now + patience_seconds
+        self._files_seen = now
+        """When files were last seen to be under way; what the records may take counts from there."""
+        self._records_seconds = patience_seconds
         if ending.verdict is Verdict.ERROR:
             of_storage = ending.reason in {Reason.STORAGE_REFUSED, Reason.STORAGE_UNAVAILABLE}
-            self._normal = now + min(patience_seconds, _ERROR_OF_STORAGE_SECONDS if of_storage else _ERROR_SECONDS)
+            self._records_seconds = min(patience_seconds, _ERROR_OF_STORAGE_SECONDS if of_storage else _ERROR_SECONDS)
 
     def __call__(self) -> float:
-        limits = [self._normal]
+        if self._files_pending():
+            self._files_seen = time.monotonic()
+            limits = [self._patient]
+        else:
+            limits = [self._files_seen + self._records_seconds]
         if self._stop.requested:
             limits.append(self._stop.requested_at + self._grace_seconds * _SHARE_FOR_UPLOADS)
         if self._stop.hurry:

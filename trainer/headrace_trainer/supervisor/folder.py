@@ -4,13 +4,15 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from headrace_trainer.supervisor.keys import path_for, refuse_symlinks
-from headrace_trainer.supervisor.store import DamagedError, NotFoundError, StoredObject
+from headrace_trainer.supervisor.stop import StoppedError
+from headrace_trainer.supervisor.store import DamagedError, NotFoundError, StoredObject, never
 
 _TEMPORARY_PREFIX = ".headrace-"
+_CHUNK_BYTES = 1 << 20
 
 
 class FolderStore:
@@ -20,9 +22,9 @@ class FolderStore:
         self.root = root.absolute()
         self.uri = f"{self.root}/"
 
-    def list(self, prefix: str = "") -> list[StoredObject]:
+    def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         start = self.root / prefix.rpartition("/")[0]
-        found = (path for path in _files(start) if not path.name.startswith(_TEMPORARY_PREFIX))
+        found = (path for path in _files(start, cancelled) if not path.name.startswith(_TEMPORARY_PREFIX))
         objects = (StoredObject(path.relative_to(self.root).as_posix(), path.stat().st_size) for path in found)
         return sorted((one for one in objects if one.key.startswith(prefix)), key=lambda one: one.key)
 
@@ -34,12 +36,15 @@ class FolderStore:
         except FileNotFoundError as error:
             raise NotFoundError(f"no file {path}") from error
 
-    def fetch(self, stored: StoredObject, target: Path) -> None:
+    def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
         source = path_for(self.root, stored.key)
         refuse_symlinks(self.root, source)
         try:
             with source.open("rb") as reading, target.open("xb") as writing:
-                shutil.copyfileobj(reading, writing, 1 << 20)
+                while chunk := reading.read(_CHUNK_BYTES):
+                    if cancelled():
+                        raise StoppedError
+                    writing.write(chunk)
                 size = writing.tell()
         except FileNotFoundError as error:
             raise NotFoundError(f"no file {source}") from error
@@ -84,8 +89,10 @@ class FolderStore:
             raise
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, cancelled: Callable[[], bool]) -> Iterator[Path]:
     """Every file below `folder`, symbolic links among them (whoever reads one is refused) and never followed."""
     for place, _, names in os.walk(folder):
         for name in names:
+            if cancelled():
+                raise StoppedError
             yield Path(place) / name

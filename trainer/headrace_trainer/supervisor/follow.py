@@ -16,9 +16,10 @@ from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.journal import Journal, utc_now
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
+from headrace_trainer.supervisor.settings import ENV_WORKER_SILENCE_SECONDS
 from headrace_trainer.supervisor.stop import Stop
 from headrace_trainer.supervisor.upload import Uploads
-from headrace_trainer.supervisor.worker_process import Event, Exited, WorkerProcess
+from headrace_trainer.supervisor.worker_process import KILLED_SECONDS, Event, Exited, WorkerProcess
 
 _LOOK_SECONDS = 0.1
 """Between two looks at whether the end was asked for."""
@@ -38,33 +39,40 @@ class Follower:
     journal: Journal
     stop: Stop
     grace_seconds: float
+    silence_seconds: float
 
     def until_it_ends(self) -> Ended:
         """What the worker said last, or what follows from a stop that it did not survive.
 
-        Raises RetryableError(TRAINER_CRASHED | OUT_OF_MEMORY) for a worker that ended without a word, and what made uploads fail
-        beyond their limit.
+        Raises RetryableError(TRAINER_CRASHED | OUT_OF_MEMORY) for a worker that ended without a word, or said none for too long,
+        and what made uploads fail beyond their limit.
         """
         ended: Ended | None = None
         kill_at: float | None = None
+        gone_by: float | None = None
+        heard_at = time.monotonic()
         while True:
             event = self._next_event()
             match event:
                 case None:
-                    pass
+                    if kill_at is None and time.monotonic() - heard_at > self.silence_seconds:
+                        raise self._silent()
                 case Exited():
                     return ended or self._without_a_word(event.code)
                 case Ended():
                     ended, kill_at = event, time.monotonic() + _EXIT_SECONDS
                 case _:
+                    heard_at = time.monotonic()
                     self._take_in(event)
             if self.stop.requested and kill_at is None:
                 kill_at = self._ask_to_stop()
-            if kill_at is not None and (self.stop.hurry or time.monotonic() >= kill_at):
+            if gone_by is not None and time.monotonic() >= gone_by:
+                return ended or self._without_a_word(-signal.SIGKILL)
+            if gone_by is None and kill_at is not None and (self.stop.hurry or time.monotonic() >= kill_at):
                 if ended is None:
                     self.journal.say("the worker did not end in time and is killed")
                 self.worker.kill()
-                kill_at = float("inf")
+                gone_by = time.monotonic() + KILLED_SECONDS
             if self.uploads.error is not None and not self.stop.requested:
                 raise self.uploads.error
 
@@ -91,7 +99,7 @@ class Follower:
                 message="the worker ended before it could save a checkpoint; the last complete one counts",
             )
         how = f"exit code {code}" if code >= 0 else f"signal {_signal_name(-code)}"
-        last = "\n".join(self.journal.worker_tail()) or "(none)"
+        last = self._last_lines()
         if code == -signal.SIGKILL:
             raise RetryableError(
                 Reason.OUT_OF_MEMORY,
@@ -100,10 +108,23 @@ class Follower:
             )
         raise RetryableError(Reason.TRAINER_CRASHED, f"the worker crashed ({how}); its last lines: {last}")
 
+    def _silent(self) -> RetryableError:
+        self.worker.kill()
+        return RetryableError(
+            Reason.TRAINER_CRASHED,
+            f"the worker said nothing for {self.silence_seconds:.0f} s and is taken to hang ({ENV_WORKER_SILENCE_SECONDS} sets "
+            f"how long it may); its last lines: {self._last_lines()}",
+        )
+
+    def _last_lines(self) -> str:
+        return "\n".join(self.journal.worker_tail()) or "(none)"
+
     def _take_in(self, message: Message) -> None:
         match message:
             case Building():
-                self._show(Phase.BUILDING, message.message)
+                self.journal.worker_line(message.message)
+                if not self.board.ready:  # later it is a remark, such as on an image that cannot be read
+                    self._show(Phase.BUILDING, message.message)
             case Stepped():
                 self._take_in_step(message)
             case Evaluating():

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headrace_api import runfolder
+from headrace_trainer.errors import TrainerError
 from headrace_trainer.protocol import Exported, Saved
 from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.checkpoints import Marker
 from headrace_trainer.supervisor.keys import path_for
 from headrace_trainer.supervisor.progress import ProgressMeter
+from headrace_trainer.supervisor.store import StoreError
 from headrace_trainer.supervisor.upload import Uploads
 
 
@@ -24,11 +26,14 @@ class Publisher:
         # The markers as they are in the store. Only the upload thread touches them once it runs.
         self._latest: Marker | None = None
         self._best: Marker | None = None
+        self._resumed: tuple[Marker, Path] | None = None
+        self._cannot_remove = False
         self.upload_seconds = 0.0
         """What the last checkpoint took to upload: what the next one may be expected to."""
 
-    def resumed(self, latest: Marker, best: Marker | None) -> None:
-        """Go on from what an earlier attempt left in the store. Before the first `saved`."""
+    def resumed(self, latest: Marker, best: Marker | None, copy: Path) -> None:
+        """Go on from what an earlier attempt left in the store; `copy` is `latest` on local disk. Before the first `saved`."""
+        self._resumed = latest, copy
         self._newest = latest.iteration
         self._latest, self._best = latest, best
         self._board.show_checkpoint(latest.described(self._uploads.store))
@@ -89,9 +94,19 @@ class Publisher:
         self._prune()
 
     def _prune(self) -> None:
-        """Remove the checkpoints that no marker names any more: from the store, and from local disk."""
+        """Remove the checkpoints that no marker names any more. That it fails is no reason to end a job or hold up its next one."""
+        self._prune_local_disk()
         store = self._uploads.store
-        store.remove(checkpoints.superseded(store, (self._latest, self._best)))
+        try:
+            store.remove(checkpoints.superseded(store, (self._latest, self._best)))
+        except (StoreError, TrainerError, OSError) as error:
+            if not self._cannot_remove:
+                self._say(f"superseded checkpoints cannot be removed, and stay: {error}")
+            self._cannot_remove = True
+
+    def _prune_local_disk(self) -> None:
+        if self._resumed is not None and self._resumed[0] is not self._latest:
+            shutil.rmtree(self._resumed[1], ignore_errors=True)
         kept = {one.iteration for one in (self._latest, self._best) if one}
         for folder in (self._run / "checkpoints").glob("[0-9]*"):
             # Newer ones than the latest are on their way here.

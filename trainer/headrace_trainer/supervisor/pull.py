@@ -59,7 +59,7 @@ class Pull:
             for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                 future.result()
         finally:
-            # After an error or SIGTERM the rest is not begun; what is under way ends at its next try.
+            # After an error or SIGTERM the rest is not begun; what is under way ends at its next chunk.
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _fetch(self, one: StoredObject, path: Path, partial: Path, done: "_Tally") -> None:
@@ -68,7 +68,7 @@ class Pull:
 
         def fetch_afresh() -> None:
             partial.unlink(missing_ok=True)
-            self.store.fetch(one, partial)
+            self.store.fetch(one, partial, self._cancelled)
 
         try:
             self.retry.call(f"pulling {one.key}", fetch_afresh)
@@ -80,6 +80,9 @@ class Pull:
         except OSError as error:
             raise _disk_error(error, one.key) from error
         done.add(one.size)
+
+    def _cancelled(self) -> bool:
+        return self.retry.stop.requested
 
     def _make_folder(self, folder: Path) -> None:
         try:

@@ -1,14 +1,15 @@
 """One attempt from its first line to its last word: the job as numbered steps, and one end for all of them."""
 
 import traceback
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from headrace_api import runfolder
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Outcome, Phase, Verdict
 from headrace_api.trainingjob import TrainingJob
-from headrace_trainer.errors import FatalError
+from headrace_trainer.errors import FatalError, RetryableError
 from headrace_trainer.protocol import Plan
 from headrace_trainer.resolve import resolve_heads
 from headrace_trainer.supervisor import checkpoints
@@ -117,7 +118,17 @@ class Run:
         workspace.plan.write_text(plan.model_dump_json())
         self.board.show(Phase.BUILDING, "building the network")
         worker.go()
-        follower = Follower(worker, meter, uploads, publisher, self.board, self._journal, self._stop, settings.grace_seconds)
+        follower = Follower(
+            worker,
+            meter,
+            uploads,
+            publisher,
+            self.board,
+            self._journal,
+            self._stop,
+            settings.grace_seconds,
+            settings.worker_silence_seconds,
+        )
         return Ending.from_worker(follower.until_it_ends())
 
     def _refuse_overlaps(self, job: TrainingJob) -> None:
@@ -164,7 +175,7 @@ class Run:
         uri = self._settings.dataset or job.spec.dataset.uri
         if (folder := local_path(uri)) is not None:
             return folder.absolute()
-        objects = self._retry.call("listing the dataset", dataset.list)
+        objects = self._retry.call("listing the dataset", lambda: dataset.list(cancelled=lambda: self._stop.requested))
         size = sum(one.size for one in objects)
         check_space(objects, workspace.free_bytes(), quantity_bytes(job.spec.resources.workspace))
         self.board.metrics.dataset_files.set(len(objects))
@@ -187,36 +198,62 @@ class Run:
         pull = Pull(run_folder, workspace.resume, workspace.partial, self._retry, self._settings.pull_connections)
         pull.run(found.objects())
         meter.resumed(found.iteration, found.trained_seconds, found.metrics)
-        best = self._retry.call("reading best.json", lambda: checkpoints.read_marker(run_folder, runfolder.BEST))
-        publisher.resumed(found, best)
+        best = self._retry.call(
+            "reading best.json", lambda: checkpoints.complete_marker(run_folder, runfolder.BEST, self._journal.say)
+        )
+        folder = workspace.resume / found.folder
+        publisher.resumed(found, best, folder)
         self._journal.say(f"going on from iteration {found.iteration:,}: {run_folder.uri}{found.folder}")
-        return workspace.resume / found.folder
+        return folder
 
     def _end(self, ending: Ending) -> ExitCode:
-        """Worker gone, last uploads, wipe, outcome: in this order, and each even if the one before it fails."""
+        """Worker gone, last uploads, outcome, wipe: in this order, and each even if the one before it fails.
+
+        The outcome comes before the wipe, which may take longer than what is left of the grace period; a kubelet reads it once the
+        container has ended.
+        """
         self.board.show(Phase.ENDING, "uploading the last of it")
         if self._worker is not None:
-            self._worker.close()
+            with self._going_on("ending the worker"):
+                if not self._worker.close():
+                    self._journal.say("the worker is still there after SIGKILL, and left to the kernel")
         self._journal.say(": ".join(part for part in (ending.verdict.value, ending.reason.value, ending.message) if part))
         if self._uploads is not None:
-            ending = self._finish_uploads(self._uploads, ending)
+            with self._going_on("the last uploads"):
+                ending = self._finish_uploads(self._uploads, ending)
+        if self._settings.termination_log is not None:
+            with self._going_on("writing the outcome"):
+                self._settings.termination_log.write_text(self._outcome(ending).to_termination_message())
         if self._workspace is not None:
-            try:
+            with self._going_on(f"wiping the workspace {self._workspace.root}"):
                 self._workspace.close()
                 self._journal.say("the workspace is wiped")
-            except OSError as error:
-                self._journal.say(f"the workspace {self._workspace.root} could not be wiped: {error}")
-        if self._settings.termination_log is not None:
-            with suppress(OSError):
-                self._settings.termination_log.write_text(self._outcome(ending).to_termination_message())
         return ending.exit_code
 
+    @contextmanager
+    def _going_on(self, what: str) -> Iterator[None]:
+        """Nothing that happens in the block keeps what follows it from happening."""
+        try:
+            yield
+        except Exception as error:
+            self._journal.say(f"{what}: {type(error).__name__}: {error}")
+
     def _finish_uploads(self, uploads: Uploads, ending: Ending) -> Ending:
-        deadline = UploadDeadline(ending, self._settings.upload_patience_seconds, self._stop, self._settings.grace_seconds)
-        if not uploads.finish(deadline) and ending.verdict is not Verdict.ERROR:
+        settings = self._settings
+        deadline = UploadDeadline(
+            ending, settings.upload_patience_seconds, self._stop, settings.grace_seconds, lambda: uploads.files_pending
+        )
+        try:
+            all_arrived = uploads.finish(deadline)
+        except Exception as error:  # whatever it is, what was not uploaded must not count as done
+            self._journal.say("".join(traceback.format_exception(error)).rstrip())
+            all_arrived = False
+            uploads.error = uploads.error or RetryableError(Reason.TRAINER_CRASHED, f"the last uploads: {error!r}")
+        if not all_arrived and ending.verdict is not Verdict.ERROR:
             ending = self._without_the_last_upload(uploads, ending)
         content = self._outcome(ending).model_dump_json(by_alias=True, exclude_none=True, indent=2).encode() + b"\n"
-        uploads.write_last(runfolder.OUTCOME, content)
+        with self._going_on(f"writing {runfolder.OUTCOME}"):
+            uploads.write_last(runfolder.OUTCOME, content)
         return ending
 
     def _without_the_last_upload(self, uploads: Uploads, ending: Ending) -> Ending:

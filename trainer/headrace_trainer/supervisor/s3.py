@@ -3,7 +3,7 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
-from headrace_trainer.supervisor.store import DamagedError, NotFoundError, StoredObject, UnavailableError
+from headrace_trainer.supervisor.stop import StoppedError
+from headrace_trainer.supervisor.store import DamagedError, NotFoundError, StoredObject, UnavailableError, never
 
 AWS_ENDPOINT = "https://s3.amazonaws.com"
 _CHUNK_BYTES = 1 << 18
@@ -73,9 +74,14 @@ class S3Store:
             ),
         )
 
-    def list(self, prefix: str = "") -> list[StoredObject]:
+    def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
+        found: list[Any] = []
         with self._errors(prefix):
-            found: list[Any] = list(self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True))
+            # Asks for the next page, of a thousand, where one ends.
+            for one in self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True):
+                if cancelled():
+                    raise StoppedError
+                found.append(one)
         # A "folder" that a web console made is an empty object whose name ends in "/".
         return sorted(
             (
@@ -91,10 +97,13 @@ class S3Store:
             content: bytes = response.read()
             return content
 
-    def fetch(self, stored: StoredObject, target: Path) -> None:
+    def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
         checksum = hashlib.md5(usedforsecurity=False)
         with target.open("xb") as file, self._errors(stored.key), self._get(stored.key) as response:
-            while chunk := response.read(_CHUNK_BYTES):
+            # read1 returns what has come so far: on a slow line a whole chunk takes minutes, and `cancelled` is asked between two.
+            while chunk := response.read1(_CHUNK_BYTES):
+                if cancelled():
+                    raise StoppedError
                 checksum.update(chunk)
                 file.write(chunk)
             size = file.tell()

@@ -14,6 +14,7 @@ ENV_STORAGE_PATIENCE_SECONDS = "HEADRACE_STORAGE_PATIENCE_SECONDS"
 ENV_UPLOAD_PATIENCE_SECONDS = "HEADRACE_UPLOAD_PATIENCE_SECONDS"
 ENV_UPLOAD_EVERY_SECONDS = "HEADRACE_UPLOAD_EVERY_SECONDS"
 ENV_PULL_CONNECTIONS = "HEADRACE_PULL_CONNECTIONS"
+ENV_WORKER_SILENCE_SECONDS = "HEADRACE_WORKER_SILENCE_SECONDS"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Settings:
     """Between two uploads of new log lines and metrics."""
     pull_connections: int = 32
     """Requests under way at once while the dataset is pulled."""
+    worker_silence_seconds: float = 1800
+    """How long the worker may say nothing before it counts as hung (in a kernel, a driver, a file system) and is killed. It reports
+    about once a second while it trains and evaluates, so what counts is the longest of its other steps: reading annotations,
+    compiling the network, writing the model."""
 
 
 def settings_from(
@@ -91,4 +96,5 @@ def settings_from(
         upload_patience_seconds=number(ENV_UPLOAD_PATIENCE_SECONDS, defaults.upload_patience_seconds),
         upload_every_seconds=number(ENV_UPLOAD_EVERY_SECONDS, defaults.upload_every_seconds),
         pull_connections=max(1, int(number(ENV_PULL_CONNECTIONS, defaults.pull_connections))),
+        worker_silence_seconds=number(ENV_WORKER_SILENCE_SECONDS, defaults.worker_silence_seconds),
     )

@@ -8,7 +8,7 @@ What client libraries raise is turned, at one boundary, into
     FatalError(STORAGE_REFUSED)     it will not: no such bucket, wrong keys, access denied
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -42,19 +42,27 @@ class StoredObject:
     """As the store gives it, without quotes; mostly, and not always, the MD5 of the content."""
 
 
+def never() -> bool:
+    """For `cancelled`: what is under way goes on to its end."""
+    return False
+
+
 class Store(Protocol):
-    """A folder of objects. Keys are relative to it. Methods may be called from any thread, and raise what the module says."""
+    """A folder of objects. Keys are relative to it. Methods may be called from any thread, and raise what the module says.
+
+    What may take long asks `cancelled` again and again, and raises StoppedError once it says yes.
+    """
 
     uri: str
     """Of the root, ending in "/"."""
 
-    def list(self, prefix: str = "") -> list[StoredObject]:
+    def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         """All objects whose key starts with `prefix`, sorted by key; empty where there is none."""
 
     def read(self, key: str) -> bytes:
         """A small object."""
 
-    def fetch(self, stored: StoredObject, target: Path) -> None:
+    def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
         """Write an object to `target`, a file that does not exist yet, and verify its size and, where known, its MD5."""
 
     def write(self, key: str, content: bytes) -> None:

@@ -72,6 +72,11 @@ class Uploads:
         """Queue files by key."""
         self.submit(what, lambda: self.put_files(files))
 
+    @property
+    def files_pending(self) -> bool:
+        """Whether something that was submitted has not arrived yet, and not been given up."""
+        return self._tasks.unfinished_tasks > 0
+
     def put_files(self, files: Mapping[str, Path]) -> None:
         """Upload files by key, now. For actions."""
         for key, path in files.items():
@@ -103,6 +108,8 @@ class Uploads:
     def _carry_files(self) -> None:
         while (task := self._tasks.get()) is not None:
             self._persist(*task)
+            self._tasks.task_done()
+        self._tasks.task_done()
 
     def _carry_records(self) -> None:
         while not self._closing.wait(self._limits.every):

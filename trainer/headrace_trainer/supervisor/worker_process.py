@@ -19,6 +19,8 @@ WORKER_MODULE = "headrace_trainer.worker"
 PRELOADED_MODULES = ("torch", "torchvision")
 """Imported while the dataset is pulled: 5.4 s of CPU time, measured with torch 2.15 on a core shared with others."""
 _SECRETS = ("AWS_", "MINIO_")
+KILLED_SECONDS = 10.0
+"""How long a worker may take to be gone after SIGKILL; one that hangs in a driver may never be."""
 _READERS_SECONDS = 5.0
 """How long the last output of a worker that has ended is waited for."""
 
@@ -106,12 +108,13 @@ class WorkerProcess:
         """End the worker and all that it started, now."""
         self._signal(os.killpg, signal.SIGKILL)
 
-    def close(self) -> None:
-        """Kill what is left, wait for it, give back what is open."""
+    def close(self) -> bool:
+        """Kill what is left, wait for it (not for ever), give back what is open; whether it is gone."""
         self.kill()
-        self._waiter.join()
+        self._waiter.join(KILLED_SECONDS)
         with suppress(OSError):
             os.close(self._go)
+        return not self._waiter.is_alive()
 
     def _signal(self, send: Callable[[int, int], None], number: int) -> None:
         with self._lock:

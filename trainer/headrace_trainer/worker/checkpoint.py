@@ -10,13 +10,14 @@ generator's state is kept, because every random number of an iteration is a func
 """
 
 import errno
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import torch
 from pydantic import ValidationError
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from headrace_api import runfolder
 from headrace_api.fields import Model
 from headrace_api.names import Reason
+from headrace_api.training import Training
 from headrace_trainer.errors import FatalError, RetryableError
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import optimizer as optimizers
@@ -37,6 +39,12 @@ STATE: Final = "state.json"
 NETWORK: Final = "network.safetensors"
 EMA: Final = "ema.safetensors"
 OPTIMIZER: Final = "optimizer.safetensors"
+
+
+_AFRESH: Final = "submit it under another name or output to start afresh"
+
+_MAY_CHANGE: Final = {"max_iterations", "max_training_hours", "evaluate_every", "checkpoint_every"}
+"""Settings of the training that say how long and how often, not what is learnt."""
 
 
 class Best(Model):
@@ -58,6 +66,8 @@ class CheckpointState(Model):
     best: Best | None
     classes: dict[str, tuple[str, ...]]
     """Class names of every head: weights of another list would fit in shape and be wrong in meaning."""
+    training: Training
+    """How it was trained: moments, averages and the order of images go on from there only as they began."""
 
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]
@@ -185,37 +195,79 @@ def load_checkpoint(
     network: nn.Module,
     averaged: AveragedNetwork | None,
     optimizer: torch.optim.Optimizer,
+    *,
     classes: Mapping[str, tuple[str, ...]],
+    training: Training,
 ) -> CheckpointState:
     """Put the checkpoint in `folder` into network, average and optimizer.
 
-    Nothing is changed unless all of it fits. Raises FatalError(BAD_MODEL) where it is of another network or of other classes,
-    naming what differs, and RetryableError(STORAGE_UNAVAILABLE) where it is not complete.
+    Nothing is changed unless all of it fits. Raises FatalError(BAD_MODEL) where it is of another network, of other classes or of a
+    training with other settings, naming what differs, and RetryableError(STORAGE_UNAVAILABLE) where it is not complete.
     """
+    # 1. What it is of. First, because settings decide which files there are.
     try:
         state = CheckpointState.model_validate_json((folder / STATE).read_bytes())
-        files = {file: load_file(folder / file) for file in (NETWORK, OPTIMIZER)}
-        if averaged is not None:
-            files[EMA] = load_file(folder / EMA)
-    except (OSError, ValidationError, SafetensorError) as error:
-        raise RetryableError(Reason.STORAGE_UNAVAILABLE, f"checkpoint {folder.name} is not complete: {error}") from error
+    except (OSError, ValidationError) as error:
+        raise _incomplete(folder, error) from error
+    _check_training(folder.name, state.training, training)
     _check_classes(folder.name, state.classes, classes)
-    _check_fits(folder.name, files[NETWORK], network.state_dict())
+    # 2. The tensors.
+    names = [NETWORK, OPTIMIZER] if averaged is None else [NETWORK, OPTIMIZER, EMA]
+    try:
+        files = {name: load_file(folder / name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise _incomplete(folder, error) from error
+    _check_fits(folder.name, NETWORK, files[NETWORK], network.state_dict())
+    if averaged is not None:
+        _check_fits(folder.name, EMA, files[EMA], averaged.network.state_dict())
+    # 3. All in: the optimizer's state, which is checked on the way, before the others, which are known to fit.
+    try:
+        optimizers.load_state_tensors(optimizer, network, files[OPTIMIZER])
+    except ValueError as error:
+        raise _of_another_network(folder.name, f"{OPTIMIZER}: {error}") from error
     network.load_state_dict(files[NETWORK])
     if averaged is not None:
         averaged.network.load_state_dict(files[EMA])
-    optimizers.load_state_tensors(optimizer, network, files[OPTIMIZER])
     return state
+
+
+def _incomplete(folder: Path, error: Exception) -> RetryableError:
+    return RetryableError(Reason.STORAGE_UNAVAILABLE, f"checkpoint {folder.name} is not complete: {error}")
+
+
+def _of_another_network(checkpoint: str, difference: str) -> FatalError:
+    return FatalError(Reason.BAD_MODEL, f"checkpoint {checkpoint} is of another network: {difference}; {_AFRESH}")
+
+
+def _check_training(checkpoint: str, saved: Training, wanted: Training) -> None:
+    differences = list(_differences("training", _what_is_learnt(saved), _what_is_learnt(wanted)))
+    if differences:
+        raise FatalError(
+            Reason.BAD_MODEL,
+            f"checkpoint {checkpoint} was trained with other settings: {'; '.join(differences)}; put that back, or {_AFRESH}",
+        )
+
+
+def _what_is_learnt(training: Training) -> Any:
+    """The settings that may not change between attempts, as in the manifest."""
+    return training.model_dump(mode="json", by_alias=True, exclude=_MAY_CHANGE)
+
+
+def _differences(path: str, saved: Any, wanted: Any) -> Iterator[str]:
+    """The innermost fields that differ. Where one side has no such part (adamw, sgd), the whole that it is a part of."""
+    parts = isinstance(saved, dict) and isinstance(wanted, dict)
+    if parts and all((saved[key] is None) == (wanted[key] is None) for key in wanted):
+        for key in wanted:
+            yield from _differences(f"{path}.{key}", saved[key], wanted[key])
+    elif saved != wanted:
+        yield f"{path} is {json.dumps(saved)} there and {json.dumps(wanted)} in this job"
 
 
 def _check_classes(checkpoint: str, saved: Mapping[str, tuple[str, ...]], wanted: Mapping[str, tuple[str, ...]]) -> None:
     for head in sorted(saved.keys() | wanted.keys()):
         if saved.get(head) != wanted.get(head):
-            raise FatalError(
-                Reason.BAD_MODEL,
-                f"checkpoint {checkpoint} is of another network: head '{head}' has {_words(saved.get(head))} there and "
-                f"{_words(wanted.get(head))} in this job; submit it under another name to start afresh",
-            )
+            there, here = _words(saved.get(head)), _words(wanted.get(head))
+            raise _of_another_network(checkpoint, f"head '{head}' has {there} there and {here} in this job")
 
 
 def _words(classes: tuple[str, ...] | None) -> str:
@@ -225,7 +277,7 @@ def _words(classes: tuple[str, ...] | None) -> str:
     return f"the {len(classes)} classes ({shown})"
 
 
-def _check_fits(checkpoint: str, saved: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def _check_fits(checkpoint: str, file: str, saved: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     differences = [
         f"{name} is {_shape(saved.get(name))} there and {_shape(wanted.get(name))} in this job"
         for name in (*wanted, *(saved.keys() - wanted.keys()))
@@ -233,7 +285,7 @@ def _check_fits(checkpoint: str, saved: Mapping[str, Tensor], wanted: Mapping[st
     ]
     if differences:
         others = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
-        raise FatalError(Reason.BAD_MODEL, f"checkpoint {checkpoint} is of another network: {differences[0]}{others}")
+        raise _of_another_network(checkpoint, f"{file}: {differences[0]}{others}")
 
 
 def _shape(tensor: Tensor | None) -> str:

@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from torch import Tensor
 
 from headrace_trainer.network.build import Network
 
@@ -13,23 +14,29 @@ def decay_at(decay: float, iteration: int) -> float:
 
 
 class AveragedNetwork:
-    """An exponential moving average of a network's parameters, in a network of its own.
+    """An exponential moving average of a network's parameters and floating-point buffers, in a network of its own.
 
-    `network` is always in evaluation mode, so that evaluating never touches the one that learns. Buffers (running statistics of
-    batch normalisation, themselves averages) are copied.
+    `network` is always in evaluation mode, so that evaluating never touches the one that learns. Running statistics of batch
+    normalisation are averaged as the weights are: they describe what the weights of their time made, and present ones would not
+    fit weights that lag behind. Counts are copied.
     """
 
     def __init__(self, source: Network, decay: float) -> None:
         self.decay = decay
         self.network = copy.deepcopy(source).eval().requires_grad_(False)
-        self._pairs = list(zip(self.network.parameters(), source.parameters(), strict=True))
-        self._buffers = list(zip(self.network.buffers(), source.buffers(), strict=True))
+        pairs = list(zip(_tensors(self.network), _tensors(source), strict=True))
+        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self, iteration: int) -> None:
-        """Move the average towards the present weights, after iteration `iteration` (counted from 1)."""
-        averages, weights = (list(tensors) for tensors in zip(*self._pairs, strict=True))
-        torch._foreach_lerp_(averages, weights, 1 - decay_at(self.decay, iteration))
-        if self._buffers:
-            averages, values = (list(tensors) for tensors in zip(*self._buffers, strict=True))
-            torch._foreach_copy_(averages, values)
+        """Move the average towards the present state, after iteration `iteration` (counted from 1)."""
+        averages, present = (list(tensors) for tensors in zip(*self._averaged, strict=True))
+        torch._foreach_lerp_(averages, present, 1 - decay_at(self.decay, iteration))
+        if self._copied:
+            counts, present = (list(tensors) for tensors in zip(*self._copied, strict=True))
+            torch._foreach_copy_(counts, present)
+
+
+def _tensors(network: Network) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]

@@ -4,6 +4,7 @@ torch numbers an optimizer's state by the order in which parameters were handed 
 was enough) attaches one parameter's moments to another. Names cannot.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,18 +60,21 @@ def state_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[
 def load_state_tensors(optimizer: torch.optim.Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Attach what `state_tensors` gave, to the parameters of the same names.
 
-    Raises KeyError for a parameter that `network` has not, ValueError for a moment whose shape is not its parameter's.
+    Raises ValueError, and changes nothing, for a parameter that `network` has not or a moment whose shape is not its parameter's.
     """
     parameters = dict(network.named_parameters())
-    optimizer.state.clear()
+    state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
     for key, value in tensors.items():
-        name, quantity = key.rsplit("/", 1)
-        parameter = parameters[name]
+        name, quantity = key.rpartition("/")[::2]
+        parameter = parameters.get(name)
+        if parameter is None:
+            raise ValueError(f"{key} is of no parameter of this network")
         if value.ndim == 0:  # the count of steps
-            state = value.to(parameter.device)
+            state[parameter][quantity] = value.to(parameter.device)
         elif value.shape == parameter.shape:
             # In the parameter's own memory layout: the fused kernels walk both side by side.
-            state = torch.empty_like(parameter, requires_grad=False).copy_(value)
+            state[parameter][quantity] = torch.empty_like(parameter, requires_grad=False).copy_(value)
         else:
             raise ValueError(f"{key} is {list(value.shape)}, its parameter {list(parameter.shape)}")
-        optimizer.state[parameter][quantity] = state
+    optimizer.state.clear()
+    optimizer.state.update(state)

@@ -54,6 +54,21 @@ class Reporter:
         self._reported = True
         self.restart()
 
+    def report_nothing_to_learn(self, step: Step, iteration: int, trained_seconds: float) -> None:
+        """Send Stepped, without losses, where earlier attempts have done it all: it makes this one's trainer Ready too."""
+        self._messages.send(
+            Stepped(
+                iteration=iteration,
+                trained_seconds=trained_seconds,
+                losses={},
+                learning_rate=step.learning_rate(iteration),
+                gradient_norm=0.0,
+                images_per_second=0.0,
+                data_wait_share=0.0,
+                device_memory_bytes=self._memory_in_use(),
+            )
+        )
+
     def restart(self) -> None:
         """Measure from now on: an evaluation that lay between two iterations is not slow training."""
         self._since = self._now()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -9,9 +10,10 @@ import torch
 
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
+from headrace_api.training import Training
 from headrace_trainer.data.dataset import Dataset, open_dataset
 from headrace_trainer.data.loader import eval_batches, train_batches
-from headrace_trainer.network.build import HeadPlan, Network, build_network
+from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation
 from headrace_trainer.protocol import Building, Ended, Exported, Plan
 from headrace_trainer.worker import device as devices
 from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
@@ -22,6 +24,7 @@ from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.optimizer import build_optimizer
 from headrace_trainer.worker.precision import compute_dtype
 from headrace_trainer.worker.report import Reporter
+from headrace_trainer.worker.schedule import learning_rate_factor
 from headrace_trainer.worker.step import Step
 from headrace_trainer.worker.stopping import Stop, StopRequested
 
@@ -89,7 +92,14 @@ class Attempt:
         folder = self.plan.resume_from
         if folder is None:
             return
-        state = load_checkpoint(folder, self.network, self.averaged, self.optimizer, self._classes())
+        state = load_checkpoint(
+            folder,
+            self.network,
+            self.averaged,
+            self.optimizer,
+            classes=self._classes(),
+            training=self.plan.job.spec.training,
+        )
         self.iteration = self.saved_iteration = state.iteration
         self.seconds_before = state.trained_seconds
         self.best = state.best
@@ -98,11 +108,12 @@ class Attempt:
     def train(self) -> Reason:
         """Iterate until there is enough of it; the reason that ended it. Raises StopRequested between two iterations."""
         self.started = time.monotonic()
+        reporter = Reporter(self.messages, lambda: devices.memory_in_use(self.device))
         reason = self._finished()
         if reason is not None:
+            reporter.report_nothing_to_learn(self.step, self.iteration, self.trained_seconds)
             return reason
         training, threads = self.plan.job.spec.training, self.plan.threads
-        reporter = Reporter(self.messages, lambda: devices.memory_in_use(self.device))
         pin_memory = self.device.type == "cuda"
         with closing(train_batches(self.dataset, training, self.iteration, threads, pin_memory)) as batches:
             with self.stop.interruptible():  # reading the first images may take long, and there is nothing to keep yet
@@ -178,7 +189,11 @@ class Attempt:
     def _save(self, best: bool) -> None:
         self.step.ledger.check()
         state = CheckpointState(
-            iteration=self.iteration, trained_seconds=self.trained_seconds, best=self.best, classes=self._classes()
+            iteration=self.iteration,
+            trained_seconds=self.trained_seconds,
+            best=self.best,
+            classes=self._classes(),
+            training=self.plan.job.spec.training,
         )
         self.writer.save(tensor_files(self.network, self.averaged, self.optimizer), state, best)
         self.saved_iteration = self.iteration
@@ -207,12 +222,14 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     """Everything but the training. Raises FatalError for a dataset or a model that cannot work."""
     spec = plan.job.spec
     training = spec.training
-    device = devices.choose_device(spec.resources.gpus)
-    devices.configure(device, plan.threads)
 
     def say(message: str) -> None:
         messages.send(Building(message=message))
 
+    check_batch_normalisation(spec.model.backbone, training.batch_size, training.image_size.height, training.image_size.width)
+    device = devices.choose_device(spec.resources.gpus, say)
+    devices.configure(device, plan.threads)
+    _warn_of_endless_warmup(training, say)
     say("reading annotations")
     dataset = open_dataset(plan.dataset_dir, spec.model, spec.dataset.max_bad_images, say)
     for line in dataset.describe():
@@ -246,3 +263,14 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
         evaluation=Evaluation(len(dataset.val), device, dtype, plan.output_dir, messages),
         writer=CheckpointWriter(plan.output_dir, messages),
     )
+
+
+def _warn_of_endless_warmup(training: Training, say: Callable[[str], None]) -> None:
+    """The default warm-up is longer than a short trial: such a network has hardly learnt, and nothing else would tell why."""
+    warmup, last = training.schedule.warmup_iterations, training.max_iterations
+    if warmup >= last:
+        share = learning_rate_factor(training.schedule, last, last)
+        say(
+            f"WARNING: training.schedule.warmupIterations = {warmup} is not below maxIterations = {last}: the learning rate rises "
+            f"until the end, to {share:.0%} of its peak"
+        )

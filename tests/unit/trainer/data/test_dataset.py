@@ -115,7 +115,9 @@ def test_a_head_without_anything_to_learn_from_is_refused_and_named(tmp_path: Pa
 
     layers["dogs"] = {"train": ["c.png", "d.png"], "val": ["b.png"]}
     layers["cats"]["val"] = ["c.png", "d.png"]
-    with pytest.raises(FatalError, match="layer 'dogs' has no labelled image to train on: 2 of its images were taken out") as caught:
+    with pytest.raises(
+        FatalError, match="layer 'dogs' has no labelled image to train on: 2 of its images were taken out"
+    ) as caught:
         coco_dataset(tmp_path / "taken-out", layers).open(*heads)
     assert caught.value.reason is Reason.BAD_DATASET
 

@@ -19,14 +19,14 @@ def s3() -> Iterator[FakeS3]:
 
 def test_a_listing_goes_over_pages(s3: FakeS3) -> None:
     s3.objects, s3.page_size = {f"{i}.jpg": b"x" for i in range(7)}, 3
-    assert [one.key for one in S3Store("b", "", s3.environment()).list()] == [f"{i}.jpg" for i in range(7)]
+    assert [one.key for one in S3Store("bucket", "", s3.environment()).list()] == [f"{i}.jpg" for i in range(7)]
     assert len(s3.requests) == 3
 
 
 def test_a_stop_ends_a_listing_at_the_page_it_is_at(s3: FakeS3) -> None:
     s3.objects, s3.page_size = {f"{i}.jpg": b"x" for i in range(7)}, 1
     with pytest.raises(StoppedError):
-        S3Store("b", "", s3.environment()).list(cancelled=lambda: len(s3.requests) == 2)
+        S3Store("bucket", "", s3.environment()).list(cancelled=lambda: len(s3.requests) == 2)
     assert len(s3.requests) == 2
 
 
@@ -36,4 +36,4 @@ def test_a_stop_ends_a_fetch_at_the_chunk_it_is_at(s3: FakeS3, tmp_path: Path) -
     s3.slow_gets = {"big"}
     target = tmp_path / "big"
     with pytest.raises(StoppedError):
-        S3Store("b", "", s3.environment()).fetch(StoredObject("big", 300_000), target, lambda: target.exists())
+        S3Store("bucket", "", s3.environment()).fetch(StoredObject("big", 300_000), target, target.exists)

@@ -128,7 +128,7 @@ def test_a_large_file_under_way_does_not_hold_up_the_log(store: ShakyStore, star
 def test_files_are_pending_until_they_have_arrived(started: Started) -> None:
     gate, begun = threading.Event(), threading.Event()
     assert not started.uploads.files_pending
-    started.uploads.submit("a large file", lambda: begun.set() or gate.wait(30) and None)
+    started.uploads.submit("a large file", lambda: begun.set() or (gate.wait(30) and None))
     assert begun.wait(30)
     assert started.uploads.files_pending, "under way"
     gate.set()

@@ -59,7 +59,7 @@ def load(
     classes: Mapping[str, tuple[str, ...]] = CLASSES_OF_HEADS,
     training: Training | None = None,
 ) -> CheckpointState:
-    return load_checkpoint(folder, small.network, small.averaged, small.optimizer, classes, training or Training())
+    return load_checkpoint(folder, small.network, small.averaged, small.optimizer, classes=classes, training=training or Training())
 
 
 @pytest.mark.parametrize("optimizer", [{"adamw": {}}, {"sgd": {}}], ids=["adamw", "sgd"])
@@ -180,8 +180,9 @@ def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: 
     head = network.heads["tags"]
     head.linear = torch.nn.Linear(10, 3)
     optimizer = build_optimizer(network, small_training().step._training.optimizer)
+    folder = tmp_path / "checkpoints/00000002"
     with pytest.raises(FatalError, match=r"heads\.tags\.linear\.weight is \[3, 128\] there and \[3, 10\] in this job") as caught:
-        load_checkpoint(tmp_path / "checkpoints/00000002", network, None, optimizer, CLASSES_OF_HEADS, Training())
+        load_checkpoint(folder, network, None, optimizer, classes=CLASSES_OF_HEADS, training=Training())
     assert caught.value.reason is Reason.BAD_MODEL
 
 
@@ -231,7 +232,7 @@ def test_a_checkpoint_that_was_trained_otherwise_is_refused_and_changes_nothing(
     with pytest.raises(FatalError, match=message) as caught:
         load(tmp_path / "checkpoints/00000002", other, training=training)
     assert caught.value.reason is Reason.BAD_MODEL
-    assert "put it back, or submit it under another name or output to start afresh" in caught.value.message
+    assert "put that back, or submit it under another name or output to start afresh" in caught.value.message
     for name, tensor in before.items():
         assert torch.equal(other.tensors()[name], tensor), name
     assert not other.optimizer.state

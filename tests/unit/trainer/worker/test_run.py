@@ -31,10 +31,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def said_while_building(scenes: Path, output: Path, training: dict[str, Any], backbone_top_level: int = 2) -> list[str]:
+def said_while_building(scenes: Path, output: Path, training: dict[str, Any], backbone_top_level: int = 3) -> list[str]:
     job = small_job([TAGS], {"imageSize": {"height": 32, "width": 32}} | training, backbone_top_level=backbone_top_level)
-    # Without a neck: its lowest level is above the backbone's top.
-    job = job.model_copy(update={"spec": job.spec.model_copy(update={"model": job.spec.model.model_copy(update={"neck": None})})})
     messages = KeptMessages()
     plan = Plan(job=job, dataset_dir=scenes, output_dir=output, threads=1)
     with _build(plan, messages, Stop()).writer:

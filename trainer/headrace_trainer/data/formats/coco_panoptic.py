@@ -18,7 +18,7 @@ from headrace_trainer.data.files import DatasetFiles, relative_path
 from headrace_trainer.data.formats.coco import Json, categories, images_by_id, read_sections
 from headrace_trainer.data.geometry import Geometry
 from headrace_trainer.data.layer_data import LayerData, Source, class_table, field_of, sources
-from headrace_trainer.data.problems import BadSampleError, Problems
+from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
 from headrace_trainer.data.targets import IGNORE, Array, Panoptic
 
 
@@ -48,6 +48,8 @@ class PanopticFile:
             with Image.open(self.path) as image:
                 colors = np.asarray(image.convert("RGB")).astype(np.int32)
         except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for files that are broken
+            if is_of_the_machine(error):
+                raise
             raise BadSampleError(f"{self.where}: not a readable PNG: {error}") from error
         check_size(colors.shape[:2], geometry, self.where)
         ids = colors[..., 0] | colors[..., 1] << 8 | colors[..., 2] << 16

@@ -15,7 +15,7 @@ from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles
 from headrace_trainer.data.geometry import Geometry
 from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, needed_class_table, sources
-from headrace_trainer.data.problems import BadSampleError, Problems
+from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
 from headrace_trainer.data.targets import IGNORE, Array, ClassMap
 
 _UNKNOWN = -2
@@ -73,6 +73,8 @@ class MaskFile:
                     raise BadSampleError(f"{self.where}: expected one channel of 8 or 16 bits or a palette; found {mask.mode}")
                 values = np.asarray(mask).astype(np.int32)
         except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for files that are broken
+            if is_of_the_machine(error):
+                raise
             raise BadSampleError(f"{self.where}: not a readable PNG: {error}") from error
         if values.min() < 0 or values.max() >= _VALUES:
             raise BadSampleError(f"{self.where}: expected values of at most 16 bits; found {values.min()} to {values.max()}")

@@ -16,7 +16,7 @@ from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles
 from headrace_trainer.data.formats.coco import clip_boxes
 from headrace_trainer.data.layer_data import LayerData, Source, needed_class_table, sources
-from headrace_trainer.data.problems import BadSampleError, Problems
+from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
 from headrace_trainer.data.targets import Array
 
 _WHOLE_IMAGE = (1, 1)
@@ -92,6 +92,8 @@ def _lines(where: str, source: Source, classes: ClassTable) -> Iterator[tuple[in
     try:
         text = source.files.path(where).read_text()
     except (OSError, UnicodeDecodeError) as error:
+        if is_of_the_machine(error):
+            raise
         raise BadSampleError(f"{where}: not a text file: {error}") from error
     for number, line in enumerate(text.splitlines(), start=1):
         if not line or line.isspace():

@@ -1,9 +1,9 @@
 """Pulling 3,000 files of 60 KB from a real S3 server: the supervisor's pull against minio's fget_object one by one.
 
-    python tests/bench/test_bench_pull.py [--files 3000] [--kilobytes 60] [--latency-ms 20] [--connections 8,16,32]
+    python tests/bench/bench_pull.py [--json FILE] [--files 3000] [--kilobytes 60] [--latency-ms 20] [--connections 8 16 32 64]
 
-or `make bench`. Prints a table and writes .cache/bench/pull.json. `cpu` is the client's own CPU time a file: on a machine that does
-other things meanwhile it is the steadier figure. Latency is added to every request by a proxy, a process of its own.
+`cpu` is the client's own CPU time a file: on a machine that does other things meanwhile it is the steadier figure. Latency is added
+to every request by a proxy, a process of its own.
 
 Measured on 2 cores shared with other work (load 5), no latency, versitygw with keep-alive: one connection 476 files/s (1.2 ms CPU a
 file), 16 connections 628/s (1.5 ms), 32 474/s (2.0 ms: threads wait for the interpreter lock). Without keep-alive, which is
@@ -28,24 +28,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rich.console import Console
+from rich.table import Table
+
 from headrace_local.binaries import find_binaries
 from headrace_trainer.supervisor.places import open_store
 from headrace_trainer.supervisor.pull import Pull
 from headrace_trainer.supervisor.retry import Retry
 from headrace_trainer.supervisor.stop import Stop
 
-REPORT = Path(".cache/bench/pull.json")
 
-
-def test_many_connections_beat_one_where_there_is_latency() -> None:
-    """At 20 ms a request, one by one cannot pass 50 files a second; the pull must be at least five times that."""
-    rows = run(files=600, kilobytes=60, latency_ms=20.0, connections=[32])
-    one_by_one, pulled = (row["files_per_second"] for row in rows)
-    assert pulled > 5 * one_by_one
-
-
-def run(files: int, kilobytes: int, latency_ms: float, connections: list[int]) -> list[dict[str, Any]]:
-    """Measure, print, write the report."""
+def measure(files: int, kilobytes: int, latency_ms: float, connections: list[int]) -> list[dict[str, Any]]:
+    """One row for minio's client and one for each number of connections."""
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder, _server(Path(folder)) as environment:
         _fill(environment, files, kilobytes)
         with _latency(environment, latency_ms) as slower:
@@ -53,16 +47,8 @@ def run(files: int, kilobytes: int, latency_ms: float, connections: list[int]) -
             rows = [_measure("minio fget_object, one by one", lambda to: _one_by_one(slower, to, files // 10), Path(folder))]
             for number in connections:
                 rows.append(_measure(f"supervisor, {number} connections", lambda to, n=number: _pull(slower, to, n), Path(folder)))
-    title = f"{files:,} files of {kilobytes} KB, {latency_ms:g} ms latency, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    print(f"\n{title}\n{'':36}{'files/s':>10}{'MB/s':>8}{'cpu ms/file':>13}")
     for row in rows:
         row["megabytes_per_second"] = row["files_per_second"] * kilobytes / 1000
-        print(
-            f"{row['name']:36}{row['files_per_second']:>10.0f}{row['megabytes_per_second']:>8.1f}"
-            f"{row['cpu_milliseconds_per_file']:>13.2f}"
-        )
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps({"title": title, "rows": rows}, indent=2) + "\n")
     return rows
 
 
@@ -189,20 +175,35 @@ def _await_port(port: int) -> None:
             return
 
 
-def _main() -> None:
+def main() -> None:
+    """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description="How fast a dataset is pulled.")
+    parser.add_argument("--json", type=Path, help="write the numbers here too")
     parser.add_argument("--files", type=int, default=3000)
     parser.add_argument("--kilobytes", type=int, default=60)
     parser.add_argument("--latency-ms", type=float, default=20.0)
-    parser.add_argument("--connections", default="8,16,32,64")
+    parser.add_argument("--connections", type=int, nargs="+", default=[8, 16, 32, 64])
     parser.add_argument("--proxy", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.proxy:
-        port, target, milliseconds = arguments.proxy.split(",")
+    options = parser.parse_args()
+    if options.proxy:
+        port, target, milliseconds = options.proxy.split(",")
         asyncio.run(_proxy(int(port), int(target), float(milliseconds)))
-    else:
-        run(arguments.files, arguments.kilobytes, arguments.latency_ms, [int(one) for one in arguments.connections.split(",")])
+        return
+    rows = measure(options.files, options.kilobytes, options.latency_ms, options.connections)
+    what = f"{options.files:,} files of {options.kilobytes} KB, {options.latency_ms:g} ms latency"
+    title = f"{what}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    _print_table(title, rows)
+    if options.json:
+        options.json.write_text(json.dumps({"title": title, "rows": rows}, indent=1) + "\n")
+
+
+def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    table = Table("", "files/s", "MB/s", "cpu ms/file", title=title)
+    for row in rows:
+        speeds = f"{row['files_per_second']:.0f}", f"{row['megabytes_per_second']:.1f}"
+        table.add_row(row["name"], *speeds, f"{row['cpu_milliseconds_per_file']:.2f}")
+    Console().print(table)
 
 
 if __name__ == "__main__":
-    _main()
+    main()

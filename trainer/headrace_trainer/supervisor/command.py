@@ -1,0 +1,58 @@
+"""The trainer's command line. In a pod, everything it needs is in its environment (headrace_api.names, settings.py).
+
+    python -m headrace_trainer [JOB.json] [--dataset FOLDER|s3://...] [--output FOLDER|s3://...] [--end-with-parent]
+
+`headrace train` starts it with these arguments.
+"""
+
+import argparse
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+from headrace_api.names import ENV_TERMINATION_LOG, ExitCode
+from headrace_api.report import Outcome
+from headrace_api.trainingjob import Progress
+from headrace_trainer.errors import TrainerError
+from headrace_trainer.supervisor.ending import Ending
+from headrace_trainer.supervisor.journal import Journal
+from headrace_trainer.supervisor.run import Run
+from headrace_trainer.supervisor.settings import settings_from
+from headrace_trainer.supervisor.stop import Stop
+from headrace_trainer.supervisor.worker_process import PRELOADED_MODULES, WORKER_MODULE
+
+_PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+
+
+def execute(stop: Stop, worker_module: str = WORKER_MODULE, preload: tuple[str, ...] = PRELOADED_MODULES) -> ExitCode:
+    """Run one attempt. `stop` is installed already."""
+    arguments = _arguments()
+    if arguments.end_with_parent:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    journal = Journal()
+    try:
+        settings = settings_from(os.environ, arguments.job, arguments.dataset, arguments.output)
+    except TrainerError as error:
+        journal.say(error.message)
+        return _refused(error)
+    return Run(settings, stop, journal, worker_module, preload).execute()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m headrace_trainer", description="Runs one attempt of a TrainingJob.")
+    parser.add_argument("job", nargs="?", help="the TrainingJob, as JSON (default: the file that HEADRACE_JOB_FILE names)")
+    parser.add_argument("--dataset", help="instead of spec.dataset.uri: s3://bucket/prefix/ or a folder, which is only read")
+    parser.add_argument("--output", help="instead of spec.output.uri: s3://bucket/prefix/ or a folder")
+    parser.add_argument("--end-with-parent", action="store_true", help="stop in good order when the parent process is gone")
+    return parser.parse_args()
+
+
+def _refused(error: TrainerError) -> ExitCode:
+    """An environment that makes no sense is told where a kubelet looks for it, too."""
+    ending = Ending.from_error(error)
+    outcome = Outcome(outcome=ending.verdict, reason=ending.reason, message=ending.message, progress=Progress())
+    if log := os.environ.get(ENV_TERMINATION_LOG):
+        Path(log).write_text(outcome.to_termination_message())
+    return ending.exit_code
