@@ -179,9 +179,10 @@ def test_running_is_not_left_when_a_probe_fails_once() -> None:
 
 def test_a_pod_that_is_silent_has_its_node_looked_at() -> None:
     job = make_job("a").running()
-    assert LookAtNode(pod.view()) in decided(job, make_pod(job).not_ready()).actions
+    pod = make_pod(job).not_ready()
+    assert LookAtNode(pod.view()) in decided(job, pod).actions
     namespaced = Settings(trainer_image="t", watch_namespaces=("ns",))
-    assert LookAtNode(pod.view()) not in decided(job, make_pod(job).not_ready(), settings=namespaced).actions
+    assert LookAtNode(pod.view()) not in decided(job, pod, settings=namespaced).actions
 
 
 def test_a_pod_that_should_have_ended_has_its_node_looked_at() -> None:
@@ -195,8 +196,9 @@ def test_a_pod_that_should_have_ended_has_its_node_looked_at() -> None:
 
 def test_a_node_that_is_there_but_does_not_answer_keeps_the_slot_and_says_so() -> None:
     job = make_job("a").running()
-    node = Node("node-1", seconds(95), exists=True, out_of_service=False)
-    decision = decided(job, make_pod(job).not_ready(), make_job("b").created(1), nodes=looked(pod, node))
+    pod = make_pod(job).not_ready()
+    node = Node("node-1", seconds(95), exists=True, out_of_service=False, ready=False)
+    decision = decided(job, pod, make_job("b").created(1), nodes={pod.view().uid: node})
     status = status_of("a", decision)
     assert status.reason is Reason.NODE_LOST
     assert "node node-1 does not answer; the slot stays taken until" in status.message
@@ -204,15 +206,24 @@ def test_a_node_that_is_there_but_does_not_answer_keeps_the_slot_and_says_so() -
     assert decision.wake == seconds(105), "the node is looked at again"
 
 
+def test_a_trainer_that_is_not_ready_on_a_node_that_answers_is_no_lost_node() -> None:
+    job = make_job("a").running()
+    pod = make_pod(job).not_ready()
+    node = Node("node-1", seconds(95), exists=True, out_of_service=False, ready=True)
+    assert status_of("a", decided(job, pod, nodes={pod.view().uid: node})).reason is Reason.TRAINING
+
+
 @pytest.mark.parametrize("fate", [{"exists": False, "out_of_service": False}, {"exists": True, "out_of_service": True}])
 def test_a_lost_node_frees_the_slot_and_costs_nothing(fate: dict[str, bool]) -> None:
     job = make_job("a").running()
-    node = Node("node-1", seconds(95), **fate)
-    status = status_of("a", decided(job, make_pod(job).not_ready(), nodes=looked(pod, node)))
+    pod = make_pod(job).not_ready()
+    nodes = {pod.view().uid: Node("node-1", seconds(95), **fate, ready=False)}
+    status = status_of("a", decided(job, pod, nodes=nodes))
     assert (status.state, status.failures) == (State.QUEUED, 0)
     assert status.last_attempt is not None
     assert status.last_attempt.reason == Reason.NODE_LOST
-    assert started(decided(make_job("a").failed_once(charged=False), make_pod(job).not_ready(), nodes=looked(pod, node))) == ("a", 2)
+    again = make_job("a").failed_once(charged=False)
+    assert started(decided(again, pod, nodes=nodes)) == ("a", 2)
 
 
 def test_a_deadline_before_running_ends_the_job_and_its_pod() -> None:

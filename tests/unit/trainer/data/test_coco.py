@@ -153,7 +153,8 @@ def test_a_file_name_that_leads_out_of_the_dataset_is_refused(tmp_path: Path, na
 
 
 def test_file_names_may_have_folders_and_images_may_be_missing(tmp_path: Path) -> None:
-    folder = coco_dataset(tmp_path, []).json("train.json", coco(["train/a.png", "gone.png"])).image("images/val/a.png")
+    content = coco(["train/a.png", "gone.png"], [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}])
+    folder = coco_dataset(tmp_path, []).json("train.json", content).image("images/val/a.png")
     assert folder.open(max_bad_images=1).train.images == ("images/train/a.png",)
     assert folder.said == ["skipped train.json: gone.png: no image 'gone.png' in 'images'"]
 

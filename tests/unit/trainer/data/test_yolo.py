@@ -60,7 +60,7 @@ def test_boxes_beyond_the_image_are_clipped_and_those_without_area_dropped_and_c
     ],
 )
 def test_a_broken_line_is_named_by_file_and_number(tmp_path: Path, line: str, complaint: str) -> None:
-    folder = yolo_dataset(tmp_path, {"a": "", "broken": f"0 0.5 0.5 0.5 0.5\n{line}\n"})
+    folder = yolo_dataset(tmp_path, {"a": "0 0.5 0.5 0.5 0.5", "broken": f"0 0.5 0.5 0.5 0.5\n{line}\n"})
     train = folder.open(max_bad_images=1).train
     assert train.images == ("images/train/a.png",)
     assert len(folder.said) == 1
@@ -94,7 +94,7 @@ def test_a_label_that_fits_several_images_alike_is_counted(tmp_path: Path) -> No
 
 
 def test_two_label_files_of_one_image_are_one_too_many(tmp_path: Path) -> None:
-    folder = yolo_dataset(tmp_path, {"a": ""}).text("labels/train/more/a.txt", "0 0.5 0.5 0.5 0.5")
+    folder = yolo_dataset(tmp_path, {"a": "0 0.5 0.5 0.5 0.5"}).text("labels/train/more/a.txt", "0 0.5 0.5 0.5 0.5")
     folder.open(max_bad_images=1)
     assert folder.said == ["skipped labels/train/more/a.txt: 'images/train/a.png' has annotations from labels/train/a.txt already"]
 
