@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from headrace_local.certs import Authority
 from headrace_local.kubeconfig import certificate_user, token_user, write_kubeconfig
-from headrace_local.processes import Process, Processes
+from headrace_local.processes import Process, ProcessEndedError, Processes
 from headrace_local.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -216,6 +216,9 @@ class ClusterAccess:
                 tail = process.log_tail()
                 process.kill()
                 raise TimeoutError(f"{error}; the end of {process.log}:\n{tail}") from None
+            except ProcessEndedError:
+                process.expected_to_run = False  # told here and now; `check` need not tell it again to whoever comes next
+                raise
         return process
 
     def check(self) -> None:

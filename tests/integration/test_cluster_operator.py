@@ -55,6 +55,7 @@ def test_an_operator_that_cannot_start_says_why(cluster: ClusterAccess, stand_in
     install_operator(cluster, program=stand_in)
     with pytest.raises(ProcessEndedError, match=r"exit code 1(.|\n)*cannot list resource trainingjobs"):
         start_operator(cluster, {"FAIL": "1"}, name="operator-that-fails", program=stand_in)
+    cluster.check()  # its end was told once; whoever uses the cluster next hears nothing of it
 
 
 def test_operators_side_by_side_have_ports_of_their_own(cluster: ClusterAccess, stand_in: list[str]) -> None:
