@@ -60,4 +60,9 @@ class Poller:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         async with session.get(f"http://{host}:{self.port}/status", allow_redirects=False) as response:
             response.raise_for_status()
-            return TrainerStatus.model_validate_json(await response.content.read(LONGEST_ANSWER))
+            answer = bytearray()
+            async for part in response.content.iter_any():  # read(n) would give what has arrived, not all of it
+                answer += part
+                if len(answer) > LONGEST_ANSWER:
+                    raise aiohttp.ClientPayloadError(f"an answer of more than {LONGEST_ANSWER} bytes")
+            return TrainerStatus.model_validate_json(answer)

@@ -105,7 +105,9 @@ class Slots:
         self.known[key] = lease
 
     def _lease(self, job: Job, old: Raw | None) -> Json:
-        """The Lease held by a job. It is owned by the holder, so that the last one takes it along when it is deleted.
+        """The Lease held by a job. It is owned by the job it was made for, and goes with that one; the next start makes it anew.
+
+        Its owner never changes: where OwnerReferencesPermissionEnforcement is on, that would take the permission to delete Leases.
 
         leaseTransitions grows with every write: one that changed nothing would leave the resourceVersion as it was.
         """
@@ -114,7 +116,7 @@ class Slots:
             "name": lease_name(job.key),
             "namespace": job.namespace,
             "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_PROJECT: job.project},
-            "ownerReferences": [owner_reference(job)],
+            "ownerReferences": [owner_reference(job)] if old is None else old["metadata"].get("ownerReferences", []),
         }
         transitions = 0
         if old is not None:

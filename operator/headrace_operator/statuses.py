@@ -1,5 +1,6 @@
 """What a job's status says: pure functions from what is known to the next `TrainingJobStatus`."""
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -63,6 +64,7 @@ def was_running(job: Job, pod: Pod) -> bool:
 def live(job: Job, pod: Pod, *, report: Report | None, unreachable: bool, now: datetime, settings: Settings) -> TrainingJobStatus:
     """Has a pod that is not over."""
     old = job.status
+    report = report and _with_what_was_reached(old, report)
     told = report.status if report and _worth_writing(old, report, settings) else None
     state, reason, message = _stage(job, pod, told)
     if unreachable:
@@ -130,6 +132,21 @@ def _stage(job: Job, pod: Pod, told: TrainerStatus | None) -> tuple[State, Reaso
     return words(State.STARTING, Reason.PREPARING, f"on node {pod.node}")
 
 
+def _with_what_was_reached(old: TrainingJobStatus, report: Report) -> Report:
+    progress = _never_back(old, report.status.progress)
+    return dataclasses.replace(report, status=report.status.model_copy(update={"progress": progress}))
+
+
+def _never_back(old: TrainingJobStatus, new: Progress) -> Progress:
+    """A resumed trainer counts from 0 until it has its checkpoint, and has no scores until it evaluates: what was reached stays."""
+    had, safe = old.progress, old.checkpoint.iteration if old.checkpoint else 0
+    if had is None:
+        return new
+    if new.iteration < safe:
+        return had.model_copy(update={"last_updated_time": new.last_updated_time or had.last_updated_time})
+    return new if new.metrics else new.model_copy(update={"metrics": had.metrics})
+
+
 def _worth_writing(old: TrainingJobStatus, report: Report, settings: Settings) -> bool:
     """Whether a report goes into the status: scores and checkpoints at once, anything else at a bounded rate."""
     told, had = report.status, old.progress
@@ -160,7 +177,9 @@ def after_attempt(
         charged=judged.charged,
         finished_time=timestamp(finished),
     )
-    progress = outcome.progress.model_copy(update={"last_updated_time": timestamp(finished)}) if outcome else old.progress
+    progress = old.progress
+    if outcome:
+        progress = _never_back(old, outcome.progress).model_copy(update={"last_updated_time": timestamp(finished)})
     status = changed(
         old,
         attempts=attempt,

@@ -11,7 +11,7 @@ from headrace_operator.clock import micro_timestamp
 from headrace_operator.state import Job
 
 REPORTER = "headrace.dev/operator"
-NOTE_LENGTH = 1024
+NOTE_BYTES = 1024
 """The server's bound on an Event's note."""
 TELLING_REASONS = frozenset(
     {
@@ -42,7 +42,7 @@ def event_for(job: Job, new: TrainingJobStatus, reporter: str, now: datetime) ->
         "type": "Warning" if warn else "Normal",
         "reason": reason,
         "action": str(new.reason or new.state),
-        "note": new.message if len(new.message) <= NOTE_LENGTH else new.message[: NOTE_LENGTH - 1] + "…",
+        "note": _note(new.message),
         "regarding": {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
@@ -54,6 +54,14 @@ def event_for(job: Job, new: TrainingJobStatus, reporter: str, now: datetime) ->
         "reportingController": REPORTER,
         "reportingInstance": reporter[:128],
     }
+
+
+def _note(message: str) -> str:
+    """The message, cut to what the API server takes: it counts bytes of UTF-8, not characters."""
+    content = message.encode()
+    if len(content) <= NOTE_BYTES:
+        return message
+    return content[: NOTE_BYTES - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def _what_happened(old: TrainingJobStatus, new: TrainingJobStatus) -> tuple[str, bool] | None:

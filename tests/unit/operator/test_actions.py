@@ -7,7 +7,7 @@ import pytest
 from headrace_api.names import Reason, State
 from headrace_operator.actions import Ration
 from headrace_operator.api import Json
-from headrace_operator.transitions import NOTE_LENGTH, event_for
+from headrace_operator.transitions import event_for
 from headrace_testing.builders import make_job, seconds
 from headrace_testing.simulation import SETTINGS, Simulation
 
@@ -118,12 +118,6 @@ def test_a_transition_is_an_event(new: dict[str, Any], want: tuple[str, str]) ->
 
 def test_a_new_place_in_line_is_no_event() -> None:
     assert told(make_job("a").state(State.QUEUED, Reason.WAITING_FOR_EARLIER_JOB), message="behind b (2nd in line)") is None
-
-
-def test_a_long_message_is_cut_to_what_the_server_takes() -> None:
-    event = told(make_job("a"), state=State.ERROR, message="x" * 5000)
-    assert event is not None
-    assert len(event["note"]) == NOTE_LENGTH
 
 
 def test_the_simulation_uses_the_defaults_people_get() -> None:

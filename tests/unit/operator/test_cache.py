@@ -107,3 +107,16 @@ def test_what_is_gone_is_forgotten() -> None:
     cache.pods.remove(pod.obj())
     cache.tidy()
     assert (cache.reports, cache.projects()) == ({}, set())
+
+
+def test_how_a_pod_ended_is_known_until_its_attempt_is_counted_though_the_pod_is_gone() -> None:
+    cache = Cache()
+    job = make_job("a").running()
+    pod = make_pod(job).ready()
+    cache.jobs.put(job.obj())
+    cache.pods.put(versioned(pod.obj(), 1000))
+    cache.pods.remove(versioned(pod.exited(1, "boom").obj(), 1001))
+    cache.pods.replace(KEY, Listing([], 1002))
+    assert [pod.exit_code for pod in cache.view(KEY).pods] == [1]
+    cache.jobs.put(versioned(make_job("a").failed_once().obj(), 1003))
+    assert cache.view(KEY).pods == ()

@@ -1,6 +1,7 @@
 """Credentials: where they come from, and that a renewed token is used."""
 
 import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_a_kubeconfig_names_server_and_token(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_a_token_that_is_renewed_in_its_file_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     moment = [0.0]
-    monkeypatch.setattr(connection.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(time, "monotonic", lambda: moment[0])
     token = tmp_path / "token"
     token.write_text("first\n")
     made = Connection("https://x", ssl.create_default_context(), {}, token)

@@ -80,10 +80,13 @@ def test_who_goes_when_the_first_in_line_is(first: JobBuilder, want: tuple[str, 
 @pytest.mark.parametrize("state", ["unplaced", "starting", "running", "terminating"])
 def test_a_pod_that_is_not_over_keeps_the_slot(state: str) -> None:
     job = make_job("a").running()
-    pod = make_pod(job)
-    {"unplaced": lambda: pod, "starting": pod.scheduled, "running": pod.ready, "terminating": lambda: pod.ready().deleting(200)}[
-        state
-    ]()
+    pods = {
+        "unplaced": make_pod(job),
+        "starting": make_pod(job).scheduled(),
+        "running": make_pod(job).ready(),
+        "terminating": make_pod(job).ready().deleting(200),
+    }
+    pod = pods[state]
     decision = decided(job, pod, make_job("b").created(1))
     assert started(decision) is None
     assert status_of("b", decision).message == "behind a (2nd in line)"
@@ -293,3 +296,26 @@ def test_progress_is_written_at_a_bounded_rate_but_a_checkpoint_at_once() -> Non
     assert later.progress.iteration == 3
     checkpoint = {"uri": "s3://runs/c", "iteration": 2}
     assert status_of("a", decided(job, pod, reports=report(2, 101, checkpoint=checkpoint))).checkpoint is not None
+
+
+def test_a_node_that_came_back_under_its_name_is_not_lost_for_its_new_pods() -> None:
+    job = make_job("a").running(2).failed_once(attempt=1, charged=False).running(2)
+    old, new = make_pod(job, 1).not_ready(), make_pod(job, 2).not_ready()
+    lost = Node("node-1", seconds(95), exists=False, out_of_service=False, ready=False)
+    decision = decided(job, old, new, nodes={old.view().uid: lost})
+    assert started(decision) is None
+    assert LookAtNode(new.view()) in decision.actions
+    assert not any(isinstance(a, WriteStatus) and a.status.last_attempt != job.view().status.last_attempt for a in decision.actions)
+
+
+def test_a_foreign_pod_with_our_labels_keeps_the_slot_and_is_not_deleted() -> None:
+    pod = make_pod(make_job("gone")).ready()
+    pod.raw["metadata"]["ownerReferences"][0] |= {"apiVersion": "batch/v1", "kind": "Job"}
+    decision = decided(make_job("a"), pod)
+    assert (deleted(decision), started(decision)) == ([], None)
+
+
+def test_a_status_that_cannot_be_read_leaves_the_job_and_its_pod_alone() -> None:
+    job = make_job("a").running().status(state="Levitating")
+    decision = decided(job, make_pod(job).ready(), make_job("b").created(1))
+    assert (deleted(decision), started(decision)) == ([], None)

@@ -1,13 +1,16 @@
 """What a status says."""
 
+import dataclasses
+
 import pytest
 
 from headrace_api.names import Reason, State
-from headrace_api.report import Verdict
-from headrace_api.trainingjob import TrainingJobStatus
+from headrace_api.report import Outcome, Phase, TrainerStatus, Verdict
+from headrace_api.trainingjob import Checkpoint, MetricValue, Progress, TrainingJobStatus
 from headrace_operator import statuses
 from headrace_operator.attempts import Judgement
 from headrace_operator.settings import Settings
+from headrace_operator.state import Report
 from headrace_testing.builders import JobBuilder, PodBuilder, make_job, make_pod, seconds
 
 SETTINGS = Settings(trainer_image="trainer:1")
@@ -18,6 +21,49 @@ def live(job: JobBuilder, pod: PodBuilder, at: float = 100) -> TrainingJobStatus
 
 
 JOB = make_job("a")
+
+
+AP = MetricValue(head="boxes", name="AP", value=0.5, iteration=9000)
+REACHED = TrainingJobStatus(
+    state=State.RUNNING,
+    progress=Progress(iteration=9500, max_iterations=20_000, percentage=47, metrics=[AP]),
+    checkpoint=Checkpoint(uri="s3://runs/a/checkpoints/00009000/", iteration=9000),
+)
+
+
+def resumed(iteration: int, metrics: list[MetricValue]) -> Progress:
+    """The progress shown of a job that had REACHED so much, when its next attempt says this of itself."""
+    job = dataclasses.replace(make_job("a").view(), status=REACHED)
+    told = Progress(iteration=iteration, max_iterations=20_000, metrics=metrics)
+    report = Report(seconds(90), TrainerStatus(phase=Phase.PULLING, progress=told))
+    pod = make_pod(make_job("a")).scheduled("n").view()
+    progress = statuses.live(job, pod, report=report, unreachable=False, now=seconds(100), settings=SETTINGS).progress
+    assert progress is not None
+    return progress
+
+
+def test_progress_does_not_fall_back_while_a_resumed_attempt_pulls_its_checkpoint() -> None:
+    progress = resumed(0, [])
+    assert (progress.iteration, progress.percentage, progress.metrics) == (9500, 47, [AP])
+
+
+def test_a_resumed_attempt_shows_its_own_progress_from_the_checkpoint_on_and_the_scores_it_began_with() -> None:
+    progress = resumed(9001, [])
+    assert (progress.iteration, progress.metrics) == (9001, [AP])
+
+
+def test_new_scores_replace_old_ones() -> None:
+    better = AP.model_copy(update={"value": 0.6, "iteration": 10_000})
+    assert resumed(10_000, [better]).metrics == [better]
+
+
+def test_an_attempt_that_ends_before_it_resumed_leaves_what_was_reached() -> None:
+    job = dataclasses.replace(make_job("a").view(), status=REACHED)
+    outcome = Outcome(outcome=Verdict.ERROR, reason=Reason.STORAGE_UNAVAILABLE, progress=Progress())
+    judged = Judgement("StorageUnavailable", "no answer", charged=True, outcome=outcome)
+    status = statuses.after_attempt(job, None, 2, judged, now=seconds(100), settings=SETTINGS)
+    assert status.progress is not None
+    assert (status.progress.iteration, status.progress.metrics) == (9500, [AP])
 
 
 @pytest.mark.parametrize(
