@@ -212,9 +212,11 @@ class _Pass:
         spec = job.spec
         node = self.view.nodes.get(pod.uid)
         unreachable = node is not None and not node.lost and not node.ready and self._seems_lost(pod)
-        status = statuses.live(
-            job, pod, report=self.view.reports.get(pod.uid), unreachable=unreachable, now=self.now, settings=self.settings
-        )
+        report = self.view.reports.get(pod.uid)
+        status = statuses.live(job, pod, report=report, unreachable=unreachable, now=self.now, settings=self.settings)
+        due = statuses.progress_due(job.status, report, self.settings) if report else None
+        if due is not None and self.now < due:
+            self.decision.wake_by(due)
 
         limit = spec.pre_running_deadline_seconds if spec else None
         if limit is not None and status.state is not State.RUNNING and not pod.deleting:

@@ -6,6 +6,7 @@ enough, and `UnavailableError` makes the work queue wait.
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -176,6 +177,11 @@ def _parse(content: bytes) -> Json:
     return answer if isinstance(answer, dict) else {}
 
 
+_RBAC_DENIES = re.compile(r" cannot \w+ resource \"")
+_POLICY_DENIES = re.compile(r"denied (the )?request")
+"""What webhooks (400 unless they choose a code) and ValidatingAdmissionPolicy (422) say: no, until one of the two changes."""
+
+
 def _error(what: str, status: int, answer: Json, content: bytes) -> ApiError:
     """The typed error of an answer that is not a success."""
     message = answer.get("message") or content[:200].decode(errors="replace") or "no text"
@@ -185,12 +191,12 @@ def _error(what: str, status: int, answer: Json, content: bytes) -> ApiError:
         return NotFoundError(text)
     if status == 409:
         return AlreadyExistsError(text) if reason == "AlreadyExists" else ConflictError(text)
+    if status == 403 or _POLICY_DENIES.search(message):
+        # RBAC says `User "..." cannot create resource "pods" ...`; admission says `pods "..." is forbidden: exceeded quota ...`.
+        return ForbiddenError(text) if _RBAC_DENIES.search(message) else RefusedError(message)
     if status == 422:
         # A uid in a merge patch that is not the object's is "Invalid value: field is immutable": another object has the name now.
         return ConflictError(text) if "metadata.uid" in message else InvalidError(text)
-    if status == 403:
-        # RBAC says `User "..." cannot create resource "pods" ...`; admission says `pods "..." is forbidden: exceeded quota ...`.
-        return ForbiddenError(text) if " cannot " in message else RefusedError(message)
     if status == 429 or status >= 500 or status == 401:
         return UnavailableError(text)  # 401: a token that expired; the next request reads the new one
     return InvalidError(text)

@@ -34,11 +34,13 @@ class Poller:
         self.clock = clock
         self.enqueue = enqueue
         self.port = port
+        self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def run(self) -> None:
         """Polls until cancelled."""
+        # The time of a request begins when its turn comes: pods that swallow packets must not starve those behind them.
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
+        async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
             while True:
                 pods = [pod for pod in self.cache.live_pods() if pod.ip]
                 await asyncio.gather(*(self._poll(session, pod) for pod in pods))
@@ -46,14 +48,15 @@ class Poller:
 
     async def _poll(self, session: aiohttp.ClientSession, pod: Pod) -> None:
         try:
-            status = await self._ask(session, pod)
+            async with self._at_once:
+                status = await self._ask(session, pod)
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError) as error:
             # Not up yet, busy or ending: the pod's conditions tell which, and they come through the watch.
             logger.debug("%s/%s does not tell its progress: %s", pod.namespace, pod.name, error)
             return
         known = self.cache.reports.get(pod.uid)
+        self.cache.reports[pod.uid] = Report(self.clock.now(), status)
         if known is None or known.status != status:
-            self.cache.reports[pod.uid] = Report(self.clock.now(), status)
             self.enqueue(pod.key)
 
     async def _ask(self, session: aiohttp.ClientSession, pod: Pod) -> TrainerStatus:

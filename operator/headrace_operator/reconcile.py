@@ -4,7 +4,7 @@ import logging
 from datetime import datetime
 
 from headrace_operator.actions import Actions
-from headrace_operator.api import Api, ConflictError, NotFoundError
+from headrace_operator.api import Api, ConflictError, InvalidError, NotFoundError
 from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
 from headrace_operator.decide import Decision, DeleteJob, DeletePod, LookAtNode, Needs, StartAttempt, WriteStatus, decide
@@ -91,8 +91,7 @@ class Reconciler:
                 case WriteStatus() if action.only_renews_waiting and not self.actions.may_renew_waiting():
                     decision.wake_by(later(self.clock.now(), RENEW_WAITING_SECONDS))
                 case WriteStatus():
-                    await self.actions.write_status(action)
-                    wrote = True
+                    wrote |= await self._write(action)
                 case DeletePod():
                     if action.pod.uid not in told:
                         told.add(action.pod.uid)
@@ -105,6 +104,15 @@ class Reconciler:
                 case StartAttempt():
                     pass  # comes last, with steps of its own
         return wrote
+
+    async def _write(self, action: WriteStatus) -> bool:
+        """Whether the status was written. One that the server refuses concerns its job alone: the pass goes on without it."""
+        try:
+            await self.actions.write_status(action)
+        except InvalidError as error:
+            logger.error("%s/%s: its status cannot be written: %s", action.job.namespace, action.job.name, error)
+            return False
+        return True
 
     async def _start(self, start: StartAttempt, lease: Raw | None) -> float:
         """Takes the slot and makes the pod (slot.py, steps 2 to 5). Returns seconds after which to look again."""

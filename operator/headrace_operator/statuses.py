@@ -65,7 +65,7 @@ def live(job: Job, pod: Pod, *, report: Report | None, unreachable: bool, now: d
     """Has a pod that is not over."""
     old = job.status
     report = report and _with_what_was_reached(old, report)
-    told = report.status if report and _worth_writing(old, report, settings) else None
+    told = report.status if report and _worth_writing(old, report, settings, now) else None
     state, reason, message = _stage(job, pod, told)
     if unreachable:
         reason = Reason.NODE_LOST
@@ -147,15 +147,25 @@ def _never_back(old: TrainingJobStatus, new: Progress) -> Progress:
     return new if new.metrics else new.model_copy(update={"metrics": had.metrics})
 
 
-def _worth_writing(old: TrainingJobStatus, report: Report, settings: Settings) -> bool:
+def _worth_writing(old: TrainingJobStatus, report: Report, settings: Settings, now: datetime) -> bool:
     """Whether a report goes into the status: scores and checkpoints at once, anything else at a bounded rate."""
     told, had = report.status, old.progress
     if had is None or had.last_updated_time is None:
         return True
     if had.metrics != told.progress.metrics or (told.checkpoint is not None and told.checkpoint != old.checkpoint):
         return True
-    changed_at_all = told.message != old.message or not _same_but_time(had, told.progress)
-    return changed_at_all and report.heard >= later(parse_timestamp(had.last_updated_time), settings.progress_write)
+    due = progress_due(old, report, settings)
+    return due is not None and now >= due
+
+
+def progress_due(old: TrainingJobStatus, report: Report, settings: Settings) -> datetime | None:
+    """When the report may go into the status; None when it says nothing that is not there."""
+    told, had = _with_what_was_reached(old, report).status, old.progress
+    if had is None or had.last_updated_time is None:
+        return None
+    if told.message == old.message and _same_but_time(had, told.progress):
+        return None
+    return later(parse_timestamp(had.last_updated_time), settings.progress_write)
 
 
 def _same_but_time(old: Progress, new: Progress) -> bool:

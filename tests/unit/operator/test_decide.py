@@ -290,12 +290,13 @@ def test_progress_is_written_at_a_bounded_rate_but_a_checkpoint_at_once() -> Non
     first = status_of("a", decided(job, pod, reports=report(1, 100)))
     assert first.progress is not None
     job.raw["status"] = first.model_dump(mode="json", by_alias=True, exclude_none=True)
-    assert decided(job, pod, reports=report(2, 104)).actions == []
-    later = status_of("a", decided(job, pod, reports=report(3, 105)))
+    too_early = decided(job, pod, reports=report(2, 104), at=104)
+    assert (too_early.actions, too_early.wake) == ([], seconds(105)), "written when its time comes, also if nothing more is heard"
+    later = status_of("a", decided(job, pod, reports=report(3, 104), at=105))
     assert later.progress is not None
     assert later.progress.iteration == 3
     checkpoint = {"uri": "s3://runs/c", "iteration": 2}
-    assert status_of("a", decided(job, pod, reports=report(2, 101, checkpoint=checkpoint))).checkpoint is not None
+    assert status_of("a", decided(job, pod, reports=report(2, 101, checkpoint=checkpoint), at=101)).checkpoint is not None
 
 
 def test_a_node_that_came_back_under_its_name_is_not_lost_for_its_new_pods() -> None:

@@ -10,7 +10,7 @@ from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
 from headrace_trainer.supervisor.keys import path_for, refuse_symlinks
 
-ROOT = Path("/work/space/dataset")
+ROOT = Path("/workspace/dataset")
 segments = st.one_of(
     st.sampled_from(["..", ".", "", "a", "images", "~", "\0", "C:", "\\", "a\nb", "é", "\udcff"]), st.text(max_size=300)
 )
