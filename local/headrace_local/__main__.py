@@ -1,4 +1,4 @@
-"""The embedded cluster from the command line: `python -m headrace_local {up,down,status,binaries,demo}`."""
+"""The embedded cluster from the command line: `python -m headrace_local {up,down,status,binaries,put,demo}`."""
 
 import argparse
 import os
@@ -10,12 +10,23 @@ from rich.console import Console
 
 from headrace_local.binaries import BinariesMissingError, find_binaries
 from headrace_local.go_build import BuildFailedError
-from headrace_local.local_folder import NotOursError
+from headrace_local.local_folder import LocalFolder, NothingUpError, NotOursError
 from headrace_local.processes import ProcessEndedError
+from headrace_local.put import put_folder
 from headrace_local.releases import ChecksumMismatchError
 from headrace_local.up_down import StartFailedError, down, status, up
 
-ERRORS = (BinariesMissingError, BuildFailedError, ChecksumMismatchError, NotOursError, ProcessEndedError, StartFailedError, OSError)
+ERRORS = (
+    BinariesMissingError,
+    BuildFailedError,
+    ChecksumMismatchError,
+    NothingUpError,
+    NotOursError,
+    ProcessEndedError,
+    StartFailedError,
+    OSError,
+    ValueError,
+)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -28,6 +39,9 @@ def main(words: list[str] | None = None) -> int:
     commands.add_parser("down", help="end it and remove .local")
     commands.add_parser("status", help="say what runs; exit status 1 unless all of it does")
     commands.add_parser("binaries", help="fetch or build the cluster's programs and print where they are")
+    putting = commands.add_parser("put", help="upload a folder to the storage of the cluster that is up")
+    putting.add_argument("folder", type=Path)
+    putting.add_argument("uri", help="s3://bucket/prefix/")
     commands.add_parser("demo", help="submit jobs of two projects and watch them learn", add_help=False)
     options, rest = parser.parse_known_args(words)
     if rest and options.command != "demo":
@@ -46,6 +60,10 @@ def main(words: list[str] | None = None) -> int:
             case "binaries":
                 for name, path in find_binaries().items():
                     console.print(f"{name:24} {path}", soft_wrap=True)
+            case "put":
+                with LocalFolder(Path.cwd()).running_cluster() as cluster:
+                    count = put_folder(cluster.minio(), options.folder, options.uri)
+                console.print(f"{count} files at {options.uri}")
             case "demo":
                 from headrace_local.demo import main as demo
 

@@ -43,6 +43,10 @@ class NotOursError(RuntimeError):
     """The folder holds something that no keeper made."""
 
 
+class NothingUpError(RuntimeError):
+    """What was asked for needs a running cluster."""
+
+
 class LocalFolder:
     """`.local` below the folder of a project."""
 
@@ -61,6 +65,17 @@ class LocalFolder:
             return KeeperRecord(**json.loads(self._keeper.read_text()))
         except FileNotFoundError:
             return None
+
+    def running_cluster(self) -> ClusterAccess:
+        """The cluster that is up.
+
+        Raises:
+            NothingUpError: there is none.
+        """
+        keeper = self.keeper()
+        if keeper is None or not keeper.alive or not (self.cluster / "cluster.json").exists():
+            raise NothingUpError(f"no cluster is up in {self.path.parent}. hint: make up")
+        return ClusterAccess(self.cluster)
 
     def clean_up_after_crash(self) -> bool:
         """Removes what a keeper that is no more left behind (its processes went with it). Returns whether it did.

@@ -5,7 +5,6 @@ import json
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from minio import Minio
@@ -30,6 +29,7 @@ from headrace_local.demo.jobs import (
 from headrace_local.demo.observer import Observer
 from headrace_local.demo.table import jobs_table, state_line
 from headrace_local.digit_scenes import write_digit_scenes
+from headrace_local.put import put_folder
 from headrace_local.storage_setup import create_storage
 
 NODE = "node-0"
@@ -57,8 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         console.rule("[bold]2. A dataset in S3")
         folder = options.dataset or _draw_dataset(Path(scratch) / "digit-scenes")
-        count = _upload(cluster.minio(), folder)
-        console.print(f"{count} files of {folder.name} at s3://{DATASET_BUCKET}/{DATASET_KEY}/")
+        uri = f"s3://{DATASET_BUCKET}/{DATASET_KEY}/"
+        count = put_folder(cluster.minio(), folder, uri)
+        console.print(f"{count} files of {folder.name} at {uri}")
 
         console.rule("[bold]3. Jobs of two projects, applied one after the other")
         for job in jobs:
@@ -106,17 +107,6 @@ def _draw_dataset(folder: Path) -> Path:
     """600 scenes to learn from, of which each layer lists 70 %, and 80 held out."""
     write_digit_scenes(folder, train=600, val=80, labelled_share=0.7)
     return folder
-
-
-def _upload(store: Minio, folder: Path) -> int:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    with ThreadPoolExecutor(16) as pool:
-        for future in [
-            pool.submit(store.fput_object, DATASET_BUCKET, f"{DATASET_KEY}/{path.relative_to(folder).as_posix()}", str(path))
-            for path in files
-        ]:
-            future.result()
-    return len(files)
 
 
 def _watch(observer: Observer, console: Console) -> None:
