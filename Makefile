@@ -25,7 +25,7 @@ down: setup ## end it, and leave nothing behind
 	@$(BIN)/python -m headrace_local down
 
 test: setup ## every test that needs no container runtime (TESTS=path, ARGS="-k word")
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS) $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS) $(TESTS)
 
 check: setup ## lint, types, import rules, generated files up to date
 	$(BIN)/ruff check .

@@ -510,3 +510,20 @@ def test_a_second_agent_in_the_same_folder_is_refused(own_node: NodeForTests) ->
     assert second.wait(20) != 0
     assert "is in use by another process node" in second.log_tail()
     second.expected_to_run = False
+
+
+def test_an_images_program_may_lie_where_a_pod_mounts_a_volume(cluster: ClusterAccess, pods: PodWatch, tmp_path: Path) -> None:
+    program = tmp_path / "program.sh"
+    program.write_text("#!/bin/sh\nls -d $1\n")
+    program.chmod(0o755)
+    node = NodeForTests.start(cluster, images={"odd": [str(program)]})
+    try:
+        container = {
+            "image": "odd",
+            "command": [],
+            "args": [f"{tmp_path}/below"],
+            "volumeMounts": [{"name": "w", "mountPath": str(tmp_path)}, {"name": "w", "mountPath": f"{tmp_path}/below"}],
+        }
+        pods.until_phase(pods.create(node.pod(container=container, volumes=[{"name": "w", "emptyDir": {}}])), "Succeeded")
+    finally:
+        node.stop()

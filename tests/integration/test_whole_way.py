@@ -21,9 +21,6 @@ from headrace_testing.clusters import Storage
 from headrace_testing.operators import OperatedNamespace, operated_namespace
 from headrace_testing.process_nodes import TAINT, NodeForTests
 
-# One process of pytest-xdist, so that trainers of two tests do not share the cores.
-pytestmark = pytest.mark.xdist_group("whole-way")
-
 Json = dict[str, Any]
 PATIENCE = 150
 """Seconds, on a machine that does other things too; a trainer needs about 10 to its first iteration."""

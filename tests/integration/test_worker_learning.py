@@ -22,9 +22,6 @@ from headrace_trainer.protocol import Evaluated, Stepped
 
 Scores = dict[tuple[str, str], float]
 
-# The networks are trained once, in fixtures of the module: one process of pytest-xdist has to run all of it.
-pytestmark = pytest.mark.xdist_group("learning")
-
 STILL = {"horizontalFlip": False, "scale": {"min": 1, "max": 1}, "color": 0}
 """No augmentation: what is learnt is what is scored."""
 

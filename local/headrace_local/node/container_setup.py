@@ -24,10 +24,10 @@ async def command_for(context: PodContext, container: Json, restarts: int) -> Co
 
     Raises ImageNotFoundError, ConfigError (a Secret, ConfigMap or key is missing), ApiError, StartError (no program).
     """
-    words = command_line(container, context.node.images)
+    entrypoint, words = command_line(container, context.node.images)
     objects = await context.objects(references(container))
     declared = environment_of(container, context.described(), objects, context.node.allocatable)
-    if not words:
+    if not entrypoint and not words:
         raise StartError(f"no command specified, and image {container['image']!r} has no entrypoint")
 
     home, termination_log = context.home(container["name"]), context.termination_log(container["name"])
@@ -40,7 +40,7 @@ async def command_for(context: PodContext, container: Json, restarts: int) -> Co
     rewritten = mounts | {_termination_path(container): termination_log}
     cwd = container.get("workingDir")
     return Command(
-        argv=tuple(rewrite(expand(word, declared), rewritten) for word in words),
+        argv=(*entrypoint, *(rewrite(expand(word, declared), rewritten) for word in words)),
         env=_image_env(context, home, mounts) | {name: rewrite(value, rewritten) for name, value in declared.items()},
         cwd=Path(rewrite(cwd, mounts)) if cwd else home,
         log=context.log_path(container["name"], restarts),

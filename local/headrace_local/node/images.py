@@ -17,8 +17,10 @@ def parse_image(option: str) -> tuple[str, tuple[str, ...]]:
     return name, tuple(shlex.split(words))
 
 
-def command_line(container: Mapping[str, Any], images: Mapping[str, Sequence[str]]) -> list[str]:
-    """The container's words before expansion: `command` replaces the entrypoint, `args` follow either.
+def command_line(container: Mapping[str, Any], images: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """(the image's entrypoint, the pod's own words): `command` replaces the entrypoint, `args` follow either.
+
+    They are kept apart because only the pod's words speak of paths in the container; the entrypoint is a program of this machine.
 
     Raises ImageNotFoundError.
     """
@@ -29,4 +31,5 @@ def command_line(container: Mapping[str, Any], images: Mapping[str, Sequence[str
         raise ImageNotFoundError(
             f'failed to find image "{container["image"]}" on this process node; known images: {known}'
         ) from None
-    return [*(container.get("command") or entrypoint), *container.get("args", ())]
+    command, args = container.get("command"), container.get("args", ())
+    return ([], [*command, *args]) if command else ([*entrypoint], [*args])

@@ -22,12 +22,14 @@ def test_an_image_option_without_name_or_equals_sign_is_refused(option: str) -> 
 @pytest.mark.parametrize(
     ("container", "want"),
     [
-        ({}, ["python", "-m", "trainer"]),
-        ({"args": ["--x"]}, ["python", "-m", "trainer", "--x"]),
-        ({"command": ["sh"], "args": ["-c", "ls"]}, ["sh", "-c", "ls"]),
+        ({}, (["python", "-m", "trainer"], [])),
+        ({"args": ["--x"]}, (["python", "-m", "trainer"], ["--x"])),
+        ({"command": ["sh"], "args": ["-c", "ls"]}, ([], ["sh", "-c", "ls"])),
     ],
 )
-def test_command_replaces_the_entrypoint_and_args_follow(container: dict[str, list[str]], want: list[str]) -> None:
+def test_command_replaces_the_entrypoint_and_args_follow(
+    container: dict[str, list[str]], want: tuple[list[str], list[str]]
+) -> None:
     assert command_line({"image": "trainer:dev", **container}, IMAGES) == want
 
 
