@@ -15,7 +15,7 @@ import pytest
 from headrace_local.access import ClusterAccess, KubectlError
 from headrace_testing.process_nodes import NodeForTests, PodWatch, condition_of, ready, state_of
 
-IMAGES = {"busybox": (), "greeter": ("sh", "-c", "echo hello $0")}
+IMAGES = {"busybox": (), "greeter": ("sh", "-c", "echo hello $0"), "python": (sys.executable,)}
 MESSAGE_ENV = [{"name": "MESSAGE", "value": "/dev/termination-log"}]
 
 
@@ -318,7 +318,9 @@ print(json.dumps({"env": dict(os.environ), "files": files}))
             {"name": "secrets", "projected": {"sources": [{"secret": {"name": "storage"}}]}},
         ],
         container={
-            "command": [sys.executable, "-c", script],
+            "image": "python",
+            "command": [],
+            "args": ["-c", script],
             "env": [
                 {"name": "INFO", "value": "/etc/info"},
                 {"name": "SETTINGS", "value": "/etc/settings"},
@@ -371,7 +373,8 @@ def test_a_service_account_token_is_mounted_where_the_pod_wants_one(
 
 def test_kubectl_logs_shows_follows_and_selects(node: NodeForTests, pods: PodWatch, cluster: ClusterAccess) -> None:
     logs = ("-n", pods.namespace, "logs")
-    name = pods.create(node.pod("echo one; echo two >&2; sleep 0.5; echo three"))
+    # More than a second between them: kubectl sends --since-time in whole seconds.
+    name = pods.create(node.pod("echo one; echo two >&2; sleep 1.1; echo three"))
     pods.until(name, lambda _kind, pod: "running" in state_of(pod))
     assert sorted(cluster.kubectl(*logs, "-f", name).split()) == ["one", "three", "two"]
     assert cluster.kubectl(*logs, "--tail=1", name) == "three\n"
