@@ -254,7 +254,7 @@ def test_a_container_that_fails_its_startup_probe_is_ended(node: NodeForTests, p
 
 def test_an_unknown_image_is_an_error_and_then_a_back_off(node: NodeForTests, pods: PodWatch) -> None:
     name = pods.create(node.pod(container={"image": "nginx"}))
-    assert pods.until_waiting(name, "ErrImagePull")["message"].endswith("known images: busybox, greeter")
+    assert pods.until_waiting(name, "ErrImagePull")["message"].endswith("known images: busybox, greeter, python")
     assert pods.until_waiting(name, "ImagePullBackOff")["message"].startswith('Back-off pulling image "nginx"')
     pods.delete(name)
     gone = pods.until_deleted(name)
