@@ -19,7 +19,7 @@ from headrace_operator.state import ProjectKey
 from headrace_operator.workqueue import WorkQueue
 
 WATCH_MINUTES = 5
-"""A watch is reopened after this long even if it is silent: a dead connection cannot hide for longer."""
+"""The server ends a watch after this long, and it is opened anew. (Silent connections kopf drops by itself, sooner.)"""
 
 
 def registry_for(cache: Cache, queue: WorkQueue[ProjectKey]) -> kopf.OperatorRegistry:
