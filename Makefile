@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 WORKERS ?= 2
 GPUS ?= 2
 
-.PHONY: help setup demo up down test check format manifests lock bench clean
+.PHONY: help setup demo up down test check format manifests lock bench images base-image release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,18 +33,21 @@ check: setup ## lint, types, import rules, generated files up to date
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@$(MAKE) --no-print-directory manifests
-	@git diff --exit-code -- crds docs || { echo "generated files were stale; they are made anew: commit them"; exit 1; }
+	@git diff --exit-code -- crds docs charts || { echo "generated files were stale; they are made anew: commit them"; exit 1; }
 
 format: setup ## put the code into its usual form
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-manifests: setup ## write what is generated from headrace_api
+manifests: setup ## write what is generated: from headrace_api, from the programs' metrics, from the dashboards' source
 	@mkdir -p .cache
 	$(BIN)/python -m headrace_api.crd > .cache/crd.yaml && mv .cache/crd.yaml crds/headrace.dev_trainingjobs.yaml
 	$(BIN)/python -m headrace_api.reference > .cache/reference.md && mv .cache/reference.md docs/reference.md
+	$(BIN)/python -m headrace_local.release.licences > .cache/licences.md && mv .cache/licences.md docs/licences.md
+	$(BIN)/python -m headrace_dashboards metrics > .cache/metrics.md && mv .cache/metrics.md docs/metrics.md
+	$(BIN)/python -m headrace_dashboards write charts/headrace/dashboards
 
 lock: setup ## resolve requirements.lock anew from pyproject.toml
-	uv pip compile pyproject.toml --extra operator --extra trainer --extra local --extra dev --universal --generate-hashes \
+	uv pip compile pyproject.toml --extra operator --extra trainer --extra local --extra dev --extra release --universal --generate-hashes \
 	  --no-header --no-emit-index-url --quiet --output-file requirements.lock
 
 bench: setup ## the benchmarks, against peers where there is one: tables, and JSON in .cache/bench
@@ -52,6 +55,18 @@ bench: setup ## the benchmarks, against peers where there is one: tables, and JS
 	@set -e; for bench in tests/bench/bench_*.py; do \
 	  echo "== $$bench"; $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
 	done
+
+images: setup ## the operator's and the trainer's image (ENGINE=docker|podman|buildah, BASE=, BUILDER=, REPOSITORY=, TAG=, ONLY=)
+	@$(BIN)/python -m headrace_local.release images $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \
+	  $(if $(BUILDER),--builder "$(BUILDER)") $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(if $(TAG),--tag "$(TAG)") $(if $(ONLY),--only "$(ONLY)")
+
+base-image: setup ## a base for them where no registry is reached, from Debian packages (MIRROR=)
+	@$(BIN)/python -m headrace_local.release base-image $(if $(ENGINE),--engine "$(ENGINE)") $(if $(MIRROR),--mirror "$(MIRROR)")
+
+release: setup ## make a release: first its version, then all that is shipped (VERSION=1.2.3, and as for images)
+	@$(if $(VERSION),:,echo "error: say which: make release VERSION=1.2.3" >&2; exit 1)
+	@$(BIN)/python -m headrace_local.release ship "$(VERSION)" $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \
+	  $(if $(BUILDER),--builder "$(BUILDER)") $(if $(REPOSITORY),--repository "$(REPOSITORY)")
 
 clean: ## remove what was set up here (the caches in ~/.cache stay)
 	rm -rf .venv .cache .hypothesis

@@ -7,17 +7,19 @@ from contextlib import nullcontext
 import pytest
 
 from headrace_local.access import ClusterAccess
-from headrace_local.binaries import find_binaries
+from headrace_local.binaries import BINARIES, FOR_TESTS, find_binaries
 from headrace_testing.clusters import Storage, shared_cluster
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Gets the cluster's programs before the first test: a build takes minutes, and a test's time is bounded."""
-    if session.config.option.collectonly or not any("binaries" in getattr(i, "fixturenames", ()) for i in session.items):
+    """Gets the programs that tests use before the first test: a build takes minutes, and a test's time is bounded."""
+    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    wanted = [*(BINARIES if "binaries" in used else ()), *(binary for binary in FOR_TESTS if binary.name in used)]
+    if session.config.option.collectonly or not wanted:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else nullcontext():
-        find_binaries()
+        find_binaries(wanted=wanted)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "headrace"
 ANNOTATION_JOB: Final = f"{GROUP}/training-job"
 """The whole TrainingJob as JSON, as it was when the pod was made. The trainer reads it through a downward-API file."""
+RESOURCE_GPU: Final = "nvidia.com/gpu"
+"""What a node offers and a trainer pod asks for, by the name of NVIDIA's device plugin."""
 SCHEDULING_GATE: Final = f"{GROUP}/slot"
 """A trainer pod is created with this gate, and loses it once its job is seen to hold the project's slot."""
 

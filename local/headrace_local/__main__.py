@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from headrace_local.binaries import BinariesMissingError, find_binaries
+from headrace_local.binaries import GROUPS, BinariesMissingError, find_binaries
 from headrace_local.go_build import BuildFailedError
 from headrace_local.local_folder import LocalFolder, NothingUpError, NotOursError
 from headrace_local.processes import ProcessEndedError
@@ -38,7 +38,8 @@ def main(words: list[str] | None = None) -> int:
     start.add_argument("--control-plane-only", action="store_true", help="without operator and node")
     commands.add_parser("down", help="end it and remove .local")
     commands.add_parser("status", help="say what runs; exit status 1 unless all of it does")
-    commands.add_parser("binaries", help="fetch or build the cluster's programs and print where they are")
+    programs = commands.add_parser("binaries", help="fetch or build programs and print where they are")
+    programs.add_argument("groups", nargs="*", choices=GROUPS, default=["cluster"], help="whose programs; default: cluster")
     putting = commands.add_parser("put", help="upload a folder to the storage of the cluster that is up")
     putting.add_argument("folder", type=Path)
     putting.add_argument("uri", help="s3://bucket/prefix/")
@@ -58,7 +59,8 @@ def main(words: list[str] | None = None) -> int:
             case "status":
                 return 0 if status(Path.cwd(), console) else 1
             case "binaries":
-                for name, path in find_binaries().items():
+                wanted = [binary for group in options.groups for binary in GROUPS[group]]
+                for name, path in find_binaries(wanted=wanted).items():
                     console.print(f"{name:24} {path}", soft_wrap=True)
             case "put":
                 with LocalFolder(Path.cwd()).running_cluster() as cluster:

@@ -1,11 +1,11 @@
-"""The programs of the embedded cluster at pinned versions, from the nearest place that has them.
+"""The programs of the embedded cluster, and those that only tests use, at pinned versions, from the nearest place that has them.
 
 Places, in this order, for each program by itself:
 
 1. the folder named by HEADRACE_BINARIES, taken as it is;
 2. the cache, HEADRACE_CACHE or ~/.cache/headrace, by version and build flags;
 3. the official releases (`releases.py`), their checksums verified;
-4. a build with Go (`go_build.py`) from `gobuild/go.mod`.
+4. a build with Go (`go_build.py`) from `gobuild/go.mod`, or for the tests' own `gobuild_tests/go.mod`.
 
 What 3 and 4 yield goes into the cache, complete or not at all: it is renamed into place.
 """
@@ -15,7 +15,7 @@ import hashlib
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from headrace_local import go_build, releases
 from headrace_local.setup_progress import SetupProgress
 
 GO_MODULE = Path(__file__).parent / "gobuild"
+TESTS_GO_MODULE = Path(__file__).parent / "gobuild_tests"
+"""A module of its own: in one with Kubernetes, Helm and Prometheus would move the versions it was released with."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,26 @@ class Binary:
     module: str
     """The module in go.mod whose version is the program's."""
     build_seconds: int
-    """Measured on 2 cores with empty Go caches, in the order of `BINARIES`: the first pays for what they share."""
+    """Measured on 2 cores with empty Go caches, in the order below: the first of a Go module pays for what they share."""
     megabytes: int
+    go_module: Path = GO_MODULE
+    tags: str = ""
+    """Go build tags."""
 
     @property
     def version(self) -> str:
         """Without the `v`; go.mod is the one place that says it."""
-        required = re.search(rf"^\t{re.escape(self.module)} v(\S+)", (GO_MODULE / "go.mod").read_text(), re.MULTILINE)
+        required = re.search(
+            rf"^(?:\t|require ){re.escape(self.module)} v(\S+)", (self.go_module / "go.mod").read_text(), re.MULTILINE
+        )
         if required is None:
-            raise LookupError(f"{GO_MODULE / 'go.mod'} requires no {self.module}")
+            raise LookupError(f"{self.go_module / 'go.mod'} requires no {self.module}")
         return required[1]
 
     @property
     def cache_key(self) -> str:
         """Changes whenever a build would yield something else."""
-        recipe = [platform.machine(), *go_build.FLAGS, (GO_MODULE / "go.sum").read_text()]
+        recipe = [platform.machine(), *go_build.FLAGS, (self.go_module / "go.sum").read_text(), *filter(None, [self.tags])]
         digest = hashlib.sha256("\n".join(recipe).encode()).hexdigest()
         return f"{self.name}-{self.version}-{digest[:8]}"
 
@@ -59,6 +66,9 @@ class Binary:
 KUBERNETES = "k8s.io/kubernetes"
 ETCD = "go.etcd.io/etcd/server/v3"
 VERSITYGW = "github.com/versity/versitygw"
+PROMETHEUS = "github.com/prometheus/prometheus"
+HELM = "helm.sh/helm/v4"
+CRANE = "github.com/google/go-containerregistry"
 
 BINARIES = (
     Binary("kube-apiserver", f"{KUBERNETES}/cmd/kube-apiserver", KUBERNETES, 342, 104),
@@ -68,6 +78,25 @@ BINARIES = (
     Binary("etcd", ETCD, ETCD, 15, 27),
     Binary("versitygw", f"{VERSITYGW}/cmd/versitygw", VERSITYGW, 20, 61),
 )
+
+FOR_TESTS = (
+    # Service discovery is what most of Prometheus' dependencies are for, and promtool's checks need none of it.
+    Binary("promtool", f"{PROMETHEUS}/cmd/promtool", PROMETHEUS, 150, 54, TESTS_GO_MODULE, "remove_all_sd"),
+    Binary("helm", f"{HELM}/cmd/helm", HELM, 150, 60, TESTS_GO_MODULE),
+)
+"""What `make test` needs besides."""
+
+FOR_E2E = (
+    Binary("kubelet", f"{KUBERNETES}/cmd/kubelet", KUBERNETES, 28, 76),
+    Binary("kube-proxy", f"{KUBERNETES}/cmd/kube-proxy", KUBERNETES, 19, 60),
+    # Without the tag that embeds it, Prometheus has no web page, which would want Node.js to be built. Nobody looks at it here.
+    Binary("prometheus", f"{PROMETHEUS}/cmd/prometheus", PROMETHEUS, 60, 70, TESTS_GO_MODULE, "remove_all_sd,enable_kubernetes_sd"),
+    Binary("crane", f"{CRANE}/cmd/crane", CRANE, 12, 12, TESTS_GO_MODULE),
+)
+"""What `make e2e` needs besides: a real node, Prometheus, and crane for its small registry."""
+
+ALL = (*BINARIES, *FOR_TESTS, *FOR_E2E)
+GROUPS = {"cluster": BINARIES, "tests": FOR_TESTS, "e2e": FOR_E2E}
 
 
 class BinariesMissingError(RuntimeError):
@@ -80,14 +109,14 @@ def cache_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "headrace"
 
 
-def find_binaries(progress: SetupProgress | None = None) -> dict[str, Path]:
-    """Every program of the cluster by name, fetched or built if need be.
+def find_binaries(progress: SetupProgress | None = None, wanted: Sequence[Binary] = BINARIES) -> dict[str, Path]:
+    """The programs, those of the cluster unless others are wanted, by name, fetched or built if need be.
 
     Raises:
         BinariesMissingError: the named folder is not there, or neither the releases nor Go can be had.
     """
-    found = _from_named_folder()
-    missing = [binary for binary in BINARIES if binary.name not in found]
+    found = _from_named_folder(wanted)
+    missing = [binary for binary in wanted if binary.name not in found]
     cache = cache_folder()
     found |= _from_cache(cache, missing)
     missing = [binary for binary in missing if binary.name not in found]
@@ -109,16 +138,16 @@ def find_binaries(progress: SetupProgress | None = None) -> dict[str, Path]:
     return found
 
 
-def _from_named_folder() -> dict[str, Path]:
+def _from_named_folder(wanted: Sequence[Binary]) -> dict[str, Path]:
     named = os.environ.get("HEADRACE_BINARIES")
     if not named:
         return {}
     folder = Path(named)
-    found = {b.name: folder / b.name for b in BINARIES if os.access(folder / b.name, os.X_OK)}
+    found = {b.name: folder / b.name for b in ALL if os.access(folder / b.name, os.X_OK)}
     if not found:
         names = ", ".join(binary.name for binary in BINARIES)
         raise BinariesMissingError(f"HEADRACE_BINARIES={named} holds none of the programs {names}")
-    return found
+    return {binary.name: found[binary.name] for binary in wanted if binary.name in found}
 
 
 def _from_cache(cache: Path, wanted: list[Binary]) -> dict[str, Path]:
@@ -154,8 +183,8 @@ def _download(cache: Path, wanted: list[Binary], progress: SetupProgress) -> lis
 
 def _build(cache: Path, wanted: list[Binary], progress: SetupProgress, obstacles: list[str]) -> None:
     try:
-        go = go_build.find_go(GO_MODULE, cache, progress)
-        go_build.check_disk(go)
+        gos = {module: go_build.find_go(module, cache, progress) for module in dict.fromkeys(b.go_module for b in wanted)}
+        go_build.check_disk(next(iter(gos.values())))
     except go_build.CannotBuildError as error:
         names = ", ".join(binary.name for binary in wanted)
         reasons = "\n".join(f"  - {reason}" for reason in [*obstacles, str(error)])
@@ -168,7 +197,7 @@ def _build(cache: Path, wanted: list[Binary], progress: SetupProgress, obstacles
             _into_cache(cache, binary) as target,
             progress.step(f"{binary.name} {binary.version}: build with Go", expected_seconds=binary.build_seconds),
         ):
-            go_build.build(go, GO_MODULE, binary.package, target)
+            go_build.build(gos[binary.go_module], binary.go_module, binary.package, target, binary.tags)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Building a program with Go from the pinned module in `gobuild/`."""
+"""Building a program with Go from a pinned module."""
 
 import os
 import re
@@ -78,13 +78,14 @@ def check_disk(go: Path) -> None:
         )
 
 
-def build(go: Path, module: Path, package: str, target: Path) -> None:
+def build(go: Path, module: Path, package: str, target: Path, tags: str = "") -> None:
     """Compiles `package`, in the versions of `module`, to `target`. Ctrl-C ends the compiler too.
 
     Raises:
         BuildFailedError: Go said no.
     """
-    argv = [str(go), "build", *FLAGS, "-o", str(target.absolute()), package]
+    tagged = [f"-tags={tags}"] if tags else []
+    argv = [str(go), "build", *FLAGS, *tagged, "-o", str(target.absolute()), package]
     completed = subprocess.run(
         argv, cwd=module, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

@@ -39,7 +39,7 @@ class Release:
 
     program: str
     site: str
-    """Base URL; HEADRACE_KUBERNETES_URL, HEADRACE_ETCD_URL, HEADRACE_VERSITYGW_URL name a mirror."""
+    """Base URL; HEADRACE_{KUBERNETES,ETCD,VERSITYGW,PROMETHEUS,HELM,CRANE}_URL names a mirror."""
     path: str
     checksum_path: str
     """A file of `<sha256>  <file name>` lines, or of the bare sha256."""
@@ -65,6 +65,20 @@ def release_of(program: str, version: str) -> Release:
             site = os.environ.get("HEADRACE_VERSITYGW_URL", "https://github.com/versity/versitygw/releases/download")
             title = {"amd64": "x86_64"}.get(arch, arch)  # goreleaser's template spells this one as uname does
             archive = f"v{version}/versitygw_v{version}_Linux_{title}.tar.gz"
+            return Release(program, site, archive, f"v{version}/checksums.txt")
+        case "promtool" | "prometheus":
+            site = os.environ.get("HEADRACE_PROMETHEUS_URL", "https://github.com/prometheus/prometheus/releases/download")
+            numbers = version.split(".")  # the Go module 0.316.0 is the release 3.16.0
+            name = f"{int(numbers[1]) // 100}.{int(numbers[1]) % 100}.{numbers[2]}"
+            return Release(program, site, f"v{name}/prometheus-{name}.linux-{arch}.tar.gz", f"v{name}/sha256sums.txt")
+        case "helm":
+            site = os.environ.get("HEADRACE_HELM_URL", "https://get.helm.sh")
+            name = f"helm-v{version}-linux-{arch}.tar.gz"
+            return Release(program, site, name, f"{name}.sha256sum")
+        case "crane":
+            site = os.environ.get("HEADRACE_CRANE_URL", "https://github.com/google/go-containerregistry/releases/download")
+            title = {"amd64": "x86_64"}.get(arch, arch)
+            archive = f"v{version}/go-containerregistry_Linux_{title}.tar.gz"
             return Release(program, site, archive, f"v{version}/checksums.txt")
         case _:
             site = os.environ.get("HEADRACE_KUBERNETES_URL", "https://dl.k8s.io/release")

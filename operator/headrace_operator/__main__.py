@@ -5,12 +5,13 @@ import asyncio
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Sequence
 
 from headrace_operator import handlers, permissions, rbac
-from headrace_operator.api import ApiError, NotFoundError
+from headrace_operator.api import ApiError, ForbiddenError, NotFoundError
 from headrace_operator.connection import NoClusterError, connect
 from headrace_operator.kube import Kube
 from headrace_operator.metrics import Metrics
@@ -47,42 +48,64 @@ async def run(settings: Settings) -> None:
     metrics = Metrics()
     identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with Kube(connect(), metrics.count_request) as kube:
-        # 1. Wait for a cluster that is ready; say what is missing.
-        await _preflight(kube, settings)
         replica = Replica(kube, settings, metrics, identity)
-        # 2. Answer probes; compete for the Lease; watch, until SIGTERM or SIGINT comes, which kopf handles.
         ending = asyncio.Event()
-        watching = asyncio.create_task(handlers.watch(replica.cache, replica.queue, settings, ending))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, ending.set)
         async with Server(replica, settings):
-            ours = asyncio.create_task(replica.run())
-            signal = asyncio.create_task(ending.wait())
-            await asyncio.wait([ours, watching, signal], return_when=asyncio.FIRST_COMPLETED)
-            # 3. Stop the work first, then give the Lease away (replica.run does), so that two never act at once.
-            signal.cancel()
-            ours.cancel()
-            await asyncio.wait([ours])
-        # 4. kopf's end waits for every task that began after its own; only now are there none.
-        if not ending.is_set():
-            watching.cancel()
-        for result in await asyncio.gather(ours, watching, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+            # 1. Wait for a cluster that is ready; say what is missing. 2. Compete for the Lease, watch, act.
+            working = asyncio.create_task(_work(kube, replica, settings, ending))
+            ended = asyncio.create_task(ending.wait())
+            await asyncio.wait([working, ended], return_when=asyncio.FIRST_COMPLETED)
+            # 3. Stop acting, and give the Lease away (replica.run does) so that another replica goes on at once.
+            for task in (working, ended):
+                task.cancel()
+            for result in await asyncio.gather(working, ended, return_exceptions=True):
+                if isinstance(result, Exception):
+                    raise result
+
+
+async def _work(kube: Kube, replica: Replica, settings: Settings, ending: asyncio.Event) -> None:
+    await _preflight(kube, settings)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(replica.run())
+        group.create_task(handlers.watch(replica.cache, replica.queue, settings, ending))
 
 
 async def _preflight(kube: Kube, settings: Settings) -> None:
-    """Returns once the API server answers and knows TrainingJobs. A missing permission is told, and met again when it is needed."""
+    """Returns once the API server answers and knows TrainingJobs. A missing permission is told, and met again when it is needed.
+
+    Of several watched namespaces one that can be read is enough: the others may come, and must not hold it up.
+    """
+    told = False
     while True:
         try:
-            for line in await permissions.missing(kube, settings):
+            for line in [] if told else await permissions.missing(kube, settings):
                 logger.error("this account %s; apply the output of `python -m headrace_operator rbac`", line)
-            for namespace in settings.watch_namespaces or (None,):
-                await kube.list_all_jobs(namespace)
+            told = True
+            await _list_any(kube, settings)
             return
         except NotFoundError:
             logger.error("the API server knows no TrainingJobs: apply the CustomResourceDefinition (kubectl apply -f crds/)")
         except ApiError as error:
             logger.error("not ready to work: %s", error)
         await asyncio.sleep(PREFLIGHT_SECONDS)
+
+
+async def _list_any(kube: Kube, settings: Settings) -> None:
+    """
+    Raises:
+        ApiError: no watched namespace can be listed.
+    """
+    problems: list[ForbiddenError] = []
+    for namespace in settings.watch_namespaces or (None,):
+        try:
+            await kube.list_all_jobs(namespace)
+        except ForbiddenError as error:
+            problems.append(error)
+        else:
+            return
+    raise problems[0]
 
 
 def _parser() -> argparse.ArgumentParser:

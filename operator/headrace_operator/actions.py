@@ -1,13 +1,13 @@
 """Carries decisions out, each idempotent. A conflict means "look again", never "force"."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import datetime, timedelta
 
 from headrace_api.names import Reason, State
 from headrace_api.trainingjob import TrainingJobStatus
 from headrace_operator import statuses
-from headrace_operator.api import AlreadyExistsError, Api, InvalidError, Json, NotFoundError, RefusedError
+from headrace_operator.api import AlreadyExistsError, Api, ApiError, ForbiddenError, InvalidError, Json, NotFoundError, RefusedError
 from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
 from headrace_operator.decide import DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus
@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 Emit = Callable[[Json], None]
 
 REFUSED_SECONDS = 10
-"""Pause before a pod that admission refused (a quota, a policy) is tried again."""
+"""Pause before a start that was refused (a quota, a policy, a missing permission) is tried again."""
+IN_THE_WAY_SECONDS = 5
+"""Pause before a start is tried again whose pod's name is taken."""
 
 
 class Actions:
@@ -60,6 +62,7 @@ class Actions:
         self.cache.jobs.put(await self.api.patch_job_status(job.namespace, job.name, patch))
         if status.last_attempt != job.status.last_attempt:
             self.freed[job.key] = self.clock.now()
+        self.metrics.count_ends(job.status, status)
         self._tell(job, status)
 
     def _tell(self, job: Job, status: TrainingJobStatus) -> None:
@@ -110,9 +113,8 @@ class Actions:
             made = await self.api.create_pod(pod_for(job, job.spec, start.attempt, self.settings))
         except AlreadyExistsError:
             return await self._name_taken(start)
-        except RefusedError as error:
-            await self._not_now(job, Reason.POD_REFUSED, f"the pod was refused, tried again every {REFUSED_SECONDS} s: {error}")
-            return REFUSED_SECONDS
+        except (ForbiddenError, RefusedError) as error:
+            return await self.refused(job, error)
         except InvalidError as error:
             message = f"the API server refuses the pod for good: {error}"
             status = statuses.final(job, job.status, State.ERROR, Reason.POD_REFUSED, message=message, now=self.clock.now())
@@ -134,12 +136,25 @@ class Actions:
             pod = pod_from(await self.api.get_pod(start.job.namespace, name))
         except NotFoundError:
             return 0.1
-        if pod.owner_uid == start.job.uid:
+        if pod.owner_uid == start.job.uid and pod.ours:
             return 0.5  # made by another operator a moment ago; the next pass sees it
-        owner = f"of an earlier job of this name (project {pod.project})" if pod.project else "that is not Headrace's"
-        message = f"pod {name} {owner} is in the way; tried again when it is gone"
+        if pod.owner_uid == start.job.uid:
+            owner = "that lost its Headrace labels"
+        else:
+            owner = f"of an earlier job of this name (project {pod.project})" if pod.project else "that is not Headrace's"
+        message = f"pod {name} {owner} is in the way; tried again when it is gone: delete it, if it is of no use"
         await self._not_now(start.job, Reason.WAITING_FOR_POD_TO_END, message)
-        return 2
+        return IN_THE_WAY_SECONDS
+
+    async def refused(self, job: Job, error: ApiError) -> float:
+        """Tells the job that its start was refused before there was a pod. Returns seconds after which to try again."""
+        logger.error("%s/%s: the start was refused: %s", job.namespace, job.name, error)
+        await self._not_now(job, Reason.POD_REFUSED, f"the start was refused, tried again every {REFUSED_SECONDS} s: {error}")
+        return REFUSED_SECONDS
+
+    def tidy(self, projects: Container[ProjectKey]) -> None:
+        """Forgets projects of which nothing is left."""
+        self.freed = {key: when for key, when in self.freed.items() if key in projects}
 
     async def _not_now(self, job: Job, reason: Reason, message: str) -> None:
         status = statuses.queued(job, reason, message)

@@ -5,18 +5,22 @@
 | reached its iterations or hours (outcome done)              | no      | Done                                     |
 | ended in any other way while `spec.stop`                    | no      | Stopped                                  |
 | exit code 2: an error that every attempt would meet         | no      | Error                                    |
-| node lost, eviction, preemption, drain, deletion, vanished  | no      | next attempt at once                     |
+| node lost, eviction, preemption, drain, deletion, vanished  | no      | next attempt at once; see `_pause_again` |
 | refused by the kubelet before the trainer ran               | no      | next attempt after a pause               |
 | any other end (exit 1, a crash, OOMKilled)                  | yes     | next attempt after backoff, or Error     |
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from headrace_api.names import ExitCode, Reason, State
 from headrace_api.report import Outcome, Verdict
+from headrace_operator.clock import parse_timestamp
 from headrace_operator.settings import Settings
 from headrace_operator.state import Job, Pod, View
 
+POD_DELETED = "PodDeleted"
+"""Somebody deleted the pod by hand: that is a wish, and the next attempt follows at once."""
 DISRUPTED = frozenset({"Evicted", "NodeShutdown", "Terminated", "Shutdown", "Preempting"})
 """`status.reason` of pods that a kubelet ended for its node's sake (pkg/kubelet/eviction, nodeshutdown, preemption)."""
 
@@ -37,7 +41,7 @@ class Judgement:
     outcome: Outcome | None = None
 
 
-def judge(job: Job, pod: Pod | None, view: View, settings: Settings) -> Judgement:
+def judge(job: Job, pod: Pod | None, view: View, settings: Settings, now: datetime) -> Judgement:
     """Judges the last attempt of `job`, whose pod is over or (None) gone without a trace of how it ended."""
     stop = job.spec is not None and job.spec.stop
     if pod is None:
@@ -56,7 +60,25 @@ def judge(job: Job, pod: Pod | None, view: View, settings: Settings) -> Judgemen
             exit_code=ended.exit_code,
             outcome=ended.outcome,
         )
+    if pod is not None and ended.final is None and not ended.charged and ended.reason != POD_DELETED:
+        return replace(ended, pause=max(ended.pause, _pause_again(job, pod, ended, settings, now)))
     return ended
+
+
+def _pause_again(job: Job, pod: Pod, ended: Judgement, settings: Settings, now: datetime) -> float:
+    """Seconds to wait after an end that is not charged: none, unless the attempt before ended so too and nothing was gained.
+
+    A node under pressure may evict a job again and again, and nothing limits such attempts; each pause is twice the one before.
+    """
+    last = job.status.last_attempt
+    if last is None or last.charged or last.reason == POD_DELETED or (now - pod.created).total_seconds() >= settings.backoff_cap:
+        return 0
+    made = ended.outcome.checkpoint if ended.outcome else None
+    had = job.status.checkpoint
+    if made is not None and (had is None or made.iteration > had.iteration):
+        return 0
+    before = (pod.created - parse_timestamp(last.finished_time)).total_seconds()
+    return min(settings.backoff_cap, max(settings.backoff_base, 2 * before))
 
 
 def _judge_pod(job: Job, pod: Pod, settings: Settings) -> Judgement:
@@ -88,7 +110,7 @@ def _by_disruption(job: Job, pod: Pod, settings: Settings) -> Judgement | None:
         message = pod.pod_message or f"its pod was taken from the node ({why})"
         return Judgement(why, message, exit_code=pod.exit_code, outcome=pod.outcome)
     if pod.deleting or (pod.outcome and pod.outcome.outcome == Verdict.STOPPED):
-        return Judgement("PodDeleted", "its pod was told to end", exit_code=pod.exit_code, outcome=pod.outcome)
+        return Judgement(POD_DELETED, "its pod was told to end", exit_code=pod.exit_code, outcome=pod.outcome)
     return None
 
 

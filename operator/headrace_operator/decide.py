@@ -201,7 +201,7 @@ class _Pass:
         if pod is None:
             # Its watch event may not have arrived yet: "vanished" is believed from a live LIST only.
             self.decision.need(pods=True)
-        judged = judge(job, pod, self.view, self.settings)
+        judged = judge(job, pod, self.view, self.settings, self.now)
         status = statuses.after_attempt(job, pod, number, judged, now=self.now, settings=self.settings)
         self.decision.write(job, status)
         # A retry is left to the next pass, on the status just written; until then the job keeps its place (invariant 2).

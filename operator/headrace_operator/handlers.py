@@ -7,6 +7,7 @@ Without state-changing handlers kopf never writes to an object: no finalizers, n
 
 import asyncio
 import logging
+import signal
 from typing import Any
 
 import kopf
@@ -18,6 +19,9 @@ from headrace_operator.settings import Settings
 from headrace_operator.state import ProjectKey
 from headrace_operator.workqueue import WorkQueue
 
+logger = logging.getLogger(__name__)
+
+WATCH_AGAIN_SECONDS = 10
 WATCH_MINUTES = 5
 """The server ends a watch after this long, and it is opened anew. (Silent connections kopf drops by itself, sooner.)"""
 
@@ -74,7 +78,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.label_selectors["", "v1", "pods"] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
     settings.persistence.diffbase_storage = NoMemory()
     settings.queueing.exit_timeout = 0.1  # a handler only writes to the cache: there is nothing to wait for
-    settings.process.ultimate_exiting_timeout = 30
+    settings.process.ultimate_exiting_timeout = None  # it would kill the process when one of several watches fails
     return settings
 
 
@@ -84,17 +88,48 @@ def quiet_kopf() -> None:
 
 
 async def watch(cache: Cache, queue: WorkQueue[ProjectKey], settings: Settings, ending: asyncio.Event) -> None:
-    """Watches until a signal comes; sets `ending` when it does."""
-    registry = registry_for(cache, queue)
+    """Watches until cancelled; sets `ending` when SIGTERM or SIGINT comes.
 
-    @kopf.on.cleanup(registry=registry)
-    async def cleanup(**_: Any) -> None:
-        ending.set()
+    Each watched namespace has a kopf of its own: where one is deleted, or closed to us, the others are watched on.
+    """
+    async with asyncio.TaskGroup() as group:
+        for namespace in settings.watch_namespaces or (None,):
+            group.create_task(_keep_watching(registry_for(cache, queue), namespace, ending))
 
-    await kopf.operator(
+
+async def _keep_watching(registry: kopf.OperatorRegistry, namespace: str | None, ending: asyncio.Event) -> None:
+    """Begins the watch again when it fails; kopf itself has tried for about a minute by then."""
+    where = f"namespace {namespace}" if namespace else "the cluster"
+    while True:
+        try:
+            await _watch(registry, namespace, ending)
+        except Exception as error:
+            logger.error("the watch of %s ended, again in %d s: %s", where, WATCH_AGAIN_SECONDS, error)
+        else:
+            logger.error("the watch of %s ended, again in %d s", where, WATCH_AGAIN_SECONDS)
+        await asyncio.sleep(WATCH_AGAIN_SECONDS)
+
+
+async def _watch(registry: kopf.OperatorRegistry, namespace: str | None, ending: asyncio.Event) -> None:
+    """kopf's own tasks, until one of them fails.
+
+    Not `kopf.operator`: at its end it cancels every task of the loop that began after it, ours among them, and at a signal it
+    waits for its streams before anybody else hears of it.
+    """
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=kopf_settings(),
         standalone=True,
-        clusterwide=settings.all_namespaces,
-        namespaces=settings.watch_namespaces,
+        clusterwide=namespace is None,
+        namespaces=(namespace,) if namespace else (),
     )
+    for number in (signal.SIGTERM, signal.SIGINT):  # kopf has just set handlers of its own
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()

@@ -1,17 +1,57 @@
-"""What the operator says of itself, for Prometheus. No label has unbounded values."""
+"""What the operator says of itself, for Prometheus.
+
+Namespace and project are the only labels whose values are not known beforehand, and only gauges have them: those are counted when
+scraped, so that nothing of a project that is gone stays. Counters and histograms exist from the start, at 0: a series that
+appears with its first event has no increase that Prometheus could see.
+"""
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from headrace_api.names import State
+from headrace_api.names import Reason, State
+from headrace_api.trainingjob import TrainingJobStatus
+from headrace_operator.api import ApiError
+from headrace_operator.attempts import DISRUPTED
 from headrace_operator.cache import Cache
+from headrace_operator.state import Job, Pod, ProjectKey
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-WAIT_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 72 * 3600)
+WAIT_SECONDS = (1, 5, 15, 30, 60, 120, 300, 900, 1800, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 72 * 3600)
+ENDS = frozenset(
+    {
+        Reason.REACHED_MAX_ITERATIONS,
+        Reason.REACHED_MAX_TRAINING_HOURS,
+        Reason.STOPPED_BY_USER,
+        Reason.NODE_LOST,
+        Reason.BAD_DATASET,
+        Reason.BAD_MODEL,
+        Reason.NO_SUCH_LAYER,
+        Reason.NO_CONVERSION,
+        Reason.TOO_MANY_BAD_IMAGES,
+        Reason.STORAGE_REFUSED,
+        Reason.STORAGE_UNAVAILABLE,
+        Reason.DISK_FULL,
+        Reason.LOSS_NOT_FINITE,
+        Reason.OUT_OF_MEMORY,
+        Reason.TRAINER_CRASHED,
+        "PodVanished",
+        "PodDeleted",
+        "PodFailed",
+        *DISRUPTED,
+        # Reasons of the DisruptionTarget condition (k8s.io/api/core/v1, PodReason...).
+        "PreemptionByScheduler",
+        "DeletionByTaintManager",
+        "EvictionByEvictionAPI",
+        "DeletionByPodGC",
+        "TerminationByKubelet",
+    }
+)
+"""Reasons of an attempt's end that are counted by name. A kubelet may say any other word: that is `Other`."""
+OTHER = "Other"
 
 
 class Metrics:
@@ -19,6 +59,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.queue_wait = Histogram(
             "headrace_queue_wait_seconds",
             "From the creation of a job to its first pod.",
@@ -31,12 +72,29 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._attempts_ended = Counter(
+            "headrace_attempts_ended_total",
+            "Attempts that are over, by the reason why.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._jobs_ended = Counter(
+            "headrace_jobs_ended_total", "Jobs that are over, by their final state.", ["state"], registry=self.registry
+        )
         self.reconcile = Histogram(
             "headrace_reconcile_seconds", "Duration of one pass over a project.", buckets=SECONDS, registry=self.registry
         )
         self.reconcile_errors = Counter(
             "headrace_reconcile_errors_total", "Passes that failed, by kind of error.", ["error"], registry=self.registry
         )
+        kinds: list[type[ApiError]] = [ApiError, *ApiError.__subclasses__()]
+        for kind in kinds:
+            self.reconcile_errors.labels(kind.__name__)
+        for reason in (*sorted(ENDS), OTHER):
+            self._attempts_ended.labels(reason)
+        for state in State:
+            if state.final:
+                self._jobs_ended.labels(state)
         self.depth = Gauge("headrace_workqueue_depth", "Projects that wait for a worker.", registry=self.registry)
         self.requests = Counter(
             "headrace_api_requests_total",
@@ -50,21 +108,67 @@ class Metrics:
         """One request to the API server was answered, or (0) was not."""
         self.requests.labels(verb, str(code)).inc()
 
-    def watch(self, cache: Cache, depth: Callable[[], int]) -> None:
-        """Lets a scrape count the cache's jobs and the queue's keys."""
+    def count_ends(self, old: TrainingJobStatus, new: TrainingJobStatus) -> None:
+        """A status was written: counts the attempt and the job that it says are over."""
+        if new.last_attempt is not None and new.last_attempt != old.last_attempt:
+            reason = str(new.last_attempt.reason)
+            self._attempts_ended.labels(reason if reason in ENDS else OTHER).inc()
+        if new.state is not None and new.state.final and new.state != old.state:
+            self._jobs_ended.labels(new.state).inc()
+
+    def watch(self, cache: Cache, depth: Callable[[], int], leads: Callable[[], bool]) -> None:
+        """Lets a scrape count the queue's keys and, while this replica leads, what the cache holds."""
         self.depth.set_function(depth)
-        self.registry.register(JobsByState(cache))
+        self.registry.register(Census(cache, leads))
 
 
-class JobsByState(Collector):
-    """`headrace_jobs{state}`, counted when scraped."""
+class Census(Collector):
+    """Jobs and GPUs by project, counted when scraped. Standbys say nothing, so that a sum over replicas is right."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, leads: Callable[[], bool]) -> None:
         self.cache = cache
+        self.leads = leads
 
     def collect(self) -> Iterable[Metric]:
-        tally = Tally(str(job.status.state or State.QUEUED) for jobs in self.cache.jobs.objects.values() for job in jobs.values())
-        family = GaugeMetricFamily("headrace_jobs", "TrainingJobs by state.", labels=["state"])
+        """One sample for each project that has jobs (`headrace_jobs`: one a state), or pods of jobs that are gone."""
+        projects = {key: list(jobs.values()) for key, jobs in self.cache.jobs.objects.items() if jobs} if self.leads() else {}
+        pods = self.cache.live_pods() if self.leads() else []
+        yield _jobs(projects)
+        yield _oldest_queued(projects)
+        yield _gpus_in_use(projects, pods)
+
+
+def _jobs(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
+    family = GaugeMetricFamily("headrace_jobs", "TrainingJobs by state.", labels=["namespace", "project", "state"])
+    for key, jobs in projects.items():
+        tally = Tally(_state(job) for job in jobs)
         for state in State:
-            family.add_metric([str(state)], tally[str(state)])
-        yield family
+            family.add_metric([*key, state], tally[state])
+    return family
+
+
+def _oldest_queued(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
+    family = GaugeMetricFamily(
+        "headrace_oldest_queued_timestamp_seconds",
+        "When the oldest job that is Queued and not paused was created, Unix time.",
+        labels=["namespace", "project"],
+    )
+    for key, jobs in projects.items():
+        queued = [job.created for job in jobs if _state(job) is State.QUEUED and not (job.spec and job.spec.suspend)]
+        if queued:
+            family.add_metric([*key], min(queued).timestamp())
+    return family
+
+
+def _gpus_in_use(projects: Iterable[ProjectKey], pods: Iterable[Pod]) -> Metric:
+    family = GaugeMetricFamily("headrace_gpus_in_use", "GPUs of trainer pods on nodes.", labels=["namespace", "project"])
+    used = Tally(dict.fromkeys(projects, 0))
+    for pod in pods:
+        used[pod.key] += pod.gpus if pod.scheduled else 0
+    for key, number in used.items():
+        family.add_metric([*key], number)
+    return family
+
+
+def _state(job: Job) -> State:
+    return job.status.state or State.QUEUED

@@ -162,7 +162,7 @@ def _resources(resources: Resources) -> Json:
     """Requests equal limits: the pod is Guaranteed, and the last to be evicted."""
     amounts = {"cpu": resources.cpu, "memory": resources.memory}
     if resources.gpus:
-        amounts["nvidia.com/gpu"] = str(resources.gpus)
+        amounts[names.RESOURCE_GPU] = str(resources.gpus)
     return {"requests": amounts, "limits": dict(amounts)}
 
 

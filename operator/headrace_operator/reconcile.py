@@ -4,7 +4,7 @@ import logging
 from datetime import datetime
 
 from headrace_operator.actions import Actions
-from headrace_operator.api import Api, ConflictError, InvalidError, NotFoundError
+from headrace_operator.api import Api, ConflictError, ForbiddenError, InvalidError, NotFoundError, RefusedError
 from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
 from headrace_operator.decide import Decision, DeleteJob, DeletePod, LookAtNode, Needs, StartAttempt, WriteStatus, decide
@@ -117,7 +117,10 @@ class Reconciler:
     async def _start(self, start: StartAttempt, lease: Raw | None) -> float:
         """Takes the slot and makes the pod (slot.py, steps 2 to 5). Returns seconds after which to look again."""
         key = start.job.key
-        hold = await self.slots.take(start.job, lease)
+        try:
+            hold = await self.slots.take(start.job, lease)
+        except (ForbiddenError, RefusedError) as error:
+            return await self.actions.refused(start.job, error)
         await self._list(key, Needs(pods=True))
         again = self._decide(key).start()
         if again is None or (again.job.uid, again.attempt) != (start.job.uid, start.attempt):

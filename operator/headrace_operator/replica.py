@@ -52,13 +52,15 @@ class Replica:
         self.leader = Leader(
             api=api, settings=settings, clock=clock, identity=identity, on_elected=self._elected, on_deposed=self._deposed
         )
+        self._running = False
         self._leads = asyncio.Event()
         self._deposed_again = asyncio.Event()
         self._synced = asyncio.Event()
-        metrics.watch(self.cache, lambda: len(self.queue))
+        metrics.watch(self.cache, lambda: len(self.queue), leads=self._synced.is_set)
 
     async def run(self) -> None:
         """Works until cancelled; then gives the Lease away, so that another replica goes on at once."""
+        self._running = True
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.leader.run(), name="leader")
@@ -73,8 +75,8 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Whether it does its part: a leader that knows its projects, or a standby."""
-        return self._synced.is_set() or not self._leads.is_set()
+        """Whether it does its part: a leader that knows its projects, or a standby; not while it waits for a usable cluster."""
+        return self._running and (self._synced.is_set() or not self._leads.is_set())
 
     async def _elected(self) -> None:
         self._deposed_again.clear()
@@ -124,17 +126,31 @@ class Replica:
             await asyncio.sleep(self.settings.resync)
 
     async def _list_everything(self) -> None:
+        """LISTs what is watched.
+
+        Raises:
+            ApiError: a LIST failed; of several namespaces, some may be closed to us, but not all.
+        """
+        closed: list[ForbiddenError] = []
         for namespace in self.settings.watch_namespaces or (None,):
             # Jobs first: a status that names an attempt is never newer than the LIST of pods that should show it.
-            jobs = await self.api.list_all_jobs(namespace)
-            pods = await self.api.list_all_pods(namespace)
+            try:
+                jobs = await self.api.list_all_jobs(namespace)
+                pods = await self.api.list_all_pods(namespace)
+            except ForbiddenError as error:
+                logger.error("namespace %s is left out until it can be read (deleted? its Role missing?): %s", namespace, error)
+                closed.append(error)
+                continue
 
             def within(key: ProjectKey, namespace: str | None = namespace) -> bool:
                 return namespace is None or key.namespace == namespace
 
             self.cache.jobs.replace_all(jobs, within)
             self.cache.pods.replace_all(pods, within)
+        if len(closed) == max(1, len(self.settings.watch_namespaces)):
+            raise closed[0]
         self.cache.tidy()
+        self.reconciler.actions.tidy(self.cache.projects())
         for key in self.cache.projects():
             self.queue.add(key)
 

@@ -42,4 +42,4 @@ class Server:
     async def _readyz(self, _: web.Request) -> web.Response:
         if self.replica.ready:
             return web.Response(text="ok\n")
-        return web.Response(status=503, text="leading, but the first LIST is not through yet\n")
+        return web.Response(status=503, text="waits for a cluster that it can work on, or for its first LIST: its log says which\n")

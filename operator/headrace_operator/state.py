@@ -96,6 +96,7 @@ class Pod:
     pod_message: str
     node: str
     ip: str
+    gpus: int
     scheduled: bool
     unscheduled_message: str
     ready: bool
@@ -268,6 +269,7 @@ def pod_from(raw: Raw) -> Pod:
         pod_message=status.get("message", ""),
         node=spec.get("nodeName", ""),
         ip=status.get("podIP", ""),
+        gpus=_gpus(spec),
         scheduled=bool(spec.get("nodeName")),
         unscheduled_message=unscheduled.get("message", "") if unscheduled.get("reason") == "Unschedulable" else "",
         ready=conditions.get("Ready", {}).get("status") == "True",
@@ -280,6 +282,12 @@ def pod_from(raw: Raw) -> Pod:
         exit_time=_moment(terminated.get("finishedAt")),
         outcome=_outcome(terminated.get("message", "")),
     )
+
+
+def _gpus(spec: Raw) -> int:
+    """How many GPUs a pod holds while it is on a node."""
+    limits = [container.get("resources", {}).get("limits") or {} for container in spec.get("containers") or []]
+    return sum(_number(str(limit.get(names.RESOURCE_GPU, ""))) for limit in limits)
 
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"

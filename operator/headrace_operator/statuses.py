@@ -254,7 +254,17 @@ def _last_words(judged: Judgement, attempt: int, status: TrainingJobStatus) -> s
         prefix = f"attempt {attempt} was the last ({status.failures} failures): " if judged.charged else ""
         where = f"; log: {status.output}attempts/{attempt}/logs/" if status.output else ""
         return f"{prefix}{judged.message}{where}"
-    return judged.message
+    return judged.message or _reached(judged, status)
+
+
+def _reached(judged: Judgement, status: TrainingJobStatus) -> str:
+    """What a job that is Done came to."""
+    if status.progress is None:
+        return ""
+    done = f"reached {status.progress.iteration:,} iterations"
+    if judged.final_reason == Reason.REACHED_MAX_TRAINING_HOURS:
+        done = f"used up its training time at iteration {status.progress.iteration:,}"
+    return done
 
 
 def final(

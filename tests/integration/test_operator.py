@@ -410,7 +410,8 @@ def test_metrics_tell_what_it_did(operated: OperatedNamespace, player: Player, p
     url = f"http://127.0.0.1:{operated.port}/metrics"
     with urllib.request.urlopen(url) as response:
         text = response.read().decode()
-    assert 'headrace_jobs{state="Done"}' in text
+    assert f'headrace_jobs{{namespace="{operated.name}",project="{project}",state="Done"}} 1.0' in text
+    assert 'headrace_jobs_ended_total{state="Done"}' in text
     assert "headrace_leader 1.0" in text
     assert 'headrace_api_requests_total{code="201",verb="POST"}' in text
     assert "headrace_start_latency_seconds_bucket" in text

@@ -12,12 +12,15 @@ import pytest
 
 from headrace_api.names import Reason
 from headrace_local.access import ClusterAccess
+from headrace_local.cluster_operator import PROGRAM
+from headrace_local.http_check import answers
 from headrace_operator.actions import Actions
 from headrace_operator.cache import Cache
 from headrace_operator.clock import SystemClock
 from headrace_operator.connection import connect
 from headrace_operator.kube import Kube
 from headrace_operator.metrics import Metrics
+from headrace_operator.rbac import manifests, to_yaml
 from headrace_operator.reconcile import Reconciler
 from headrace_operator.settings import Settings
 from headrace_operator.slot import Slots
@@ -139,7 +142,9 @@ def test_two_replicas_share_the_work_without_a_pause_when_one_is_told_to_end(ope
     operated.start({"HEADRACE_LEADER_LEASE": "30"})
     player.apply("relay-1", "relay")
     player.await_pod("relay-1-1")
+    began = time.monotonic()
     assert first.stop() == 0
+    assert time.monotonic() - began < 3, "at SIGTERM it does not wait for its watches"
     began = time.monotonic()
     player.done_by_hand("relay-1")
     assert time.monotonic() - began < 15, "the Lease was not given away: it would have held for 30 s"
@@ -163,6 +168,7 @@ def test_a_missing_permission_is_named_at_the_start_and_when_it_is_met(operated:
 
     player.apply("barred", "barred")
     eventually("the missing permission is named", lambda: 'cannot create resource "pods"' in operator.log_tail(20))
+    assert 'cannot create resource "pods"' in player.await_state("barred", "Queued", Reason.POD_REFUSED)["message"]
     assert player.pods() == []
     patch = patch.replace('["get",', '["create", "get",')
     player.cluster.kubectl("patch", "role", "headrace-operator", "-n", operated.name, "--type=json", "-p", patch)
@@ -188,3 +194,43 @@ def test_an_operator_waits_for_a_server_that_is_away_and_goes_on(
         player.await_state("wait-1", "Done")
         player.apply("wait-2", "wait")
         player.done_by_hand("wait-2")
+
+
+def test_a_watched_namespace_that_is_closed_or_missing_does_not_stop_the_others(
+    operated: OperatedNamespace, player: Player
+) -> None:
+    operator = operated.start({"HEADRACE_WATCH_NAMESPACES": f"no-such-namespace,{operated.name}"})
+    assert "namespace no-such-namespace is left out until it can be read" in operator.log_tail(50)
+    player.apply("open", "open")
+    player.done_by_hand("open")
+
+
+def test_a_namespace_whose_role_comes_late_is_served_from_then_on(
+    cluster: ClusterAccess, operated: OperatedNamespace, player: Player
+) -> None:
+    late = f"{operated.name}-late"
+    cluster.create_namespace(late)
+    other = Player(cluster, late)
+    try:
+        operated.start({"HEADRACE_WATCH_NAMESPACES": f"{late},{operated.name}", "HEADRACE_RESYNC": "1"})
+        other.apply("late", "late")
+        player.apply("early", "early")
+        player.await_pod("early-1")
+        cluster.kubectl("apply", "-f", "-", input=to_yaml(manifests(operated.name, [late, operated.name])))
+        other.await_pod("late-1")
+    finally:
+        other.close()
+        cluster.kubectl("delete", "namespace", late, "--wait=false")
+
+
+def test_an_operator_answers_its_liveness_probe_while_it_waits_for_permissions(
+    cluster: ClusterAccess, operated: OperatedNamespace
+) -> None:
+    environment = operated.environment() | {"HEADRACE_WATCH_NAMESPACES": "no-such-namespace"}
+    url = f"http://127.0.0.1:{environment['HEADRACE_METRICS_PORT']}"
+    process = cluster.start(f"waiting-{operated.name}", [*PROGRAM, "run"], env=environment, ready=lambda: answers(f"{url}/healthz"))
+    try:
+        eventually("what is missing is said", lambda: "not ready to work" in process.log_tail(50))
+        assert not answers(f"{url}/readyz")
+    finally:
+        assert process.stop() == 0

@@ -5,16 +5,18 @@ import pytest
 from headrace_api.names import Reason, State
 from headrace_api.report import Verdict
 from headrace_operator.attempts import Judgement, judge
+from headrace_operator.clock import timestamp
 from headrace_operator.settings import Settings
 from headrace_operator.state import ProjectKey, View
-from headrace_testing.builders import JobBuilder, PodBuilder, make_job, make_pod
+from headrace_testing.builders import JobBuilder, PodBuilder, make_job, make_pod, seconds
 
 SETTINGS = Settings(trainer_image="trainer:1")
 
 
-def judged(job: JobBuilder, pod: PodBuilder | None) -> Judgement:
+def judged(job: JobBuilder, pod: PodBuilder | None, at: float = 0) -> Judgement:
     pods = (pod.view(),) if pod else ()
-    return judge(job.view(), pods[0] if pods else None, View(ProjectKey("ns", "p"), (job.view(),), pods), SETTINGS)
+    view = View(ProjectKey("ns", "p"), (job.view(),), pods)
+    return judge(job.view(), pods[0] if pods else None, view, SETTINGS, seconds(at))
 
 
 JOB = make_job("a").running()
@@ -83,6 +85,35 @@ def test_pauses_double_up_to_their_cap(failures: int, want_pause: float) -> None
 def test_uncharged_ends_are_followed_at_once_but_a_refusing_kubelet_is_not_hammered() -> None:
     assert judged(JOB, make_pod(JOB).disrupted().exited(137)).pause == 0
     assert judged(JOB, make_pod(JOB).pod_failed("UnexpectedAdmissionError")).pause == 10
+
+
+def evicted_again(gap: float, **status: object) -> tuple[JobBuilder, PodBuilder]:
+    """A job evicted for the second time; its second pod was made so many seconds after the first one's end."""
+    job = make_job("a").failed_once(charged=False).running(2).status(**status)
+    job.raw["status"]["lastAttempt"]["finishedTime"] = timestamp(seconds(-gap))
+    return job, make_pod(job, 2).pod_failed("Evicted", "The node was low on memory")
+
+
+@pytest.mark.parametrize(("gap", "want_pause"), [(0, 10), (3, 10), (10, 20), (40, 80), (200, 360), (4000, 360)])
+def test_uncharged_ends_in_a_row_are_followed_by_pauses_that_double(gap: float, want_pause: float) -> None:
+    assert judged(*evicted_again(gap)).pause == want_pause
+
+
+def test_an_eviction_after_a_long_attempt_is_followed_at_once() -> None:
+    assert judged(*evicted_again(10), at=SETTINGS.backoff_cap).pause == 0
+
+
+def test_an_eviction_that_left_a_new_checkpoint_is_followed_at_once() -> None:
+    job, pod = evicted_again(10)
+    assert judged(job, pod.ended(Verdict.STOPPED, Reason.STOPPED_BY_USER, iteration=9).disrupted()).pause == 0
+    old = {"iteration": 9, "uri": "s3://runs/x/", "savedTime": timestamp(seconds(0))}
+    job, pod = evicted_again(10, checkpoint=old)
+    assert judged(job, pod.ended(Verdict.STOPPED, Reason.STOPPED_BY_USER, iteration=9).disrupted()).pause == 20
+
+
+def test_a_pod_deleted_by_hand_again_and_again_is_followed_at_once() -> None:
+    job, _ = evicted_again(10)
+    assert judged(job, make_pod(job, 2).exited(143).deleting()).pause == 0
 
 
 def test_the_failure_beyond_the_limit_is_the_last() -> None:

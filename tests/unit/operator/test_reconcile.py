@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headrace_operator.api import InvalidError
+from headrace_operator.api import ForbiddenError, InvalidError
 from headrace_operator.state import Raw
 from headrace_testing.simulation import Simulation
 
@@ -49,4 +49,23 @@ def test_a_status_that_the_server_refuses_does_not_silence_the_other_jobs() -> N
     pass_over(simulation)
     pass_over(simulation)
     assert simulation.job("c")["status"]["message"].startswith("behind a, b")
+    assert len(simulation.pods()) == 1
+
+
+def test_a_start_refused_at_the_lease_is_told_in_the_status_and_tried_again() -> None:
+    simulation = Simulation()
+    api = simulation.operators[0].api
+    create = api.create_lease
+
+    async def refuse(manifest: Raw) -> Any:
+        raise ForbiddenError('POST leases: 403: User "x" cannot create resource "leases"')
+
+    api.create_lease = refuse  # type: ignore[method-assign]
+    simulation.apply("a")
+    pass_over(simulation)
+    status = simulation.job("a")["status"]
+    assert (status["state"], status["reason"]) == ("Queued", "PodRefused")
+    assert 'cannot create resource "leases"' in status["message"]
+    api.create_lease = create  # type: ignore[method-assign]
+    pass_over(simulation)
     assert len(simulation.pods()) == 1

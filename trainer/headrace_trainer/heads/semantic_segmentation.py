@@ -52,7 +52,19 @@ class SemanticSegmentationHead(Head):
             self.refine.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
             self.refine.append(conv_norm_relu(width, width, 3))
         self.classify = nn.Conv2d(width, len(self.classes) * SUB_CELLS**2, 1)
-        nn.init.kaiming_normal_(self.classify.weight, nonlinearity="linear")
+        self._begin_without_checkerboard()
+
+    @torch.no_grad()
+    def _begin_without_checkerboard(self) -> None:
+        """All sub-cells of a class begin with the same weights (Aitken et al. 2017, https://arxiv.org/abs/1707.02937).
+
+        With weights of their own they disagree for hundreds of iterations, which shows as a checkerboard in the predictions.
+        """
+        shared = torch.empty(len(self.classes), *self.classify.weight.shape[1:])
+        nn.init.kaiming_normal_(shared, nonlinearity="linear")
+        self.classify.weight.copy_(shared.repeat_interleave(SUB_CELLS**2, dim=0))
+        assert self.classify.bias is not None
+        nn.init.zeros_(self.classify.bias)
 
     def forward(self, features: Features) -> Outputs:
         lowest, *others = self.levels

@@ -1,9 +1,29 @@
 """What a trainer exports to Prometheus. Labels of project, job and namespace come from the scrape, not from here."""
 
+import threading
+import time
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from headrace_api.report import Phase
 from headrace_trainer.protocol import Evaluated, Stepped
+
+
+class LateGauge:
+    """A gauge that is not there until it is first set: a 0 that nobody measured would be drawn, and alerted on, as one."""
+
+    def __init__(self, name: str, text: str, registry: CollectorRegistry) -> None:
+        self._gauge = Gauge(name, text, registry=None)
+        self._registry: CollectorRegistry | None = registry
+        self._lock = threading.Lock()
+
+    def set(self, value: float) -> None:
+        """Say it, from now on. From any thread."""
+        self._gauge.set(value)
+        with self._lock:
+            if self._registry is not None:
+                self._registry.register(self._gauge)
+                self._registry = None
 
 
 class Metrics:
@@ -29,7 +49,7 @@ class Metrics:
         self._data_wait = self._gauge("data_wait_ratio", "Share of the time spent waiting for data, 0 to 1.")
         self._device_memory = self._gauge("device_memory_bytes", "Memory taken on the device.")
         self.checkpoint_iteration = self._gauge("checkpoint_iteration", "Iterations in the last complete checkpoint.")
-        self.checkpoint_time = self._gauge("checkpoint_timestamp_seconds", "When the last complete checkpoint was safe, Unix time.")
+        self._checkpoint_time = self._gauge("checkpoint_timestamp_seconds", "When this attempt last completed one, Unix time.")
         self.dataset_files = self._gauge("dataset_files", "Files of the dataset.")
         self.dataset_bytes = self._gauge("dataset_bytes", "Size of the dataset.")
         self.pulled_files = self._gauge("dataset_pulled_files", "Files of the dataset on local disk.")
@@ -69,8 +89,13 @@ class Metrics:
         for score in message.scores:
             self._score.labels(score.head, score.name).set(score.value)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"headrace_trainer_{name}", text, registry=self.registry)
+    def checkpoint_is_safe(self, iteration: int) -> None:
+        """A checkpoint of this attempt is complete in the run folder, just now."""
+        self.checkpoint_iteration.set(iteration)
+        self._checkpoint_time.set(time.time())
+
+    def _gauge(self, name: str, text: str) -> LateGauge:
+        return LateGauge(f"headrace_trainer_{name}", text, self.registry)
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(f"headrace_trainer_{name}", text, registry=self.registry)

@@ -85,8 +85,7 @@ class Publisher:
             checkpoints.publish_marker(store, runfolder.LATEST, marker)
             self._latest = marker
             self._board.show_checkpoint(marker.described(store))
-            self._board.metrics.checkpoint_iteration.set(marker.iteration)
-            self._board.metrics.checkpoint_time.set_to_current_time()
+            self._board.metrics.checkpoint_is_safe(marker.iteration)
             self._say(f"checkpoint {marker.iteration} is safe in {store.uri}{marker.folder}")
         if best and (self._best is None or marker.iteration != self._best.iteration):
             checkpoints.publish_marker(store, runfolder.BEST, marker)

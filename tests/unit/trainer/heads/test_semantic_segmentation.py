@@ -37,6 +37,14 @@ def test_logits_come_at_half_the_image_or_finer_and_cover_it(levels: tuple[int, 
     assert head.decode(outputs, (33, 70))["map"].shape == (1, 33, 70)
 
 
+def test_a_fresh_head_shows_no_checkerboard() -> None:
+    logits = make_head(TASK)(make_features(1, (64, 64)))["logits"]
+    corner = logits[:, :, ::2, ::2]
+    for row, column in ((0, 1), (1, 0), (1, 1)):
+        assert torch.equal(logits[:, :, row::2, column::2], corner)
+    assert corner.std() > 0
+
+
 def test_decoding_right_outputs_gives_the_map_back() -> None:
     truth = torch.randint(3, (2, 6, 5)).repeat_interleave(16, 1).repeat_interleave(16, 2)
     head = make_head(TASK)

@@ -1,0 +1,83 @@
+"""Makes an installed tree ready for a layer: without what is never read, compiled, and the same bytes whenever it is made.
+
+    python settle.py FOLDER
+
+Standard library only: the Dockerfile runs it with a Python that has nothing else.
+"""
+
+import compileall
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+UNREAD = {
+    "headers, for building extensions": (
+        "torch/include",
+        "nvidia/*/include",
+        "triton/include",
+        "nvidia/cu13/cccl",
+        "numpy/_core/include",
+    ),
+    "static libraries and build files": ("**/*.a", "torch/share/cmake", "torch/bin/protoc*"),
+    "the code of nvshmem for kernels that are compiled later": ("nvidia/nvshmem/lib/*.bc",),
+    "cuSOLVER on several GPUs, which torch does not link": ("nvidia/cu13/lib/libcusolverMg.so*",),
+    "tests of libraries": (
+        "scipy/**/tests",
+        "sklearn/**/tests",
+        "sympy/**/tests",
+        "numpy/**/tests",
+        "networkx/**/tests",
+        "joblib/test",
+    ),
+    "type stubs": ("**/*.pyi",),
+}
+"""What is deleted, by reason: patterns under site-packages. No library that torch links: importing torch would fail."""
+MIB = 2**20
+EPOCH = 315532800
+"""1980-01-01, the time of every file: a layer made again has the same digest. (Zip files know no earlier time.)"""
+
+
+def main(folder: Path) -> None:
+    """Deletes, compiles, and sets the time of all that lies in `folder`. Ends with a line per reason."""
+    for site_packages in folder.glob("lib/python3*/site-packages"):
+        for reason, patterns in UNREAD.items():
+            freed = sum(delete(path) for pattern in patterns for path in list(site_packages.glob(pattern)))
+            print(f"deleted {freed / MIB:5.0f} MiB: {reason}", file=sys.stderr)
+    compile_all(folder)
+    for path in [folder, *everything(folder)]:
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
+
+
+def delete(path: Path) -> int:
+    """How many bytes that was. A path that went with an earlier one counts 0."""
+    if not path.is_symlink() and path.is_dir():
+        size = sum(file.lstat().st_size for file in everything(path))
+        shutil.rmtree(path)
+        return size
+    if not path.is_symlink() and not path.exists():
+        return 0
+    size = path.lstat().st_size
+    path.unlink()
+    return size
+
+
+def compile_all(folder: Path) -> None:
+    """Compiles every module into a .pyc that is used without a look at its source, so that the source's time does not matter.
+
+    Some packages ship files that are no Python of this version (templates, tests of syntax errors): those are left as they are.
+    """
+    compileall.compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH, workers=0)
+
+
+def everything(folder: Path) -> Iterator[Path]:
+    """Every file, link and folder below."""
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            yield Path(root, name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

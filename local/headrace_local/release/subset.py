@@ -1,0 +1,38 @@
+"""The part of a lock file that belongs to some packages, hashes and all.
+
+    python subset.py LOCK RESOLVED
+
+`RESOLVED` has a line `name==version` for each package that is wanted, as `uv pip compile` writes it. The part goes to stdout. It
+stays the same until one of these packages changes: a layer that is made from it outlives all other changes of LOCK and pyproject.
+Standard library only: the Dockerfile runs it with a Python that has nothing else.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+ENTRY = re.compile(r"(?m)^(?=[a-z0-9])")
+COMMENT = re.compile(r"(?m)^ *#.*\n")
+"""Who asked for a package: that changes with packages that are not wanted here."""
+PIN = re.compile(r"([a-z0-9._-]+)==(\S+)")
+
+
+def subset(lock: str, resolved: str) -> str:
+    """The entries of `lock` with a name in `resolved`.
+
+    Raises:
+        ValueError: the lock has no entry for one; its name and version are in the text.
+    """
+    entries = [(pinned.groups(), entry) for entry in ENTRY.split(lock) if (pinned := PIN.match(entry))]
+    wanted = {pinned.groups() for line in resolved.splitlines() if (pinned := PIN.match(line))}
+    if absent := wanted - {pin for pin, _ in entries}:
+        names = ", ".join("==".join(pin) for pin in sorted(absent))
+        raise ValueError(f"not in the lock file: {names}. hint: make lock")
+    return "".join(COMMENT.sub("", entry) for pin, entry in entries if pin in wanted)
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(subset(Path(sys.argv[1]).read_text(), Path(sys.argv[2]).read_text()))
+    except ValueError as error:
+        sys.exit(f"error: {error}")

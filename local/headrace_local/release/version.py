@@ -1,0 +1,62 @@
+"""The version of Headrace: it is written in pyproject.toml; the chart repeats it, and a test holds the two together."""
+
+import re
+import tomllib
+from pathlib import Path
+
+PYPROJECT = Path("pyproject.toml")
+CHART = Path("charts/headrace/Chart.yaml")
+SHAPE = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+IN_PYPROJECT = re.compile(r'(?m)^version = "([^"]*)"$')
+IN_CHART = re.compile(r'(?m)^(version|appVersion): *"?([^"\n]*?)"? *$')
+
+
+class VersionError(ValueError):
+    """A version that is none, or a place where it cannot be written."""
+
+
+def current(root: Path) -> str:
+    """What pyproject.toml says."""
+    version: str = tomllib.loads((root / PYPROJECT).read_text())["project"]["version"]
+    return version
+
+
+def parse(version: str) -> tuple[int, int, int]:
+    """Its three numbers.
+
+    Raises:
+        VersionError: it is not of the form 1.2.3.
+    """
+    matched = SHAPE.fullmatch(version)
+    if not matched:
+        raise VersionError(f"VERSION is {version!r}; a release has three numbers, as in 1.2.3")
+    major, minor, patch = (int(part) for part in matched.groups())
+    return major, minor, patch
+
+
+def of_chart(root: Path) -> dict[str, str]:
+    """`version` and `appVersion` as the chart has them."""
+    return dict(IN_CHART.findall((root / CHART).read_text()))
+
+
+def write(root: Path, version: str) -> None:
+    """Writes it into pyproject.toml and the chart.
+
+    Raises:
+        VersionError: it is not a later one, or a file has no line for it.
+    """
+    if parse(version) <= parse(current(root)):
+        raise VersionError(f"VERSION is {version}, which does not come after {current(root)}")
+    texts = {
+        root / PYPROJECT: _substituted(root / PYPROJECT, IN_PYPROJECT, f'version = "{version}"', 1),
+        root / CHART: _substituted(root / CHART, IN_CHART, rf'\1: "{version}"', 2),
+    }
+    for file, text in texts.items():
+        file.write_text(text)
+
+
+def _substituted(file: Path, pattern: re.Pattern[str], replacement: str, expected: int) -> str:
+    text, count = pattern.subn(replacement, file.read_text())
+    if count != expected:
+        raise VersionError(f"{file} has {count} lines that match {pattern.pattern!r}, expected {expected}")
+    return text

@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from headrace_local.release.audit import Audit, read
+
+
+def answer(*packages: dict[str, object]) -> str:
+    return json.dumps({"dependencies": packages})
+
+
+SOUND = {"name": "kopf", "version": "1.45", "vulns": []}
+HOLED = {
+    "name": "urllib3",
+    "version": "1.0",
+    "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1"]}, {"id": "PYSEC-2", "fix_versions": []}],
+}
+SKIPPED = {"name": "torch", "skip_reason": "not found"}
+
+
+def test_a_hole_is_named_with_what_mends_it() -> None:
+    result = read(answer(SOUND, HOLED))
+    assert result.vulnerable == ("urllib3 1.0: PYSEC-1 (mended in 1.1); PYSEC-2 (mended in no version yet)",)
+    assert result.words == "2 packages looked up, 1 with known vulnerabilities"
+
+
+def test_a_package_that_could_not_be_looked_up_is_counted() -> None:
+    assert read(answer(SOUND, SKIPPED)).words == "1 packages looked up, none with a known vulnerability; 1 could not be looked up"
+
+
+def test_a_database_that_answers_for_nothing_is_no_clean_bill() -> None:
+    assert read(answer(SKIPPED)).words.startswith(
+        "NOT AUDITED: the database of vulnerabilities was not reached (it answered for none of 1"
+    )
+
+
+def test_a_network_that_is_not_there_is_told() -> None:
+    assert "NOT AUDITED" in Audit(0, 0, (), "Failed to resolve").words
+
+
+def test_what_is_no_answer_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Expecting value"):
+        read("")

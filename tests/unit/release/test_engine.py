@@ -1,0 +1,41 @@
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from headrace_local.release.engine import Engine, EngineError
+
+
+def only(*names: str) -> Callable[[Sequence[str]], bool]:
+    return lambda command: command[0] in names
+
+
+def test_docker_without_its_daemon_is_passed_over() -> None:
+    assert Engine.find(works=only("podman", "buildah")) == Engine("podman")
+
+
+def test_the_one_that_is_asked_for_is_taken() -> None:
+    assert Engine.find("buildah", works=only("docker", "buildah")) == Engine("buildah")
+
+
+def test_nothing_that_works_is_told_with_what_was_tried() -> None:
+    with pytest.raises(EngineError, match="`docker info`, `podman info`, `buildah info` failed"):
+        Engine.find(works=only())
+
+
+def test_an_unknown_engine_is_told_with_those_that_are_known() -> None:
+    with pytest.raises(EngineError, match="ENGINE is 'kaniko'; it can be docker, podman, buildah"):
+        Engine.find("kaniko", works=only())
+
+
+@pytest.mark.parametrize("name", ["docker", "podman", "buildah"])
+def test_a_build_names_its_arguments_and_lends_the_ca(name: str) -> None:
+    command = Engine(name).build_command("operator", "an-image:1", {"BASE": "debian"}, Path("/ca.crt"))
+    text = " ".join(command)
+    assert command[:2] == (name, "build")
+    assert "--build-arg BASE=debian --secret id=ca,src=/ca.crt --tag an-image:1 --target operator ." in text
+
+
+def test_a_list_is_written_to_a_folder_and_gets_no_name() -> None:
+    command = Engine("docker").build_command("operator-list", "", {}, None, output=Path("/out"))
+    assert command == ("docker", "build", "--output", "type=local,dest=/out", "--target", "operator-list", ".")
