@@ -69,7 +69,7 @@ async def _work(kube: Kube, replica: Replica, settings: Settings, ending: asynci
     await _preflight(kube, settings)
     async with asyncio.TaskGroup() as group:
         group.create_task(replica.run())
-        group.create_task(handlers.watch(replica.cache, replica.queue, settings, ending))
+        group.create_task(handlers.watch(replica.cache, replica.queue, settings, ending, replica.list_again))
 
 
 async def _preflight(kube: Kube, settings: Settings) -> None:
@@ -80,16 +80,27 @@ async def _preflight(kube: Kube, settings: Settings) -> None:
     told = False
     while True:
         try:
-            for line in [] if told else await permissions.missing(kube, settings):
-                logger.error("this account %s; apply the output of `python -m headrace_operator rbac`", line)
-            told = True
             await _list_any(kube, settings)
+            await _tell_missing(kube, settings, told)
             return
+        except ForbiddenError as error:
+            logger.error("not ready to work: %s", error)
+            await _tell_missing(kube, settings, told)
+            told = True
         except NotFoundError:
             logger.error("the API server knows no TrainingJobs: apply the CustomResourceDefinition (kubectl apply -f crds/)")
         except ApiError as error:
             logger.error("not ready to work: %s", error)
         await asyncio.sleep(PREFLIGHT_SECONDS)
+
+
+async def _tell_missing(kube: Kube, settings: Settings, told: bool) -> None:
+    """Names, once, every permission that this account lacks. What cannot be asked now is met when it is needed."""
+    try:
+        for line in [] if told else await permissions.missing(kube, settings):
+            logger.error("this account %s; apply the output of `python -m headrace_operator rbac`", line)
+    except ApiError as error:
+        logger.warning("permissions were not all checked: %s", error)
 
 
 async def _list_any(kube: Kube, settings: Settings) -> None:

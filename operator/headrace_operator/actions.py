@@ -73,15 +73,15 @@ class Actions:
             self.emit(event)
 
     async def delete_pod(self, action: DeletePod) -> None:
-        """Tells a pod to end. A gated one must still be gated: it may have been let go a moment ago."""
+        """Tells a pod to end. A gated one must still be gated: it may have been let go a moment ago.
+
+        Raises:
+            NotFoundError: it is gone. Nothing is forgotten for that: the watch may be about to tell how it ended.
+        """
         pod = action.pod
         logger.info("%s/%s: deleting the pod: %s", pod.namespace, pod.name, action.why)
         version = pod.resource_version if pod.gated else None
-        try:
-            answer = await self.api.delete_pod(pod.namespace, pod.name, pod.uid, version)
-        except NotFoundError:
-            self.cache.pods.forget(pod.key, pod.uid)
-            return
+        answer = await self.api.delete_pod(pod.namespace, pod.name, pod.uid, version)
         metadata = answer.get("metadata", {})
         if metadata.get("uid") == pod.uid and metadata.get("deletionGracePeriodSeconds"):
             self.cache.pods.put(answer)  # it ends by and by; the watch tells when

@@ -77,6 +77,7 @@ def _pause_again(job: Job, pod: Pod, ended: Judgement, settings: Settings, now: 
     had = job.status.checkpoint
     if made is not None and (had is None or made.iteration > had.iteration):
         return 0
+    # However the time between was spent: a job that was paused meanwhile may wait longer than it need, never less.
     before = (pod.created - parse_timestamp(last.finished_time)).total_seconds()
     return min(settings.backoff_cap, max(settings.backoff_base, 2 * before))
 

@@ -3,10 +3,11 @@
 kopf's own login functions read both; its watch streams and our requests then use the same credentials.
 """
 
+import os
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import kopf
@@ -47,10 +48,19 @@ def login(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
     Raises:
         NoClusterError: there are none.
     """
-    info = kopf.login_with_kubeconfig(settings=settings) or kopf.login_with_service_account(settings=settings)
+    info = kopf.login_with_kubeconfig(settings=settings) or _login_in_pod(settings)
     if info is None:
         raise NoClusterError("no API server: set KUBECONFIG to a kubeconfig file, or run in a pod with a service account")
     return info
+
+
+def _login_in_pod(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo | None:
+    """The service account's, at the address that kubelets tell every pod. kopf asks for a name, which needs a DNS server."""
+    info = kopf.login_with_service_account(settings=settings)
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if info is None or not host:
+        return info
+    return replace(info, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
 
 
 def connect() -> Connection:

@@ -19,6 +19,8 @@ from headrace_operator.state import Job, Pod, View, later
 
 OVERDUE_SECONDS = 5
 """How long after its grace a pod may linger before its node is looked at; a healthy kubelet needs about 2 s."""
+KEPT_PODS = 3
+"""Pods of a job's counted attempts that stay for `kubectl logs`; older ones only take space in etcd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class _Pass:
         for job in self.view.jobs:
             if job.unreadable:
                 continue  # see Job.unreadable; its pods still hold the slot
+            self._clear_old_pods(job)
             if job.over:
                 self._finish(job)
             elif self._in_line(job):
@@ -143,6 +146,14 @@ class _Pass:
                 # The pods' watch may be ahead of the jobs': only a live LIST can say that a job is gone.
                 self.decision.need(jobs=True)
                 self._delete(pod, "its TrainingJob was deleted")
+
+    def _clear_old_pods(self, job: Job) -> None:
+        """Deletes pods that ended long ago; only those whose end is written in the status."""
+        counted = job.status.last_attempt.number if job.status.last_attempt else 0
+        ended = [pod for pod in self.view.pods if pod.ours and pod.owner_uid == job.uid and pod.over and pod.attempt <= counted]
+        for pod in sorted(ended, key=lambda pod: pod.attempt)[:-KEPT_PODS]:
+            if not pod.deleting:
+                self._delete(pod, f"older than the last {KEPT_PODS} attempts")
 
     # --- A job that is over ---------------------------------------------------------------------------------------
 
@@ -253,7 +264,12 @@ class _Pass:
             message = f"first in line; waits for pod {pods} to end"
             self.decision.write(job, statuses.queued(job, Reason.WAITING_FOR_POD_TO_END, message))
             return
-        if not any(pod.gated for pod in self.view.pods):
+        gated = [pod for pod in self.view.pods if pod.gated]
+        if stuck := ", ".join(pod.name for pod in gated if pod.deleting):
+            # No kubelet knows a gated pod: unless a finalizer keeps it, it is gone as soon as it is deleted.
+            message = f"first in line; pod {stuck}, which never ran and was deleted, is kept by a finalizer: remove that from it"
+            self.decision.write(job, statuses.queued(job, Reason.WAITING_FOR_POD_TO_END, message))
+        elif not gated:
             self.decision.need(jobs=True)
             self.decision.actions.append(StartAttempt(job, job.status.attempts + 1))
 

@@ -8,6 +8,7 @@ Without state-changing handlers kopf never writes to an object: no finalizers, n
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -22,12 +23,17 @@ from headrace_operator.workqueue import WorkQueue
 logger = logging.getLogger(__name__)
 
 WATCH_AGAIN_SECONDS = 10
+"""Pause before a watch that failed for good is begun anew."""
 WATCH_MINUTES = 5
 """The server ends a watch after this long, and it is opened anew. (Silent connections kopf drops by itself, sooner.)"""
 
 
-def registry_for(cache: Cache, queue: WorkQueue[ProjectKey]) -> kopf.OperatorRegistry:
-    """The two handlers, bound to a cache and a queue."""
+def registry_for(cache: Cache, queue: WorkQueue[ProjectKey], missed: Callable[[], None]) -> kopf.OperatorRegistry:
+    """The two handlers, bound to a cache and a queue.
+
+    kopf LISTs before its first watch and whenever the server has forgotten where a watch was (410 Gone). It tells such objects
+    with no type, and says nothing of those that went meanwhile: `missed` is called for that.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -37,6 +43,8 @@ def registry_for(cache: Cache, queue: WorkQueue[ProjectKey]) -> kopf.OperatorReg
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def job_event(type: str | None, event: Any, **_: Any) -> None:
         raw = event["object"]
+        if type is None:
+            missed()
         key = cache.jobs.remove(raw) if type == "DELETED" else cache.jobs.put(raw)
         if key is not None:
             queue.add(key)
@@ -44,6 +52,8 @@ def registry_for(cache: Cache, queue: WorkQueue[ProjectKey]) -> kopf.OperatorReg
     @kopf.on.event("", "v1", "pods", labels={names.LABEL_MANAGED_BY: names.MANAGED_BY}, registry=registry)
     async def pod_event(type: str | None, event: Any, **_: Any) -> None:
         raw = event["object"]
+        if type is None:
+            missed()
         key = cache.pods.remove(raw) if type == "DELETED" else cache.pods.put(raw)
         if key is not None:
             queue.add(key)
@@ -87,17 +97,21 @@ def quiet_kopf() -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
 
 
-async def watch(cache: Cache, queue: WorkQueue[ProjectKey], settings: Settings, ending: asyncio.Event) -> None:
-    """Watches until cancelled; sets `ending` when SIGTERM or SIGINT comes.
+async def watch(
+    cache: Cache, queue: WorkQueue[ProjectKey], settings: Settings, ending: asyncio.Event, missed: Callable[[], None]
+) -> None:
+    """Watches until cancelled; sets `ending` when SIGTERM or SIGINT comes, calls `missed` when deletions may have been missed.
 
     Each watched namespace has a kopf of its own: where one is deleted, or closed to us, the others are watched on.
     """
     async with asyncio.TaskGroup() as group:
         for namespace in settings.watch_namespaces or (None,):
-            group.create_task(_keep_watching(registry_for(cache, queue), namespace, ending))
+            group.create_task(_keep_watching(registry_for(cache, queue, missed), namespace, ending, missed))
 
 
-async def _keep_watching(registry: kopf.OperatorRegistry, namespace: str | None, ending: asyncio.Event) -> None:
+async def _keep_watching(
+    registry: kopf.OperatorRegistry, namespace: str | None, ending: asyncio.Event, missed: Callable[[], None]
+) -> None:
     """Begins the watch again when it fails; kopf itself has tried for about a minute by then."""
     where = f"namespace {namespace}" if namespace else "the cluster"
     while True:
@@ -108,6 +122,7 @@ async def _keep_watching(registry: kopf.OperatorRegistry, namespace: str | None,
         else:
             logger.error("the watch of %s ended, again in %d s", where, WATCH_AGAIN_SECONDS)
         await asyncio.sleep(WATCH_AGAIN_SECONDS)
+        missed()
 
 
 async def _watch(registry: kopf.OperatorRegistry, namespace: str | None, ending: asyncio.Event) -> None:
@@ -128,8 +143,16 @@ async def _watch(registry: kopf.OperatorRegistry, namespace: str | None, ending:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
+        # kopf leaves the other stream running when one fails; it is not among `tasks`, but its name says what it is.
+        streams = [task for task in asyncio.all_tasks() if _is_stream_of(task.get_name(), namespace)]
+        for task in (*tasks, *streams):
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.wait((*tasks, *streams))
     for task in done:
-        task.result()
+        if not task.cancelled():
+            task.result()
+
+
+def _is_stream_of(name: str, namespace: str | None) -> bool:
+    """Whether a task of this name is one of kopf's watch streams of the namespace."""
+    return name.startswith("watcher for ") and name.endswith(f"@{namespace}")

@@ -55,10 +55,12 @@ def pod_for(job: Job, spec: TrainingJobSpec, attempt: int, settings: Settings) -
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             **_scheduling(spec.scheduling),
+            **_pull_secrets(settings),
             "containers": [
                 {
                     "name": names.CONTAINER,
                     "image": spec.image,
+                    **_pull_policy(settings),
                     "env": _environment(spec, attempt),
                     "ports": [{"name": names.PORT_NAME, "containerPort": names.PORT, "protocol": "TCP"}],
                     "resources": _resources(spec.resources),
@@ -164,6 +166,16 @@ def _resources(resources: Resources) -> Json:
     if resources.gpus:
         amounts[names.RESOURCE_GPU] = str(resources.gpus)
     return {"requests": amounts, "limits": dict(amounts)}
+
+
+def _pull_secrets(settings: Settings) -> Json:
+    secrets = [{"name": name} for name in settings.trainer_pull_secrets]
+    return {"imagePullSecrets": secrets} if secrets else {}
+
+
+def _pull_policy(settings: Settings) -> Json:
+    """Left out where none is set: the API server then decides by the image's tag."""
+    return {"imagePullPolicy": settings.trainer_pull_policy} if settings.trainer_pull_policy else {}
 
 
 def _probe(path: str, failures: int) -> Json:

@@ -28,14 +28,18 @@ def to_yaml(documents: Iterable[Json]) -> str:
     return yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True)
 
 
+def rules(permissions: Iterable[Permission]) -> list[Json]:
+    """The rules of a role that grants these."""
+    return [{"apiGroups": [p.group], "resources": [p.resource], "verbs": list(p.verbs)} for p in permissions]
+
+
 def _granted(
     kind: str, name: str, role_namespace: str | None, permissions: Sequence[Permission], account_namespace: str
 ) -> list[Json]:
     """A role and its binding to the operator's account."""
     metadata = {"name": name} if role_namespace is None else {"name": name, "namespace": role_namespace}
-    rules = [{"apiGroups": [p.group], "resources": [p.resource], "verbs": list(p.verbs)} for p in permissions]
     return [
-        {"apiVersion": f"{API_GROUP}/v1", "kind": kind, "metadata": metadata, "rules": rules},
+        {"apiVersion": f"{API_GROUP}/v1", "kind": kind, "metadata": metadata, "rules": rules(permissions)},
         {
             "apiVersion": f"{API_GROUP}/v1",
             "kind": f"{kind}Binding",

@@ -62,7 +62,13 @@ class Reconciler:
 
             # 2. What must not rest on a watch, which may be behind, is decided again on live LISTs.
             #    A start notes the slot's Lease first (slot.py, step 0).
-            lease = await self.slots.look(key) if decision.start() else None
+            wanted = decision.start()
+            try:
+                lease = await self.slots.look(key) if wanted else None
+            except (ForbiddenError, RefusedError) as error:
+                assert wanted is not None
+                await self._act(decision, told)
+                return later(self.clock.now(), await self.actions.refused(wanted.job, error))
             if any(decision.needs):
                 await self._list(key, decision.needs)
                 before, decision = decision, self._decide(key)

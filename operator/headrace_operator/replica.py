@@ -1,8 +1,10 @@
 """The parts of one operator, put together: watches feed the cache, workers pass over projects while this replica leads."""
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Mapping
 
 from headrace_operator.actions import Actions
 from headrace_operator.api import Api, ApiError, ForbiddenError
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1
 """How long the end waits for Events that are still to be sent."""
+
+RELIST_SECONDS = 1
+"""From the watch's telling that it began anew to our own LISTs: it tells once for each object."""
 
 
 class Replica:
@@ -56,6 +61,9 @@ class Replica:
         self._leads = asyncio.Event()
         self._deposed_again = asyncio.Event()
         self._synced = asyncio.Event()
+        self._list_again = asyncio.Event()
+        self._closed: frozenset[str | None] = frozenset()
+        """Watched namespaces that could not be LISTed the last time."""
         metrics.watch(self.cache, lambda: len(self.queue), leads=self._synced.is_set)
 
     async def run(self) -> None:
@@ -72,6 +80,10 @@ class Replica:
                     await self.recorder.flush(FLUSH_SECONDS)
         finally:
             await self.leader.release()
+
+    def list_again(self) -> None:
+        """A watch began anew, so what went meanwhile is a ghost in the cache: it is replaced soon, not at the next resync."""
+        self._list_again.set()
 
     @property
     def ready(self) -> bool:
@@ -114,7 +126,10 @@ class Replica:
                 group.create_task(self._worker())
 
     async def _resync(self) -> None:
-        """Replaces what the watches said by LISTs: first at once, so that a new leader knows everything, then now and then."""
+        """Replaces what the watches said by LISTs: first at once, so that a new leader knows everything, then now and then.
+
+        Soon, too, after a watch began anew.
+        """
         while True:
             try:
                 await self._list_everything()
@@ -123,7 +138,10 @@ class Replica:
                 await asyncio.sleep(self.settings.leader_lease / 5)
                 continue
             self._synced.set()
-            await asyncio.sleep(self.settings.resync)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._list_again.wait(), self.settings.resync)
+                await asyncio.sleep(RELIST_SECONDS)
+            self._list_again.clear()
 
     async def _list_everything(self) -> None:
         """LISTs what is watched.
@@ -131,15 +149,14 @@ class Replica:
         Raises:
             ApiError: a LIST failed; of several namespaces, some may be closed to us, but not all.
         """
-        closed: list[ForbiddenError] = []
+        closed: dict[str | None, ForbiddenError] = {}
         for namespace in self.settings.watch_namespaces or (None,):
             # Jobs first: a status that names an attempt is never newer than the LIST of pods that should show it.
             try:
                 jobs = await self.api.list_all_jobs(namespace)
                 pods = await self.api.list_all_pods(namespace)
             except ForbiddenError as error:
-                logger.error("namespace %s is left out until it can be read (deleted? its Role missing?): %s", namespace, error)
-                closed.append(error)
+                closed[namespace] = error
                 continue
 
             def within(key: ProjectKey, namespace: str | None = namespace) -> bool:
@@ -147,12 +164,22 @@ class Replica:
 
             self.cache.jobs.replace_all(jobs, within)
             self.cache.pods.replace_all(pods, within)
+        self._tell_closed(closed)
         if len(closed) == max(1, len(self.settings.watch_namespaces)):
-            raise closed[0]
+            raise next(iter(closed.values()))
         self.cache.tidy()
         self.reconciler.actions.tidy(self.cache.projects())
         for key in self.cache.projects():
             self.queue.add(key)
+
+    def _tell_closed(self, closed: Mapping[str | None, ForbiddenError]) -> None:
+        """Says which watched namespaces cannot be read, and which can be read again; once for each change."""
+        for namespace in closed.keys() - self._closed:
+            why = closed[namespace]
+            logger.error("namespace %s is left out until it can be read (deleted? its Role missing?): %s", namespace, why)
+        for namespace in self._closed - closed.keys():
+            logger.info("namespace %s can be read again", namespace)
+        self._closed = frozenset(closed)
 
     async def _worker(self) -> None:
         while True:

@@ -22,6 +22,12 @@ class Settings(BaseModel):
         (), description="Namespaces whose TrainingJobs are run, with commas between them. Default: all of them."
     )
     trainer_image: str = Field(min_length=1, description="Image of trainers whose job names none; it belongs to a release.")
+    trainer_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
+        None, description="imagePullPolicy of trainer pods. Default: Kubernetes' own, by the image's tag."
+    )
+    trainer_pull_secrets: tuple[str, ...] = Field(
+        (), description="Secrets, in the job's namespace, that pull trainers' images, with commas between them."
+    )
     default_storage_secret: str | None = Field(
         None, description="Secret, in the job's namespace, for jobs without spec.storage. Default: such jobs end in Error."
     )
@@ -49,7 +55,7 @@ class Settings(BaseModel):
     node_look: float = Field(10, gt=0, description="Pause between two looks at the node of a pod that does not end or answer.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
-    @field_validator("watch_namespaces", mode="before")
+    @field_validator("watch_namespaces", "trainer_pull_secrets", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value

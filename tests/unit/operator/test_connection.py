@@ -4,6 +4,7 @@ import ssl
 import time
 from pathlib import Path
 
+import kopf
 import pytest
 import yaml
 
@@ -35,6 +36,16 @@ def test_a_kubeconfig_names_server_and_token(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("KUBECONFIG", str(path))
     made = connect()
     assert (made.server, made.headers()) == ("https://127.0.0.1:1", {"Authorization": "Bearer secret"})
+
+
+@pytest.mark.parametrize(("host", "server"), [("10.96.0.1", "https://10.96.0.1:6443"), ("fd00::1", "https://[fd00::1]:6443")])
+def test_in_a_pod_the_server_is_found_without_dns(monkeypatch: pytest.MonkeyPatch, host: str, server: str) -> None:
+    account = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="secret")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: account)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
+    made = connect()
+    assert (made.server, made.headers()) == (server, {"Authorization": "Bearer secret"})
 
 
 def test_a_token_that_is_renewed_in_its_file_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -320,3 +320,26 @@ def test_a_status_that_cannot_be_read_leaves_the_job_and_its_pod_alone() -> None
     job = make_job("a").running().status(state="Levitating")
     decision = decided(job, make_pod(job).ready(), make_job("b").created(1))
     assert (deleted(decision), started(decision)) == ([], None)
+
+
+def test_a_gated_pod_that_a_finalizer_keeps_is_told_in_the_status() -> None:
+    decision = decided(make_job("a"), make_pod(make_job("old")).gated().deleting())
+    assert (deleted(decision), started(decision)) == ([], None)
+    status = status_of("a", decision)
+    assert status.reason is Reason.WAITING_FOR_POD_TO_END
+    assert "pod old-1, which never ran and was deleted, is kept by a finalizer" in status.message
+
+
+@pytest.mark.parametrize("state", [None, State.DONE], ids=["goes on", "over"])
+def test_of_counted_attempts_three_pods_are_kept(state: State | None) -> None:
+    job = make_job("a").failed_once(attempt=5, next_at=500)
+    if state:
+        job.over(state)
+    pods = [make_pod(job, attempt).exited(1) for attempt in range(1, 6)]
+    assert deleted(decided(job, *pods)) == ["a-1", "a-2"]
+
+
+def test_no_pod_is_deleted_before_its_end_is_counted() -> None:
+    job = make_job("a").failed_once(attempt=1).running(5)
+    pods = [make_pod(job, attempt).exited(1) for attempt in range(1, 6)]
+    assert deleted(decided(job, *pods)) == []

@@ -57,6 +57,16 @@ def test_the_trainer_reads_the_whole_job_with_the_operators_defaults() -> None:
     assert names.ANNOTATION_JOB in item["fieldRef"]["fieldPath"]
 
 
+def test_images_are_pulled_as_the_operator_is_told() -> None:
+    plain = pod_of(make_job("a"))["spec"]
+    assert "imagePullSecrets" not in plain
+    assert "imagePullPolicy" not in plain["containers"][0]
+    settings = Settings(trainer_image="trainer:1", trainer_pull_policy="Always", trainer_pull_secrets=("one", "two"))
+    spec = pod_of(make_job("a"), settings=settings)["spec"]
+    assert spec["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+    assert spec["containers"][0]["imagePullPolicy"] == "Always"
+
+
 def test_storage_keys_come_from_the_secret_and_some_may_be_missing() -> None:
     env = environment(pod_of(make_job("a")))
     for name in names.STORAGE_ENV:

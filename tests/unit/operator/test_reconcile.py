@@ -2,8 +2,13 @@
 
 from typing import Any
 
+import pytest
+
+from headrace_api.names import Reason
+from headrace_api.report import Verdict
 from headrace_operator.api import ForbiddenError, InvalidError
 from headrace_operator.state import Raw
+from headrace_testing.builders import outcome
 from headrace_testing.simulation import Simulation
 
 
@@ -52,20 +57,43 @@ def test_a_status_that_the_server_refuses_does_not_silence_the_other_jobs() -> N
     assert len(simulation.pods()) == 1
 
 
-def test_a_start_refused_at_the_lease_is_told_in_the_status_and_tried_again() -> None:
+@pytest.mark.parametrize("verb", ["get_lease", "create_lease"])
+def test_a_start_refused_at_the_lease_is_told_in_the_status_and_tried_again(verb: str) -> None:
     simulation = Simulation()
     api = simulation.operators[0].api
-    create = api.create_lease
+    allowed = getattr(api, verb)
 
-    async def refuse(manifest: Raw) -> Any:
-        raise ForbiddenError('POST leases: 403: User "x" cannot create resource "leases"')
+    async def refuse(*_: Any) -> Any:
+        raise ForbiddenError('403: User "x" cannot use resource "leases"')
 
-    api.create_lease = refuse  # type: ignore[method-assign]
+    setattr(api, verb, refuse)
     simulation.apply("a")
+    simulation.apply("b")
     pass_over(simulation)
     status = simulation.job("a")["status"]
     assert (status["state"], status["reason"]) == ("Queued", "PodRefused")
-    assert 'cannot create resource "leases"' in status["message"]
-    api.create_lease = create  # type: ignore[method-assign]
+    assert 'cannot use resource "leases"' in status["message"]
+    setattr(api, verb, allowed)
     pass_over(simulation)
+    pass_over(simulation)
+    assert simulation.job("b")["status"]["message"].startswith("behind a")
     assert len(simulation.pods()) == 1
+
+
+def test_a_pod_that_is_gone_when_it_is_told_to_end_still_counts_as_it_ended() -> None:
+    simulation = Simulation()
+    simulation.apply("a")
+    pass_over(simulation)
+    simulation.schedule(simulation.pods()[0])
+    simulation.ready(simulation.pods()[0])
+    pass_over(simulation)
+    simulation.change("a", stop=True)
+    operator = simulation.operators[0]
+    operator.deliver()
+
+    # Its trainer comes to its end and somebody deletes the pod, before any watch tells.
+    simulation.exit(simulation.pods()[0], 0, outcome(Verdict.DONE, Reason.REACHED_MAX_ITERATIONS))
+    simulation.server.delete_pod("ns", "a-1")
+    operator.finish_pass()
+    pass_over(simulation)
+    assert simulation.job("a")["status"]["state"] == "Done"

@@ -20,6 +20,10 @@ def test_namespaces_are_given_with_commas() -> None:
     assert not settings.all_namespaces
 
 
+def test_pull_secrets_are_given_with_commas() -> None:
+    assert Settings.from_environment(IMAGE | {"HEADRACE_TRAINER_PULL_SECRETS": "a, b"}).trainer_pull_secrets == ("a", "b")
+
+
 def test_an_empty_variable_is_an_absent_one() -> None:
     assert Settings.from_environment(IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": ""}).default_output_uri is None
 

@@ -48,7 +48,7 @@ def test_a_link_to_a_folder_goes_without_what_it_points_to(tmp_path: Path) -> No
     assert not (packages / "torch" / "include").is_symlink()
 
 
-def test_twice_the_same_files_are_twice_the_same_layer(tmp_path: Path) -> None:
+def test_twice_the_same_files_are_twice_the_same_bytes_and_times(tmp_path: Path) -> None:
     seen = []
     for name in ("a", "b"):
         write(tmp_path / name / "root" / "module.py", "value = 1\n")

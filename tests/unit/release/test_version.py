@@ -19,10 +19,6 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_chart_has_the_version_of_pyproject() -> None:
-    assert version.of_chart(ROOT) == dict.fromkeys(("version", "appVersion"), version.current(ROOT))
-
-
 def test_the_changelog_knows_the_version_of_pyproject() -> None:
     assert changelog.notes((ROOT / changelog.FILE).read_text(), version.current(ROOT))
 
