@@ -25,10 +25,12 @@ from headrace_operator.reconcile import Reconciler
 from headrace_operator.settings import Settings
 from headrace_operator.slot import Slots
 from headrace_operator.state import ProjectKey
+from headrace_testing.busy_api_server import BusyApiServer
 from headrace_testing.faulty_client import FaultyClient, KilledError
 from headrace_testing.flaky_proxy import FlakyProxy
 from headrace_testing.operators import OperatedNamespace, operated_namespace
 from headrace_testing.players import Player, eventually
+from headrace_testing.recorded_history import RecordedHistory
 
 
 @pytest.fixture
@@ -194,6 +196,37 @@ def test_an_operator_waits_for_a_server_that_is_away_and_goes_on(
         player.await_state("wait-1", "Done")
         player.apply("wait-2", "wait")
         player.done_by_hand("wait-2")
+
+
+def test_a_server_that_answers_429_and_5xx_breaks_no_invariant(operated: OperatedNamespace, player: Player, tmp_path: Path) -> None:
+    cluster = player.cluster
+    jobs = [f"busy-{number}" for number in range(4)]
+    with (
+        BusyApiServer(cluster.api_url, str(cluster.ca_file), share=0.1, seed=7) as busy,
+        RecordedHistory(cluster, operated.name) as history,
+    ):
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(Path(operated.environment()["KUBECONFIG"]).read_text().replace(cluster.api_url, busy.url))
+        operated.start({"KUBECONFIG": str(kubeconfig), "HEADRACE_LEADER_LEASE": "10"})
+        for name in jobs:
+            player.apply(name, "busy", backoffLimit=2)
+        player.run("busy-0-1")
+        player.exit("busy-0-1", 1, "boom")
+        player.run("busy-0-2")
+        player.done("busy-0-2")
+        for name in jobs[1:]:
+            player.done_by_hand(name)
+        eventually(
+            "the history shows the last end",
+            lambda: any(
+                raw["metadata"]["name"] == jobs[-1] and raw.get("status", {}).get("state") == "Done"
+                for _, _, raw, _ in history.changes
+            ),
+        )
+        assert set(busy.struck) == {429, 500, 503}
+    checker = history.check()
+    checker.at_rest()
+    assert [player.status(name)["attempts"] for name in jobs] == [2, 1, 1, 1]
 
 
 def test_a_watched_namespace_that_is_closed_or_missing_does_not_stop_the_others(
