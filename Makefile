@@ -38,13 +38,14 @@ check: setup ## lint, types, import rules, generated files up to date
 format: setup ## put the code into its usual form
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-manifests: setup ## write what is generated: from headrace_api, from the programs' metrics, from the dashboards' source
+manifests: setup ## write what is generated: from headrace_api, the programs' metrics and settings, the dashboards' source, the chart's values
 	@mkdir -p .cache
 	$(BIN)/python -m headrace_api.crd > .cache/crd.yaml && mv .cache/crd.yaml crds/headrace.dev_trainingjobs.yaml
 	$(BIN)/python -m headrace_api.reference > .cache/reference.md && mv .cache/reference.md docs/reference.md
 	$(BIN)/python -m headrace_local.release.licences > .cache/licences.md && mv .cache/licences.md docs/licences.md
 	$(BIN)/python -m headrace_dashboards metrics > .cache/metrics.md && mv .cache/metrics.md docs/metrics.md
 	$(BIN)/python -m headrace_dashboards write charts/headrace/dashboards
+	$(BIN)/python -m headrace_chart charts/headrace
 
 lock: setup ## resolve requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --extra operator --extra trainer --extra local --extra dev --extra release --universal --generate-hashes \

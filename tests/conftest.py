@@ -8,6 +8,7 @@ import pytest
 
 from headrace_local.access import ClusterAccess
 from headrace_local.binaries import BINARIES, FOR_TESTS, find_binaries
+from headrace_testing.charts import Helm
 from headrace_testing.clusters import Storage, shared_cluster
 
 
@@ -26,6 +27,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def binaries() -> dict[str, str]:
     """The cluster's programs by name."""
     return {name: str(path) for name, path in find_binaries().items()}
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm without a cluster, and without anything that a user has set up."""
+    program = find_binaries(wanted=[binary for binary in FOR_TESTS if binary.name == "helm"])["helm"]
+    return Helm(program, tmp_path_factory.mktemp("helm"))
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,8 @@ class Cluster(ClusterAccess):
         controllers: run the controller manager (without it there are no service accounts and no garbage collection).
         scheduler: run the scheduler (without it pods stay unbound).
         s3: run the S3 server.
+        contract: create the TrainingJob CustomResourceDefinition.
+        address: where the API server and the S3 server listen. Another than loopback is for kubelets and their pods.
         remove: further folders that vanish with the cluster, also when this process is killed.
     """
 
@@ -54,6 +56,8 @@ class Cluster(ClusterAccess):
         controllers: bool = True,
         scheduler: bool = True,
         s3: bool = True,
+        contract: bool = True,
+        address: str = components.LOOPBACK,
         remove: Sequence[Path] = (),
     ) -> None:
         self._binaries = binaries
@@ -61,6 +65,10 @@ class Cluster(ClusterAccess):
         self._with_controllers = controllers
         self._with_scheduler = scheduler
         self._with_s3 = s3
+        self._with_contract = contract
+        self.address = address
+        self.prefix: list[str] = []
+        """Stands before every component's command line: how a program gets to where it is to run."""
         self._remove = remove
 
     def __enter__(self) -> Self:
@@ -99,11 +107,11 @@ class Cluster(ClusterAccess):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         ports = Ports(*free_ports(4))
-        creds = make_credentials(self.folder / "pki")
+        creds = make_credentials(self.folder / "pki", [self.address, components.SERVICE_OF_API_SERVER])
         self.facts = Facts(
-            api_url=f"https://127.0.0.1:{ports.api}",
+            api_url=f"https://{self.address}:{ports.api}",
             kubectl=str(binaries["kubectl"].absolute()),
-            s3_endpoint=f"http://127.0.0.1:{ports.s3}" if self._with_s3 else "",
+            s3_endpoint=f"http://{self.address}:{ports.s3}" if self._with_s3 else "",
             s3_access_key="headrace",
             s3_secret_key=secrets.token_hex(20),
             s3_region=S3_REGION,
@@ -117,8 +125,9 @@ class Cluster(ClusterAccess):
 
         # 3. Its clients, and meanwhile the contract.
         self._start_clients(binaries, creds)
-        create_contract(self)
-        timer.lap("contract")
+        if self._with_contract:
+            create_contract(self)
+            timer.lap("contract")
         if self._with_controllers:
             self.wait_for_service_account("default")
             timer.lap("kube-controller-manager")
@@ -127,12 +136,14 @@ class Cluster(ClusterAccess):
 
     def _start_servers(self, binaries: Mapping[str, Path], ports: Ports, creds: Credentials, timer: "_Timer") -> None:
         """etcd, the API server and S3, until they answer."""
-        etcd = self._run("etcd", components.etcd_argv(binaries["etcd"], self.folder / "etcd", ports, creds))
-        api_server = self._run("kube-apiserver", components.api_server_argv(binaries["kube-apiserver"], ports, creds))
+        etcd = self.run_component("etcd", components.etcd_argv(binaries["etcd"], self.folder / "etcd", ports, creds))
+        api_server = self.run_component(
+            "kube-apiserver", components.api_server_argv(binaries["kube-apiserver"], ports, creds, self.address)
+        )
         if self._with_s3:
-            s3 = self._run(
+            s3 = self.run_component(
                 "versitygw",
-                components.s3_argv(binaries["versitygw"], self.folder / "s3", ports, S3_REGION),
+                components.s3_argv(binaries["versitygw"], self.folder / "s3", ports, S3_REGION, self.address),
                 {"ROOT_ACCESS_KEY_ID": self.s3_access_key, "ROOT_SECRET_ACCESS_KEY": self.s3_secret_key},
             )
         # The client library takes 1.2 s to import (2 cores); the API server is not ready before that.
@@ -153,20 +164,22 @@ class Cluster(ClusterAccess):
         if self._with_controllers:
             name = "kube-controller-manager"
             kubeconfig = self._write_kubeconfig(folder / name, creds.controller_manager)
-            self._run(name, components.controller_manager_argv(binaries[name], kubeconfig, creds))
+            self.run_component(
+                name, components.controller_manager_argv(binaries[name], kubeconfig, creds, self.address != components.LOOPBACK)
+            )
         if self._with_scheduler:
             name = "kube-scheduler"
             kubeconfig = self._write_kubeconfig(folder / name, creds.scheduler)
-            self._run(name, components.scheduler_argv(binaries[name], kubeconfig))
+            self.run_component(name, components.scheduler_argv(binaries[name], kubeconfig))
 
     def _write_kubeconfig(self, path: Path, user: KeyPair) -> Path:
         return write_kubeconfig(path, self.api_url, self.ca_file, certificate_user(user))
 
-    def _run(self, name: str, argv: list[str], env: Mapping[str, str] | None = None) -> Process:
+    def run_component(self, name: str, argv: list[str], env: Mapping[str, str] | None = None) -> Process:
         """Starts a component with a bare environment: a user's proxy settings are none of its business."""
         return self.processes.start(
             name,
-            argv,
+            [*self.prefix, *argv],
             log=self.folder / "logs" / f"{name}.log",
             cwd=self.folder,
             env={"PATH": os.defpath, "HOME": str(self.folder), **(env or {})},

@@ -6,6 +6,9 @@ from pathlib import Path
 from headrace_local.credentials import Credentials
 
 SERVICE_RANGE = "10.96.0.0/16"
+SERVICE_OF_API_SERVER = "10.96.0.1"
+"""The first address of the range is the `kubernetes` Service's."""
+LOOPBACK = "127.0.0.1"
 S3_HEALTH_PATH = "/healthz"
 
 # What a cluster of TrainingJobs, pods and nodes needs, by way of what people expect of any cluster; the rest
@@ -28,11 +31,13 @@ CONTROLLERS = (
     "taint-eviction-controller",
     "ttl-after-finished-controller",
 )
+# Services are of use only where kube-proxy runs.
+SERVICE_CONTROLLERS = ("endpoints-controller", "endpointslice-controller")
 
 
 @dataclass(frozen=True)
 class Ports:
-    """TCP ports on 127.0.0.1."""
+    """TCP ports: etcd's on 127.0.0.1, the others on the cluster's address."""
 
     etcd: int
     etcd_peer: int
@@ -68,12 +73,12 @@ def etcd_argv(binary: Path, folder: Path, ports: Ports, creds: Credentials) -> l
     ]
 
 
-def api_server_argv(binary: Path, ports: Ports, creds: Credentials) -> list[str]:
+def api_server_argv(binary: Path, ports: Ports, creds: Credentials, address: str = LOOPBACK) -> list[str]:
     issuer = "https://kubernetes.default.svc.cluster.local"
     return [
         str(binary),
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
+        f"--bind-address={address}",
+        f"--advertise-address={address}",
         f"--secure-port={ports.api}",
         f"--tls-cert-file={creds.api_server.cert}",
         f"--tls-private-key-file={creds.api_server.key}",
@@ -90,7 +95,7 @@ def api_server_argv(binary: Path, ports: Ports, creds: Credentials) -> list[str]
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         # The `kubernetes` Service would want an endpoint that is not loopback; pods here are local processes and
         # are told the API server's address.
-        "--endpoint-reconciler-type=none",
+        *(["--endpoint-reconciler-type=none"] if address == LOOPBACK else []),
         f"--kubelet-certificate-authority={creds.ca}",
         f"--kubelet-client-certificate={creds.api_to_kubelet.cert}",
         f"--kubelet-client-key={creds.api_to_kubelet.key}",
@@ -100,7 +105,13 @@ def api_server_argv(binary: Path, ports: Ports, creds: Credentials) -> list[str]
     ]
 
 
-def controller_manager_argv(binary: Path, kubeconfig: Path, creds: Credentials) -> list[str]:
+def controller_manager_argv(binary: Path, kubeconfig: Path, creds: Credentials, kubelets: bool = False) -> list[str]:
+    """
+    Args:
+        kubelets: nodes are real ones, with Services, and may be late on a busy machine: they have the usual 50 s.
+    """
+    # A process node renews its Lease every 2 s: that it is lost shows within 8 s.
+    lost_nodes = [] if kubelets else ["--node-monitor-period=1s", "--node-monitor-grace-period=8s"]
     return [
         str(binary),
         f"--kubeconfig={kubeconfig}",
@@ -108,10 +119,8 @@ def controller_manager_argv(binary: Path, kubeconfig: Path, creds: Credentials) 
         "--secure-port=0",
         "--use-service-account-credentials",
         f"--root-ca-file={creds.ca}",
-        f"--controllers={','.join(CONTROLLERS)}",
-        # A node that is lost shows within 8 s instead of 50: its agent renews its Lease every 2 s.
-        "--node-monitor-period=1s",
-        "--node-monitor-grace-period=8s",
+        f"--controllers={','.join([*CONTROLLERS, *(SERVICE_CONTROLLERS if kubelets else ())])}",
+        *lost_nodes,
         "--kube-api-qps=200",
         "--kube-api-burst=400",
         "--controller-start-interval=0s",
@@ -129,11 +138,11 @@ def scheduler_argv(binary: Path, kubeconfig: Path) -> list[str]:
     ]
 
 
-def s3_argv(binary: Path, folder: Path, ports: Ports, region: str) -> list[str]:
+def s3_argv(binary: Path, folder: Path, ports: Ports, region: str, address: str = LOOPBACK) -> list[str]:
     """The keys go in the environment (ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY): argv is for all to read."""
     return [
         str(binary),
-        f"--port=127.0.0.1:{ports.s3}",
+        f"--port={address}:{ports.s3}",
         f"--region={region}",
         f"--health={S3_HEALTH_PATH}",
         "--keep-alive",

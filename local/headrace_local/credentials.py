@@ -1,5 +1,6 @@
 """Who is who in a cluster: the certificates of its components and of its first users."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,14 +30,14 @@ class Credentials:
     scheduler: KeyPair
 
 
-def make_credentials(folder: Path) -> Credentials:
-    """Makes all of them in `folder`."""
+def make_credentials(folder: Path, addresses: Sequence[str] = ()) -> Credentials:
+    """Makes all of them in `folder`; `addresses`: further ones at which the API server is reached."""
     ca, etcd_ca = Authority(folder, "ca"), Authority(folder, "etcd-ca")
     token_key = folder / "service-account-tokens.key"
     write_signing_key(token_key)
     return Credentials(
         ca=ca.pair.cert,
-        api_server=ca.server("api-server", "kube-apiserver", API_SERVER_NAMES),
+        api_server=ca.server("api-server", "kube-apiserver", [*API_SERVER_NAMES, *addresses]),
         # A group that may do everything, instead of a ClusterRoleBinding for `nodes/proxy`: it speaks to kubelets only.
         api_to_kubelet=ca.client("api-to-kubelet", "kube-apiserver-kubelet-client", ["system:masters"]),
         api_to_etcd=etcd_ca.client("api-to-etcd", "kube-apiserver"),

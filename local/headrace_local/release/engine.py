@@ -78,7 +78,7 @@ class Engine:
         """The size of an image on disk, in 10^6 bytes."""
         if self.name == "buildah":
             listed = self._read("buildah", "images", "--format", "{{.Size}}", image)
-            number, unit = listed.split()
+            number, unit = listed.splitlines()[0].split()  # a line for each of its names
             return float(number) * {"KB": 1e-3, "MB": 1, "GB": 1e3}[unit.upper()]
         return int(self._read(self.name, "image", "inspect", "--format", "{{.Size}}", image)) / 1e6
 

@@ -1,0 +1,52 @@
+{{- /* Names, labels and images. */ -}}
+
+{{- define "headrace.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride }}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}
+{{- end -}}
+{{- end -}}
+
+{{- define "headrace.operator" -}}
+{{ include "headrace.fullname" . }}-operator
+{{- end -}}
+
+{{- define "headrace.account" -}}
+{{ .Values.serviceAccount.name | default (include "headrace.operator" .) }}
+{{- end -}}
+
+{{- define "headrace.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "headrace.labels" -}}
+{{ include "headrace.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- /* Arguments: the root, "operator" or "trainer". */ -}}
+{{- define "headrace.image" -}}
+{{- $root := index . 0 -}}
+{{- $program := index . 1 -}}
+{{- $images := $root.Values.images -}}
+{{- if index $images $program -}}
+{{ index $images $program }}
+{{- else -}}
+{{ printf "%s/headrace-%s:%s" (trimSuffix "/" $images.repository) $program ($images.tag | default $root.Chart.AppVersion) }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Every pod that a TrainingJob runs as. */ -}}
+{{- define "headrace.trainerSelector" -}}
+matchLabels:
+  app.kubernetes.io/managed-by: headrace
+matchExpressions:
+  - {key: headrace.dev/job, operator: Exists}
+{{- end -}}

@@ -1,0 +1,39 @@
+"""The CustomResourceDefinition as a template of the chart.
+
+Helm's own folder for CRDs would install it once and never renew it; a template is renewed with every upgrade.
+"""
+
+from typing import Final
+
+import yaml
+
+from headrace_api.crd import custom_resource_definition
+
+_HEAD: Final = """\
+{{{{- /* Generated from headrace_api by `make manifests`. Change the models, not this file. */ -}}}}
+{{{{- if .Values.crds.enabled }}}}
+apiVersion: {api_version}
+kind: {kind}
+metadata:
+  name: {name}
+  labels:
+    {{{{- include "headrace.labels" . | nindent 4 }}}}
+  {{{{- if .Values.crds.keep }}}}
+  annotations:
+    # `helm uninstall` leaves it, and with it every TrainingJob.
+    helm.sh/resource-policy: keep
+  {{{{- end }}}}
+"""
+_FOOT: Final = "{{- end }}\n"
+
+
+def crd_template() -> str:
+    """The template; what Helm would take for its own language in a description is escaped."""
+    definition = custom_resource_definition()
+    head = _HEAD.format(api_version=definition["apiVersion"], kind=definition["kind"], name=definition["metadata"]["name"])
+    return head + escaped(yaml.safe_dump({"spec": definition["spec"]}, sort_keys=False, width=120)) + _FOOT
+
+
+def escaped(text: str) -> str:
+    """Text that Helm's renderer turns back into what was given."""
+    return text.replace("{{", '{{ "{{" }}')

@@ -1,0 +1,44 @@
+"""Writes the chart's generated files."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from headrace_chart.crd_template import crd_template
+from headrace_chart.readme import to_markdown
+from headrace_chart.schema import values_schema
+from headrace_chart.values_file import values_yaml
+from headrace_operator import permissions, rbac
+
+_PERMISSIONS_HEADER = (
+    "# Generated from operator/headrace_operator/permissions.py by `make manifests`; templates/operator/rbac.yaml reads it.\n"
+)
+
+
+def files() -> dict[str, str]:
+    """What each generated file holds, by its path in the chart."""
+    return {
+        "values.yaml": values_yaml(),
+        "values.schema.json": json.dumps(values_schema(), indent=1, ensure_ascii=False) + "\n",
+        "README.md": to_markdown(),
+        "templates/crd.yaml": crd_template(),
+        "files/permissions.yaml": _permissions(),
+    }
+
+
+def write(folder: Path) -> None:
+    """Writes all of them into the chart's folder."""
+    for path, text in files().items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+
+
+def _permissions() -> str:
+    """Rules of roles: where jobs are, in the operator's own namespace, and those only a ClusterRole can give."""
+    tables = {
+        "inJobsNamespaces": permissions.IN_JOBS_NAMESPACES,
+        "inOwnNamespace": permissions.IN_OWN_NAMESPACE,
+        "ofTheCluster": permissions.OF_THE_CLUSTER,
+    }
+    return _PERMISSIONS_HEADER + yaml.safe_dump({name: rbac.rules(table) for name, table in tables.items()}, sort_keys=False)

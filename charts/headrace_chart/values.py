@@ -1,0 +1,303 @@
+"""The chart's values: names, types, bounds, defaults, meaning. values.yaml, its schema and the chart's README come from here.
+
+Types say what one value may be. What values must be together is said in the chart's `templates/_checks.tpl`.
+"""
+
+from copy import copy
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.alias_generators import to_camel
+
+from headrace_operator.settings import Settings
+
+ELSEWHERE: Final = {
+    "namespace": "the release's namespace",
+    "watch_namespaces": "watchNamespaces",
+    "trainer_image": "images",
+    "trainer_pull_policy": "trainers.pullPolicy",
+    "trainer_pull_secrets": "trainers.pullSecrets",
+    "default_storage_secret": "trainers.defaultStorageSecret",
+    "default_output_uri": "trainers.defaultOutputUri",
+    "metrics_port": "metrics.port",
+}
+"""Settings of the operator that have a place of their own among the values; all others are in `operator.settings`."""
+
+Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+Namespaces = Annotated[list[Namespace], Field(json_schema_extra={"uniqueItems": True})]
+ObjectNames = Annotated[list[ObjectName], Field(json_schema_extra={"uniqueItems": True})]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Cidr = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
+Duration = Annotated[str, Field(pattern=r"^([0-9]+(ms|s|m|h))+$")]
+Amounts = dict[str, Annotated[str, Field(min_length=1)] | float]
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+Strings = dict[str, str]
+
+
+class Model(BaseModel):
+    """Values that are no field are refused, with the name of what was meant to be set."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+def _tuning() -> type[Model]:
+    """The operator's settings, without those that have a place elsewhere: names, bounds, defaults and meaning are its own."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, copy(field)) for name, field in Settings.model_fields.items() if name not in ELSEWHERE
+    }
+    model: type[Model] = create_model("Tuning", __base__=Model, **fields)
+    return model
+
+
+Tuning = _tuning()
+
+
+class Images(Model):
+    """Where the images are."""
+
+    repository: str = Field(
+        "", description="What stands before `/headrace-operator` and `/headrace-trainer`: registry and folder they were pushed to."
+    )
+    tag: str = Field("", description='Their tag. "": the chart\'s appVersion.')
+    operator: str = Field("", description="The operator's whole image name, with tag or digest, instead of the two above.")
+    trainer: str = Field("", description="The same for the image of trainers whose job names none.")
+    pull_policy: PullPolicy = Field("IfNotPresent", description="For the operator's image.")
+    pull_secrets: ObjectNames = Field([], description="Secrets in the release's namespace that pull the operator's image.")
+
+
+class Trainers(Model):
+    """What trainer pods get where their job says nothing."""
+
+    pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = Field(
+        "", description="\"\": Kubernetes' own, by the image's tag."
+    )
+    pull_secrets: ObjectNames = Field(
+        [], description="Secrets that pull trainers' images. They must be in every namespace that has jobs: the chart makes none."
+    )
+    default_storage_secret: ObjectName | Literal[""] = Field(
+        "", description='Secret, in the job\'s namespace, for jobs without spec.storage. "": such jobs end in Error.'
+    )
+    default_output_uri: Annotated[str, Field(pattern=r"^(s3://.+)?$")] = Field(
+        "", description='s3:// folder for jobs without spec.output. "": such jobs end in Error.'
+    )
+
+
+class Resources(Model):
+    """Requests and limits of a container."""
+
+    requests: Amounts = Field({"cpu": "100m", "memory": "128Mi"}, description="What is kept for it.")
+    limits: Amounts = Field({"memory": "512Mi"}, description="What it is held to. No CPU limit: that only makes it late.")
+
+
+class Toleration(Model):
+    """A taint that is borne, as in a pod."""
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = None
+
+
+class Affinity(Model):
+    """As in a pod; the API server checks what is below."""
+
+    node_affinity: dict[str, Any] | None = None
+    pod_affinity: dict[str, Any] | None = None
+    pod_anti_affinity: dict[str, Any] | None = None
+
+
+class Spread(Model):
+    """A topology spread constraint, as in a pod. The chart adds the selector of the operator's pods."""
+
+    max_skew: Annotated[int, Field(ge=1)]
+    topology_key: Annotated[str, Field(min_length=1)]
+    when_unsatisfiable: Literal["ScheduleAnyway", "DoNotSchedule"]
+    min_domains: Annotated[int, Field(ge=1)] | None = None
+    node_affinity_policy: Literal["Honor", "Ignore"] | None = None
+    node_taints_policy: Literal["Honor", "Ignore"] | None = None
+
+
+class EnvironmentVariable(Model):
+    """As in a container."""
+
+    name: Annotated[str, Field(min_length=1)]
+    value: str | None = None
+    value_from: dict[str, Any] | None = None
+
+
+class Budget(Model):
+    """The PodDisruptionBudget."""
+
+    enabled: bool = Field(True, description="Whether there is one.")
+    max_unavailable: Annotated[int, Field(ge=1)] = Field(
+        1, description="How many replicas a drain may take at once. 0 would stop every drain, so it is refused."
+    )
+
+
+class Operator(Model):
+    """The operator's Deployment."""
+
+    replicas: Annotated[int, Field(ge=1)] = Field(
+        2,
+        description="One leads by a Lease, the others stand by: they take over at once after an orderly end, within leaderLease "
+        "after a crash.",
+    )
+    settings: Tuning = Field(  # type: ignore[valid-type]  # a model that is made from another
+        default_factory=Tuning, description="The operator's own settings; each is an environment variable HEADRACE_<NAME>."
+    )
+    extra_env: list[EnvironmentVariable] = Field(
+        [], description="Further variables, such as HTTPS_PROXY. They come first: a setting may refer to one as $(NAME)."
+    )
+    resources: Resources = Field(default_factory=Resources, description="Requests and limits.")
+    pod_disruption_budget: Budget = Field(default_factory=Budget, description="How much of it a drain may take.")
+    topology_spread_constraints: list[Spread] = Field(
+        [Spread(max_skew=1, topology_key="kubernetes.io/hostname", when_unsatisfiable="ScheduleAnyway")],
+        description="How replicas keep apart.",
+    )
+    priority_class_name: str = Field("", description="PriorityClass of its pods.")
+    node_selector: Strings = Field({}, description="Labels that the node must have.")
+    tolerations: list[Toleration] = Field([], description="Taints that are borne.")
+    affinity: Affinity = Field(default_factory=Affinity, description="As in a pod.")
+    pod_labels: Strings = Field({}, description="Further labels of its pods.")
+    pod_annotations: Strings = Field({}, description="Annotations of its pods.")
+
+
+class ServiceAccount(Model):
+    """Whom the operator acts as."""
+
+    create: bool = Field(True, description="Make the account.")
+    name: str = Field("", description='Its name. "": the Deployment\'s.')
+    annotations: Strings = Field({}, description="Annotations of the account.")
+
+
+class Rbac(Model):
+    """What the operator may do."""
+
+    create: bool = Field(
+        True, description="Make the roles, with exactly the verbs the operator uses, and bind them to the account."
+    )
+
+
+class Crds(Model):
+    """The TrainingJob CustomResourceDefinition."""
+
+    enabled: bool = Field(True, description="Install it, and renew it with every upgrade.")
+    keep: bool = Field(True, description="Leave it, and with it every TrainingJob, when the release is uninstalled.")
+
+
+class Service(Model):
+    """The Service in front of the operator's port."""
+
+    enabled: bool = Field(True, description="Make it.")
+    annotations: Strings = Field({}, description="Annotations of the Service.")
+
+
+class Monitor(Model):
+    """A ServiceMonitor or PodMonitor of the Prometheus Operator."""
+
+    enabled: bool = Field(False, description="Make it. Needs the Prometheus Operator's CRDs.")
+    labels: Strings = Field({}, description="Labels by which your Prometheus selects it, such as `release: prometheus`.")
+    interval: Duration = Field("15s", description="Pause between two scrapes.")
+    scrape_timeout: Duration = Field("10s", description="At most the interval.")
+
+
+class Rules(Model):
+    """Alerts, as a PrometheusRule. They need what both monitors scrape."""
+
+    enabled: bool = Field(False, description="Make them.")
+    labels: Strings = Field({}, description="Labels by which your Prometheus selects the PrometheusRule.")
+    alert_labels: Strings = Field({}, description="Further labels of every alert, such as a team.")
+    queue_stuck_minutes: Annotated[int, Field(ge=1)] = Field(
+        30, description="HeadraceQueueStuck: how long a project's jobs may wait while none of them runs."
+    )
+    checkpoint_age_minutes: Annotated[int, Field(ge=1)] = Field(
+        60, description="HeadraceCheckpointTooOld: how much training may be at stake. Longer than your jobs' checkpoint interval."
+    )
+
+
+class Metrics(Model):
+    """Prometheus."""
+
+    port: Port = Field(8081, description="Of the operator's /metrics, /healthz and /readyz.")
+    service: Service = Field(default_factory=Service, description="The Service in front of it.")
+    service_monitor: Monitor = Field(default_factory=Monitor, description="Scrapes the operator.")
+    pod_monitor: Monitor = Field(
+        default_factory=Monitor,
+        description="Scrapes trainers, and gives what they say the labels project, trainingjob and attempt.",
+    )
+    rules: Rules = Field(default_factory=Rules, description="Alerts.")
+
+
+class Dashboards(Model):
+    """Grafana dashboards, as ConfigMaps for Grafana's sidecar."""
+
+    enabled: bool = Field(False, description="Make them.")
+    labels: Strings = Field({"grafana_dashboard": "1"}, description="Labels by which the sidecar finds them.")
+    annotations: Strings = Field({}, description="Annotations, such as the one that names the folder in Grafana.")
+
+
+class Peer(Model):
+    """Addresses, or pods by their labels and those of their namespace. What is left empty does not narrow."""
+
+    cidrs: list[Cidr] = Field([], description="Address ranges.")
+    namespace_labels: Strings = Field({}, description="Labels of the pods' namespace.")
+    pod_labels: Strings = Field({}, description="Labels of the pods.")
+
+
+class Destination(Peer):
+    """A peer, and its ports."""
+
+    ports: Annotated[list[Port], Field(min_length=1)] = Field(description="TCP ports.")
+
+
+class NetworkPolicies(Model):
+    """NetworkPolicies for the operator and for trainers. Only a CNI that enforces them makes a difference."""
+
+    enabled: bool = Field(False, description="Make them.")
+    job_namespaces: Namespaces = Field(
+        [], description="Namespaces of trainers, where their policy goes. []: watchNamespaces; one of the two is needed."
+    )
+    storage: list[Destination] = Field(
+        [],
+        description="The object storage: all that trainers may reach besides DNS. Needed; an item has cidrs, or labels, and ports.",
+    )
+    prometheus: Peer = Field(
+        Peer(namespace_labels={"kubernetes.io/metadata.name": "monitoring"}),
+        description="Who may scrape trainers and the operator.",
+    )
+    dns: Destination = Field(
+        Destination(
+            namespace_labels={"kubernetes.io/metadata.name": "kube-system"}, pod_labels={"k8s-app": "kube-dns"}, ports=[53]
+        ),
+        description="The DNS servers, over UDP and TCP.",
+    )
+    api_server: Destination = Field(
+        Destination(cidrs=["0.0.0.0/0", "::/0"], ports=[443, 6443]),
+        description="The API server, as seen behind its Service. By default any address: it differs from cluster to cluster.",
+    )
+
+
+class Values(Model):
+    """All of them."""
+
+    images: Images = Field(default_factory=Images, description="Where the images are.")
+    trainers: Trainers = Field(default_factory=Trainers, description="What trainer pods get where their job says nothing.")
+    watch_namespaces: Namespaces = Field(
+        [],
+        description="Namespaces whose TrainingJobs are run; they must exist. Then the operator gets Roles there and nothing "
+        "cluster-wide. []: the whole cluster.",
+    )
+    operator: Operator = Field(default_factory=Operator, description="The operator's Deployment.")
+    service_account: ServiceAccount = Field(default_factory=ServiceAccount, description="Whom the operator acts as.")
+    rbac: Rbac = Field(default_factory=Rbac, description="What it may do.")
+    crds: Crds = Field(default_factory=Crds, description="The TrainingJob CustomResourceDefinition.")
+    metrics: Metrics = Field(default_factory=Metrics, description="Prometheus.")
+    dashboards: Dashboards = Field(default_factory=Dashboards, description="Grafana dashboards, as ConfigMaps for its sidecar.")
+    network_policies: NetworkPolicies = Field(
+        default_factory=NetworkPolicies, description="What may speak to whom. Only a CNI that enforces them makes a difference."
+    )
+    fullname_override: Annotated[str, Field(max_length=40)] = Field(
+        "", description='What names of objects begin with. "": the release\'s name, with `headrace` if it lacks that word.'
+    )

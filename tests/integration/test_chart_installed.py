@@ -1,0 +1,246 @@
+"""The chart installed by Helm into a cluster of its own: in a shared one it would serve every other test's jobs.
+
+The operator's Deployment runs on a process node, with the account and roles that the chart makes; pods of jobs are played.
+"""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from headrace_local.access import ClusterAccess, KubectlError
+from headrace_local.cluster import Cluster
+from headrace_testing import operator_in_pod
+from headrace_testing.charts import CHART, NAMESPACE, RELEASE, Helm, HelmError
+from headrace_testing.players import Player, eventually
+from headrace_testing.process_nodes import NodeForTests
+
+Json = dict[str, Any]
+
+IMAGE = "headrace-operator:test"
+PROGRAM = (sys.executable, operator_in_pod.__file__)
+CRD = "trainingjobs.headrace.dev"
+FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterAccess]:
+    """A cluster without TrainingJobs, with a node that can run the operator's image."""
+    with Cluster(folder=tmp_path_factory.mktemp("own") / "cluster", s3=False, contract=False) as cluster:
+        node = NodeForTests.start(cluster, images={IMAGE: PROGRAM})
+        yield cluster
+        node.stop()
+
+
+@pytest.fixture
+def here(own: ClusterAccess, helm: Helm) -> Iterator[Helm]:
+    """Helm for that cluster, which knows no TrainingJobs and no release: each test begins with nothing and leaves nothing."""
+    own.create_namespace(NAMESPACE)
+    own.create_namespace("jobs")
+    here = Helm(helm.program, helm.home, own.kubeconfig)
+    yield here
+    for release in json.loads(here.run("list", "--all-namespaces", "--output", "json")):
+        here.run("uninstall", release["name"], "--namespace", release["namespace"], "--wait")
+    # Jobs have no finalizers: with their definition and their namespace, everything goes.
+    own.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    own.kubectl("delete", "namespace", NAMESPACE, "jobs", "--timeout=60s")
+
+
+@pytest.fixture
+def player(own: ClusterAccess, here: Helm) -> Iterator[Player]:
+    player = Player(own, "jobs")
+    yield player
+    player.close()
+
+
+def values(cluster: ClusterAccess, **more: Any) -> Json:
+    """Values with which the operator runs on the process node."""
+    reached = {
+        "API_SERVER": cluster.api_url,
+        "SERVICE_ACCOUNT_FOLDER": FOLDER,
+    }
+    operator = {
+        "settings": {"listenHost": "$(POD_IP)", "backoffBase": 0.3, "progressPoll": 0.1, "leaderLease": 2},
+        "extraEnv": [
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            *({"name": name, "value": value} for name, value in reached.items()),
+        ],
+        "tolerations": [{"operator": "Exists"}],
+        # A process node holds processes to their memory limit by their address space.
+        "resources": {"limits": {"memory": "2Gi"}},
+    }
+    return {"images": {"operator": IMAGE, "trainer": "trainer:test"}, "operator": operator} | more
+
+
+def put(helm: Helm, verb: str, chart: Path, given: Json, *words: str, namespace: str = NAMESPACE) -> str:
+    """`helm install` or `helm upgrade`; what it tells the user."""
+    return helm.run(verb, RELEASE, chart, "--namespace", namespace, "--values", helm.values(given), "--timeout", "60s", *words)
+
+
+def previous_chart(helm: Helm, folder: Path) -> Path:
+    """The chart as an earlier version had it: another number, another default and one field of a job less."""
+    chart = shutil.copytree(CHART, folder / "headrace")
+    change(chart / "Chart.yaml", lambda text: re.sub(r"(?m)^(version|appVersion): .*$", r'\1: "0.0.1"', text))
+    change(chart / "values.yaml", lambda text: text.replace("workers: 64", "workers: 32"))
+    change(chart / "templates/crd.yaml", lambda text: text.replace("preRunningDeadlineSeconds:", "formerDeadlineSeconds:"))
+    helm.run("package", chart, "--destination", folder)
+    return folder / "headrace-0.0.1.tgz"
+
+
+def change(file: Path, how: Callable[[str], str]) -> None:
+    """Changes a file's text; fails if nothing is different afterwards."""
+    before = file.read_text()
+    file.write_text(how(before))
+    assert file.read_text() != before
+
+
+def operators(cluster: ClusterAccess, namespace: str = NAMESPACE) -> list[Json]:
+    """The operator's pods that were not told to end."""
+    found = json.loads(cluster.kubectl("get", "pods", "-n", namespace, "-l", "app.kubernetes.io/component=operator", "-o", "json"))
+    return [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
+
+
+def log_of(cluster: ClusterAccess, namespace: str = NAMESPACE) -> str:
+    """What the operator's pods said."""
+    return "\n".join(cluster.kubectl("logs", "-n", namespace, pod["metadata"]["name"]) for pod in operators(cluster, namespace))
+
+
+def known_fields(cluster: ClusterAccess) -> set[str]:
+    """Fields of a job's spec that the API server knows."""
+    (version,) = json.loads(cluster.kubectl("get", "crd", CRD, "-o", "json"))["spec"]["versions"]
+    return set(version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
+
+
+def test_an_upgrade_leaves_running_jobs_alone_and_an_uninstall_leaves_all_jobs(
+    own: ClusterAccess, here: Helm, player: Player, tmp_path: Path
+) -> None:
+    # 1. The previous version runs a job; another one waits behind it.
+    told = put(here, "install", previous_chart(here, tmp_path), values(own), "--wait")
+    assert "kubectl create secret generic headrace-storage --namespace default" in told
+    assert {pod["spec"]["containers"][0]["image"] for pod in operators(own)} == {IMAGE}
+    assert len(operators(own)) == 2
+    assert "formerDeadlineSeconds" in known_fields(own)
+    player.apply("one", "p")
+    player.run("one-1")
+    player.apply("two", "p")
+    player.await_state("one", "Running")
+    player.await_state("two", "Queued")
+    pod, before = player.pod("one-1"), {pod["metadata"]["uid"] for pod in operators(own)}
+    assert pod
+
+    # 2. This version takes over: other operators, a renewed definition, the same pod of the job.
+    put(here, "upgrade", CHART, values(own), "--wait")
+    assert not before & {pod["metadata"]["uid"] for pod in operators(own)}
+    assert "preRunningDeadlineSeconds" in known_fields(own)
+    player.await_state("one", "Running")
+    after = player.pod("one-1")
+    assert after
+    assert after["metadata"]["uid"] == pod["metadata"]["uid"]
+    assert "deletionTimestamp" not in after["metadata"]
+    player.done("one-1")
+    player.await_state("one", "Done")
+    player.run("two-1")
+    player.await_state("two", "Running")
+    assert "may not" not in log_of(own)
+
+    # 3. Without a release there is no operator, and the jobs are what they were.
+    pod = player.pod("two-1")
+    assert pod
+    here.run("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+    eventually("the operators are gone", lambda: not operators(own))
+    assert player.status("one")["state"] == "Done"
+    assert player.status("two")["state"] == "Running"
+    after = player.pod("two-1")
+    assert after
+    assert after["metadata"]["uid"] == pod["metadata"]["uid"]
+    assert "deletionTimestamp" not in after["metadata"]
+    player.done("two-1")
+
+    # 4. Installed again, it takes the definition and the jobs as they are.
+    put(here, "install", CHART, values(own), "--wait")
+    player.await_state("two", "Done")
+
+
+def test_the_operator_may_do_what_the_table_says_and_nothing_else(own: ClusterAccess, here: Helm, player: Player) -> None:
+    # Without roles it is there, says what it lacks, and is not ready.
+    put(here, "install", CHART, values(own, rbac={"create": False}))
+    eventually(
+        "it says what it may not", lambda: "may not list, watch, delete trainingjobs.headrace.dev in the cluster" in log_of(own)
+    )
+    assert not any(container["ready"] for pod in operators(own) for container in pod["status"]["containerStatuses"])
+    # With them it works, without having been restarted.
+    put(here, "upgrade", CHART, values(own), "--wait")
+    player.apply("job", "p")
+    player.done_by_hand("job")
+
+    def may(*question: str) -> bool:
+        try:
+            return (
+                own.kubectl("auth", "can-i", *question, f"--as=system:serviceaccount:{NAMESPACE}:headrace-operator").strip()
+                == "yes"
+            )
+        except KubectlError:
+            return False
+
+    assert may("create", "pods", "-n", "jobs")
+    assert may("get", "nodes")
+    for denied in (
+        "get secrets",
+        "create pods --subresource=exec",
+        "create trainingjobs.headrace.dev",
+        "update nodes",
+        "delete leases",
+    ):
+        assert not may(*denied.split(), "-n", "jobs"), denied
+
+
+def test_with_watch_namespaces_it_serves_these_and_has_nothing_cluster_wide(own: ClusterAccess, here: Helm, player: Player) -> None:
+    put(here, "install", CHART, values(own, watchNamespaces=["jobs"]), "--wait")
+    own.kubectl("apply", "-n", "default", "-f", "-", input=yaml.safe_dump(unserved_job()))
+    player.apply("one", "p")
+    player.done_by_hand("one")
+    assert "may not" not in log_of(own)
+    assert "status" not in json.loads(own.kubectl("get", "trainingjob", "unserved", "-n", "default", "-o", "json"))
+    cluster_wide = own.kubectl("get", "clusterroles,clusterrolebindings", "-o", "name", "-l", "app.kubernetes.io/name=headrace")
+    assert cluster_wide == ""
+    own.kubectl("delete", "trainingjob", "unserved", "-n", "default")
+
+
+def unserved_job() -> Json:
+    """A job of a namespace that nobody watches."""
+    from headrace_testing.builders import manifest
+
+    return manifest("unserved", "p", "default")
+
+
+def test_no_upgrade_deletes_the_definition_by_accident(own: ClusterAccess, here: Helm) -> None:
+    put(here, "install", CHART, values(own, crds={"keep": False}), "--wait")
+    with pytest.raises(HelmError, match=r"first upgrade with crds\.enabled=true and crds\.keep=true"):
+        put(here, "upgrade", CHART, values(own, crds={"enabled": False}))
+    assert own.kubectl("get", "crd", CRD, "-o", "name")
+    put(here, "upgrade", CHART, values(own))
+    put(here, "upgrade", CHART, values(own, crds={"enabled": False}))
+    assert own.kubectl("get", "crd", CRD, "-o", "name")
+
+
+def test_a_definition_that_was_applied_by_hand_can_be_taken_over(own: ClusterAccess, here: Helm, player: Player) -> None:
+    own.kubectl("apply", "-f", str(CHART.parents[1] / "crds"))
+    own.kubectl("wait", "--for=condition=Established", f"crd/{CRD}")
+    player.apply("job", "p")
+    with pytest.raises(HelmError, match="invalid ownership metadata"):
+        put(here, "install", CHART, values(own))
+    put(here, "install", CHART, values(own), "--take-ownership", "--wait")
+    player.done_by_hand("job")
+
+
+def test_a_definition_that_is_not_kept_goes_with_the_release(own: ClusterAccess, here: Helm) -> None:
+    told = put(here, "install", CHART, values(own, crds={"keep": False}), "--wait")
+    assert "`helm uninstall` will delete the CustomResourceDefinition, every TrainingJob and every trainer pod" in told
+    here.run("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+    eventually("the definition is gone", lambda: not own.kubectl("get", "crd", CRD, "--ignore-not-found"))

@@ -1,0 +1,91 @@
+"""Headrace, installed by its chart as anybody would."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from headrace_e2e.images import ROOT, Pushed
+from headrace_local.access import ClusterAccess
+
+NAMESPACE = "headrace-system"
+NAME = "headrace"
+
+
+class HelmError(RuntimeError):
+    """helm failed; the message is its stderr."""
+
+
+class Release:
+    """One `helm install`.
+
+    Args:
+        helm: the program.
+        images: what it runs.
+        jobs_namespace: where NetworkPolicies for trainers go.
+    """
+
+    def __init__(self, cluster: ClusterAccess, helm: Path, images: Pushed, jobs_namespace: str) -> None:
+        self.cluster = cluster
+        self._helm = helm
+        self.images = images
+        self.jobs_namespace = jobs_namespace
+        self.chart = Path(os.environ.get("E2E_CHART") or ROOT / "charts/headrace")
+
+    def install(self) -> str:
+        """Returns the notes that helm shows."""
+        return self.helm("install", NAME, str(self.chart), "--create-namespace", "--wait", "--timeout=120s", *self.values({}))
+
+    def upgrade(self, **changes: Any) -> str:
+        """With other values of the Deployment, and waits until the new pods have taken over."""
+        return self.helm("upgrade", NAME, str(self.chart), "--wait", "--timeout=120s", *self.values(changes))
+
+    def values(self, changes: dict[str, Any]) -> tuple[str, ...]:
+        """Short pauses, so that tests need not wait for them, and all that is behind a flag and needs no further CRD."""
+        storage_host, _, storage_port = self.cluster.s3_endpoint.rpartition("/")[2].rpartition(":")
+        values = {
+            "images": {"operator": self.images.operator, "trainer": self.images.trainer},
+            "operator": {
+                # Two cores are all that the node may have, and two trainers ask for nine tenths of one each.
+                "resources": {"requests": {"cpu": "20m"}},
+                "settings": {"backoffBase": 3, "progressPoll": 1, "progressWrite": 1},
+                **changes,
+            },
+            "networkPolicies": {
+                "enabled": True,
+                "jobNamespaces": [self.jobs_namespace],
+                "storage": [{"cidrs": [f"{storage_host}/32"], "ports": [int(storage_port)]}],
+            },
+            "dashboards": {"enabled": True},
+        }
+        path = self.cluster.folder / "values.json"
+        path.write_text(json.dumps(values))
+        return ("--values", str(path))
+
+    def helm(self, *words: str) -> str:
+        """
+        Raises:
+            HelmError: it failed.
+        """
+        folder = self.cluster.folder / "helm"
+        completed = subprocess.run(
+            [self._helm, f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={NAMESPACE}", *words],
+            env={**os.environ, **{f"HELM_{kind}_HOME": str(folder / kind) for kind in ("CACHE", "CONFIG", "DATA")}},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if completed.returncode != 0:
+            raise HelmError(f"helm {' '.join(words)}: {completed.stderr.strip()}\n{self.operator_logs()}")
+        return completed.stdout
+
+    def operator_pods(self) -> list[dict[str, Any]]:
+        """The operator's pods."""
+        found: list[dict[str, Any]] = json.loads(self.cluster.kubectl("get", "pods", "-n", NAMESPACE, "-o", "json"))["items"]
+        return found
+
+    def operator_logs(self) -> str:
+        """The end of what its replicas said, for errors."""
+        words = ("-n", NAMESPACE, "-l", "app.kubernetes.io/name", "--tail=20", "--prefix", "--ignore-errors")
+        return self.cluster.kubectl("logs", *words)

@@ -1,0 +1,53 @@
+"""What this machine must have for a real node, and what to do where it has not."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where Debian puts the programs below; a bare environment's PATH lacks the `sbin`s."""
+CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
+
+PACKAGES = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "mount": "mount",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+}
+"""Debian's package by program."""
+
+
+class CannotRunNodeError(RuntimeError):
+    """A real node cannot run here; the message says what is missing and what helps."""
+
+
+def check() -> None:
+    """
+    Raises:
+        CannotRunNodeError: names everything that is missing, at once.
+    """
+    problems = []
+    if not sys.platform.startswith("linux"):
+        problems.append(f"this is {sys.platform}, and a kubelet needs Linux")
+    elif os.geteuid() != 0:
+        problems.append("a kubelet needs root, and this is another user: use sudo")
+    missing = {package for program, package in PACKAGES.items() if shutil.which(program, path=PATH) is None}
+    if not any((folder / "bridge").exists() for folder in CNI_FOLDERS):
+        missing.add("containernetworking-plugins")
+    if missing:
+        problems.append(f"programs are missing: apt-get install {' '.join(sorted(missing))}")
+    if problems:
+        raise CannotRunNodeError(
+            f"{'; '.join(problems)}.\nOr let the tests use a cluster that is there: E2E_KUBECONFIG=FILE E2E_REGISTRY=HOST:PORT "
+            "E2E_HOST=ADDRESS (docs/e2e.md)."
+        )
+
+
+def cni_folder() -> Path:
+    """Where the CNI plugins are."""
+    return next(folder for folder in CNI_FOLDERS if (folder / "bridge").exists())

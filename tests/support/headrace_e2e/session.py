@@ -1,0 +1,60 @@
+"""From nothing to a cluster in which Headrace runs, with a dataset, Prometheus and a namespace for jobs; and back to nothing."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from headrace_e2e import images
+from headrace_e2e.given_cluster import GivenCluster
+from headrace_e2e.history import History
+from headrace_e2e.kubelet_cluster import KubeletCluster
+from headrace_e2e.lab import BUCKET, Lab
+from headrace_e2e.prometheus import start_prometheus
+from headrace_e2e.release import Release
+from headrace_local.binaries import ALL, find_binaries
+from headrace_local.digit_scenes import write_digit_scenes
+from headrace_local.put import put_folder
+from headrace_local.storage_setup import create_storage
+
+GPUS = 8
+"""More than ever run at once: what is short here is cores."""
+SCENES = {"train": 48, "val": 12, "size": 64}
+
+
+def _cluster(programs: Mapping[str, Path]) -> GivenCluster | KubeletCluster:
+    return GivenCluster(programs) if "E2E_KUBECONFIG" in os.environ else KubeletCluster(programs)
+
+
+@contextmanager
+def laboratory(say: Callable[[str], None]) -> Iterator[Lab]:
+    """
+    Args:
+        say: takes a line about what was done, or takes long.
+    """
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # nothing of this is beyond this machine
+    programs = find_binaries(wanted=ALL)
+    with ExitStack() as stack:
+        # 1. A cluster, and in its registry the images.
+        cluster = _cluster(programs)
+        stack.enter_context(cluster)
+        pushed = images.push_all(cluster.registry, programs["crane"], say)
+        if isinstance(cluster, KubeletCluster):
+            cluster.start_node(pushed.pause, GPUS)
+        # 2. What looks at it: from the first pod on.
+        namespace = f"e2e-{secrets.token_hex(3)}"
+        cluster.create_namespace(namespace)
+        stack.callback(cluster.kubectl, "delete", "namespace", namespace, "--timeout=120s")
+        history = stack.enter_context(History(cluster.api, namespace))
+        prometheus_url = start_prometheus(cluster, programs["prometheus"])
+        # 3. Data, and the key to them.
+        create_storage(cluster, namespace, [BUCKET])
+        with TemporaryDirectory() as folder:
+            write_digit_scenes(Path(folder), **SCENES)
+            put_folder(cluster.minio(), Path(folder), f"s3://{BUCKET}/dataset/")
+        # 4. Headrace.
+        release = Release(cluster, programs["helm"], pushed, namespace)
+        pods_folder = cluster.pods_folder if isinstance(cluster, KubeletCluster) else None
+        yield Lab(cluster, release, pushed, history, cluster.minio(), prometheus_url, pods_folder)
