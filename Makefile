@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 WORKERS ?= 2
 GPUS ?= 2
 
-.PHONY: help setup demo up down test check format manifests lock bench images base-image release clean
+.PHONY: help setup demo up down test e2e check format manifests lock bench images base-image release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,14 @@ down: setup ## end it, and leave nothing behind
 
 test: setup ## every test that needs no container runtime (TESTS=path, ARGS="-k word")
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS) $(TESTS)
+
+# The check comes before the images, which take minutes.
+e2e: setup e2e-requirements images ## the whole product on a real kubelet, from its images and its chart (root and Debian's packages, or E2E_KUBECONFIG=…)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS) $(or $(TESTS),tests/e2e)
+
+.PHONY: e2e-requirements
+e2e-requirements: setup
+	@PYTHONPATH=tests/support $(BIN)/python -m headrace_e2e.requirements
 
 check: setup ## lint, types, import rules, generated files up to date
 	$(BIN)/ruff check .
@@ -61,8 +69,8 @@ images: setup ## the operator's and the trainer's image (ENGINE=docker|podman|bu
 	@$(BIN)/python -m headrace_local.release images $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \
 	  $(if $(BUILDER),--builder "$(BUILDER)") $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(if $(TAG),--tag "$(TAG)") $(if $(ONLY),--only "$(ONLY)")
 
-base-image: setup ## a base for them where no registry is reached, from Debian packages (MIRROR=)
-	@$(BIN)/python -m headrace_local.release base-image $(if $(ENGINE),--engine "$(ENGINE)") $(if $(MIRROR),--mirror "$(MIRROR)")
+base-image: setup ## a base for them where no registry is reached, from Debian packages (MIRROR=, RENEW=1)
+	@$(BIN)/python -m headrace_local.release base-image $(if $(RENEW),--renew) $(if $(ENGINE),--engine "$(ENGINE)") $(if $(MIRROR),--mirror "$(MIRROR)")
 
 release: setup ## make a release: first its version, then all that is shipped (VERSION=1.2.3, and as for images)
 	@$(if $(VERSION),:,echo "error: say which: make release VERSION=1.2.3" >&2; exit 1)

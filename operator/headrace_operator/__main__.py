@@ -10,19 +10,16 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from headrace_operator import handlers, permissions, rbac
-from headrace_operator.api import ApiError, ForbiddenError, NotFoundError
+from headrace_operator import handlers, rbac
 from headrace_operator.connection import NoClusterError, connect
 from headrace_operator.kube import Kube
 from headrace_operator.metrics import Metrics
+from headrace_operator.preflight import Preflight
 from headrace_operator.replica import Replica
 from headrace_operator.serving import Server
 from headrace_operator.settings import PREFIX, BadSettingsError, Settings
 
 logger = logging.getLogger("headrace_operator")
-
-PREFLIGHT_SECONDS = 1
-"""Pause between two tries to reach a cluster that is ready for an operator."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,57 +63,10 @@ async def run(settings: Settings) -> None:
 
 
 async def _work(kube: Kube, replica: Replica, settings: Settings, ending: asyncio.Event) -> None:
-    await _preflight(kube, settings)
+    await Preflight(kube, settings).passed()
     async with asyncio.TaskGroup() as group:
         group.create_task(replica.run())
         group.create_task(handlers.watch(replica.cache, replica.queue, settings, ending, replica.list_again))
-
-
-async def _preflight(kube: Kube, settings: Settings) -> None:
-    """Returns once the API server answers and knows TrainingJobs. A missing permission is told, and met again when it is needed.
-
-    Of several watched namespaces one that can be read is enough: the others may come, and must not hold it up.
-    """
-    told = False
-    while True:
-        try:
-            await _list_any(kube, settings)
-            await _tell_missing(kube, settings, told)
-            return
-        except ForbiddenError as error:
-            logger.error("not ready to work: %s", error)
-            await _tell_missing(kube, settings, told)
-            told = True
-        except NotFoundError:
-            logger.error("the API server knows no TrainingJobs: apply the CustomResourceDefinition (kubectl apply -f crds/)")
-        except ApiError as error:
-            logger.error("not ready to work: %s", error)
-        await asyncio.sleep(PREFLIGHT_SECONDS)
-
-
-async def _tell_missing(kube: Kube, settings: Settings, told: bool) -> None:
-    """Names, once, every permission that this account lacks. What cannot be asked now is met when it is needed."""
-    try:
-        for line in [] if told else await permissions.missing(kube, settings):
-            logger.error("this account %s; apply the output of `python -m headrace_operator rbac`", line)
-    except ApiError as error:
-        logger.warning("permissions were not all checked: %s", error)
-
-
-async def _list_any(kube: Kube, settings: Settings) -> None:
-    """
-    Raises:
-        ApiError: no watched namespace can be listed.
-    """
-    problems: list[ForbiddenError] = []
-    for namespace in settings.watch_namespaces or (None,):
-        try:
-            await kube.list_all_jobs(namespace)
-        except ForbiddenError as error:
-            problems.append(error)
-        else:
-            return
-    raise problems[0]
 
 
 def _parser() -> argparse.ArgumentParser:

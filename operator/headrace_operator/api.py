@@ -74,6 +74,9 @@ class Api(Protocol):
     async def list_all_pods(self, namespace: str | None) -> Listing:
         """Trainer pods of a namespace, or (None) of all."""
 
+    async def served_contract(self) -> Raw:
+        """The OpenAPI schema of a TrainingJob as the server has it now."""
+
     async def patch_job_status(self, namespace: str, name: str, patch: Raw) -> Raw:
         """Merge patch on the status; `metadata.resourceVersion` in it is a precondition."""
 

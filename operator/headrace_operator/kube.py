@@ -8,7 +8,7 @@ enough, and `UnavailableError` makes the work queue wait.
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
@@ -72,6 +72,14 @@ class Kube:
 
     async def list_all_jobs(self, namespace: str | None) -> Listing:
         return await self._list(f"{JOBS}{_in(namespace)}/{names.PLURAL}", {})
+
+    async def served_contract(self) -> Raw:
+        document = await self._request("GET", f"/openapi/v3{JOBS}")
+        kind = {"group": names.GROUP, "version": names.VERSION, "kind": names.KIND}
+        for schema in document.get("components", {}).get("schemas", {}).values():
+            if kind in schema.get("x-kubernetes-group-version-kind", []):
+                return cast(Json, schema)
+        raise NotFoundError(f"GET /openapi/v3{JOBS}: the server does not describe {names.KIND} (yet)")
 
     async def patch_job_status(self, namespace: str, name: str, patch: Raw) -> Raw:
         path = f"{JOBS}/namespaces/{namespace}/{names.PLURAL}/{name}/status"

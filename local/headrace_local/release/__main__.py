@@ -19,7 +19,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         match options.command:
             case "base-image":
-                base_image.make_base_images(Engine.find(options.engine), options.mirror)
+                base_image.make_base_images(Engine.find(options.engine), options.mirror, options.renew)
                 console.print(f"use it: make images BASE={base_image.BASE}", soft_wrap=True)
             case "images":
                 engine = Engine.find(options.engine)
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m headrace_local.release", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     base = commands.add_parser("base-image", help="make the base image from Debian packages")
+    base.add_argument("--renew", action="store_true", help="also what is there already")
     base.add_argument("--mirror", help="a mirror of Debian; default: Debian's own")
     building = commands.add_parser("images", help="build the operator's and the trainer's image")
     building.add_argument("--only", choices=images.PROGRAMS, help="default: both")

@@ -31,14 +31,20 @@ def root_command(packages: Sequence[str], tar: Path, mirror: str | None) -> tupl
     return ("mmdebstrap", "--quiet", *options, SUITE, str(tar), *([mirror] if mirror else []))
 
 
-def make_base_images(engine: Engine, mirror: str | None, execute: Callable[[Sequence[str]], None] = run) -> None:
-    """Makes both and gives them to the engine.
+def make_base_images(
+    engine: Engine, mirror: str | None, renew: bool = False, execute: Callable[[Sequence[str]], None] = run
+) -> None:
+    """Makes both and gives them to the engine. What the engine has already is kept, unless it shall be renewed: made again, it is
+    another image, and all that stands on it is built again.
 
     Raises:
         EngineError: mmdebstrap is not there or failed, or the engine did.
     """
     with tempfile.TemporaryDirectory() as folder, SetupProgress() as progress:
         for image, packages in ((BASE, PACKAGES), (BUILDER, BUILDER_PACKAGES)):
+            if not renew and engine.has(image):
+                progress.say(f"{image} is there (RENEW=1 makes it again, with Debian's newest packages)")
+                continue
             tar = Path(folder, "root.tar")
             with progress.step(f"{image} from Debian packages", 35):
                 execute(root_command(packages, tar, mirror))

@@ -74,6 +74,11 @@ class Engine:
             ("buildah", "commit", "--quiet", "--rm", container, image),
         )
 
+    def has(self, image: str) -> bool:
+        """Whether it holds an image of this name."""
+        words = ("inspect", "--type=image") if self.name == "buildah" else ("image", "inspect")
+        return succeeds((self.name, *words, image))
+
     def size_mb(self, image: str) -> float:
         """The size of an image on disk, in 10^6 bytes."""
         if self.name == "buildah":

@@ -1,4 +1,8 @@
-"""What this machine must have for a real node, and what to do where it has not."""
+"""What this machine must have for a real node, and what to do where it has not.
+
+`python -m headrace_e2e.requirements` ends with 1 and the reason where something is missing; with `--packages` it prints Debian's
+packages that are to be installed.
+"""
 
 import os
 import shutil
@@ -36,11 +40,8 @@ def check() -> None:
         problems.append(f"this is {sys.platform}, and a kubelet needs Linux")
     elif os.geteuid() != 0:
         problems.append("a kubelet needs root, and this is another user: use sudo")
-    missing = {package for program, package in PACKAGES.items() if shutil.which(program, path=PATH) is None}
-    if not any((folder / "bridge").exists() for folder in CNI_FOLDERS):
-        missing.add("containernetworking-plugins")
-    if missing:
-        problems.append(f"programs are missing: apt-get install {' '.join(sorted(missing))}")
+    if missing := missing_packages():
+        problems.append(f"programs are missing: apt-get install {' '.join(missing)}")
     if problems:
         raise CannotRunNodeError(
             f"{'; '.join(problems)}.\nOr let the tests use a cluster that is there: E2E_KUBECONFIG=FILE E2E_REGISTRY=HOST:PORT "
@@ -48,6 +49,30 @@ def check() -> None:
         )
 
 
+def missing_packages() -> list[str]:
+    """Debian's packages that a node needs and this machine lacks."""
+    missing = {package for program, package in PACKAGES.items() if shutil.which(program, path=PATH) is None}
+    if not any((folder / "bridge").exists() for folder in CNI_FOLDERS):
+        missing.add("containernetworking-plugins")
+    return sorted(missing)
+
+
 def cni_folder() -> Path:
     """Where the CNI plugins are."""
     return next(folder for folder in CNI_FOLDERS if (folder / "bridge").exists())
+
+
+def main(words: list[str]) -> str | None:
+    """The error, or None."""
+    if words == ["--packages"]:
+        print(*missing_packages())
+    elif "E2E_KUBECONFIG" not in os.environ:
+        try:
+            check()
+        except CannotRunNodeError as error:
+            return f"error: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

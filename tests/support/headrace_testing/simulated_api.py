@@ -13,6 +13,7 @@ from types import coroutine
 from typing import TypeVar
 
 from headrace_api import names
+from headrace_api.crd import custom_resource_definition
 from headrace_operator.api import AlreadyExistsError, ApiError, ConflictError, Json, Listing, NotFoundError
 from headrace_operator.clock import timestamp
 from headrace_operator.state import ProjectKey, Raw
@@ -227,6 +228,10 @@ class SimulatedApi:
 
     async def create_event(self, manifest: Raw) -> None:
         return await self._do("create_event", lambda: None)
+
+    async def served_contract(self) -> Raw:
+        (version,) = custom_resource_definition()["spec"]["versions"]
+        return await self._do("served_contract", lambda: version["schema"]["openAPIV3Schema"])
 
     async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
         return await self._do("may", lambda: True)

@@ -1,0 +1,116 @@
+"""What a replica says of a cluster that is not ready for it, and what it waits for."""
+
+import asyncio
+import copy
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from headrace_api.crd import custom_resource_definition
+from headrace_operator import preflight as module
+from headrace_operator.api import ForbiddenError, UnavailableError
+from headrace_operator.contract import differences
+from headrace_operator.preflight import Preflight
+from headrace_operator.settings import Settings
+from headrace_operator.state import Raw
+from headrace_testing.fake_clock import FakeClock
+from headrace_testing.simulated_api import SimulatedApi, SimulatedServer
+
+Schema = dict[str, Any]
+
+
+def served(change: Callable[[Schema, Schema], object] = lambda _spec, _status: None) -> Schema:
+    """The schema of this operator's own CustomResourceDefinition, with its spec's and its status' fields changed."""
+    (version,) = custom_resource_definition()["spec"]["versions"]
+    schema: Schema = copy.deepcopy(version["schema"]["openAPIV3Schema"])
+    change(schema["properties"]["spec"]["properties"], schema["properties"]["status"]["properties"])
+    return schema
+
+
+class Cluster(SimulatedApi):
+    """One that describes TrainingJobs as it is told, one answer after the other; an error is raised."""
+
+    def __init__(self, *answers: Raw | Exception) -> None:
+        super().__init__(SimulatedServer(FakeClock()), "a")
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def served_contract(self) -> Raw:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
+        self.asked.append(f"{verb} {resource}/{subresource} in {namespace}")
+        return verb != "watch"
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(module, "PUBLISHED_SECONDS", 0)
+
+
+def passed(cluster: Cluster) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(5):
+            await Preflight(cluster, Settings(trainer_image="trainer:1")).passed()
+
+    asyncio.run(run())
+
+
+def test_fields_are_compared_to_the_innermost_and_named_by_the_outermost() -> None:
+    def change(spec: Schema, status: Schema) -> None:
+        del spec["model"]["properties"]["heads"]["items"]["properties"]["weight"]
+        del status["progress"]
+        spec["dataset"]["properties"]["revision"] = {"type": "string"}
+
+    found = differences(served(change))
+    assert found.not_served == ("spec.model.heads[].weight", "status.progress")
+    assert found.not_known == ("spec.dataset.revision",)
+
+
+def test_a_definition_of_the_same_version_passes_without_a_word_about_it(caplog: pytest.LogCaptureFixture) -> None:
+    passed(Cluster(served()))
+    assert "CustomResourceDefinition" not in caplog.text
+
+
+def test_one_that_would_cut_the_status_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    older = served(lambda _, status: status.pop("lastAttempt"))
+    passed(Cluster(older, older, older, older, served()))
+    said = [record.message for record in caplog.records if "older than this operator" in record.message]
+    assert len(said) == 1, "said once, however long it lasts"
+    assert "not ready to work" in said[0]
+    assert "status.lastAttempt" in said[0]
+    assert "crds.enabled=true" in said[0]
+
+
+def test_one_that_lacks_a_field_of_the_spec_is_told_of_and_worked_with(caplog: pytest.LogCaptureFixture) -> None:
+    passed(Cluster(served(lambda spec, _: spec.pop("backoffLimit"))))
+    assert "older than this operator: it drops spec.backoffLimit" in caplog.text
+    assert "not ready" not in caplog.text
+
+
+def test_a_newer_one_is_told_of_and_worked_with(caplog: pytest.LogCaptureFixture) -> None:
+    passed(Cluster(served(lambda spec, _: spec.update(quota={"type": "string"}))))
+    assert "newer than this operator, which ignores spec.quota" in caplog.text
+    assert "not ready" not in caplog.text
+
+
+def test_what_is_described_as_it_was_a_moment_ago_is_looked_at_again(caplog: pytest.LogCaptureFixture) -> None:
+    passed(Cluster(served(lambda spec, _: spec.pop("backoffLimit")), served()))
+    assert "CustomResourceDefinition" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [ForbiddenError("no"), UnavailableError("busy")])
+def test_permissions_are_asked_for_once_however_often_it_must_begin_again(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    cluster = Cluster(error, error, error, served())
+    passed(cluster)
+    assert len(cluster.asked) == len(set(cluster.asked)), "a permission was asked for twice"
+    assert "may not watch pods" in caplog.text

@@ -1,0 +1,21 @@
+from collections.abc import Sequence
+
+import pytest
+
+from headrace_local.release.base_image import BASE, BUILDER, make_base_images
+from headrace_local.release.engine import Engine
+
+
+class Holding(Engine):
+    """An engine that has some images."""
+
+    def has(self, image: str) -> bool:
+        return image == BASE
+
+
+@pytest.mark.parametrize(("renew", "want_made"), [(False, [BUILDER]), (True, [BASE, BUILDER])])
+def test_what_is_there_is_kept_unless_it_shall_be_renewed(renew: bool, want_made: list[str]) -> None:
+    ran: list[Sequence[str]] = []
+    make_base_images(Holding("docker"), None, renew, ran.append)
+    assert [command[-1] for command in ran if command[:2] == ("docker", "import")] == want_made
+    assert len([command for command in ran if command[0] == "mmdebstrap"]) == len(want_made)
