@@ -1,7 +1,7 @@
 """Whether the CustomResourceDefinition in the cluster is this operator's: fields that one of them knows and the other does not.
 
-The API server publishes what it serves at /openapi/v3, a moment after it changed; every account may read it. Fields that it does not
-know it drops without an error: a status that is cut short would make the operator forget, so with such a definition it does not begin.
+The API server publishes what it serves at /openapi/v3, a moment after it changed; every account may read it. Fields that it does
+not know it drops without an error: a status that is cut short would make the operator forget, so then it does not begin.
 """
 
 from collections.abc import Iterator
