@@ -64,15 +64,9 @@ def lab(say: Any) -> Iterator[Lab]:
         yield ready
 
 
-@pytest.fixture(scope="session")
-def prometheus_url(lab: Lab) -> str:
-    """Of a Prometheus that has scraped operator and trainers since they began."""
-    return lab.prometheus_url
-
-
 @pytest.fixture(autouse=True)
 def never_two_trainers_of_a_project(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whatever a test did. The dashboards' tests start no job."""
+    """Whatever a test did."""
     yield
     if "lab" in request.fixturenames:
         lab: Lab = request.getfixturevalue("lab")

@@ -1,4 +1,4 @@
-"""Every panel of every dashboard shows data of the jobs that the tests before this one ran. `prometheus_url` is the cluster's."""
+"""Every panel of every dashboard shows data: of a job that runs, and of those that the tests before this one ran."""
 
 import time
 from collections.abc import Iterator
@@ -9,25 +9,40 @@ import pytest
 from headrace_dashboards.ask import Filled, Prometheus
 from headrace_dashboards.draw import draw
 from headrace_dashboards.generate import as_json, dashboards
+from headrace_e2e.lab import ENDLESS, Lab, manifest
 
 LOOK_BACK_SECONDS = 3600
 """Longer than all tests before this one take; the panels' own windows reach back as far."""
 PICTURES = Path(".cache/e2e")
-SHOWN = {"job": {"project": "steady", "job": "steady-1"}, "compare": {"project": "north"}}
-"""What a user would choose at the top of a dashboard."""
+CHOSEN = {"fleet": {}, "job": {"project": "shown", "job": "shown-1"}, "compare": {"project": "north"}}
+"""What a user chooses at the top of a dashboard."""
 
 
-@pytest.fixture
-def prometheus(prometheus_url: str) -> Prometheus:
+@pytest.fixture(scope="module", autouse=True)
+def running_job(lab: Lab) -> Iterator[None]:
+    """What a job's page says of now, it says of one that runs: this one has been evaluated twice, and goes on."""
+    job = lab.apply(manifest("shown-1", "shown", maxIterations=ENDLESS, evaluateEvery=20))
+    lab.until_iteration(job, 45)
+    yield
+    lab.delete(job)
+
+
+@pytest.fixture(scope="module")
+def prometheus(lab: Lab) -> Prometheus:
     now = time.time()
-    return Prometheus(prometheus_url, now - LOOK_BACK_SECONDS, now)
+    return Prometheus(lab.prometheus_url, now - LOOK_BACK_SECONDS, now)
+
+
+def chosen(name: str, prometheus: Prometheus) -> Filled:
+    """A dashboard as a user looks at it."""
+    filled = Filled(as_json(dashboards()[name]))
+    filled.choose(prometheus, CHOSEN[name])
+    return filled
 
 
 @pytest.mark.parametrize("name", dashboards())
 def test_every_query_of_a_dashboard_returns_data(name: str, prometheus: Prometheus) -> None:
-    filled = Filled(as_json(dashboards()[name]))
-    filled.choose(prometheus, {})
-    assert list(without_data(filled, prometheus)) == []
+    assert list(without_data(chosen(name, prometheus), prometheus)) == []
 
 
 def without_data(filled: Filled, prometheus: Prometheus) -> Iterator[str]:
@@ -39,8 +54,7 @@ def without_data(filled: Filled, prometheus: Prometheus) -> Iterator[str]:
 
 
 def test_compared_curves_have_an_x_for_every_y(prometheus: Prometheus) -> None:
-    filled = Filled(as_json(dashboards()["compare"]))
-    filled.choose(prometheus, {})
+    filled = chosen("compare", prometheus)
     for panel in filled.panels():
         if panel["type"] != "xychart":
             continue
@@ -52,8 +66,6 @@ def test_compared_curves_have_an_x_for_every_y(prometheus: Prometheus) -> None:
 
 @pytest.mark.parametrize("name", dashboards())
 def test_a_picture_of_a_dashboard_shows_every_panel(name: str, prometheus: Prometheus) -> None:
-    """Grafana is not needed for a look at it: matplotlib draws the panels' queries. Of a job that ran longer than most."""
-    filled = Filled(as_json(dashboards()[name]))
-    filled.choose(prometheus, SHOWN.get(name, {}))
+    """Grafana is not needed for a look at it: matplotlib draws the panels' queries."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    assert draw(filled, prometheus, PICTURES / f"dashboard-{name}.png") == [], "panels without data"
+    assert draw(chosen(name, prometheus), prometheus, PICTURES / f"dashboard-{name}.png") == [], "panels without data"

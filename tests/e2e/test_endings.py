@@ -85,6 +85,7 @@ def test_a_deleted_job_takes_its_pod_along_and_frees_its_project(lab: Lab) -> No
     second = lab.apply(manifest("deleted-2", "deletions", maxIterations=10))
     output = lab.until_iteration(first, 5)
     lab.delete(first)
+    lab.wait(lambda: lab.history.pod("deleted-1-1") is None, "the pod's end is told")
     ends = [ended for event in lab.history.of("pod", "deleted-1-1") if (ended := terminated(event.obj))]
     assert ends, "the pod vanished without its end having been told"
     assert ends[-1]["exitCode"] == 0

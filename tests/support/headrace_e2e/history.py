@@ -98,7 +98,7 @@ class History:
 
     def pod_names(self, job: str) -> list[str]:
         """The pods that a job has had."""
-        mine = (e.name for e in list(self.events) if e.kind == "pod" and e.obj["metadata"]["labels"].get(names.LABEL_JOB) == job)
+        mine = (e.name for e in list(self.events) if e.kind == "pod" and label(e.obj, names.LABEL_JOB) == job)
         return list(dict.fromkeys(mine))
 
     def live_pods(self) -> Iterator[dict[str, list[str]]]:
@@ -111,7 +111,7 @@ class History:
                 pods[event.name] = event.obj
             live: dict[str, list[str]] = {}
             for name, pod in pods.items():
-                project = pod["metadata"]["labels"].get(names.LABEL_PROJECT)
+                project = label(pod, names.LABEL_PROJECT)
                 if project and may_run(pod):
                     live.setdefault(project, []).append(name)
             yield live
@@ -152,6 +152,12 @@ class History:
             else:
                 self._latest[kind, obj["metadata"]["name"]] = obj
             self._news.notify_all()
+
+
+def label(obj: Json, name: str) -> str | None:
+    """A label of an object, if it has it."""
+    found: str | None = obj["metadata"].get("labels", {}).get(name)
+    return found
 
 
 def may_run(pod: Json) -> bool:
