@@ -6,10 +6,20 @@ from pathlib import Path
 
 from rich.console import Console
 
+from headrace_local.binaries import BinariesMissingError
+from headrace_local.go_build import BuildFailedError
 from headrace_local.release import base_image, changelog, images, ship, version
 from headrace_local.release.engine import Engine, EngineError
 
-ERRORS = (EngineError, changelog.ChangelogError, ship.NotReadyError, version.VersionError, OSError)
+ERRORS = (
+    BinariesMissingError,
+    BuildFailedError,
+    EngineError,
+    changelog.ChangelogError,
+    ship.NotReadyError,
+    version.VersionError,
+    OSError,
+)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from headrace_local.binaries import FOR_TESTS, find_binaries
 from headrace_local.release import audit, changelog, images, inventory, version
-from headrace_local.release.engine import Engine, EngineError, run
+from headrace_local.release.engine import Engine, run
 
 CHECKS = ("make", "check", "test")
 DIST = Path("dist")
@@ -84,11 +85,11 @@ def refuse_changes(root: Path) -> None:
 
 
 def helm() -> str:
-    """The helm that is installed, or the one that headrace_local keeps.
+    """The helm that is installed, or the one that headrace_local keeps; fetched or built if need be.
 
     Raises:
-        EngineError: there is none.
+        BinariesMissingError: it cannot be had.
     """
     if found := shutil.which("helm"):
         return found
-    raise EngineError("helm is not installed. hint: https://helm.sh/docs/intro/install")
+    return str(find_binaries(wanted=[binary for binary in FOR_TESTS if binary.name == "helm"])["helm"])

@@ -23,6 +23,10 @@ def test_the_changelog_knows_the_version_of_pyproject() -> None:
     assert changelog.notes((ROOT / changelog.FILE).read_text(), version.current(ROOT))
 
 
+def test_the_chart_has_the_version_of_pyproject() -> None:
+    assert version.of_chart(ROOT) == dict.fromkeys(("version", "appVersion"), version.current(ROOT))
+
+
 def test_a_new_version_is_written_everywhere(copy: Path) -> None:
     version.write(copy, "97.0.1")
     assert version.current(copy) == "97.0.1"
