@@ -126,6 +126,9 @@ def test_an_upgrade_leaves_running_jobs_alone_and_an_uninstall_leaves_all_jobs(
     assert {pod["spec"]["containers"][0]["image"] for pod in operators(own)} == {IMAGE}
     assert len(operators(own)) == 2
     assert "formerDeadlineSeconds" in known_fields(own)
+    said = log_of(own)
+    assert "older than this operator: it drops spec.preRunningDeadlineSeconds" in said
+    assert "newer than this operator, which ignores spec.formerDeadlineSeconds" in said
     player.apply("one", "p")
     player.run("one-1")
     player.apply("two", "p")
@@ -148,6 +151,7 @@ def test_an_upgrade_leaves_running_jobs_alone_and_an_uninstall_leaves_all_jobs(
     player.run("two-1")
     player.await_state("two", "Running")
     assert "may not" not in log_of(own)
+    assert "than this operator" not in log_of(own)
 
     # 3. Without a release there is no operator, and the jobs are what they were.
     pod = player.pod("two-1")

@@ -176,6 +176,20 @@ def test_what_is_asked(question: Ask, want_request: str, want_body: Any) -> None
         assert request["type"] == "application/merge-patch+json"
 
 
+def test_the_served_contract_is_found_among_what_the_server_describes() -> None:
+    job = {
+        "x-kubernetes-group-version-kind": [{"group": "headrace.dev", "version": "v1alpha1", "kind": "TrainingJob"}],
+        "type": "object",
+    }
+    server = Server(
+        200, {"components": {"schemas": {"io.k8s.ObjectMeta": {"type": "object"}, "dev.headrace.v1alpha1.TrainingJob": job}}}
+    )
+    assert server.ask(lambda kube: kube.served_contract()) == job
+    assert server.requests[0]["what"] == "GET /openapi/v3/apis/headrace.dev/v1alpha1"
+    with pytest.raises(NotFoundError, match="does not describe TrainingJob"):
+        Server(200, {"components": {}}).ask(lambda kube: kube.served_contract())
+
+
 def test_a_list_knows_its_version() -> None:
     listing = Server(200, LIST).ask(lambda kube: kube.list_jobs(KEY))
     assert (len(listing.items), listing.resource_version) == (1, 42)
