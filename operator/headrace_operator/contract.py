@@ -1,7 +1,8 @@
-"""Whether the CustomResourceDefinition in the cluster is this operator's: fields that one of them knows and the other does not.
+"""Whether the CustomResourceDefinition in the cluster is this operator's: what one of them knows and the other does not.
 
 The API server publishes what it serves at /openapi/v3, a moment after it changed; every account may read it. Fields that it does
-not know it drops without an error: a status that is cut short would make the operator forget, so then it does not begin.
+not know it drops without an error, and a status with a value that it does not know it refuses: an operator that meets such a
+definition would forget what it did, so it does not begin.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from headrace_operator.state import Raw
 
 MOST_NAMED = 5
 """Fields that a message names."""
+UPPER_BOUNDS = ("maximum", "maxLength", "maxItems", "maxProperties")
+LOWER_BOUNDS = ("minimum", "minLength", "minItems", "minProperties")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +23,27 @@ class Differences:
 
     not_served: tuple[str, ...]
     """This operator knows them, and the server drops them: its definition is older."""
+    narrower: tuple[str, ...]
+    """The server refuses values of them that this operator accepts or writes: its definition is older."""
     not_known: tuple[str, ...]
     """The server keeps them, and this operator ignores them: its definition is newer."""
 
+    def __bool__(self) -> bool:
+        return bool(self.not_served or self.narrower or self.not_known)
+
     @property
     def cuts_status(self) -> bool:
-        """Whether what the operator writes would not be kept."""
-        return any(path.startswith("status.") for path in self.not_served)
+        """Whether part of what the operator writes would not be kept."""
+        return any(path.startswith("status.") for path in self.not_served + self.narrower)
 
     def told(self) -> Iterator[str]:
         """Lines for the log."""
-        if self.not_served:
+        if self.not_served or self.narrower:
+            drops = [f"drops {_shortened(self.not_served)}"] if self.not_served else []
+            refuses = [f"refuses some values of {_shortened(self.narrower)}"] if self.narrower else []
             yield (
-                f"the CustomResourceDefinition is older than this operator: it drops {_shortened(self.not_served)}; apply this "
-                "version's (helm upgrade with crds.enabled=true, or kubectl apply --server-side -f crds/)"
+                f"the CustomResourceDefinition is older than this operator: it {' and '.join(drops + refuses)}; apply this "
+                "version's (helm upgrade with crds.enabled=true, or kubectl apply --server-side --force-conflicts -f crds/)"
             )
         if self.not_known:
             yield (
@@ -45,19 +55,34 @@ class Differences:
 def differences(served: Raw) -> Differences:
     """Between the served schema of a TrainingJob and this operator's own."""
     (version,) = custom_resource_definition()["spec"]["versions"]
-    ours, theirs = set(_fields(version["schema"]["openAPIV3Schema"])), set(_fields(served))
-    return Differences(tuple(sorted(_outermost(ours - theirs))), tuple(sorted(_outermost(theirs - ours))))
+    ours, theirs = dict(_fields(version["schema"]["openAPIV3Schema"])), dict(_fields(served))
+    return Differences(
+        not_served=tuple(sorted(_outermost(ours.keys() - theirs.keys()))),
+        narrower=tuple(sorted(path for path in ours.keys() & theirs.keys() if _narrower(theirs[path], ours[path]))),
+        not_known=tuple(sorted(_outermost(theirs.keys() - ours.keys()))),
+    )
 
 
-def _fields(schema: Raw, prefix: str = "") -> Iterator[str]:
-    """The paths of all fields below spec and status. The server describes the metadata in its own words."""
+def _fields(schema: Raw, prefix: str = "") -> Iterator[tuple[str, Raw]]:
+    """The paths and schemas of all fields below spec and status. The server describes the metadata in its own words."""
     for name, field in schema.get("properties", {}).items():
-        if not prefix and name not in {"spec", "status"}:
-            continue
-        path = f"{prefix}{name}"
-        yield path
-        yield from _fields(field, f"{path}.")
-        yield from _fields(field.get("items", {}), f"{path}[].")
+        if prefix or name in {"spec", "status"}:
+            yield f"{prefix}{name}", field
+            yield from _fields(field, f"{prefix}{name}.")
+            if "items" in field:
+                yield f"{prefix}{name}[]", field["items"]
+                yield from _fields(field["items"], f"{prefix}{name}[].")
+
+
+def _narrower(theirs: Raw, ours: Raw) -> bool:
+    """Whether some value that our schema allows is refused by theirs."""
+    if "enum" in theirs and not set(ours.get("enum", [None])) <= set(theirs["enum"]):
+        return True
+    if "pattern" in theirs and theirs["pattern"] != ours.get("pattern"):
+        return True
+    return any(key in theirs and (key not in ours or theirs[key] < ours[key]) for key in UPPER_BOUNDS) or any(
+        key in theirs and (key not in ours or theirs[key] > ours[key]) for key in LOWER_BOUNDS
+    )
 
 
 def _outermost(paths: set[str]) -> set[str]:

@@ -82,7 +82,7 @@ class Preflight:
             ApiError: it cannot be asked for.
         """
         found = contract.differences(await self._api.served_contract())
-        if found.not_served or found.not_known:
+        if found:
             await asyncio.sleep(PUBLISHED_SECONDS)
             found = contract.differences(await self._api.served_contract())
         if found.cuts_status:

@@ -5,7 +5,7 @@ from headrace_e2e.lab import Lab, manifest
 
 
 def test_a_job_runs_on_while_the_operator_is_rolled_over(lab: Lab) -> None:
-    job = lab.apply(manifest("steady-1", "steady", maxIterations=120))
+    job = lab.apply(manifest("steady-1", "steady", maxIterations=600, evaluateEvery=100))
     behind = lab.apply(manifest("steady-2", "steady", maxIterations=5))
     before = lab.until_iteration(job, 5)["progress"]["iteration"]
     old = {pod["metadata"]["uid"] for pod in lab.release.operator_pods()}
@@ -14,6 +14,7 @@ def test_a_job_runs_on_while_the_operator_is_rolled_over(lab: Lab) -> None:
 
     lab.release.upgrade(podAnnotations={"e2e": "rolled over"})
 
+    assert lab.history.status(job)["state"] == State.RUNNING, "the job was over before the operators were: this proves nothing"
     new = {pod["metadata"]["uid"] for pod in lab.release.operator_pods() if not pod["metadata"].get("deletionTimestamp")}
     assert new
     assert not new & old, "an operator's pod is still the old one"

@@ -2,7 +2,9 @@
 
 What a kubelet, containerd and kube-proxy leave behind (mounts, bridges, links, iptables rules) lies in those namespaces, and the
 kernel removes all of it with the last process in them. That holds after a SIGKILL of the tests too: the janitor kills those.
-What the kernel does not remove by itself, empty cgroups, goes at the end or, after a SIGKILL, at the next start.
+What it does not remove at once, empty cgroups and this machine's end of the cable (a network namespace lives for minutes after its
+last process, for connections that close), goes at the end or, after a SIGKILL, at the next start. One enclosure a machine: the
+caller holds a lock.
 """
 
 import os
@@ -27,8 +29,15 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 FIXED_PATHS = ("/run/containerd", "/run/netns", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods")
 """Paths that kubelet, containerd and its shims use whatever they are told. In the enclosure they lie in the cluster's folder."""
-KERNEL_SETTINGS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
-"""What a kubelet sets, for the whole machine; put back at the end."""
+KERNEL_SETTINGS = (
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
+"""What a kubelet sets for the whole machine. In the enclosure these are mere files: this machine's stay as they are."""
 
 
 class Enclosure:
@@ -45,7 +54,7 @@ class Enclosure:
         self.holder = holder
         self.folder = folder
         self.prefix = ["nsenter", f"--target={holder.pid}", "--net", "--mount", "--"]
-        self._kernel_settings = {name: _kernel_setting(name).read_text() for name in KERNEL_SETTINGS}
+        self._made_here: list[Path] = []
 
     def furnish(self) -> None:
         """Network, folders and cgroups, until programs can be started with `prefix` before their command lines."""
@@ -54,8 +63,9 @@ class Enclosure:
         for path in map(Path, FIXED_PATHS):
             mine = self.folder / path.relative_to("/")
             mine.mkdir(parents=True, exist_ok=True)
-            path.mkdir(parents=True, exist_ok=True)  # stays on this machine, empty
+            self._make(path)
             self.run("mount", "--bind", str(mine), str(path))
+        self._shield_kernel_settings()
         remove_cgroups()
         for tree in _cgroup_trees():
             (tree / CGROUP).mkdir()
@@ -69,11 +79,27 @@ class Enclosure:
         return _run(*self.prefix, *command)
 
     def leave(self) -> None:
-        """After the last process is gone: cgroups, and the kernel's settings."""
+        """After the last process is gone: cgroups, the cable, and the empty folders that were mounted on."""
         remove_cgroups()
-        for name, value in self._kernel_settings.items():
-            if _kernel_setting(name).read_text() != value:
-                _kernel_setting(name).write_text(value)
+        remove_link()
+        for path in reversed(self._made_here):
+            with suppress(OSError):  # somebody else has found a use for it
+                path.rmdir()
+
+    def _make(self, folder: Path) -> None:
+        """A folder of this machine and those above it, which go again if they were not there."""
+        missing = [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._made_here += missing
+
+    def _shield_kernel_settings(self) -> None:
+        copies = self.folder / "sysctl"
+        copies.mkdir()
+        for name in KERNEL_SETTINGS:
+            setting, copy = Path("/proc/sys", name), copies / name.replace("/", ".")
+            if setting.exists():
+                copy.write_text(setting.read_text())
+                self.run("mount", "--bind", str(copy), str(setting))
 
     def _is_apart(self) -> bool:
         process = Path("/proc", str(self.holder.pid))
@@ -85,8 +111,7 @@ class Enclosure:
 
     def _connect(self) -> None:
         """A cable from here to there, the pods' bridge, and the way from here to the pods."""
-        if Path("/sys/class/net", LINK).exists():
-            raise RuntimeError(f"there is a network link {LINK} already: another `make e2e` runs on this machine")
+        remove_link()
         _run("ip", "link", "add", LINK, "type", "veth", "peer", "name", "outside", "netns", str(self.holder.pid))
         _run("ip", "address", "add", f"{LINK_HERE}/30", "dev", LINK)
         _run("ip", "link", "set", LINK, "up")
@@ -104,6 +129,12 @@ class Enclosure:
         _run("ip", "route", "add", POD_RANGE, "via", LINK_THERE, "src", LINK_HERE)
 
 
+def remove_link() -> None:
+    """Removes this machine's end of the cable, if it is there; the other end goes with it."""
+    if Path("/sys/class/net", LINK).exists():
+        _run("ip", "link", "delete", LINK)
+
+
 def remove_cgroups() -> None:
     """Removes the node's cgroups; nothing is in them any more."""
     for tree in _cgroup_trees():
@@ -116,10 +147,6 @@ def _cgroup_trees() -> list[Path]:
     if (CGROUPS / "cgroup.controllers").exists():
         return [CGROUPS]
     return [tree for tree in sorted(CGROUPS.iterdir()) if tree.is_dir() and not tree.is_symlink()]
-
-
-def _kernel_setting(name: str) -> Path:
-    return Path("/proc/sys", name)
 
 
 def _run(*command: str) -> str:

@@ -1,16 +1,13 @@
 """A cluster of one real node on this machine: headrace_local's control plane and S3, kubelet, containerd, Services, a registry."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from headrace_api.names import RESOURCE_GPU
-from headrace_e2e import node_settings, requirements
+from headrace_e2e import gpus, node_settings, requirements
 from headrace_e2e.enclosure import ADDRESS, Enclosure
-from headrace_local.binaries import cache_folder
 from headrace_local.certs import KeyPair
 from headrace_local.cluster import Cluster
 from headrace_local.http_check import answers
@@ -28,11 +25,18 @@ class KubeletCluster(Cluster):
     Pulled images and the registry's blobs stay in the cache: torch is pushed and pulled once on a machine.
     """
 
-    def __init__(self, binaries: Mapping[str, Path]) -> None:
+    def __init__(self, binaries: Mapping[str, Path], store: Path) -> None:
+        """
+        Args:
+            store: see `image_store`, whose lock is held meanwhile.
+
+        Raises:
+            CannotRunNodeError: this machine lacks something; says what.
+        """
         requirements.check()
         super().__init__(binaries=binaries, contract=False, address=ADDRESS)
         self.programs = binaries
-        self.store = cache_folder() / "e2e"
+        self.store = store
         self.host = ADDRESS
         """An address of this machine that pods reach."""
         self.registry = f"{ADDRESS}:{REGISTRY_PORT}"
@@ -69,12 +73,11 @@ class KubeletCluster(Cluster):
         """From now on nobody listens there."""
         self._registry.kill()
 
-    def start_node(self, pause_image: str, gpus: int) -> None:
-        """Returns once the node takes pods that ask for GPUs.
+    def start_node(self, pause_image: str) -> None:
+        """Returns once the node takes pods.
 
         Args:
             pause_image: a program that sleeps: it holds each pod's namespaces open.
-            gpus: how many it offers. No device is behind them.
         """
         path = {"PATH": requirements.PATH}
         self._write_node_files(pause_image)
@@ -89,10 +92,7 @@ class KubeletCluster(Cluster):
         ]
         self.run_component("kubelet", kubelet, path)
         self.run_component("kube-proxy", [str(self.programs["kube-proxy"]), f"--config={self.folder / 'kube-proxy.yaml'}"], path)
-        self.wait_until(lambda: self._node_condition("Ready") == "True", f"node {NODE} is ready", START_SECONDS)
-        capacity = json.dumps({"status": {"capacity": {RESOURCE_GPU: str(gpus)}}})
-        self.kubectl("patch", "node", NODE, "--subresource=status", "--type=merge", "-p", capacity)
-        self.wait_until(lambda: RESOURCE_GPU in self._node()["status"]["allocatable"], "the node offers GPUs", 60)
+        self.wait_until(self._node_is_ready, f"node {NODE} is ready", START_SECONDS)
 
     def _write_node_files(self, pause_image: str) -> None:
         serving = KeyPair(*self.serving_certificate(NODE, ADDRESS))
@@ -130,11 +130,6 @@ class KubeletCluster(Cluster):
     def _ctr(self, *words: str) -> str:
         return self.enclosure.run("ctr", f"--address={node_settings.CONTAINERD_SOCKET}", "--namespace=k8s.io", *words)
 
-    def _node(self) -> dict[str, Any]:
-        listed = json.loads(self.kubectl("get", "nodes", "-o", "json"))["items"]
-        node: dict[str, Any] = listed[0] if listed else {"status": {"allocatable": {}}}
-        return node
-
-    def _node_condition(self, name: str) -> str | None:
-        conditions = self._node()["status"].get("conditions", [])
-        return next((condition["status"] for condition in conditions if condition["type"] == name), None)
+    def _node_is_ready(self) -> bool:
+        conditions = [condition for node in gpus.nodes(self) for condition in node["status"].get("conditions", [])]
+        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -31,6 +31,8 @@ disabled_plugins = [
 ]
 [grpc]
   address = "{CONTAINERD_SOCKET}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{folder / "opt"}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause_image}"
   restrict_oom_score_adj = true  # root may lack CAP_SYS_RESOURCE, in a sandbox
@@ -83,7 +85,8 @@ def kubelet_yaml(ca: Path, serving: KeyPair, folder: Path) -> str:
         "failCgroupV1": False,
         "failSwapOn": False,
         "resolvConf": str(folder / "resolv.conf"),
-        # The image store outlives the node, and a disk that is nearly full is none of the tests' business.
+        "volumePluginDir": str(folder / "volume-plugins"),  # the usual one is this machine's
+        # The image store outlives the node (`image_store` keeps it small); a disk that is nearly full is none of its business.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "logging": {"verbosity": 2},

@@ -54,11 +54,15 @@ def configuration(cluster: ClusterAccess) -> dict[str, Any]:
 def _job(cluster: ClusterAccess, name: str, port: int, relabelings: list[dict[str, Any]]) -> dict[str, Any]:
     with cluster.api() as api:
         server = api.configuration
+    bearer = server.api_key.get("authorization", "").removeprefix("Bearer ")
+    token = {"authorization": {"credentials": bearer}} if bearer else {}
+    certificate = {"cert_file": server.cert_file, "key_file": server.key_file} if server.cert_file else {}
     proxy = "/api/v1/namespaces/${1}/pods/${2}:" + f"{port}/proxy/metrics"
     return {
         "job_name": name,
         "scheme": "https",
-        "tls_config": {"ca_file": server.ssl_ca_cert, "cert_file": server.cert_file, "key_file": server.key_file},
+        "tls_config": {"ca_file": server.ssl_ca_cert, **certificate},
+        **token,
         "kubernetes_sd_configs": [{"role": "pod", "kubeconfig_file": str(cluster.kubeconfig)}],
         "relabel_configs": [
             # A pod is discovered once per port; containers without one do not matter here.

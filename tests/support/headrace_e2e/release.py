@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from headrace_api import names
 from headrace_e2e.images import ROOT, Pushed
 from headrace_local.access import ClusterAccess
 
@@ -31,11 +32,25 @@ class Release:
         self._helm = helm
         self.images = images
         self.jobs_namespace = jobs_namespace
+        self._installed = False
         self.chart = Path(os.environ.get("E2E_CHART") or ROOT / "charts/headrace")
 
     def install(self) -> str:
         """Returns the notes that helm shows."""
-        return self.helm("install", NAME, str(self.chart), "--create-namespace", "--wait", "--timeout=120s", *self.values({}))
+        notes = self.helm("install", NAME, str(self.chart), "--create-namespace", "--wait", "--timeout=120s", *self.values({}))
+        self._installed = True
+        return notes
+
+    def uninstall(self) -> None:
+        """As a user does; the CustomResourceDefinition, and with it every job, stays."""
+        self.helm("uninstall", NAME, "--wait", "--timeout=60s")
+
+    def remove(self) -> None:
+        """All of it, from whatever state it is in. Only if it was ours: `install` fails where there is a Headrace already."""
+        if self._installed:
+            self.helm("uninstall", NAME, "--ignore-not-found", "--wait", "--timeout=60s")
+            self.cluster.kubectl("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found", "--timeout=60s")
+            self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s")
 
     def upgrade(self, **changes: Any) -> str:
         """With other values of the Deployment, and waits until the new pods have taken over."""
@@ -56,12 +71,19 @@ class Release:
                 "enabled": True,
                 "jobNamespaces": [self.jobs_namespace],
                 "storage": [{"cidrs": [f"{storage_host}/32"], "ports": [int(storage_port)]}],
+                "apiServer": {"ports": [self._api_port()]},
             },
             "dashboards": {"enabled": True},
         }
         path = self.cluster.folder / "values.json"
         path.write_text(json.dumps(values))
         return ("--values", str(path))
+
+    def _api_port(self) -> int:
+        """As pods reach it: behind its Service."""
+        slices = ("get", "endpointslices", "-l", "kubernetes.io/service-name=kubernetes", "-o", "json")
+        found: int = json.loads(self.cluster.kubectl(*slices))["items"][0]["ports"][0]["port"]
+        return found
 
     def helm(self, *words: str) -> str:
         """
@@ -71,7 +93,11 @@ class Release:
         folder = self.cluster.folder / "helm"
         completed = subprocess.run(
             [self._helm, f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={NAMESPACE}", *words],
-            env={**os.environ, **{f"HELM_{kind}_HOME": str(folder / kind) for kind in ("CACHE", "CONFIG", "DATA")}},
+            env={
+                **os.environ,
+                **{f"HELM_{kind}_HOME": str(folder / kind) for kind in ("CACHE", "CONFIG", "DATA")},
+                "KUBECACHEDIR": str(folder / "discovery"),
+            },
             capture_output=True,
             text=True,
             check=False,

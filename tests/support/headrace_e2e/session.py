@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 
 from headrace_e2e import images
 from headrace_e2e.given_cluster import GivenCluster
+from headrace_e2e.gpus import offered
 from headrace_e2e.history import History
+from headrace_e2e.image_store import image_store
 from headrace_e2e.kubelet_cluster import KubeletCluster
 from headrace_e2e.lab import BUCKET, Lab
 from headrace_e2e.prometheus import start_prometheus
@@ -24,8 +26,10 @@ GPUS = 8
 SCENES = {"train": 48, "val": 12, "size": 64}
 
 
-def _cluster(programs: Mapping[str, Path]) -> GivenCluster | KubeletCluster:
-    return GivenCluster(programs) if "E2E_KUBECONFIG" in os.environ else KubeletCluster(programs)
+def _cluster(programs: Mapping[str, Path], stack: ExitStack) -> GivenCluster | KubeletCluster:
+    if "E2E_KUBECONFIG" in os.environ:
+        return stack.enter_context(GivenCluster(programs))
+    return stack.enter_context(KubeletCluster(programs, stack.enter_context(image_store())))
 
 
 @contextmanager
@@ -38,11 +42,11 @@ def laboratory(say: Callable[[str], None]) -> Iterator[Lab]:
     programs = find_binaries(wanted=ALL)
     with ExitStack() as stack:
         # 1. A cluster, and in its registry the images.
-        cluster = _cluster(programs)
-        stack.enter_context(cluster)
+        cluster = _cluster(programs, stack)
         pushed = images.push_all(cluster.registry, programs["crane"], say)
         if isinstance(cluster, KubeletCluster):
-            cluster.start_node(pushed.pause, GPUS)
+            cluster.start_node(pushed.pause)
+        stack.enter_context(offered(cluster, GPUS))
         # 2. What looks at it: from the first pod on.
         namespace = f"e2e-{secrets.token_hex(3)}"
         cluster.create_namespace(namespace)
@@ -56,5 +60,6 @@ def laboratory(say: Callable[[str], None]) -> Iterator[Lab]:
             put_folder(cluster.minio(), Path(folder), f"s3://{BUCKET}/dataset/")
         # 4. Headrace.
         release = Release(cluster, programs["helm"], pushed, namespace)
+        stack.callback(release.remove)
         pods_folder = cluster.pods_folder if isinstance(cluster, KubeletCluster) else None
         yield Lab(cluster, release, pushed, history, cluster.minio(), prometheus_url, pods_folder)

@@ -73,6 +73,19 @@ def test_fields_are_compared_to_the_innermost_and_named_by_the_outermost() -> No
     assert found.not_known == ("spec.dataset.revision",)
 
 
+def test_values_that_the_server_would_refuse_are_found() -> None:
+    def change(spec: Schema, status: Schema) -> None:
+        status["reason"]["enum"].remove("NodeLost")
+        status["message"]["maxLength"] -= 1
+        spec["backoffLimit"]["minimum"] += 1
+        spec["ttlSecondsAfterFinished"]["maximum"] = 10**12  # allows more
+
+    found = differences(served(change))
+    assert found.narrower == ("spec.backoffLimit", "status.message", "status.reason")
+    assert found.cuts_status
+    assert not found.not_served + found.not_known
+
+
 def test_a_definition_of_the_same_version_passes_without_a_word_about_it(caplog: pytest.LogCaptureFixture) -> None:
     passed(Cluster(served()))
     assert "CustomResourceDefinition" not in caplog.text
@@ -86,6 +99,14 @@ def test_one_that_would_cut_the_status_is_waited_for(caplog: pytest.LogCaptureFi
     assert "not ready to work" in said[0]
     assert "status.lastAttempt" in said[0]
     assert "crds.enabled=true" in said[0]
+
+
+def test_one_that_does_not_know_a_reason_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """The server would refuse the whole status, and with it that the attempt is over."""
+    older = served(lambda _, status: status["reason"]["enum"].remove("NodeLost"))
+    passed(Cluster(older, older, served()))
+    assert "not ready to work" in caplog.text
+    assert "it refuses some values of status.reason" in caplog.text
 
 
 def test_one_that_lacks_a_field_of_the_spec_is_told_of_and_worked_with(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,44 @@
+"""Where images stay from one run to the next: torch is pushed and pulled once on a machine. One run at a time, and not for ever."""
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headrace_local.binaries import cache_folder
+
+MOST_BYTES = 30e9
+"""A version of the images takes 9 GB: 3 in the registry, 6 unpacked."""
+
+
+class AlreadyRunningError(RuntimeError):
+    """Another run uses the store, and with it the node's network."""
+
+
+@contextmanager
+def image_store() -> Iterator[Path]:
+    """The folder, emptied when it has grown too large.
+
+    Raises:
+        AlreadyRunningError: another `make e2e` runs on this machine.
+    """
+    folder = cache_folder() / "e2e"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunningError(
+                "another `make e2e` runs on this machine; there is one node, one network and one image store"
+            ) from None
+        if _bytes(folder) > MOST_BYTES:
+            for one in folder.iterdir():
+                if one.is_dir():
+                    shutil.rmtree(one)
+        yield folder
+
+
+def _bytes(folder: Path) -> int:
+    """What its files take on the disk."""
+    return sum(file.lstat().st_blocks * 512 for file in folder.rglob("*"))
