@@ -210,7 +210,8 @@ class Rules(Model):
     labels: Strings = Field({}, description="Labels by which your Prometheus selects the PrometheusRule.")
     alert_labels: Strings = Field({}, description="Further labels of every alert, such as a team.")
     queue_stuck_minutes: Annotated[int, Field(ge=1)] = Field(
-        30, description="HeadraceQueueStuck: how long a project's jobs may wait while none of them runs."
+        30,
+        description="HeadraceQueueStuck, HeadraceJobStuckStarting and HeadracePodLost: how long a project may stand still.",
     )
     checkpoint_age_minutes: Annotated[int, Field(ge=1)] = Field(
         60, description="HeadraceCheckpointTooOld: how much training may be at stake. Longer than your jobs' checkpoint interval."

@@ -1,5 +1,7 @@
 """A registry of each program in which every metric has a sample: what the table of metrics and its tests are made from."""
 
+from datetime import UTC, datetime
+
 from prometheus_client import CollectorRegistry
 
 from headrace_api import names
@@ -12,15 +14,16 @@ from headrace_trainer.protocol import Evaluated, Stepped
 from headrace_trainer.supervisor.metrics import Metrics as TrainerMetrics
 
 NAMESPACE, PROJECT, JOB = "vision", "street", "street-2"
+NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
 
 
 def operator() -> CollectorRegistry:
-    """Of a leader with one job running and one queued."""
+    """Of a leader with one job running, one queued and one that failed."""
     cache, metrics = Cache(), OperatorMetrics()
-    for number, state in enumerate(("Running", "Queued"), 1):
+    for number, state in enumerate(("Running", "Queued", "Error"), 1):
         cache.jobs.put(_job(number, state))
     cache.pods.put(_pod())
-    metrics.watch(cache, lambda: 0, leads=lambda: True)
+    metrics.watch(cache, lambda: 0, leads=lambda: True, now=lambda: NOW)
     metrics.leader.set(1)
     metrics.queue_wait.observe(12)
     metrics.start_latency.observe(0.2)
@@ -79,7 +82,7 @@ def _job(number: int, state: str) -> Raw:
                 "heads": [{"name": "tags", "annotations": "tags", "multilabelClassification": {}}],
             },
         },
-        "status": {"state": state},
+        "status": {"state": state, **({"completionTime": "2026-01-01T00:00:00Z"} if state == "Error" else {})},
     }
 
 

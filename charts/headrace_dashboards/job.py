@@ -56,11 +56,11 @@ def _now() -> Part:
         ),
         figure(
             "Since the last checkpoint",
-            "Training that would be lost with the pod: since the last complete checkpoint, or since the attempt began.",
+            "Training that would be lost with the pod: since the last complete checkpoint, or since the attempt's first iteration.",
             "s",
             Query(
                 f"time() - max(headrace_trainer_checkpoint_timestamp_seconds{{{HERE}}} "
-                f"or on (pod) process_start_time_seconds{{{HERE}}})",
+                f"or on (pod) headrace_trainer_training_start_timestamp_seconds{{{HERE}}})",
                 "age",
             ),
         ),

@@ -12,9 +12,12 @@ from headrace_dashboards.ask import Filled
 from headrace_dashboards.generate import as_json, dashboards
 
 NOT_SHOWN: Final = {
+    "headrace_last_failure_timestamp_seconds": "for the alert HeadraceJobFailed; Failed jobs shows how many",
+    "headrace_pods_lost": "for the alert HeadracePodLost",
     "headrace_trainer_dataset_files": "bytes tell more",
     "headrace_trainer_dataset_pulled_files": "bytes tell more",
     "headrace_trainer_uploads": "bytes tell more",
+    "process_start_time_seconds": "kubectl tells the age of a pod",
     "process_virtual_memory_bytes": "says little about memory that is used",
     "process_open_fds": "for a look when something is wrong",
     "process_max_fds": "a setting of the node",

@@ -7,6 +7,7 @@ appears with its first event has no increase that Prometheus could see.
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -17,6 +18,7 @@ from headrace_api.trainingjob import TrainingJobStatus
 from headrace_operator.api import ApiError
 from headrace_operator.attempts import DISRUPTED
 from headrace_operator.cache import Cache
+from headrace_operator.clock import parse_timestamp
 from headrace_operator.state import Job, Pod, ProjectKey
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -52,6 +54,8 @@ ENDS = frozenset(
 )
 """Reasons of an attempt's end that are counted by name. A kubelet may say any other word: that is `Other`."""
 OTHER = "Other"
+OVERDUE = timedelta(minutes=1)
+"""How long after its grace a pod that was told to end is still taken to be ending: a kubelet's own retries are within it."""
 
 
 class Metrics:
@@ -116,18 +120,19 @@ class Metrics:
         if new.state is not None and new.state.final and new.state != old.state:
             self._jobs_ended.labels(new.state).inc()
 
-    def watch(self, cache: Cache, depth: Callable[[], int], leads: Callable[[], bool]) -> None:
+    def watch(self, cache: Cache, depth: Callable[[], int], leads: Callable[[], bool], now: Callable[[], datetime]) -> None:
         """Lets a scrape count the queue's keys and, while this replica leads, what the cache holds."""
         self.depth.set_function(depth)
-        self.registry.register(Census(cache, leads))
+        self.registry.register(Census(cache, leads, now))
 
 
 class Census(Collector):
-    """Jobs and GPUs by project, counted when scraped. Standbys say nothing, so that a sum over replicas is right."""
+    """Jobs, pods and GPUs by project, counted when scraped. Standbys say nothing, so that a sum over replicas is right."""
 
-    def __init__(self, cache: Cache, leads: Callable[[], bool]) -> None:
+    def __init__(self, cache: Cache, leads: Callable[[], bool], now: Callable[[], datetime]) -> None:
         self.cache = cache
         self.leads = leads
+        self.now = now
 
     def collect(self) -> Iterable[Metric]:
         """One sample for each project that has jobs (`headrace_jobs`: one a state), or pods of jobs that are gone."""
@@ -135,6 +140,8 @@ class Census(Collector):
         pods = self.cache.live_pods() if self.leads() else []
         yield _jobs(projects)
         yield _oldest_queued(projects)
+        yield _last_failure(projects)
+        yield _pods_lost(projects, pods, self.now())
         yield _gpus_in_use(projects, pods)
 
 
@@ -157,6 +164,42 @@ def _oldest_queued(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
         queued = [job.created for job in jobs if _state(job) is State.QUEUED and not (job.spec and job.spec.suspend)]
         if queued:
             family.add_metric([*key], min(queued).timestamp())
+    return family
+
+
+def _last_failure(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
+    """A time, not a count: no failure is missed before the first scrape, between two, or while no operator was there."""
+    family = GaugeMetricFamily(
+        "headrace_last_failure_timestamp_seconds",
+        "When the last of the jobs in state Error ended, Unix time.",
+        labels=["namespace", "project"],
+    )
+    for key, jobs in projects.items():
+        ends = [job.status.completion_time for job in jobs if _state(job) is State.ERROR and job.status.completion_time]
+        if ends:
+            family.add_metric([*key], max(map(parse_timestamp, ends)).timestamp())
+    return family
+
+
+def _pods_lost(projects: Mapping[ProjectKey, Sequence[Job]], pods: Iterable[Pod], now: datetime) -> Metric:
+    """The state of their jobs stays Running or Starting: nobody knows better."""
+    family = GaugeMetricFamily(
+        "headrace_pods_lost",
+        "Trainer pods that keep their project waiting: their node does not answer, or they should have ended a minute ago.",
+        labels=["namespace", "project"],
+    )
+    lost = Tally(dict.fromkeys(projects, 0))
+    silent = {
+        (key, job.status.pod)
+        for key, jobs in projects.items()
+        for job in jobs
+        if job.status.reason is Reason.NODE_LOST and not job.over
+    }
+    for pod in pods:
+        overdue = pod.deletion_deadline is not None and pod.deletion_deadline + OVERDUE < now
+        lost[pod.key] += int(overdue or (pod.key, pod.name) in silent)
+    for key, number in lost.items():
+        family.add_metric([*key], number)
     return family
 
 

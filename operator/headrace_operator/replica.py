@@ -64,7 +64,7 @@ class Replica:
         self._list_again = asyncio.Event()
         self._closed: frozenset[str | None] = frozenset()
         """Watched namespaces that could not be LISTed the last time."""
-        metrics.watch(self.cache, lambda: len(self.queue), leads=self._synced.is_set)
+        metrics.watch(self.cache, lambda: len(self.queue), leads=self._synced.is_set, now=clock.now)
 
     async def run(self) -> None:
         """Works until cancelled; then gives the Lease away, so that another replica goes on at once."""

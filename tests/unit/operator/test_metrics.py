@@ -53,9 +53,9 @@ def test_a_job_is_counted_when_it_is_over(state: State) -> None:
     assert value(metrics, "headrace_jobs_ended_total", state=state) == 1
 
 
-def scraped(cache: Cache, *, leads: bool = True) -> Metrics:
+def scraped(cache: Cache, *, leads: bool = True, at: float = 0) -> Metrics:
     metrics = Metrics()
-    metrics.watch(cache, lambda: 3, leads=lambda: leads)
+    metrics.watch(cache, lambda: 3, leads=lambda: leads, now=lambda: seconds(at))
     return metrics
 
 
@@ -108,6 +108,35 @@ def test_the_longest_wait_is_the_oldest_queued_job_that_is_not_paused() -> None:
     assert since == seconds(20).timestamp()
     only_running = scraped(cache_of(make_job("a").running().obj()))
     assert value(only_running, "headrace_oldest_queued_timestamp_seconds", namespace="ns", project="p") is None
+
+
+def test_the_last_failure_is_told_with_its_time_however_long_it_lasts() -> None:
+    def last_failure(*jobs: JobBuilder) -> float | None:
+        metrics = scraped(cache_of(*(job.obj() for job in jobs)))
+        return value(metrics, "headrace_last_failure_timestamp_seconds", namespace="ns", project="p")
+
+    done, early, late = make_job("a").over(at=90), make_job("b").over(State.ERROR, at=30), make_job("c").over(State.ERROR, at=60)
+    assert last_failure(done, make_job("d").running()) is None
+    assert last_failure(done, early) == seconds(30).timestamp()
+    assert last_failure(late, early, done) == seconds(60).timestamp()
+    untimed = make_job("e").state(State.ERROR)
+    assert last_failure(untimed) is None
+    assert last_failure(untimed, early) == seconds(30).timestamp()
+
+
+def test_a_pod_is_lost_when_its_node_does_not_answer_or_it_does_not_end() -> None:
+    running, silent = make_job("a").running(), make_job("a").running().state(State.RUNNING, Reason.NODE_LOST)
+
+    def lost(pod: PodBuilder, *jobs: JobBuilder, at: float = 0) -> float | None:
+        cache = cache_of(*(one.obj() for one in jobs), pods=(pod.obj(),))
+        return value(scraped(cache, at=at), "headrace_pods_lost", namespace="ns", project="p")
+
+    assert lost(make_pod(running, 1).ready(), running) == 0
+    assert lost(make_pod(silent, 1).not_ready(), silent) == 1
+    assert lost(make_pod(running, 1).not_ready().deleting(30), running, at=60) == 0, "it may still be on its way"
+    assert lost(make_pod(running, 1).not_ready().deleting(30), running, at=120) == 1, "nodes may not be looked at in every mode"
+    assert lost(make_pod(running, 1).not_ready().deleting(30), at=120) == 1, "its job is gone, the pod is not"
+    assert lost(make_pod(silent, 1).exited(0).deleting(30), silent, at=120) == 0
 
 
 def test_gpus_are_in_use_from_the_node_to_the_end() -> None:

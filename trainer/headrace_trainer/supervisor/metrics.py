@@ -17,6 +17,11 @@ class LateGauge:
         self._registry: CollectorRegistry | None = registry
         self._lock = threading.Lock()
 
+    @property
+    def there(self) -> bool:
+        """Whether it was set."""
+        return self._registry is None
+
     def set(self, value: float) -> None:
         """Say it, from now on. From any thread."""
         self._gauge.set(value)
@@ -37,6 +42,7 @@ class Metrics:
         )
         self._iteration = self._gauge("iteration", "Iterations done, over all attempts.")
         self._max_iterations = self._gauge("max_iterations", "Iterations wanted.")
+        self._began = self._gauge("training_start_timestamp_seconds", "When this attempt made its first iteration, Unix time.")
         self._trained = self._gauge("trained_seconds", "Seconds of training, over all attempts.")
         self._loss = Gauge(
             "headrace_trainer_loss", "Mean of a loss term since the last report.", ["head", "term"], registry=self.registry
@@ -60,8 +66,8 @@ class Metrics:
         self.set_phase(Phase.PULLING)
 
     def set_phase(self, phase: Phase) -> None:
-        """Exactly one phase is 1."""
-        for one in Phase:
+        """Exactly one phase is 1; while it changes a scrape may see both, and never none."""
+        for one in sorted(Phase, key=lambda one: one is not phase):
             self._phase.labels(one.value).set(float(one is phase))
 
     def set_progress(self, iteration: int, max_iterations: int, trained_seconds: float) -> None:
@@ -72,6 +78,8 @@ class Metrics:
 
     def stepped(self, message: Stepped) -> None:
         """Take in a report of the training loop."""
+        if not self._began.there:
+            self._began.set(time.time())
         for name, value in message.losses.items():
             head, slash, term = name.partition("/")
             if slash:

@@ -4,9 +4,10 @@ import threading
 import time
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from headrace_api.report import Phase
+from headrace_trainer.protocol import Stepped
 from headrace_trainer.supervisor.metrics import LateGauge, Metrics
 
 
@@ -34,6 +35,48 @@ def test_only_a_checkpoint_of_this_attempt_has_an_age() -> None:
     metrics.checkpoint_is_safe(80)
     assert metrics.registry.get_sample_value("headrace_trainer_checkpoint_iteration") == 80
     assert metrics.registry.get_sample_value("headrace_trainer_checkpoint_timestamp_seconds") == pytest.approx(time.time(), abs=60)
+
+
+def stepped(iteration: int) -> Stepped:
+    return Stepped(
+        iteration=iteration,
+        trained_seconds=1,
+        losses={},
+        learning_rate=0,
+        gradient_norm=0,
+        images_per_second=0,
+        data_wait_share=0,
+        device_memory_bytes=0,
+    )
+
+
+def test_training_begins_with_the_first_iteration_and_not_with_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def began() -> float | None:
+        return metrics.registry.get_sample_value("headrace_trainer_training_start_timestamp_seconds")
+
+    metrics = Metrics()
+    metrics.set_phase(Phase.BUILDING)
+    assert began() is None
+    for now in (7200.0, 7300.0):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        metrics.stepped(stepped(iteration=1))
+    assert began() == 7200
+
+
+def test_no_moment_is_without_a_phase() -> None:
+    """A scrape may come between two words of `set_phase`; an alert that waits for one phase would begin to wait anew."""
+    metrics = Metrics()
+    metrics.set_phase(Phase.TRAINING)
+    seen = []
+    labels = metrics._phase.labels
+
+    def watched(phase: str) -> Gauge:
+        seen.append(sum(sample.value for family in metrics._phase.collect() for sample in family.samples))
+        return labels(phase)
+
+    metrics._phase.labels = watched  # type: ignore[method-assign]
+    metrics.set_phase(Phase.EVALUATING)
+    assert min(seen) == 1
 
 
 def test_threads_that_set_a_gauge_at_once_register_it_once() -> None:
