@@ -20,8 +20,12 @@ CELL_INCHES: Final = (0.62, 0.32)
 """Width and height of a cell of Grafana's grid."""
 GAP_INCHES: Final = (0.75, 0.62, 0.15, 0.42)
 """Left, bottom, right and top of a panel, kept for its axis, legend and title."""
-MOST_NAMED: Final = 8
-"""Series in a legend."""
+LEGEND_ROWS: Final = 2
+LEGEND_COLUMNS: Final = 4
+"""The most; fewer where names are long."""
+KEY_INCHES: Final = 0.5
+LETTER_INCHES: Final = 0.047
+"""Width of an entry of the legend: what stands before its name, and a letter of it."""
 SECONDS_A_DAY: Final = 86_400
 """Matplotlib counts time in days (from 1970 on, in UTC)."""
 STYLE: Final[dict[Any, Any]] = {
@@ -206,11 +210,16 @@ def _value_axis(axes: Axes, unit: str) -> None:
 
 def _legend_below(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    named = labels[:MOST_NAMED]
-    if len(labels) > MOST_NAMED:
-        named[-1] += f"  … {len(labels) - MOST_NAMED} more"
-    below = -0.26 if axes.get_xlabel() else -0.16
-    axes.legend(handles[:MOST_NAMED], named, loc="upper left", bbox_to_anchor=(-0.02, below), ncols=4, frameon=False, fontsize=6)
+    assert axes.figure
+    width = axes.get_position().width * axes.figure.get_figwidth()
+    longest = max(map(len, labels), default=0)
+    columns = max(1, min(LEGEND_COLUMNS, int(width / (KEY_INCHES + LETTER_INCHES * longest))))
+    named = labels[: LEGEND_ROWS * columns]
+    if len(labels) > len(named):
+        named[-1] += f"  … {len(labels) - len(named)} more"
+    place = (-0.02, -0.26 if axes.get_xlabel() else -0.16)
+    keys = handles[: len(named)]
+    axes.legend(keys, named, loc="upper left", bbox_to_anchor=place, ncols=columns, frameon=False, fontsize=6)
 
 
 def in_unit(value: float, unit: str) -> str:

@@ -71,6 +71,8 @@ def _job(cluster: ClusterAccess, name: str, port: int, relabelings: list[dict[st
             *relabelings,
             {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
             {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+            # By default it is what is connected to, which is the API server for all of them.
+            {"source_labels": ["__meta_kubernetes_pod_ip"], "target_label": "instance", "replacement": f"$1:{port}"},
             {
                 "source_labels": ["__meta_kubernetes_namespace", "__meta_kubernetes_pod_name"],
                 "separator": ";",
