@@ -210,8 +210,9 @@ def _value_axis(axes: Axes, unit: str) -> None:
 
 def _legend_below(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    assert axes.figure
-    width = axes.get_position().width * axes.figure.get_figwidth()
+    picture = axes.get_figure(root=True)
+    assert picture is not None
+    width = axes.get_position().width * picture.get_figwidth()
     longest = max(map(len, labels), default=0)
     columns = max(1, min(LEGEND_COLUMNS, int(width / (KEY_INCHES + LETTER_INCHES * longest))))
     named = labels[: LEGEND_ROWS * columns]
