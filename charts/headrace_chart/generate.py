@@ -10,6 +10,7 @@ from headrace_chart.readme import to_markdown
 from headrace_chart.schema import values_schema
 from headrace_chart.values_file import values_yaml
 from headrace_operator import permissions, rbac
+from headrace_operator.settings import NAME, lease_of
 
 _PERMISSIONS_HEADER = (
     "# Generated from operator/headrace_operator/permissions.py by `make manifests`; templates/operator/rbac.yaml reads it.\n"
@@ -35,10 +36,13 @@ def write(folder: Path) -> None:
 
 
 def _permissions() -> str:
-    """Rules of roles: where jobs are, in the operator's own namespace, and those only a ClusterRole can give."""
+    """Rules of roles: where jobs are, in the operator's own namespace, and those only a ClusterRole can give.
+
+    The template puts the release's own Lease in the place of the default's.
+    """
     tables = {
         "inJobsNamespaces": permissions.IN_JOBS_NAMESPACES,
-        "inOwnNamespace": permissions.IN_OWN_NAMESPACE,
+        "inOwnNamespace": permissions.in_own_namespace(lease_of(NAME)),
         "ofTheCluster": permissions.OF_THE_CLUSTER,
     }
     return _PERMISSIONS_HEADER + yaml.safe_dump({name: rbac.rules(table) for name, table in tables.items()}, sort_keys=False)

@@ -20,6 +20,7 @@ ELSEWHERE: Final = {
     "default_storage_secret": "trainers.defaultStorageSecret",
     "default_output_uri": "trainers.defaultOutputUri",
     "metrics_port": "metrics.port",
+    "leader_lease_name": "the release's name, or fullnameOverride",
 }
 """Settings of the operator that have a place of their own among the values; all others are in `operator.settings`."""
 

@@ -17,7 +17,7 @@ from headrace_operator.metrics import Metrics
 from headrace_operator.preflight import Preflight
 from headrace_operator.replica import Replica
 from headrace_operator.serving import Server
-from headrace_operator.settings import PREFIX, BadSettingsError, Settings
+from headrace_operator.settings import NAME, PREFIX, BadSettingsError, Settings
 
 logger = logging.getLogger("headrace_operator")
 
@@ -27,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "rbac":
         watched = tuple(name.strip() for name in options.watch_namespaces.split(",") if name.strip())
-        sys.stdout.write(rbac.to_yaml(rbac.manifests(options.namespace, watched)))
+        sys.stdout.write(
+            rbac.to_yaml(rbac.manifests(options.namespace, watched, name=options.name, account=options.service_account))
+        )
         return 0
     try:
         settings = Settings.from_environment(os.environ)
@@ -83,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     roles = commands.add_parser("rbac", help="print the service account and roles that the operator needs, as YAML")
     roles.add_argument("--namespace", required=True, help="the operator's own namespace")
     roles.add_argument("--watch-namespaces", default="", help="namespaces to serve, with commas between them; default: all")
+    roles.add_argument(
+        "--name", default=NAME, help="the operator's Deployment, whose name its roles and its Lease bear (%(default)s)"
+    )
+    roles.add_argument("--service-account", default="", metavar="NAME", help="of the account; default: the operator's")
     return parser
 
 

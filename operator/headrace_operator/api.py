@@ -111,7 +111,7 @@ class Api(Protocol):
         """A new events.k8s.io/v1 Event."""
 
     async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
-        """Whether this account may do something (SelfSubjectAccessReview)."""
+        """Whether this account may do something (SelfSubjectAccessReview). `resource`: all of a kind, or one as in `pods/NAME`."""
 
 
 Json = dict[str, Any]

@@ -137,7 +137,10 @@ class Kube:
         await self._request("POST", f"{EVENTS}/namespaces/{manifest['metadata']['namespace']}/events", manifest)
 
     async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
-        attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace or ""}
+        plural, _, name = resource.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": plural, "subresource": subresource, "namespace": namespace or ""}
+        if name:
+            attributes["name"] = name
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -1,4 +1,4 @@
-"""One Lease among all replicas: its holder acts, the others watch and wait.
+"""One Lease among all replicas of a release: its holder acts, the others watch and wait.
 
 Losing it stops the work between two requests. Whatever a deposed leader still has in flight is fenced by resourceVersions
 (slot.py), so this Lease is about not working twice, not about safety; clocks of different machines never meet: a replica
@@ -18,8 +18,6 @@ from headrace_operator.state import Raw
 
 logger = logging.getLogger(__name__)
 
-LEASE = "leader.headrace.dev"
-"""Has dots, so that it can never be the Lease of a project, `headrace-<DNS label>`."""
 RENEWALS = 5
 """Renewals tried within one duration of the Lease: four may fail in a row."""
 
@@ -107,7 +105,7 @@ class Leader:
 
     async def _get(self) -> Raw | None:
         try:
-            return await self.api.get_lease(self.settings.namespace, LEASE)
+            return await self.api.get_lease(self.settings.namespace, self.settings.leader_lease_name)
         except NotFoundError:
             return None
 
@@ -124,7 +122,7 @@ class Leader:
     def _manifest(self, lease: Raw | None, holder: str, duration: float) -> Json:
         now = micro_timestamp(self.clock.now())
         metadata: Json = {
-            "name": LEASE,
+            "name": self.settings.leader_lease_name,
             "namespace": self.settings.namespace,
             "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY},
         }

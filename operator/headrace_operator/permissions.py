@@ -15,13 +15,16 @@ class Permission:
     resource: str
     verbs: tuple[str, ...]
     why: str
+    name: str = ""
+    """Of the one object that may be used; empty: all of the kind."""
 
     @property
     def shown(self) -> str:
         """`pods`, `trainingjobs.headrace.dev/status`."""
         plural, _, subresource = self.resource.partition("/")
         dotted = f"{plural}.{self.group}" if self.group else plural
-        return f"{dotted}/{subresource}" if subresource else dotted
+        whole = f"{dotted}/{subresource}" if subresource else dotted
+        return f"{whole} {self.name}" if self.name else whole
 
 
 IN_JOBS_NAMESPACES = (
@@ -31,8 +34,15 @@ IN_JOBS_NAMESPACES = (
     Permission("coordination.k8s.io", "leases", ("get", "create", "update"), "the slot of each project"),
     Permission("events.k8s.io", "events", ("create",), "one at each transition"),
 )
-IN_OWN_NAMESPACE = (Permission("coordination.k8s.io", "leases", ("get", "create", "update"), "leader election"),)
 OF_THE_CLUSTER = (Permission("", "nodes", ("get",), "whether the node of a silent pod still exists"),)
+
+
+def in_own_namespace(lease: str) -> tuple[Permission, ...]:
+    """For leader election by the Lease of that name. RBAC cannot know the name of what is being created."""
+    return (
+        Permission("coordination.k8s.io", "leases", ("create",), "leader election"),
+        Permission("coordination.k8s.io", "leases", ("get", "update"), "leader election", lease),
+    )
 
 
 async def missing(api: Api, settings: Settings) -> list[str]:
@@ -40,7 +50,7 @@ async def missing(api: Api, settings: Settings) -> list[str]:
     lines: list[str] = []
     for namespace in settings.watch_namespaces or (None,):
         lines += await _missing(api, IN_JOBS_NAMESPACES, namespace)
-    lines += await _missing(api, IN_OWN_NAMESPACE, settings.namespace)
+    lines += await _missing(api, in_own_namespace(settings.leader_lease_name), settings.namespace)
     if settings.all_namespaces:
         lines += await _missing(api, OF_THE_CLUSTER, None)
     return lines
@@ -50,7 +60,8 @@ async def _missing(api: Api, permissions: tuple[Permission, ...], namespace: str
     lines = []
     for permission in permissions:
         resource, _, subresource = permission.resource.partition("/")
-        verbs = [verb for verb in permission.verbs if not await api.may(verb, permission.group, resource, subresource, namespace)]
+        asked = f"{resource}/{permission.name}" if permission.name else resource
+        verbs = [verb for verb in permission.verbs if not await api.may(verb, permission.group, asked, subresource, namespace)]
         if verbs:
             where = f"in namespace {namespace}" if namespace else "in the cluster"
             lines.append(f"may not {', '.join(verbs)} {permission.shown} {where} (needed for: {permission.why})")

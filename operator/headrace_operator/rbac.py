@@ -5,21 +5,29 @@ from collections.abc import Iterable, Sequence
 import yaml
 
 from headrace_operator.api import Json
-from headrace_operator.permissions import IN_JOBS_NAMESPACES, IN_OWN_NAMESPACE, OF_THE_CLUSTER, Permission
+from headrace_operator.permissions import IN_JOBS_NAMESPACES, OF_THE_CLUSTER, Permission, in_own_namespace
+from headrace_operator.settings import NAME, lease_of
 
-NAME = "headrace-operator"
-LEADER = f"{NAME}-leader"
 API_GROUP = "rbac.authorization.k8s.io"
 
 
-def manifests(namespace: str, watch_namespaces: Sequence[str] = ()) -> list[Json]:
-    """The service account with its roles and bindings; with `watch_namespaces`, Roles there and nothing cluster-wide."""
-    documents: list[Json] = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": namespace}}]
-    documents += _granted("Role", LEADER, namespace, IN_OWN_NAMESPACE, namespace)
+def manifests(namespace: str, watch_namespaces: Sequence[str] = (), *, name: str = NAME, account: str = "") -> list[Json]:
+    """The service account with its roles and bindings; with `watch_namespaces`, Roles there and nothing cluster-wide.
+
+    Args:
+        namespace: the operator's own.
+        name: the operator's, as the chart names its Deployment; the roles and the leader Lease are named after it.
+        account: name of the service account; that of the operator where it is empty.
+    """
+    subject: Json = {"kind": "ServiceAccount", "name": account or name, "namespace": namespace}
+    documents: list[Json] = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": subject["name"], "namespace": namespace}}
+    ]
+    documents += _granted("Role", f"{name}-leader", namespace, in_own_namespace(lease_of(name)), subject)
     if not watch_namespaces:
-        return documents + _granted("ClusterRole", NAME, None, (*IN_JOBS_NAMESPACES, *OF_THE_CLUSTER), namespace)
+        return documents + _granted("ClusterRole", name, None, (*IN_JOBS_NAMESPACES, *OF_THE_CLUSTER), subject)
     for watched in watch_namespaces:
-        documents += _granted("Role", NAME, watched, IN_JOBS_NAMESPACES, namespace)
+        documents += _granted("Role", name, watched, IN_JOBS_NAMESPACES, subject)
     return documents
 
 
@@ -30,12 +38,14 @@ def to_yaml(documents: Iterable[Json]) -> str:
 
 def rules(permissions: Iterable[Permission]) -> list[Json]:
     """The rules of a role that grants these."""
-    return [{"apiGroups": [p.group], "resources": [p.resource], "verbs": list(p.verbs)} for p in permissions]
+    return [
+        {"apiGroups": [p.group], "resources": [p.resource], "verbs": list(p.verbs)}
+        | ({"resourceNames": [p.name]} if p.name else {})
+        for p in permissions
+    ]
 
 
-def _granted(
-    kind: str, name: str, role_namespace: str | None, permissions: Sequence[Permission], account_namespace: str
-) -> list[Json]:
+def _granted(kind: str, name: str, role_namespace: str | None, permissions: Sequence[Permission], subject: Json) -> list[Json]:
     """A role and its binding to the operator's account."""
     metadata = {"name": name} if role_namespace is None else {"name": name, "namespace": role_namespace}
     return [
@@ -45,6 +55,6 @@ def _granted(
             "kind": f"{kind}Binding",
             "metadata": dict(metadata),
             "roleRef": {"apiGroup": API_GROUP, "kind": kind, "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": account_namespace}],
+            "subjects": [dict(subject)],
         },
     ]

@@ -6,6 +6,13 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 PREFIX = "HEADRACE_"
+NAME = "headrace-operator"
+"""Of the operator where nobody gave it another: its account, its roles and its leader Lease are named after it."""
+
+
+def lease_of(name: str) -> str:
+    """The leader Lease of the operator of that name. Its dots keep it from being a project's, `headrace-<DNS label>`."""
+    return f"{name}.headrace.dev"
 
 
 class BadSettingsError(ValueError):
@@ -51,6 +58,12 @@ class Settings(BaseModel):
     resync: float = Field(300, gt=0, description="Pause between two LISTs that replace what the watches said.")
     leader_lease: float = Field(
         15, ge=1, description="How long the leader's Lease holds: the longest pause after a leader is killed."
+    )
+    leader_lease_name: str = Field(
+        lease_of(NAME),
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$",
+        max_length=253,
+        description="Name of that Lease: the same for all replicas of a release, another for each release. It has a dot.",
     )
     node_look: float = Field(10, gt=0, description="Pause between two looks at the node of a pod that does not end or answer.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")

@@ -14,6 +14,11 @@
 {{ include "headrace.fullname" . }}-operator
 {{- end -}}
 
+{{- /* Of this release's leader: two releases in one namespace must not share it. */ -}}
+{{- define "headrace.lease" -}}
+{{ include "headrace.operator" . }}.headrace.dev
+{{- end -}}
+
 {{- define "headrace.account" -}}
 {{ .Values.serviceAccount.name | default (include "headrace.operator" .) }}
 {{- end -}}

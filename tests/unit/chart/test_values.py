@@ -117,6 +117,7 @@ PLACES: dict[str, tuple[Json, Any]] = {
     "default_storage_secret": ({"trainers": {"defaultStorageSecret": "keys"}}, "keys"),
     "default_output_uri": ({"trainers": {"defaultOutputUri": "s3://runs/"}}, "s3://runs/"),
     "metrics_port": ({"metrics": {"port": 9000}}, 9000),
+    "leader_lease_name": ({"fullnameOverride": "vision"}, "vision-operator.headrace.dev"),
 }
 """For settings outside `operator.settings`: values that set them, and what the operator then has."""
 

@@ -176,6 +176,15 @@ def test_what_is_asked(question: Ask, want_request: str, want_body: Any) -> None
         assert request["type"] == "application/merge-patch+json"
 
 
+@pytest.mark.parametrize(("resource", "want"), [("leases", {}), ("leases/leader", {"name": "leader"})])
+def test_a_permission_is_asked_for_all_objects_or_for_one(resource: str, want: dict[str, str]) -> None:
+    server = Server(201, {"status": {"allowed": True}})
+    assert server.ask(lambda kube: kube.may("get", "coordination.k8s.io", resource, "", "vision")) is True
+    (request,) = server.requests
+    asked = {"verb": "get", "group": "coordination.k8s.io", "resource": "leases", "subresource": "", "namespace": "vision"}
+    assert request["body"]["spec"]["resourceAttributes"] == asked | want
+
+
 def test_the_served_contract_is_found_among_what_the_server_describes() -> None:
     job = {
         "x-kubernetes-group-version-kind": [{"group": "headrace.dev", "version": "v1alpha1", "kind": "TrainingJob"}],

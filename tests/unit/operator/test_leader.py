@@ -3,7 +3,7 @@
 import asyncio
 
 from headrace_operator.api import UnavailableError
-from headrace_operator.leader import LEASE, Leader
+from headrace_operator.leader import Leader
 from headrace_operator.settings import Settings
 from headrace_testing.fake_clock import FakeClock
 from headrace_testing.faulty_client import FaultyClient
@@ -15,13 +15,13 @@ SETTINGS = Settings(trainer_image="t", leader_lease=15)
 class Replica:
     """A leader to be, and what it was told."""
 
-    def __init__(self, server: SimulatedServer, name: str) -> None:
+    def __init__(self, server: SimulatedServer, name: str, settings: Settings = SETTINGS) -> None:
         self.told: list[str] = []
         self.time = 0.0
         self.api = FaultyClient(SimulatedApi(server, name), error=lambda: UnavailableError("away"))
         self.leader = Leader(
             api=self.api,  # type: ignore[arg-type]
-            settings=SETTINGS,
+            settings=settings,
             clock=server.clock,
             identity=name,
             on_elected=self._elected,
@@ -52,6 +52,13 @@ def test_the_first_leads_and_the_second_stands_by() -> None:
     assert (one.told, two.told) == (["elected"], [])
 
 
+def test_replicas_of_two_releases_in_one_namespace_do_not_compete() -> None:
+    server = SimulatedServer(FakeClock())
+    one, two = Replica(server, "one"), Replica(server, "two", Settings(trainer_image="t", leader_lease_name="vision.headrace.dev"))
+    assert one.step()
+    assert two.step()
+
+
 def test_a_lease_that_is_renewed_is_never_taken() -> None:
     server = SimulatedServer(FakeClock())
     one, two = Replica(server, "one"), Replica(server, "two")
@@ -79,7 +86,7 @@ def test_a_released_lease_is_taken_at_once() -> None:
     assert not two.step()
     asyncio.run(one.leader.release())
     assert two.step()
-    assert server.get("Lease", SETTINGS.namespace, LEASE)["spec"]["leaseTransitions"] == 2
+    assert server.get("Lease", SETTINGS.namespace, SETTINGS.leader_lease_name)["spec"]["leaseTransitions"] == 2
 
 
 def test_a_leader_without_answers_steps_down_before_another_can_step_up() -> None:

@@ -47,11 +47,32 @@ def test_the_command_prints_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(yaml.safe_load_all(capsys.readouterr().out)) == manifests("system", ("a", "b"))
 
 
+def test_another_release_has_another_account_and_another_lease(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rbac", "--namespace", "system", "--name", "vision-operator", "--service-account", "runner"]) == 0
+    documents = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert {(d["kind"], d["metadata"]["name"]) for d in documents} == {
+        ("ServiceAccount", "runner"),
+        *((kind, "vision-operator-leader") for kind in ("Role", "RoleBinding")),
+        *((kind, "vision-operator") for kind in ("ClusterRole", "ClusterRoleBinding")),
+    }
+    assert {s["name"] for d in documents for s in d.get("subjects", [])} == {"runner"}
+    assert [rule["resourceNames"] for rule in rules(documents) if "resourceNames" in rule] == [["vision-operator.headrace.dev"]]
+
+
+def test_of_the_leases_in_its_own_namespace_it_may_change_one() -> None:
+    (leader,) = [d for d in manifests("system", ("a",)) if d["kind"] == "Role" and d["metadata"]["namespace"] == "system"]
+    assert [rule["verbs"] for rule in leader["rules"] if "resourceNames" not in rule] == [["create"]]
+
+
 class Reviewer:
     """Grants what the manifests grant, but for some."""
 
     def __init__(self, documents: list[dict[str, Any]], denied: tuple[str, str]) -> None:
-        self.granted = {(verb, r["apiGroups"][0], r["resources"][0]) for r in rules(documents) for verb in r["verbs"]}
+        self.granted = {
+            (verb, r["apiGroups"][0], "/".join([*r["resources"], *r.get("resourceNames", [])]))
+            for r in rules(documents)
+            for verb in r["verbs"]
+        }
         self.denied = denied
 
     async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
@@ -67,6 +88,16 @@ def check(denied: tuple[str, str], watched: tuple[str, ...] = ()) -> list[str]:
 def test_the_manifests_grant_all_that_is_checked() -> None:
     assert check(("", "")) == []
     assert check(("", ""), ("a",)) == []
+
+
+def test_a_lease_of_another_name_is_found_to_be_missing() -> None:
+    settings = Settings(trainer_image="t", namespace="system", watch_namespaces=("a",), leader_lease_name="b-operator.headrace.dev")
+    granted = Reviewer(manifests("system", ("a",)), ("", ""))
+    (line,) = asyncio.run(missing(granted, settings))  # type: ignore[arg-type]
+    want = (
+        "may not get, update leases.coordination.k8s.io b-operator.headrace.dev in namespace system (needed for: leader election)"
+    )
+    assert line == want
 
 
 def test_a_missing_verb_is_named_with_its_resource_place_and_purpose() -> None:

@@ -35,6 +35,7 @@ def test_an_empty_variable_is_an_absent_one() -> None:
         (IMAGE | {"HEADRACE_METRICS_PORT": "http"}, "HEADRACE_METRICS_PORT: Input should be a valid integer"),
         (IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": "/runs"}, "HEADRACE_DEFAULT_OUTPUT_URI: String should match pattern"),
         (IMAGE | {"HEADRACE_BACKOFF_CAP": "5"}, "backoff_cap .5.0. must be at least backoff_base .10."),
+        (IMAGE | {"HEADRACE_LEADER_LEASE_NAME": "headrace-p"}, "HEADRACE_LEADER_LEASE_NAME: String should match pattern"),
         (IMAGE | {"HEADRACE_LOG_LEVEL": "LOUD"}, "HEADRACE_LOG_LEVEL: Input should be 'DEBUG'"),
     ],
 )
