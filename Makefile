@@ -49,6 +49,7 @@ format: setup ## put the code into its usual form
 manifests: setup ## write what is generated: from headrace_api, the programs' metrics and settings, the dashboards' source, the chart's values
 	@mkdir -p .cache
 	$(BIN)/python -m headrace_api.crd > .cache/crd.yaml && mv .cache/crd.yaml crds/headrace.dev_trainingjobs.yaml
+	$(BIN)/python -m headrace_chart.user_roles > .cache/user_roles.yaml && mv .cache/user_roles.yaml crds/headrace.dev_user_roles.yaml
 	$(BIN)/python -m headrace_api.reference > .cache/reference.md && mv .cache/reference.md docs/reference.md
 	$(BIN)/python -m headrace_local.release.licences > .cache/licences.md && mv .cache/licences.md docs/licences.md
 	$(BIN)/python -m headrace_dashboards metrics > .cache/metrics.md && mv .cache/metrics.md docs/metrics.md

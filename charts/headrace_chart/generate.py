@@ -8,6 +8,7 @@ import yaml
 from headrace_chart.crd_template import crd_template
 from headrace_chart.readme import to_markdown
 from headrace_chart.schema import values_schema
+from headrace_chart.user_roles import template as user_roles_template
 from headrace_chart.values_file import values_yaml
 from headrace_operator import permissions, rbac
 from headrace_operator.settings import NAME, lease_of
@@ -24,6 +25,7 @@ def files() -> dict[str, str]:
         "values.schema.json": json.dumps(values_schema(), indent=1, ensure_ascii=False) + "\n",
         "README.md": to_markdown(),
         "templates/crd.yaml": crd_template(),
+        "templates/user_roles.yaml": user_roles_template(),
         "files/permissions.yaml": _permissions(),
     }
 

@@ -179,13 +179,26 @@ class Rbac(Model):
     create: bool = Field(
         True, description="Make the roles, with exactly the verbs the operator uses, and bind them to the account."
     )
+    user_roles: bool = Field(
+        True,
+        description="Make ClusterRoles that give who is admin, edit or view in a namespace the same over its TrainingJobs. One set "
+        "for the cluster: made with the definition (crds.enabled), and kept with it.",
+    )
 
 
 class Crds(Model):
     """The TrainingJob CustomResourceDefinition."""
 
-    enabled: bool = Field(True, description="Install it, and renew it with every upgrade.")
-    keep: bool = Field(True, description="Leave it, and with it every TrainingJob, when the release is uninstalled.")
+    enabled: bool = Field(
+        True,
+        description="Install it, and renew it with every upgrade. With false nothing of it needs a permission in the cluster: an "
+        "administrator applies `crds/` once.",
+    )
+    keep: bool = Field(
+        True,
+        description="Leave it, and with it every TrainingJob, when the release is uninstalled. With false it goes with the release "
+        "and with a rollback to a revision that had crds.enabled=false; an upgrade to crds.enabled=false is refused.",
+    )
 
 
 class Service(Model):

@@ -26,6 +26,8 @@ Json = dict[str, Any]
 IMAGE = "headrace-operator:test"
 PROGRAM = (sys.executable, operator_in_pod.__file__)
 CRD = "trainingjobs.headrace.dev"
+CRDS = CHART.parents[1] / "crds"
+ROLES = tuple(f"clusterrole/headrace-trainingjobs-{name}" for name in ("view", "edit", "admin"))
 FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -49,6 +51,7 @@ def here(own: ClusterAccess, helm: Helm) -> Iterator[Helm]:
         here.run("uninstall", release["name"], "--namespace", release["namespace"], "--wait")
     # Jobs have no finalizers: with their definition and their namespace, everything goes.
     own.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    own.kubectl("delete", *ROLES, "--ignore-not-found")
     own.kubectl("delete", "namespace", NAMESPACE, "jobs", "--timeout=60s")
 
 
@@ -212,8 +215,53 @@ def test_with_watch_namespaces_it_serves_these_and_has_nothing_cluster_wide(own:
     assert "may not" not in log_of(own)
     assert "status" not in json.loads(own.kubectl("get", "trainingjob", "unserved", "-n", "default", "-o", "json"))
     cluster_wide = own.kubectl("get", "clusterroles,clusterrolebindings", "-o", "name", "-l", "app.kubernetes.io/name=headrace")
-    assert cluster_wide == ""
+    assert sorted(cluster_wide.split()) == sorted(name.replace("/", ".rbac.authorization.k8s.io/") for name in ROLES), (
+        "users' alone"
+    )
     own.kubectl("delete", "trainingjob", "unserved", "-n", "default")
+
+
+def test_the_admin_of_a_namespace_installs_it_there(own: ClusterAccess, here: Helm, player: Player) -> None:
+    """Somebody who holds `admin` in one namespace and nothing cluster-wide; what is cluster-wide was applied for them, once."""
+    own.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
+    own.kubectl("wait", "--for=condition=Established", f"crd/{CRD}")
+    own.kubectl("create", "rolebinding", "jane", "--clusterrole=admin", "--user=jane", "-n", "jobs")
+    given = values(own, watchNamespaces=["jobs"], crds={"enabled": False})
+    as_jane = ("--kube-as-user", "jane", "--wait")
+    put(here, "install", CHART, given, *as_jane, namespace="jobs")
+    player.apply("one", "p")
+    player.done_by_hand("one")
+    put(here, "upgrade", CHART, given, *as_jane, namespace="jobs")
+    assert "may not" not in log_of(own, "jobs")
+    own.kubectl("get", "trainingjobs", "-n", "jobs", "--as=jane")
+    with pytest.raises(KubectlError, match="forbidden"):
+        own.kubectl("get", "trainingjobs", "-n", "default", "--as=jane")
+
+
+@pytest.mark.parametrize(
+    ("role", "may", "may_not"),
+    [
+        ("view", ["get", "list", "watch"], ["create", "patch", "delete"]),
+        ("edit", ["get", "create", "patch", "update", "delete"], ["patch --subresource=status"]),
+        ("admin", ["get", "create", "delete", "patch --subresource=status"], []),
+    ],
+)
+def test_who_holds_a_role_in_a_namespace_holds_it_over_its_jobs(
+    own: ClusterAccess, here: Helm, role: str, may: list[str], may_not: list[str]
+) -> None:
+    put(here, "install", CHART, values(own))
+    own.kubectl("create", "rolebinding", "jane", f"--clusterrole={role}", "--user=jane", "-n", "jobs")
+
+    def can(question: str) -> bool:
+        verb, *more = question.split()
+        try:
+            own.kubectl("auth", "can-i", verb, "trainingjobs.headrace.dev", *more, "-n", "jobs", "--as=jane")
+        except KubectlError:
+            return False
+        return True
+
+    eventually("the roles are aggregated", lambda: all(map(can, may)))
+    assert not any(map(can, may_not))
 
 
 def unserved_job() -> Json:
@@ -234,7 +282,7 @@ def test_no_upgrade_deletes_the_definition_by_accident(own: ClusterAccess, here:
 
 
 def test_a_definition_that_was_applied_by_hand_can_be_taken_over(own: ClusterAccess, here: Helm, player: Player) -> None:
-    own.kubectl("apply", "-f", str(CHART.parents[1] / "crds"))
+    own.kubectl("apply", "-f", str(CRDS))
     own.kubectl("wait", "--for=condition=Established", f"crd/{CRD}")
     player.apply("job", "p")
     with pytest.raises(HelmError, match="invalid ownership metadata"):

@@ -10,6 +10,7 @@ import yaml
 
 from headrace_api import names
 from headrace_api.crd import custom_resource_definition
+from headrace_chart import user_roles
 from headrace_local.release import version
 from headrace_operator import rbac
 from headrace_operator.pods import USER
@@ -62,16 +63,37 @@ def test_the_definition_is_the_contracts_and_outlives_the_release(helm: Helm) ->
 def test_the_roles_are_the_operators_own(helm: Helm, watched: list[str]) -> None:
     def granted(objects: list[Json]) -> dict[tuple[str, str | None, str], Any]:
         """What each role and binding says, by kind, namespace and name."""
-        roles = [one for one in objects if one["kind"].removesuffix("Binding").endswith("Role")]
+        roles = [one for one in objects if one["kind"].removesuffix("Binding").endswith("Role") and one not in of_users]
         told = ("rules", "roleRef", "subjects")
         return {
             (r["kind"], r["metadata"].get("namespace"), r["metadata"]["name"]): {key: r[key] for key in told if key in r}
             for r in roles
         }
 
-    rendered = granted(helm.render({"watchNamespaces": watched}))
+    objects = helm.render({"watchNamespaces": watched})
+    of_users = [one for one in of_kind(objects, "ClusterRole") if one["metadata"]["name"].startswith("headrace-trainingjobs-")]
+    rendered = granted(objects)
     assert rendered == granted(rbac.manifests(NAMESPACE, watched))
     assert any(kind == "ClusterRole" for kind, _, _ in rendered) is not bool(watched)
+
+
+def test_roles_of_users_come_and_stay_with_the_definition(helm: Helm) -> None:
+    def of_users(values: Json) -> list[Json]:
+        roles = of_kind(helm.render(values), "ClusterRole")
+        return [role for role in roles if role["metadata"]["name"].startswith("headrace-trainingjobs-")]
+
+    rendered, want = of_users({"watchNamespaces": ["team-a"]}), user_roles.user_roles()
+    assert [(role["metadata"]["name"], role["rules"]) for role in rendered] == [(r["metadata"]["name"], r["rules"]) for r in want]
+    for role, wanted in zip(rendered, want, strict=True):
+        assert wanted["metadata"]["labels"].items() <= role["metadata"]["labels"].items()
+        assert role["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert all("annotations" not in role["metadata"] for role in of_users({"crds": {"keep": False}}))
+    assert not of_users({"crds": {"enabled": False}})
+    assert not of_users({"rbac": {"userRoles": False}})
+
+
+def test_roles_of_users_lie_beside_the_definition() -> None:
+    assert (CHECKOUT / "crds/headrace.dev_user_roles.yaml").read_text() == user_roles.to_yaml()
 
 
 @pytest.mark.parametrize("case", MATRIX)
