@@ -30,7 +30,7 @@ Namespaces = Annotated[list[Namespace], Field(json_schema_extra={"uniqueItems": 
 ObjectNames = Annotated[list[ObjectName], Field(json_schema_extra={"uniqueItems": True})]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Cidr = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
-Duration = Annotated[str, Field(pattern=r"^([0-9]+(ms|s|m|h))+$")]
+Duration = Annotated[str, Field(min_length=2, pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$")]
 Amounts = dict[str, Annotated[str, Field(min_length=1)] | float]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 Strings = dict[str, str]
@@ -149,7 +149,9 @@ class Operator(Model):
         default_factory=Tuning, description="The operator's own settings; each is an environment variable HEADRACE_<NAME>."
     )
     extra_env: list[EnvironmentVariable] = Field(
-        [], description="Further variables, such as HTTPS_PROXY. They come first: a setting may refer to one as $(NAME)."
+        [],
+        description="Further variables, such as POD_IP from status.podIP: they come first, and a setting may refer to one as "
+        "$(POD_IP). HTTPS_PROXY and the like do nothing: it speaks to the API server and to trainers, and never through a proxy.",
     )
     resources: Resources = Field(default_factory=Resources, description="Requests and limits.")
     pod_disruption_budget: Budget = Field(default_factory=Budget, description="How much of it a drain may take.")
@@ -157,7 +159,7 @@ class Operator(Model):
         [Spread(max_skew=1, topology_key="kubernetes.io/hostname", when_unsatisfiable="ScheduleAnyway")],
         description="How replicas keep apart.",
     )
-    priority_class_name: str = Field("", description="PriorityClass of its pods.")
+    priority_class_name: ObjectName | Literal[""] = Field("", description="PriorityClass of its pods.")
     node_selector: Strings = Field({}, description="Labels that the node must have.")
     tolerations: list[Toleration] = Field([], description="Taints that are borne.")
     affinity: Affinity = Field(default_factory=Affinity, description="As in a pod.")
@@ -169,7 +171,7 @@ class ServiceAccount(Model):
     """Whom the operator acts as."""
 
     create: bool = Field(True, description="Make the account.")
-    name: str = Field("", description='Its name. "": the Deployment\'s.')
+    name: ObjectName | Literal[""] = Field("", description='Its name. "": the Deployment\'s.')
     annotations: Strings = Field({}, description="Annotations of the account.")
 
 
@@ -284,13 +286,18 @@ class NetworkPolicies(Model):
     )
     dns: Destination = Field(
         Destination(
-            namespace_labels={"kubernetes.io/metadata.name": "kube-system"}, pod_labels={"k8s-app": "kube-dns"}, ports=[53]
+            cidrs=["169.254.20.10/32"],
+            namespace_labels={"kubernetes.io/metadata.name": "kube-system"},
+            pod_labels={"k8s-app": "kube-dns"},
+            ports=[53],
         ),
-        description="The DNS servers, over UDP and TCP.",
+        description="The DNS servers, over UDP and TCP; the address is NodeLocal DNSCache's. OpenShift: namespaceLabels "
+        "kubernetes.io/metadata.name openshift-dns, podLabels dns.operator.openshift.io/daemonset-dns default, ports [5353].",
     )
     api_server: Destination = Field(
         Destination(cidrs=["0.0.0.0/0", "::/0"], ports=[443, 6443]),
-        description="The API server, as seen behind its Service. By default any address: it differs from cluster to cluster.",
+        description="The API server, as seen behind its Service. By default any address, and the ports of most clusters; minikube "
+        "has 8443, MicroK8s 16443. `kubectl get endpointslices kubernetes` tells.",
     )
 
 
@@ -313,6 +320,6 @@ class Values(Model):
     network_policies: NetworkPolicies = Field(
         default_factory=NetworkPolicies, description="What may speak to whom. Only a CNI that enforces them makes a difference."
     )
-    fullname_override: Annotated[str, Field(max_length=40)] = Field(
+    fullname_override: Annotated[str, Field(max_length=40, pattern=r"^([a-z]([-a-z0-9]*[a-z0-9])?)?$")] = Field(
         "", description='What names of objects begin with. "": the release\'s name, with `headrace` if it lacks that word.'
     )

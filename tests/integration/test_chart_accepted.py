@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from headrace_local.access import ClusterAccess, KubectlError
-from headrace_testing.charts import MATRIX, Helm, of_kind
+from headrace_testing.charts import MATRIX, NUMBERS, Helm, of_kind
 
 Json = dict[str, Any]
 MONITORING = Path(__file__).parent / "monitoring_crds"
@@ -24,7 +24,7 @@ def release_namespace(cluster: ClusterAccess) -> Iterator[str]:
     """A namespace for the release, beside the jobs' that the matrix names; the cluster knows the Prometheus Operator's kinds."""
     cluster.kubectl("apply", "--server-side", "-f", str(MONITORING))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(MONITORING))
-    made = [f"chart-{secrets.token_hex(4)}", "team-a", "team-b"]
+    made = [f"chart-{secrets.token_hex(4)}", "team-a", "team-b", "5e3"]
     for name in made:
         cluster.create_namespace(name)
     yield made[0]
@@ -43,6 +43,14 @@ def try_to_apply(cluster: ClusterAccess, objects: list[Json]) -> str:
 def test_the_api_server_takes_every_rendering(cluster: ClusterAccess, release_namespace: str, helm: Helm, case: str) -> None:
     objects = helm.render(MATRIX[case], namespace=release_namespace)
     assert len(try_to_apply(cluster, objects).split()) == len(objects)
+
+
+def test_it_takes_names_that_look_like_numbers(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:
+    namespace = str(10**9 + secrets.randbelow(10**9))
+    cluster.create_namespace(namespace)
+    objects = helm.render(NUMBERS, namespace, "2024")
+    assert len(try_to_apply(cluster, objects).split()) == len(objects)
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def test_the_dry_run_would_find_a_field_that_is_none(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:

@@ -2,6 +2,17 @@
 What values must be together; values.schema.json says what each may be alone. Included by the Deployment, which is always rendered,
 and by nothing else. Each message names the values, and what would be right.
 */ -}}
+{{- /* How long a duration of Prometheus is, such as 1m30s. */ -}}
+{{- define "headrace.milliseconds" -}}
+{{- $total := 0 -}}
+{{- range $unit, $milliseconds := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 -}}
+{{- /* `m` is not the beginning of `ms`. */ -}}
+{{- $number := regexFind (printf "[0-9]+%s([0-9]|$)" $unit) $ | regexFind "^[0-9]+" | default "0" | atoi -}}
+{{- $total = add $total (mul $number $milliseconds) -}}
+{{- end -}}
+{{ $total }}
+{{- end -}}
+
 {{- define "headrace.checks" -}}
 {{- $v := .Values -}}
 
@@ -63,6 +74,12 @@ definition would need a permission in the whole cluster, and Helm takes a 403 fo
 
 {{- /* Prometheus */ -}}
 {{- $m := $v.metrics -}}
+{{- range $name := list "serviceMonitor" "podMonitor" -}}
+{{- $monitor := index $m $name -}}
+{{- if gt (include "headrace.milliseconds" $monitor.scrapeTimeout | atoi) (include "headrace.milliseconds" $monitor.interval | atoi) -}}
+{{- fail (printf "metrics.%s.scrapeTimeout (%s) must be at most metrics.%s.interval (%s): Prometheus refuses it otherwise, with all that it scrapes" $name $monitor.scrapeTimeout $name $monitor.interval) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $m.serviceMonitor.enabled (not $m.service.enabled) -}}
 {{- fail "metrics.serviceMonitor.enabled needs metrics.service.enabled: a ServiceMonitor finds the operator through its Service" -}}
 {{- end -}}

@@ -1,8 +1,11 @@
 {{- /* Names, labels and images. */ -}}
 
+{{- /* Begins with a letter, as the name of a Service must; that of a release need not. */ -}}
 {{- define "headrace.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{ .Values.fullnameOverride }}
+{{- else if regexMatch "^[0-9]" .Release.Name -}}
+{{ printf "%s-%s" .Chart.Name .Release.Name | trunc 40 | trimSuffix "-" }}
 {{- else if contains .Chart.Name .Release.Name -}}
 {{ .Release.Name | trunc 40 | trimSuffix "-" }}
 {{- else -}}
@@ -24,16 +27,16 @@
 {{- end -}}
 
 {{- define "headrace.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Chart.Name | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
 {{- define "headrace.labels" -}}
 {{ include "headrace.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end -}}
 
 {{- /* Arguments: the root, "operator" or "trainer". */ -}}

@@ -44,7 +44,7 @@ MATRIX: dict[str, Json] = {
             "replicas": 3,
             "settings": {"workers": 8, "logLevel": "DEBUG", "leaderLease": 2.5},
             "extraEnv": [
-                {"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"},
+                {"name": "TZ", "value": "Europe/Berlin"},
                 {"name": "HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             ],
             "resources": {"requests": {"cpu": 0.5, "memory": "1Gi"}, "limits": {"cpu": 2, "memory": "1Gi"}},
@@ -92,6 +92,19 @@ class HelmError(RuntimeError):
     """Helm failed; the message is what it wrote to stderr."""
 
 
+NUMBERS: Json = {
+    "images": {**IMAGES, "pullSecrets": ["1"]},
+    "trainers": {"pullSecrets": ["2"], "defaultStorageSecret": "3"},
+    "watchNamespaces": ["5e3"],
+    "operator": {"priorityClassName": "6", "podLabels": {"a": "7"}, "extraEnv": [{"name": "A", "value": "8"}]},
+    "serviceAccount": {"name": "9", "annotations": {"a": "10"}},
+    "metrics": {**MONITORS, "rules": {"enabled": True, "labels": {"a": "11"}, "alertLabels": {"b": "12"}}},
+    "networkPolicies": {"enabled": True, "storage": [{"podLabels": {"a": "13"}, "ports": [443]}]},
+    "dashboards": {"enabled": True, "labels": {"a": "1"}, "annotations": {"b": "0x10"}},
+}
+"""Names, labels and annotations that YAML would read as numbers where they are not quoted."""
+
+
 @dataclass(frozen=True)
 class Helm:
     """The program, with folders of its own: nothing that a user has set up takes part."""
@@ -121,13 +134,13 @@ class Helm:
         file.write_text(json.dumps({"images": IMAGES, **values}))
         return file
 
-    def template(self, values: Mapping[str, Any], namespace: str = NAMESPACE) -> str:
+    def template(self, values: Mapping[str, Any], namespace: str = NAMESPACE, release: str = RELEASE) -> str:
         """What the chart renders to."""
-        return self.run("template", RELEASE, CHART, "--namespace", namespace, "--values", self.values(values))
+        return self.run("template", release, CHART, "--namespace", namespace, "--values", self.values(values))
 
-    def render(self, values: Mapping[str, Any], namespace: str = NAMESPACE) -> list[Json]:
+    def render(self, values: Mapping[str, Any], namespace: str = NAMESPACE, release: str = RELEASE) -> list[Json]:
         """The objects that the chart renders to."""
-        return [document for document in yaml.safe_load_all(self.template(values, namespace)) if document]
+        return [document for document in yaml.safe_load_all(self.template(values, namespace, release)) if document]
 
 
 def of_kind(objects: list[Json], kind: str) -> list[Json]:

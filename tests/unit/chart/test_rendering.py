@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from headrace_chart import user_roles
 from headrace_local.release import version
 from headrace_operator import rbac
 from headrace_operator.pods import USER
-from headrace_testing.charts import CHART, MATRIX, NAMESPACE, Helm, of_kind
+from headrace_testing.charts import CHART, MATRIX, NAMESPACE, NUMBERS, Helm, of_kind
 
 GOLDEN = Path(__file__).parent / "golden"
 CHECKOUT = CHART.parents[1]
@@ -108,6 +109,52 @@ def test_the_operators_pod_is_restricted(helm: Helm, case: str) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+
+
+NAMES = {"name", "namespace", "serviceAccountName", "priorityClassName", "value", "image"}
+MAPS_OF_WORDS = {"labels", "annotations", "matchLabels", "nodeSelector"}
+
+
+def words(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """What Kubernetes takes as words only, by its place: names, and values of labels and annotations."""
+    if isinstance(node, list):
+        for number, item in enumerate(node):
+            yield from words(item, f"{path}[{number}]")
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key in MAPS_OF_WORDS and isinstance(value, dict):
+                yield from ((f"{path}.{key}.{name}", word) for name, word in value.items())
+            elif key in NAMES and not isinstance(value, dict | list):
+                yield f"{path}.{key}", value
+            else:
+                yield from words(value, f"{path}.{key}")
+
+
+@pytest.mark.parametrize("override", [{}, {"fullnameOverride": "e1"}])
+def test_names_that_look_like_numbers_stay_names(helm: Helm, override: Json) -> None:
+    objects = [one for one in helm.render(NUMBERS | override, "4711", "2024") if one["kind"] != "CustomResourceDefinition"]
+    found = [(f"{one['kind']}{path}", word) for one in objects for path, word in words(one)]
+    assert len(found) > 200
+    assert [(path, word) for path, word in found if not isinstance(word, str)] == []
+    assert {one["metadata"].get("namespace") for one in objects} == {"4711", "5e3", None}
+    assert {one["metadata"]["labels"]["app.kubernetes.io/instance"] for one in objects} == {"2024"}
+
+
+def test_the_name_of_a_service_begins_with_a_letter(helm: Helm) -> None:
+    """Kubernetes refuses others, and takes such names for a release."""
+    for release, want in (
+        ("2024", "headrace-2024-operator"),
+        ("1headrace", "headrace-1headrace-operator"),
+        ("a1", "a1-headrace-operator"),
+    ):
+        (service,) = of_kind(helm.render({}, release=release), "Service")
+        assert service["metadata"]["name"] == want
+
+
+def test_a_drain_takes_replicas_that_are_not_ready(helm: Helm) -> None:
+    """Those wait for a definition or a permission, possibly for long; without this no drain would get past two of them."""
+    (budget,) = of_kind(helm.render({}), "PodDisruptionBudget")
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 def test_every_label_of_a_selector_is_on_the_operators_pods(helm: Helm) -> None:

@@ -40,6 +40,14 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"metrics": {"rules": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
         "needs .* metrics.podMonitor.enabled",
     ),
+    "a scrape that takes longer than its interval": (
+        {"metrics": {"serviceMonitor": {"enabled": True, "interval": "1m", "scrapeTimeout": "1m30s"}}},
+        r"metrics.serviceMonitor.scrapeTimeout \(1m30s\) must be at most metrics.serviceMonitor.interval \(1m\)",
+    ),
+    "a scrape of trainers that takes longer": (
+        {"metrics": {"podMonitor": {"enabled": True, "interval": "500ms", "scrapeTimeout": "1s"}}},
+        r"metrics.podMonitor.scrapeTimeout \(1s\) must be at most metrics.podMonitor.interval \(500ms\)",
+    ),
     "fenced from the storage": ({"networkPolicies": {"enabled": True}, "watchNamespaces": ["a"]}, "needs networkPolicies.storage"),
     "storage that is nobody": (
         {"networkPolicies": {"enabled": True, "storage": [{"ports": [443]}]}, "watchNamespaces": ["a"]},
@@ -74,6 +82,14 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"trainers": {"defaultOutputUri": "/runs"}},
         r"/trainers/defaultOutputUri'.*does not match pattern",
     ),
+    "a duration that Prometheus cannot read": (
+        {"metrics": {"podMonitor": {"interval": "30s1m"}}},
+        r"/podMonitor/interval'.*does not match pattern",
+    ),
+    "a name that no object may have": ({"fullnameOverride": "Vision"}, r"/fullnameOverride'.*does not match pattern"),
+    "a name that no Service may have": ({"fullnameOverride": "2024"}, r"/fullnameOverride'.*does not match pattern"),
+    "an account that cannot be": ({"serviceAccount": {"name": "a_b"}}, r"/serviceAccount/name'.*"),
+    "a class that cannot be": ({"operator": {"priorityClassName": "High"}}, r"/operator/priorityClassName'.*"),
     "a port that is none": ({"metrics": {"port": 0}}, r"/metrics/port'.*minimum"),
     "too many workers": (
         {"operator": {"settings": {"workers": 5000}}},
@@ -96,6 +112,15 @@ def test_values_that_make_no_sense_are_refused_with_the_reason(helm: Helm, case:
     values, want = REFUSED[case]
     with pytest.raises(HelmError, match=want):
         helm.template(values)
+
+
+SCRAPES = [("1m30s", "90s"), ("500ms", "500ms"), ("1h", "59m59s999ms"), ("2m", "08s"), ("1s", "1000ms"), ("1h1m", "61m")]
+
+
+@pytest.mark.parametrize(("interval", "timeout"), SCRAPES)
+def test_a_scrape_may_take_as_long_as_its_interval(helm: Helm, interval: str, timeout: str) -> None:
+    monitor = {"enabled": True, "interval": interval, "scrapeTimeout": timeout}
+    assert of_kind(helm.render({"metrics": {"serviceMonitor": monitor, "podMonitor": monitor}}), "PodMonitor")
 
 
 @pytest.mark.parametrize("old", ["1.29.9", "v1.29.3-gke.100"])
