@@ -1,6 +1,8 @@
 """/metrics for Prometheus; /healthz (the loop turns) and /readyz (it does its part) for the kubelet."""
 
+import errno
 import logging
+import socket
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -9,6 +11,23 @@ from headrace_operator.replica import Replica
 from headrace_operator.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+def everywhere(port: int) -> socket.socket:
+    """Listens on all addresses of the host: a cluster's pods may have IPv4, IPv6 or both.
+
+    One socket for both families, not one for each as asyncio makes them: with port 0 those would get different ports.
+    """
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno not in NO_IPV6:
+                raise
+    return socket.create_server(("", port))
 
 
 class Server:
@@ -25,9 +44,13 @@ class Server:
 
     async def __aenter__(self) -> "Server":
         await self.runner.setup()
-        await web.TCPSite(self.runner, self.settings.listen_host, self.settings.metrics_port).start()
+        port = self.settings.metrics_port
+        if self.settings.listen_host:
+            await web.TCPSite(self.runner, self.settings.listen_host, port).start()
+        else:
+            await web.SockSite(self.runner, everywhere(port)).start()
         host, port = self.runner.addresses[0][:2]
-        logger.info("serving /metrics, /healthz and /readyz on %s:%d", host, port)
+        logger.info("serving /metrics, /healthz and /readyz on %s:%d", f"[{host}]" if ":" in host else host, port)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -41,7 +41,7 @@ class Settings(BaseModel):
     default_output_uri: str | None = Field(
         None, pattern=r"^s3://", description="s3:// folder for jobs without spec.output. Default: such jobs end in Error."
     )
-    listen_host: str = Field("0.0.0.0", description="Address of /metrics, /healthz and /readyz.")
+    listen_host: str = Field("", description='Address of /metrics, /healthz and /readyz. "": all, of IPv4 and of IPv6.')
     metrics_port: int = Field(8081, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz; 0: a free one, logged.")
     workers: int = Field(64, ge=1, le=1024, description="Projects worked on at once; they mostly wait for the server.")
     backoff_base: float = Field(10, gt=0, description="Pause before the first retry; doubles with every failure.")
