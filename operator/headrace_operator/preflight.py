@@ -45,7 +45,8 @@ class Preflight:
             await self._tell_missing_permissions()
             return str(error)
         except NotFoundError:
-            return "the API server knows no TrainingJobs: apply the CustomResourceDefinition (kubectl apply --server-side -f crds/)"
+            apply = "helm upgrade with crds.enabled=true, or kubectl apply --server-side --force-conflicts -f crds/"
+            return f"the API server knows no TrainingJobs: apply the CustomResourceDefinition ({apply})"
         except ApiError as error:
             return str(error)
 
@@ -70,7 +71,7 @@ class Preflight:
             return
         try:
             for line in await permissions.missing(self._api, self._settings):
-                logger.error("this account %s; apply the output of `python -m headrace_operator rbac`", line)
+                logger.error("this account %s; rbac.create=true, or `headrace_operator rbac` (docs/install.md), gives it", line)
         except ApiError as error:
             logger.warning("permissions were not all checked: %s", error)
         self._permissions_told = True

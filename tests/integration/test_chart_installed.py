@@ -27,6 +27,7 @@ IMAGE = "headrace-operator:test"
 PROGRAM = (sys.executable, operator_in_pod.__file__)
 CRD = "trainingjobs.headrace.dev"
 CRDS = CHART.parents[1] / "crds"
+DEFINITION = "\n---\n".join(file.read_text() for file in sorted(CRDS.glob("*.yaml")))
 ROLES = tuple(f"clusterrole/headrace-trainingjobs-{name}" for name in ("view", "edit", "admin"))
 FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -112,6 +113,14 @@ def operators(cluster: ClusterAccess, namespace: str = NAMESPACE) -> list[Json]:
 def log_of(cluster: ClusterAccess, namespace: str = NAMESPACE) -> str:
     """What the operator's pods said."""
     return "\n".join(cluster.kubectl("logs", "-n", namespace, pod["metadata"]["name"]) for pod in operators(cluster, namespace))
+
+
+def apply_by_hand(cluster: ClusterAccess, *words: str, text: str = DEFINITION) -> None:
+    """`kubectl apply` of what is in crds/, until the server serves TrainingJobs."""
+    cluster.kubectl("apply", *words, "-f", "-", input=text)
+    eventually(
+        "TrainingJobs are served", lambda: "trainingjobs" in cluster.kubectl("api-resources", "-o", "name", "--cached=false")
+    )
 
 
 def known_fields(cluster: ClusterAccess) -> set[str]:
@@ -223,8 +232,7 @@ def test_with_watch_namespaces_it_serves_these_and_has_nothing_cluster_wide(own:
 
 def test_the_admin_of_a_namespace_installs_it_there(own: ClusterAccess, here: Helm, player: Player) -> None:
     """Somebody who holds `admin` in one namespace and nothing cluster-wide; what is cluster-wide was applied for them, once."""
-    own.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
-    own.kubectl("wait", "--for=condition=Established", f"crd/{CRD}")
+    apply_by_hand(own, "--server-side", "--force-conflicts")
     own.kubectl("create", "rolebinding", "jane", "--clusterrole=admin", "--user=jane", "-n", "jobs")
     given = values(own, watchNamespaces=["jobs"], crds={"enabled": False})
     as_jane = ("--kube-as-user", "jane", "--wait")
@@ -282,8 +290,7 @@ def test_no_upgrade_deletes_the_definition_by_accident(own: ClusterAccess, here:
 
 
 def test_a_definition_that_was_applied_by_hand_can_be_taken_over(own: ClusterAccess, here: Helm, player: Player) -> None:
-    own.kubectl("apply", "-f", str(CRDS))
-    own.kubectl("wait", "--for=condition=Established", f"crd/{CRD}")
+    apply_by_hand(own)
     player.apply("job", "p")
     with pytest.raises(HelmError, match="invalid ownership metadata"):
         put(here, "install", CHART, values(own))
@@ -291,8 +298,58 @@ def test_a_definition_that_was_applied_by_hand_can_be_taken_over(own: ClusterAcc
     player.done_by_hand("job")
 
 
+@pytest.mark.parametrize("words", [[], ["--server-side"]], ids=["apply", "apply --server-side"])
+def test_an_older_definition_that_was_applied_by_hand_is_renewed(
+    own: ClusterAccess, here: Helm, player: Player, words: list[str]
+) -> None:
+    """kubectl owns the fields that differ, so Helm, and later kubectl, must be told to take them."""
+    older = DEFINITION.replace("preRunningDeadlineSeconds:", "formerDeadlineSeconds:")
+    apply_by_hand(own, *words, text=older)
+    player.apply("job", "p")
+    with pytest.raises(HelmError, match="conflict"):
+        put(here, "install", CHART, values(own), "--take-ownership")
+    put(here, "upgrade", CHART, values(own), "--install", "--take-ownership", "--force-conflicts", "--wait")
+    assert "preRunningDeadlineSeconds" in known_fields(own)
+    player.done_by_hand("job")
+    # From then on the fields are Helm's, and it needs no word for them; kubectl does.
+    put(here, "upgrade", CHART, values(own), "--wait")
+    with pytest.raises(KubectlError, match="conflict"):
+        own.kubectl("apply", "--server-side", "-f", "-", input=older)
+    own.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=older)
+    assert "formerDeadlineSeconds" in known_fields(own)
+
+
+def test_a_rollback_brings_the_previous_version_back_and_jobs_go_on(
+    own: ClusterAccess, here: Helm, player: Player, tmp_path: Path
+) -> None:
+    put(here, "install", previous_chart(here, tmp_path), values(own), "--wait")
+    player.apply("one", "p")
+    player.run("one-1")
+    player.await_state("one", "Running")
+    put(here, "upgrade", CHART, values(own), "--wait")
+    player.apply("two", "p", preRunningDeadlineSeconds=3600)
+    player.await_state("two", "Queued")
+    pod, newer = player.pod("one-1"), {pod["metadata"]["uid"] for pod in operators(own)}
+    assert pod
+
+    here.run("rollback", RELEASE, "1", "--namespace", NAMESPACE, "--wait", "--timeout", "60s")
+    assert not newer & {pod["metadata"]["uid"] for pod in operators(own)}
+    assert "formerDeadlineSeconds" in known_fields(own)
+    assert "preRunningDeadlineSeconds" not in known_fields(own)
+    after = player.pod("one-1")
+    assert after
+    assert after["metadata"]["uid"] == pod["metadata"]["uid"]
+    assert "deletionTimestamp" not in after["metadata"]
+    player.done("one-1")
+    player.await_state("one", "Done")
+    player.run("two-1")
+    player.await_state("two", "Running")
+    player.done("two-1")
+    player.await_state("two", "Done")
+
+
 def test_a_definition_that_is_not_kept_goes_with_the_release(own: ClusterAccess, here: Helm) -> None:
     told = put(here, "install", CHART, values(own, crds={"keep": False}), "--wait")
-    assert "`helm uninstall` will delete the CustomResourceDefinition, every TrainingJob and every trainer pod" in told
+    assert "will delete the\nCustomResourceDefinition, every TrainingJob and every trainer pod" in told
     here.run("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
     eventually("the definition is gone", lambda: not own.kubectl("get", "crd", CRD, "--ignore-not-found"))
