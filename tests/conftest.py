@@ -1,6 +1,7 @@
 """Fixtures that every test may use: a real cluster, a namespace and a bucket of one's own."""
 
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -10,6 +11,10 @@ from headrace_local.access import ClusterAccess
 from headrace_local.binaries import BINARIES, FOR_TESTS, find_binaries
 from headrace_testing.charts import Helm
 from headrace_testing.clusters import Storage, shared_cluster
+
+# A shell that starts the tests in its background has them ignore Ctrl-C, and with them the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
