@@ -8,11 +8,11 @@ ARG BUILDER=${BASE}
 # --- what the builds need; never shipped
 FROM ${BUILDER} AS builder
 # The same uv as in local/bootstrap.py. A package index of your own: --build-arg PIP_INDEX_URL=… --build-arg UV_DEFAULT_INDEX=…
-ARG UV=uv==0.13.9
+COPY local/uv.txt /uv.txt
 ARG PIP_INDEX_URL
 # A CA bundle of your own comes as a secret (`--secret id=ca,src=FILE`): it is there while a line runs, and in no layer.
 RUN --mount=type=secret,id=ca if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
-    python3 -m venv /uv && /uv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir "$UV"
+    python3 -m venv /uv && /uv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes -r /uv.txt
 ENV UV_CACHE_DIR=/cache UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never PATH=/uv/bin:$PATH
 WORKDIR /build
 COPY local/headrace_local/release/settle.py ./
@@ -83,6 +83,9 @@ RUN echo 'headrace:x:65532:65532::/tmp:/usr/sbin/nologin' >> /etc/passwd && echo
 # read-only: Python need not try to write what it compiles. Nor does it look for modules where it happens to be started.
 ENV PATH=/opt/headrace/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 HOME=/tmp
 WORKDIR /opt/headrace
+# python:3.11-slim ships its standard library without .pyc files (Debian's Python has them), and a read-only root will never get any.
+RUN --mount=type=bind,from=builder,source=/build/settle.py,target=/tmp/settle.py \
+    python3 -B /tmp/settle.py --compile "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 USER 65532:65532
 
 # --- the images. Exec form and no init: Python is PID 1 and hears SIGTERM itself. A trainer's orphans (a killed worker's loader processes)

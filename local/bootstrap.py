@@ -19,7 +19,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / "headrace.lock.sha256"
-UV = "uv==0.13.9"
+UV = ROOT / "local" / "uv.txt"
 NEEDED_GIB = 8
 """The CUDA build of torch and its libraries: about 5.4 GiB installed, 2.5 GiB downloaded."""
 
@@ -65,7 +65,17 @@ def _find_uv() -> str:
         venv.create(folder, with_pip=True, clear=True)
     except subprocess.CalledProcessError:
         sys.exit("python3 -m venv does not work here. hint: apt-get install python3-venv, or install uv")
-    _run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV)
+    _run(
+        str(folder / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+        "-r",
+        str(UV),
+    )
     return str(folder / "bin" / "uv")
 
 

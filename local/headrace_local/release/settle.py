@@ -1,12 +1,14 @@
 """Makes an installed tree ready for a layer: without what is never read, compiled, and the same bytes whenever it is made.
 
     python settle.py FOLDER
+    python settle.py --compile FOLDER    # a standard library of the base image: compiled if it is not, else left as it is
 
 Standard library only: the Dockerfile runs it with a Python that has nothing else.
 """
 
 import compileall
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -35,6 +37,8 @@ UNREAD = {
     "type stubs": ("**/*.pyi",),
 }
 """What is deleted, by reason: patterns under site-packages. No library that torch links: importing torch would fail."""
+NEVER_IMPORTED = ("test", "tests", "idlelib", "lib2to3", "turtledemo", "ensurepip", "site-packages", "dist-packages")
+"""Folders of a standard library that nothing of ours imports."""
 MIB = 2**20
 EPOCH = 315532800
 """1980-01-01, the time of every file: a layer made again has the same digest. (Zip files know no earlier time.)"""
@@ -49,6 +53,17 @@ def main(folder: Path) -> None:
     compile_all(folder)
     for path in [folder, *everything(folder)]:
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
+
+
+def compile_library(library: Path) -> None:
+    """Compiles the modules of a standard library that comes without .pyc files; adds these and changes nothing else."""
+    if (library / "__pycache__").exists():
+        return
+    skipped = re.compile(rf"/({'|'.join(NEVER_IMPORTED)})(/|$)")
+    compileall.compile_dir(library, quiet=2, rx=skipped, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH, workers=0)
+    for cache in library.rglob("__pycache__"):
+        for path in (*everything(cache), cache):
+            os.utime(path, (EPOCH, EPOCH))
 
 
 def delete(path: Path) -> int:
@@ -80,4 +95,7 @@ def everything(folder: Path) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1] == "--compile":
+        compile_library(Path(sys.argv[2]))
+    else:
+        main(Path(sys.argv[1]))

@@ -44,8 +44,11 @@ def test_the_user_is_a_number_that_kubernetes_can_tell_from_root() -> None:
 
 
 def test_uv_is_the_one_that_sets_up_this_repository() -> None:
-    (ours,) = re.findall(r'(?m)^UV = "(.*)"$', (ROOT / "local/bootstrap.py").read_text())
-    assert f"ARG UV={ours}\n" in DOCKERFILE
+    assert 'UV = ROOT / "local" / "uv.txt"\n' in (ROOT / "local/bootstrap.py").read_text()
+    assert "COPY local/uv.txt " in DOCKERFILE
+    pinned = (ROOT / "local/uv.txt").read_text()
+    assert len(re.findall(r"(?m)^uv==[0-9.]+ ", pinned)) == 1
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", pinned)) > 1, "a wheel for each machine"
 
 
 def test_what_the_trainer_leaves_out_is_not_in_the_list_of_licences() -> None:

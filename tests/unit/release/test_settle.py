@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,28 @@ def test_a_file_that_is_no_python_stops_nothing(tmp_path: Path) -> None:
 
 def compiled(file: Path) -> Path:
     return file.parent / "__pycache__" / f"{file.stem}.{sys.implementation.cache_tag}.pyc"
+
+
+def test_a_library_without_compiled_modules_gets_them_and_nothing_else(tmp_path: Path) -> None:
+    seen = []
+    for name in ("a", "b"):
+        library = tmp_path / name / "library"
+        for module in ("json/decoder.py", "ast.py", "test/test_ast.py", "site-packages/other.py"):
+            write(library / module, "value = 1\n")
+        os.utime(library / "ast.py", (1000 + len(seen), 1000 + len(seen)))
+        (tmp_path / "place").symlink_to(tmp_path / name)
+        settle.compile_library(tmp_path / "place" / "library")
+        (tmp_path / "place").unlink()
+        assert (library / "ast.py").stat().st_mtime == 1000 + len(seen)
+        compiled = sorted(file for file in settle.everything(library) if file.suffix == ".pyc")
+        seen.append([(str(file.relative_to(library)), file.read_bytes(), file.stat().st_mtime) for file in compiled])
+    assert [name.partition(".cpython")[0] for name, _, _ in seen[0]] == ["__pycache__/ast", "json/__pycache__/decoder"]
+    assert seen[0] == seen[1]
+
+
+def test_a_library_that_is_compiled_is_left_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path / "ast.py", "value = 1\n")
+    write(tmp_path / "new.py", "value = 1\n")
+    (tmp_path / "__pycache__").mkdir()
+    settle.compile_library(tmp_path)
+    assert list((tmp_path / "__pycache__").iterdir()) == []
