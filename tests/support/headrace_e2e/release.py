@@ -50,6 +50,8 @@ class Release:
         if self._installed:
             self.helm("uninstall", NAME, "--ignore-not-found", "--wait", "--timeout=60s")
             self.cluster.kubectl("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found", "--timeout=60s")
+            for role in ("view", "edit", "admin"):  # they stay with the definition
+                self.cluster.kubectl("delete", "clusterrole", f"headrace-{names.PLURAL}-{role}", "--ignore-not-found")
             self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s")
 
     def upgrade(self, **changes: Any) -> str:
