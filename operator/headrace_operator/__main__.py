@@ -68,7 +68,7 @@ async def _work(kube: Kube, replica: Replica, settings: Settings, ending: asynci
     await Preflight(kube, settings).passed()
     async with asyncio.TaskGroup() as group:
         group.create_task(replica.run())
-        group.create_task(handlers.watch(replica.cache, replica.queue, settings, ending, replica.list_again))
+        group.create_task(handlers.watch(replica.cache, replica.enqueue, settings, ending, replica.list_again))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,6 @@ from headrace_operator import connection
 from headrace_operator.cache import Cache
 from headrace_operator.settings import Settings
 from headrace_operator.state import ProjectKey
-from headrace_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +27,11 @@ WATCH_MINUTES = 5
 """The server ends a watch after this long, and it is opened anew. (Silent connections kopf drops by itself, sooner.)"""
 
 
-def registry_for(cache: Cache, queue: WorkQueue[ProjectKey], missed: Callable[[], None]) -> kopf.OperatorRegistry:
+Enqueue = Callable[[ProjectKey], None]
+"""Takes a project that something happened to."""
+
+
+def registry_for(cache: Cache, enqueue: Enqueue, missed: Callable[[], None]) -> kopf.OperatorRegistry:
     """The two handlers, bound to a cache and a queue.
 
     kopf LISTs before its first watch and whenever the server has forgotten where a watch was (410 Gone). It tells such objects
@@ -47,7 +50,7 @@ def registry_for(cache: Cache, queue: WorkQueue[ProjectKey], missed: Callable[[]
             missed()
         key = cache.jobs.remove(raw) if type == "DELETED" else cache.jobs.put(raw)
         if key is not None:
-            queue.add(key)
+            enqueue(key)
 
     @kopf.on.event("", "v1", "pods", labels={names.LABEL_MANAGED_BY: names.MANAGED_BY}, registry=registry)
     async def pod_event(type: str | None, event: Any, **_: Any) -> None:
@@ -56,7 +59,7 @@ def registry_for(cache: Cache, queue: WorkQueue[ProjectKey], missed: Callable[[]
             missed()
         key = cache.pods.remove(raw) if type == "DELETED" else cache.pods.put(raw)
         if key is not None:
-            queue.add(key)
+            enqueue(key)
 
     return registry
 
@@ -97,16 +100,14 @@ def quiet_kopf() -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
 
 
-async def watch(
-    cache: Cache, queue: WorkQueue[ProjectKey], settings: Settings, ending: asyncio.Event, missed: Callable[[], None]
-) -> None:
+async def watch(cache: Cache, enqueue: Enqueue, settings: Settings, ending: asyncio.Event, missed: Callable[[], None]) -> None:
     """Watches until cancelled; sets `ending` when SIGTERM or SIGINT comes, calls `missed` when deletions may have been missed.
 
     Each watched namespace has a kopf of its own: where one is deleted, or closed to us, the others are watched on.
     """
     async with asyncio.TaskGroup() as group:
         for namespace in settings.watch_namespaces or (None,):
-            group.create_task(_keep_watching(registry_for(cache, queue, missed), namespace, ending, missed))
+            group.create_task(_keep_watching(registry_for(cache, enqueue, missed), namespace, ending, missed))
 
 
 async def _keep_watching(

@@ -81,6 +81,11 @@ class Replica:
         finally:
             await self.leader.release()
 
+    def enqueue(self, key: ProjectKey) -> None:
+        """Something happened to a project. A standby only knows it: whoever is elected passes over every project."""
+        if self._leads.is_set():
+            self.queue.add(key)
+
     def list_again(self) -> None:
         """A watch began anew, so what went meanwhile is a ghost in the cache: it is replaced soon, not at the next resync."""
         self._list_again.set()

@@ -17,7 +17,7 @@ KEY = ProjectKey("ns", "p")
 def told(kind: str, *events: str | None) -> tuple[Cache, int, list[None]]:
     """The cache, the length of the queue and the tellings of missed deletions after events of these types on one object."""
     cache, queue, missed = Cache(), WorkQueue[ProjectKey](), list[None]()
-    registry = registry_for(cache, queue, lambda: missed.append(None))
+    registry = registry_for(cache, queue.add, lambda: missed.append(None))
     job = make_job("a")
     raw = {"job": job.obj(), "pod": make_pod(job).obj()}[kind]
     # kopf has no public way to a registered handler.

@@ -100,3 +100,19 @@ def test_a_namespace_that_cannot_be_read_is_told_once_and_again_when_it_can(
     assert caplog.text.count("namespace b is left out") == 1
     assert caplog.text.count("namespace b can be read again") == 1
     assert "namespace a" not in caplog.text
+
+
+def test_a_standby_queues_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody takes from its queue, which said in Prometheus that more and more projects wait for a worker."""
+    monkeypatch.setattr(module.Leader, "run", lambda _: asyncio.sleep(3600))  # another replica has the Lease
+
+    async def story(replica: Replica, server: SimulatedServer) -> None:
+        await until(lambda: replica.ready)
+        replica.enqueue(KEY)
+        assert len(replica.queue) == 0
+        await replica._elected()
+        replica.enqueue(KEY)
+        server.create(manifest("job"))
+        await until(lambda: server.get("TrainingJob", "ns", "job").get("status", {}).get("attempts") == 1)
+
+    with_replica(story)
