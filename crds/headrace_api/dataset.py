@@ -57,7 +57,9 @@ class Manifest(Model):
 
     version: Literal[1] = Field(description="Of this format.")
     images: str = Field("images/", description="Folder of the images, relative to the dataset's root.")
-    layers: list[Layer] = Field(min_length=1, max_length=64, description="The annotations.")
+    layers: list[Layer] = Field(
+        default_factory=list, max_length=64, description="The annotations. None: for self-supervised heads alone."
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Manifest":

@@ -9,15 +9,16 @@ from torch import Tensor
 from headrace_api import model
 from headrace_api.training import Training
 from headrace_trainer.data.batch import Batch
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, Network, build_network
 from headrace_trainer.worker.ema import AveragedNetwork
 from headrace_trainer.worker.optimizer import build_optimizer
 from headrace_trainer.worker.step import Step
 
-CLASSES = ("red", "green", "blue")
+LABELS = LabelSpace(classes=("red", "green", "blue"), things=(True, True, True))
 HEADS = (
-    HeadPlan(model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification()), CLASSES),
-    HeadPlan(model.Head(name="kind", annotations="b", multiclass_classification=model.MulticlassClassification()), CLASSES),
+    HeadPlan(model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification()), LABELS),
+    HeadPlan(model.Head(name="kind", annotations="b", multiclass_classification=model.MulticlassClassification()), LABELS),
 )
 CPU = torch.device("cpu")
 

@@ -3,6 +3,7 @@
 Splits: the train split is the union of what the layers list for training, likewise val. An image in both is taken out of train.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,17 @@ from headrace_trainer.data.layer_data import LayerData, SplitName
 from headrace_trainer.data.layers import read_layer
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.errors import FatalError
-from headrace_trainer.resolve import resolve_heads
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.resolve import ResolvedHead, resolve_heads
 
 MOST_BOXES = 300
+MOST_MASKS = 100
+MOST_OBJECTS = {
+    Task.INSTANCE_SEGMENTATION: MOST_MASKS,
+    Task.KEYPOINT_DETECTION: MOST_BOXES,
+    Task.QUADRILATERAL_DETECTION: MOST_BOXES,
+    Task.OBJECT_DETECTION: MOST_BOXES,
+}
 """Training targets are padded to the most objects an image has, but to no more than this: memory goes with the padding."""
 _PADDING_STEP = 8
 _NAMED_PROBLEMS = 5
@@ -36,12 +45,13 @@ class HeadData:
     """A head, and how it gets its labels."""
 
     spec: model.Head
-    layer: str
+    layer: str | None
+    """None: a self-supervised head that learns from every image."""
     layer_classes: ClassTable
     path: tuple[Task, ...]
     """From the layer's task to the head's; one entry where nothing is converted."""
-    classes: tuple[str, ...]
-    """Names of the head's classes, which are those of the layer as far as the conversions keep them."""
+    labels: LabelSpace
+    """Its classes are those of the layer as far as the conversions keep them."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,8 @@ class Split:
     heads: tuple[HeadData, ...]
     annotations: Mapping[str, Mapping[str, Annotation]]
     """By layer and image; an image that is missing is unlabelled."""
-    max_boxes: Mapping[str, int]
-    """By layer, to how many objects detection targets are padded: static, so that shapes are."""
+    padding: Mapping[str, int]
+    """By head, to how many objects or characters its targets are padded: static, so that shapes are. 0 where there are none."""
     problems: Problems
     """Takes what turns out to be bad while loading."""
 
@@ -65,11 +75,11 @@ class Split:
 
     def labelled(self, head: HeadData) -> int:
         """How many images have labels for `head`."""
-        return len(self.annotations[head.layer])
+        return len(self.images) if head.layer is None else len(self.annotations[head.layer])
 
     def objects(self, head: HeadData) -> int:
         """How many objects the layer of `head` has in these images."""
-        return sum(annotation.objects for annotation in self.annotations[head.layer].values())
+        return 0 if head.layer is None else sum(annotation.objects for annotation in self.annotations[head.layer].values())
 
 
 @dataclass(frozen=True)
@@ -86,10 +96,13 @@ class Dataset:
         """Lines for the log: images, heads, classes, labels, conversions, what was mended or skipped."""
         lines = [f"{len(self.train)} images to train on, {len(self.val)} to score on"]
         for head in self.heads:
+            if head.layer is None:
+                lines.append(f"head '{head.spec.name}' ({head.spec.task.words}) learns from every image")
+                continue
             converted = "" if len(head.path) == 1 else f", converted: {' → '.join(task.words for task in head.path)}"
             lines.append(
                 f"head '{head.spec.name}' ({head.spec.task.words}) learns from layer '{head.layer}'{converted}; "
-                f"{len(head.classes)} classes: {_shortened(head.classes)}"
+                f"{len(head.labels.classes)} classes: {_shortened(head.labels.classes)}"
             )
             lines += [
                 f"head '{head.spec.name}', {split.name}: {split.labelled(head)} of {len(split)} images labelled, "
@@ -128,22 +141,10 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     # 2. The annotations, each layer once however many heads share it.
     problems = Problems(max_bad_images, say)
     files = DatasetFiles(root, manifest.images)
-    layers = {head.layer.name: head.layer for head in resolved}
+    layers = {head.layer.name: head.layer for head in resolved if head.layer is not None}
     data = {name: read_layer(layer, files, problems) for name, layer in layers.items()}
-    # 3. The heads' classes.
-    heads = tuple(
-        HeadData(
-            spec=head.spec,
-            layer=head.layer.name,
-            layer_classes=(classes := data[head.layer.name].classes),
-            path=head.path,
-            classes=classes_along(head.path, classes).names,
-        )
-        for head in resolved
-    )
-    for head_data in heads:
-        if not head_data.classes:
-            raise FatalError(Reason.BAD_DATASET, f"layer '{head_data.layer}': no class is left for head '{head_data.spec.name}'")
+    # 3. What the heads' numbers mean.
+    heads = tuple(_head_data(head, data) for head in resolved)
     # 4. The splits.
     train, val = _images_of(data, "train"), _images_of(data, "val")
     problems.mended("images are in both splits and were taken out of train", len(train & val))
@@ -158,8 +159,16 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     )
     # 5. What every head can learn and be scored on.
     for head_data in heads:
-        _check_labels(dataset, head_data, taken_out=len(data[head_data.layer].splits.get("train", {}).keys() & val), say=say)
+        _check_labels(dataset, head_data, data, say)
     return dataset
+
+
+def _head_data(head: ResolvedHead, read: _Layers) -> HeadData:
+    if head.layer is None:
+        return HeadData(head.spec, None, ClassTable((), ()), head.path, LabelSpace())
+    classes = read[head.layer.name].classes
+    kept = classes_along(head.path, classes)
+    return HeadData(head.spec, head.layer.name, classes, head.path, LabelSpace(classes=kept.names, things=kept.things))
 
 
 def _images_of(read: _Layers, split: SplitName) -> set[str]:
@@ -177,11 +186,14 @@ def _refuse_empty(train: set[str], val: set[str], layers: tuple[str, ...]) -> No
             )
 
 
-def _check_labels(dataset: Dataset, head: HeadData, taken_out: int, say: Callable[[str], None]) -> None:
-    """Refuse a head that nothing is labelled for, of whose layer `taken_out` train images are in val; warn of lesser gaps."""
+def _check_labels(dataset: Dataset, head: HeadData, read: _Layers, say: Callable[[str], None]) -> None:
+    """Refuse a head that nothing is labelled for; warn of lesser gaps."""
     name, layer = head.spec.name, head.layer
+    if layer is None:
+        return
     labelled = dataset.train.labelled(head)
     if not labelled:
+        taken_out = len(read[layer].splits.get("train", {}).keys() & set(dataset.val.images))
         why = f": {taken_out} of its images were taken out of train because they are in a layer's 'val'" if taken_out else ""
         raise FatalError(
             Reason.BAD_DATASET,
@@ -207,14 +219,22 @@ def _split(
         layer: {image: annotation for image, annotation in data.splits.get(name, {}).items() if image in images}
         for layer, data in read.items()
     }
-    max_boxes = {}
-    for layer, by_image in annotations.items():
-        most = max((annotation.objects for annotation in by_image.values()), default=1)
-        max_boxes[layer] = -(-max(most, 1) // _PADDING_STEP) * _PADDING_STEP
-        if name == "train" and most > MOST_BOXES:
-            problems.say(f"layer '{layer}': an image has {most} objects; boxes are learnt from the {MOST_BOXES} largest of a crop")
-            max_boxes[layer] = MOST_BOXES
-    return Split(name, tuple(sorted(images)), root, heads, annotations, max_boxes, problems)
+    padding = {head.spec.name: _padding(name, head, annotations, problems) for head in heads}
+    return Split(name, tuple(sorted(images)), root, heads, annotations, padding, problems)
+
+
+def _padding(split: SplitName, head: HeadData, annotations: Mapping[str, Mapping[str, Annotation]], problems: Problems) -> int:
+    """How many objects an image has at most, rounded up; in training no more than there is memory for."""
+    by_image = annotations[head.layer] if head.layer is not None else {}
+    most = max((annotation.objects for annotation in by_image.values()), default=1)
+    bound = MOST_OBJECTS.get(head.spec.task, math.inf)
+    if split == "train" and most > bound:
+        problems.say(
+            f"head '{head.spec.name}': an image of layer '{head.layer}' has {most} objects; it learns from the {bound} largest of "
+            "a crop"
+        )
+        return int(bound)
+    return -(-max(most, 1) // _PADDING_STEP) * _PADDING_STEP
 
 
 def _shortened(names: tuple[str, ...], most: int = 12) -> str:

@@ -20,7 +20,7 @@ Boxes are x0, y0, x1, y1 in pixels of the network's input, half-open.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.assignment import Assignment, candidates, task_aligned
 from headrace_trainer.ops.boxes import giou, iou
 from headrace_trainer.ops.coco import Found, Truth, coco_average_precision
@@ -79,9 +80,10 @@ class ObjectDetectionHead(Head):
 
     task = Task.OBJECT_DETECTION
     primary = "AP"
+    needs = ("classes",)
 
-    def __init__(self, channels: Mapping[int, int], classes: Sequence[str], max_detections: int) -> None:
-        super().__init__(sorted(channels), classes)
+    def __init__(self, channels: Mapping[int, int], labels: LabelSpace, max_detections: int) -> None:
+        super().__init__(sorted(channels), labels)
         self.max_detections = max_detections
         width = min(WIDTH, max(channels.values()))
         # Without a neck levels differ in channels, and shared weights need them alike.
@@ -219,7 +221,7 @@ class ObjectDetectionMetric(Metric):
 
 
 @register(Task.OBJECT_DETECTION)
-def build(options: model.ObjectDetection, channels: Mapping[int, int], classes: Sequence[str]) -> Head:
+def build(options: model.ObjectDetection, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
-    return ObjectDetectionHead({level: channels[level] for level in levels}, classes, options.max_detections)
+    return ObjectDetectionHead({level: channels[level] for level in levels}, labels, options.max_detections)

@@ -15,7 +15,7 @@ Official metrics: mIoU and pixel accuracy from one confusion matrix over all lab
 B images, C classes, H and W the image's sides, h and w those of the logits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import IGNORE, Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, color_of
 from headrace_trainer.ops.layers import conv_norm, conv_norm_relu
 
@@ -41,9 +42,10 @@ class SemanticSegmentationHead(Head):
 
     task = Task.SEMANTIC_SEGMENTATION
     primary = "mIoU"
+    needs = ("classes",)
 
-    def __init__(self, channels: Mapping[int, int], classes: Sequence[str]) -> None:
-        super().__init__(sorted(channels), classes)
+    def __init__(self, channels: Mapping[int, int], labels: LabelSpace) -> None:
+        super().__init__(sorted(channels), labels)
         width = min(WIDTH, max(channels.values()))
         self.projections = nn.ModuleDict({str(level): conv_norm(channels[level], width, 1) for level in self.levels})
         self.finest = min(self.levels[0], FINEST_CONVOLUTION_LEVEL)
@@ -132,7 +134,7 @@ class SemanticSegmentationMetric(Metric):
 
 
 @register(Task.SEMANTIC_SEGMENTATION)
-def build(options: model.SemanticSegmentation, channels: Mapping[int, int], classes: Sequence[str]) -> Head:
+def build(options: model.SemanticSegmentation, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
-    return SemanticSegmentationHead({level: channels[level] for level in levels}, classes)
+    return SemanticSegmentationHead({level: channels[level] for level in levels}, labels)

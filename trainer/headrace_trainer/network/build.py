@@ -15,7 +15,8 @@ from headrace_api import model
 from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads import all as _all_heads  # noqa: F401 - fills the registry
-from headrace_trainer.heads.base import REGISTRY, Outputs
+from headrace_trainer.heads.base import Outputs, head_factory
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.fpn import Fpn
 from headrace_trainer.network.resnet import ResNet
 
@@ -42,10 +43,10 @@ def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class HeadPlan:
-    """A head as the job describes it, and the names of the classes it tells apart, in the order of their numbers."""
+    """A head as the job describes it, and what its numbers mean."""
 
     spec: model.Head
-    classes: tuple[str, ...]
+    labels: LabelSpace
 
 
 class Network(nn.Module):
@@ -72,7 +73,8 @@ class Network(nn.Module):
 def build_network(network: model.Network, heads: Sequence[HeadPlan]) -> Network:
     """The network with fresh random weights (from torch's global generator).
 
-    Raises FatalError(BAD_MODEL) where a head names a level that is not there, or has no classes to learn.
+    Raises FatalError: BAD_MODEL where a head names a level that is not there or there is no head for a task, BAD_DATASET where a
+    head has no classes, keypoints, values or characters to learn.
     """
     backbone = ResNet(network.backbone.name, network.backbone.top_level)
     neck = _build_neck(network.neck, backbone.channels)
@@ -103,17 +105,15 @@ def _build_neck(neck: model.Neck | None, channels: Mapping[int, int]) -> Fpn | N
 
 
 def _build_head(plan: HeadPlan, channels: Mapping[int, int], lowest: int) -> nn.Module:
-    if not plan.classes:
-        raise FatalError(Reason.BAD_MODEL, f"head '{plan.spec.name}': layer '{plan.spec.annotations}' has no classes to learn")
     try:
-        return REGISTRY[plan.spec.task](_with_lowest_level(plan.spec.options, lowest), channels, plan.classes)
+        return head_factory(plan.spec.task)(_with_lowest_level(plan.spec.options, lowest), channels, plan.labels)
     except FatalError as error:
         raise FatalError(error.reason, f"head '{plan.spec.name}': {error.message}") from error
 
 
 def _with_lowest_level(options: model.HeadOptions, lowest: int) -> model.HeadOptions:
     """`options` with the default of `bottom_level` filled in, where the head looks at several levels."""
-    if isinstance(options, model.ObjectDetection | model.SemanticSegmentation) and options.bottom_level is None:
+    if isinstance(options, model.SeveralLevels) and options.bottom_level is None:
         bottom = lowest if options.top_level is None else min(lowest, options.top_level)
         return options.model_copy(update={"bottom_level": bottom})
     return options

@@ -89,8 +89,7 @@ class Run:
         # 4. What the dataset says of itself; a head that fits no layer ends the job before any image is pulled.
         manifest = read_manifest(dataset, self._retry)
         for head in resolve_heads(job.spec.model, manifest):
-            way = " → ".join(task.words for task in head.path)
-            self._journal.say(f"head '{head.spec.name}' learns from layer '{head.layer.name}': {way}")
+            self._journal.say(head.described)
 
         # 5. The worker warms up (it takes seconds to import torch) while the dataset comes in.
         self._worker = worker = WorkerProcess(

@@ -13,6 +13,7 @@ from headrace_api.report import Verdict
 from headrace_api.training import Training
 from headrace_trainer.data.dataset import Dataset, open_dataset
 from headrace_trainer.data.loader import eval_batches, train_batches
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation
 from headrace_trainer.protocol import Building, Ended, Exported, Plan
 from headrace_trainer.worker import device as devices
@@ -97,7 +98,7 @@ class Attempt:
             self.network,
             self.averaged,
             self.optimizer,
-            classes=self._classes(),
+            labels=self._labels(),
             training=self.plan.job.spec.training,
         )
         self.iteration = self.saved_iteration = state.iteration
@@ -192,7 +193,7 @@ class Attempt:
             iteration=self.iteration,
             trained_seconds=self.trained_seconds,
             best=self.best,
-            classes=self._classes(),
+            labels=self._labels(),
             training=self.plan.job.spec.training,
         )
         self.writer.save(tensor_files(self.network, self.averaged, self.optimizer), state, best)
@@ -214,8 +215,8 @@ class Attempt:
         self.best = Best(iteration=self.iteration, score=scores.primary)
         return True
 
-    def _classes(self) -> dict[str, tuple[str, ...]]:
-        return {head.spec.name: head.classes for head in self.heads}
+    def _labels(self) -> dict[str, LabelSpace]:
+        return {head.spec.name: head.labels for head in self.heads}
 
 
 def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
@@ -234,7 +235,7 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     dataset = open_dataset(plan.dataset_dir, spec.model, spec.dataset.max_bad_images, say)
     for line in dataset.describe():
         say(line)
-    heads = tuple(HeadPlan(head.spec, head.classes) for head in dataset.heads)
+    heads = tuple(HeadPlan(head.spec, head.labels) for head in dataset.heads)
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")
     torch.manual_seed(training.seed)  # the initial weights
     network = build_network(spec.model, heads).to(device).to(memory_format=torch.channels_last)

@@ -41,7 +41,7 @@ def test_boxes_classes_and_crowds(tmp_path: Path) -> None:
     np.testing.assert_allclose(target.boxes, np.array([[10, 5, 30.5, 15], [0, 0, 5, 5]]))
     assert target.classes.tolist() == [1, 0], "ids with gaps become indices in their order"
     assert target.crowd.tolist() == [False, True]
-    assert folder.open().heads[0].classes == ("cat", "dog")
+    assert folder.open().heads[0].labels.classes == ("cat", "dog")
 
 
 def test_images_without_annotations_are_negatives_and_those_not_listed_unlabelled(tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ def manifest(**fields: Any) -> dict[str, Any]:
         (None, r"dataset\.json: expected at the dataset's root, which is not there; it has: images/"),
         ("{", r"dataset\.json: the file: Invalid JSON"),
         (manifest(version=2), r"dataset\.json: version: Input should be 1"),
-        (manifest(layers=[]), r"dataset\.json: layers: List should have at least 1 item"),
         (manifest(layers=[LAYER | {"format": "voc"}]), r"dataset\.json: layers\.0\.format: Input should be 'yolo', 'coco'"),
         (
             manifest(layers=[LAYER | {"task": "semantic-segmentation"}]),
@@ -172,12 +171,12 @@ def test_heads_that_fit_no_layer_end_the_job_before_anything_is_read(tmp_path: P
 
 def test_boxes_are_padded_to_the_most_an_image_has_up_to_a_bound(tmp_path: Path) -> None:
     line = "0 0.5 0.5 0.5 0.5\n"
-    assert yolo_dataset(tmp_path / "few", {"a": line * 9, "b": ""}).open().train.max_boxes == {"things": 16}
+    assert yolo_dataset(tmp_path / "few", {"a": line * 9, "b": ""}).open().train.padding == {"things": 16}
     folder = yolo_dataset(tmp_path / "many", {"a": line * (MOST_BOXES + 50)}).text("labels/val/v.txt", line * (MOST_BOXES + 50))
     dataset = folder.open()
-    assert dataset.train.max_boxes == {"things": MOST_BOXES}
-    assert dataset.val.max_boxes == {"things": 352}, "scores count every object"
-    assert folder.said == ["layer 'things': an image has 350 objects; boxes are learnt from the 300 largest of a crop"]
+    assert dataset.train.padding == {"things": MOST_BOXES}
+    assert dataset.val.padding == {"things": 352}, "scores count every object"
+    assert folder.said == ["head 'things': an image of layer 'things' has 350 objects; it learns from the 300 largest of a crop"]
 
 
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_a_layer_without_classes_or_labels_says_what_is_missing(tmp_path: Path) 
 def test_class_names_may_be_in_a_file(tmp_path: Path, content: str, want: tuple[str, ...]) -> None:
     folder = yolo_dataset(tmp_path, {"a": ""}).text("data.yaml", content)
     folder.layers[0]["classes"] = "data.yaml"
-    assert folder.json("dataset.json", {"version": 1, "layers": folder.layers}).open().heads[0].classes == want
+    assert folder.json("dataset.json", {"version": 1, "layers": folder.layers}).open().heads[0].labels.classes == want
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import torch
 from headrace_api import model
 from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import (
     IMAGE_MEAN,
     IMAGE_STD,
@@ -16,7 +17,7 @@ from headrace_trainer.network.build import (
     normalise,
 )
 
-CLASSES = ("cat", "dog")
+LABELS = LabelSpace(classes=("cat", "dog"))
 
 
 def build(heads: dict[str, dict[str, Any]], **parts: Any) -> Network:
@@ -29,7 +30,7 @@ def build(heads: dict[str, dict[str, Any]], **parts: Any) -> Network:
         }
     )
     torch.manual_seed(0)
-    return build_network(spec, [HeadPlan(head, parts.get("classes", CLASSES)) for head in spec.heads])
+    return build_network(spec, [HeadPlan(head, parts.get("labels", LABELS)) for head in spec.heads])
 
 
 ALL_HEADS: dict[str, dict[str, Any]] = {
@@ -100,8 +101,8 @@ def test_a_level_that_is_not_there_is_refused_with_the_heads_name(head: dict[str
 
 
 def test_a_head_without_classes_is_refused() -> None:
-    with pytest.raises(FatalError, match="head 'boxes': layer 'things' has no classes to learn"):
-        build({"boxes": {"objectDetection": {}}}, classes=())
+    with pytest.raises(FatalError, match="head 'boxes': object detection has no classes to learn"):
+        build({"boxes": {"objectDetection": {}}}, labels=LabelSpace())
 
 
 def test_normalise_takes_bytes_and_fractions_alike() -> None:
