@@ -46,7 +46,7 @@ class ObjectDetectionHead(Head):
         self.dense = DenseBoxes(channels, len(self.classes))
 
     def forward(self, features: Features) -> Outputs:
-        outputs, _ = self.dense(features)
+        outputs: Outputs = self.dense(features)[0]
         return outputs
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
