@@ -1,4 +1,18 @@
-"""`dataset.json`: what is where in a dataset whose files stay in the formats people already have them."""
+"""`dataset.json`: what is where in a dataset whose files stay in the formats people already have them.
+
+Tables, `csv` (a header row, then a row an image) and `jsonl` (an object an image), name the image in `image`: its path from the
+dataset's root, or as the other formats name images. Beside it they have, by task:
+
+    multiclass-classification   label
+    multilabel-classification   labels: in CSV with ";" between them, nothing where there are none; in JSON a list
+    metric-learning             identity
+    regression                  a column or key for each of the layer's `values`; empty or null where a value is not known
+    text-recognition            text
+    anomaly-detection           anomalous: true or false; mask, which may be missing: path from the root of a PNG, not 0 where it is
+    quadrilateral-detection     in CSV a row a quadrilateral with x1, y1, … x4, y4 (pixels, clockwise from where reading begins),
+                                class, ignore (true, false or missing), and a row without numbers for an image that has none; in
+                                JSON quads, a list of objects with points [[x, y], …], class and ignore
+"""
 
 from typing import Literal
 
@@ -9,14 +23,28 @@ from headrace_api.tasks import Task
 
 MANIFEST = "dataset.json"
 
-Format = Literal["yolo", "coco", "coco-panoptic", "mask-png", "image-folder"]
+Format = Literal["yolo", "coco", "coco-panoptic", "mask-png", "image-folder", "voc", "csv", "jsonl", "depth"]
+
+_OF_TABLES = (
+    Task.MULTICLASS_CLASSIFICATION,
+    Task.MULTILABEL_CLASSIFICATION,
+    Task.METRIC_LEARNING,
+    Task.REGRESSION,
+    Task.TEXT_RECOGNITION,
+    Task.ANOMALY_DETECTION,
+    Task.QUADRILATERAL_DETECTION,
+)
 
 FORMATS: dict[Format, tuple[Task, ...]] = {
-    "yolo": (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION),
-    "coco": (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION),
+    "yolo": (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION, Task.QUADRILATERAL_DETECTION),
+    "coco": (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION),
     "coco-panoptic": (Task.PANOPTIC_SEGMENTATION,),
     "mask-png": (Task.SEMANTIC_SEGMENTATION,),
-    "image-folder": (Task.MULTICLASS_CLASSIFICATION,),
+    "image-folder": (Task.MULTICLASS_CLASSIFICATION, Task.METRIC_LEARNING, Task.ANOMALY_DETECTION),
+    "voc": (Task.OBJECT_DETECTION,),
+    "csv": _OF_TABLES,
+    "jsonl": _OF_TABLES,
+    "depth": (Task.DEPTH_ESTIMATION,),
 }
 """Which tasks' annotations each format can hold."""
 
@@ -43,6 +71,32 @@ class Layer(Model):
         description="Class names: in order, by id, or a YAML/JSON file with `names`. COCO files and image folders carry their own.",
     )
     ignore: int | None = Field(None, ge=0, description="mask-png: the pixel value that is not to be learnt from.")
+    values: list[str] = Field(
+        default_factory=list,
+        max_length=256,
+        description="regression: names of the numbers, which are columns or keys of the files.",
+    )
+    keypoints: list[str] = Field(
+        default_factory=list, max_length=256, description="keypoint-detection: names, in order. COCO files carry their own."
+    )
+    mirrored: list[int] | None = Field(
+        None,
+        description="keypoint-detection: for each keypoint the index, from 0, that it has in a mirrored image. Default: by name, "
+        "`left` and `right` change places.",
+    )
+    skeleton: list[list[int]] = Field(
+        default_factory=list,
+        description="keypoint-detection: pairs of indices, from 0, to join in pictures. COCO files carry their own.",
+    )
+    sigmas: list[float] | None = Field(
+        None,
+        description="keypoint-detection: OKS constants, how far people place each keypoint from each other. Default: COCO's for "
+        "COCO's keypoints, else 0.05.",
+    )
+    alphabet: str | None = Field(None, description="text-recognition: the characters there are. Default: those that occur.")
+    scale: float = Field(
+        1.0, gt=0, description="depth: what values of the files are multiplied with (0.001: millimetres to metres)."
+    )
 
     @model_validator(mode="after")
     def _format_holds_task(self) -> "Layer":

@@ -14,6 +14,7 @@ from headrace_api.names import Reason
 from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles
+from headrace_trainer.data.keypoints import KeypointTable
 from headrace_trainer.data.problems import BadSampleError, Problems
 from headrace_trainer.errors import FatalError
 
@@ -22,10 +23,17 @@ SplitName = Literal["train", "val"]
 
 @dataclass(frozen=True)
 class LayerData:
-    """A layer, read: its classes, and by split and image name, the annotations."""
+    """A layer, read: what its numbers mean, and by split and image name, the annotations."""
 
     classes: ClassTable
+    """Identities for metric learning; empty for tasks without classes."""
     splits: Mapping[SplitName, Mapping[str, Annotation]]
+    keypoints: KeypointTable | None = None
+    """Of keypoint detection."""
+    values: tuple[str, ...] = ()
+    """Names of the numbers of regression, in the order of ValueList.values."""
+    alphabet: str | None = None
+    """Characters of text recognition, where dataset.json says; else those that occur."""
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ def manifest(**fields: Any) -> dict[str, Any]:
         (None, r"dataset\.json: expected at the dataset's root, which is not there; it has: images/"),
         ("{", r"dataset\.json: the file: Invalid JSON"),
         (manifest(version=2), r"dataset\.json: version: Input should be 1"),
-        (manifest(layers=[LAYER | {"format": "voc"}]), r"dataset\.json: layers\.0\.format: Input should be 'yolo', 'coco'"),
+        (manifest(layers=[LAYER | {"format": "tfrecord"}]), r"dataset\.json: layers\.0\.format: Input should be 'yolo', 'coco'"),
         (
             manifest(layers=[LAYER | {"task": "semantic-segmentation"}]),
-            "format coco holds object-detection or instance-segmentation",
+            "format coco holds object-detection or instance-segmentation or keypoint-detection",
         ),
         (manifest(layers=[LAYER, LAYER]), "two layers share a name: things"),
         (manifest(colour=1), r"dataset\.json: colour: Extra inputs are not permitted"),
