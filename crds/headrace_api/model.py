@@ -1,10 +1,11 @@
 """`spec.model`: one backbone, an optional neck, any number of heads. A feature map of level i has stride 2^i."""
 
-from typing import ClassVar, Literal
+import re
+from typing import Annotated, ClassVar, Final
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from headrace_api.fields import Model, Rule
+from headrace_api.fields import Model, Rule, S3Uri
 from headrace_api.heads import (
     HEAD_FIELDS,
     AnomalyDetection,
@@ -28,16 +29,21 @@ from headrace_api.heads import (
     TextRecognition,
     ViewInvariance,
 )
+from headrace_api.storage import Storage
 
 __all__ = [
     "HEAD_FIELDS",
+    "TORCHVISION_BACKBONES",
     "AnomalyDetection",
     "Autoencoding",
     "Backbone",
+    "BiFpn",
     "DepthEstimation",
     "Fpn",
     "Head",
     "HeadOptions",
+    "HybridEncoder",
+    "InitialWeights",
     "InstanceSegmentation",
     "KeypointDetection",
     "Level",
@@ -59,11 +65,41 @@ __all__ = [
 ]
 
 
-class Backbone(Model):
-    """Makes feature maps of the levels 1 to topLevel out of the image."""
+TORCHVISION_BACKBONES: Final = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
+    *("convnext_tiny", "convnext_small", "convnext_base"),
+    *("efficientnet_v2_s", "efficientnet_v2_m"),
+    *("mobilenet_v3_small", "mobilenet_v3_large"),
+    *("regnet_x_400mf", "regnet_x_800mf", "regnet_x_1_6gf", "regnet_x_3_2gf", "regnet_x_8gf"),
+    *("regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf", "regnet_y_8gf"),
+    *("swin_t", "swin_s", "swin_v2_t"),
+)
+"""Names that torchvision knows them by. ConvNeXt and Swin begin with level 2, the others with level 1."""
 
-    name: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = Field(
-        "resnet50", description="Architecture, by torchvision's name."
+_TIMM = "^timm/[a-zA-Z0-9_.-]+$"
+_BACKBONE_NAMES = f"{', '.join(TORCHVISION_BACKBONES)}, or timm/<name>"
+_UNKNOWN_BACKBONE = f"backbone.name is one of {_BACKBONE_NAMES}"
+
+
+def _known_backbone(name: str) -> str:
+    if name not in TORCHVISION_BACKBONES and not re.search(_TIMM, name):
+        raise ValueError(_UNKNOWN_BACKBONE)
+    return name
+
+
+class Backbone(Model):
+    """Makes feature maps of the levels 1 (some architectures: 2) to topLevel out of the image."""
+
+    name: Annotated[
+        str,
+        Rule(f"self in {list(TORCHVISION_BACKBONES)} || self.matches('{_TIMM}')", _UNKNOWN_BACKBONE),
+        AfterValidator(_known_backbone),
+    ] = Field(
+        "resnet50",
+        max_length=128,
+        description=f"Architecture, by torchvision's name: {_BACKBONE_NAMES} for one of timm's, which the trainer's image must "
+        "have (extra timm). Lowest level: 2 for ConvNeXt and Swin, 1 for torchvision's others.",
     )
     top_level: int = Field(
         5,
@@ -71,30 +107,79 @@ class Backbone(Model):
         le=5,
         description="The highest level made, and the last stage that exists: its stride is 2^topLevel.",
     )
+    frozen_levels: int = Field(
+        0,
+        ge=0,
+        le=5,
+        description="What makes the levels up to this one is not trained: weights and the statistics of batch normalisation stay "
+        "as they begin. Of use with initialWeights.",
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.frozenLevels <= self.topLevel", "backbone.frozenLevels must not lie above backbone.topLevel"),
+    )
+
+    @model_validator(mode="after")
+    def _frozen_levels_exist(self) -> "Backbone":
+        if self.frozen_levels > self.top_level:
+            raise ValueError("backbone.frozenLevels must not lie above backbone.topLevel")
+        return self
 
 
 class Fpn(Model):
-    """A feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144)."""
+    """A feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144): from the top down."""
 
     channels: int = Field(256, ge=8, le=1024, multiple_of=8, description="Channels of every level of the neck.")
 
 
-class Neck(Model):
-    """Fuses the backbone's levels; may add levels above the backbone's top."""
+class BiFpn(Model):
+    """A weighted pyramid (Tan et al. 2020, https://arxiv.org/abs/1911.09070): down and up again, several times."""
 
-    fpn: Fpn = Field(description="A feature pyramid network.")
+    channels: int = Field(128, ge=8, le=1024, multiple_of=8, description="Channels of every level of the neck.")
+    repeats: int = Field(3, ge=1, le=8, description="How often features go down and up.")
+
+
+class HybridEncoder(Model):
+    """RT-DETR's encoder (Zhao et al. 2024, https://arxiv.org/abs/2304.08069): attention at the top, then down and up once."""
+
+    channels: int = Field(256, ge=8, le=1024, multiple_of=8, description="Channels of every level of the neck.")
+    repeats: int = Field(3, ge=1, le=8, description="Convolutions in each fusion of two levels.")
+
+
+_ONE_NECK = "a neck is exactly one of fpn, biFpn and hybridEncoder"
+
+
+class Neck(Model):
+    """Fuses the backbone's levels; may add levels above the backbone's top. Exactly one kind is given."""
+
+    fpn: Fpn | None = Field(None, description="A feature pyramid network.")
+    bi_fpn: BiFpn | None = Field(None, description="A weighted bidirectional feature pyramid network.")
+    hybrid_encoder: HybridEncoder | None = Field(None, description="RT-DETR's hybrid encoder.")
     bottom_level: Level = Field(3, description="The lowest level made; the backbone must have it.")
     top_level: Level = Field(7, description="The highest level made; may lie above the backbone's topLevel.")
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("[has(self.fpn), has(self.biFpn), has(self.hybridEncoder)].filter(x, x).size() == 1", _ONE_NECK),
         Rule("self.topLevel >= self.bottomLevel", "neck.topLevel must be at least neck.bottomLevel"),
     )
 
     @model_validator(mode="after")
-    def _levels_in_order(self) -> "Neck":
+    def _one_kind_with_levels_in_order(self) -> "Neck":
+        if sum(kind is not None for kind in (self.fpn, self.bi_fpn, self.hybrid_encoder)) != 1:
+            raise ValueError(_ONE_NECK)
         if self.top_level < self.bottom_level:
             raise ValueError("neck.topLevel must be at least neck.bottomLevel")
         return self
+
+
+class InitialWeights(Model):
+    """Where the weights of a fresh start come from. What fits by name and shape is taken; the log says what, and what was not."""
+
+    uri: S3Uri = Field(
+        description="The model/ folder of an earlier job's run folder, or a file of a backbone's weights by torchvision's names: "
+        ".safetensors, or .pth as torchvision publishes it."
+    )
+    storage: Storage | None = Field(None, description="Credentials for it, if they are not those of spec.storage.")
 
 
 class Network(Model):
@@ -102,6 +187,9 @@ class Network(Model):
 
     backbone: Backbone = Field(default_factory=Backbone, description="Makes the features.")
     neck: Neck | None = Field(None, description="Fuses levels. Without one, heads look at the backbone's levels.")
+    initial_weights: InitialWeights | None = Field(
+        None, description="Weights to begin with, instead of random ones. A job that goes on from its checkpoint has its own."
+    )
     heads: list[Head] = Field(
         default_factory=list,
         max_length=32,

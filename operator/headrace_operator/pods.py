@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from headrace_api import names
-from headrace_api.trainingjob import Output, Resources, Scheduling, SecretRef, Storage, TrainingJobSpec
+from headrace_api.storage import SecretRef, Storage
+from headrace_api.trainingjob import Output, Resources, Scheduling, TrainingJobSpec
 from headrace_operator.api import Json
 from headrace_operator.settings import Settings
 from headrace_operator.state import Job

@@ -227,7 +227,6 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     def say(message: str) -> None:
         messages.send(Building(message=message))
 
-    check_batch_normalisation(spec.model.backbone, training.batch_size, training.image_size.height, training.image_size.width)
     device = devices.choose_device(spec.resources.gpus, say)
     devices.configure(device, plan.threads)
     _warn_of_endless_warmup(training, say)
@@ -239,6 +238,7 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")
     torch.manual_seed(training.seed)  # the initial weights
     network = build_network(spec.model, heads).to(device).to(memory_format=torch.channels_last)
+    check_batch_normalisation(network.backbone, training.batch_size, training.image_size.height, training.image_size.width)
     averaged = AveragedNetwork(network, training.ema_decay) if training.ema_decay > 0 else None
     optimizer = build_optimizer(network, training.optimizer)
     dtype = compute_dtype(training.precision, device)

@@ -48,14 +48,15 @@ class Step:
         self.network = network
         self.optimizer = optimizer
         self.averaged = averaged
-        self.ledger = Ledger([name for name, _ in network.named_parameters()], device)
+        trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+        self.ledger = Ledger(list(trained), device)
         self._head_weights = head_weights
         self._training = training
         self._device = device
         self._dtype = dtype
         self._peak = peak_learning_rate(training.optimizer)
         self._generator = generator_of(device)
-        self._parameters = list(network.parameters())
+        self._parameters = list(trained.values())
 
     def learning_rate(self, iteration: int) -> float:
         """The rate of iteration `iteration`, counted from 1."""
