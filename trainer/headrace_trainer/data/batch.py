@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headrace_trainer.data.dataset import Split
 from headrace_trainer.data.rows import layout
 from headrace_trainer.data.sample import Sample
+from headrace_trainer.data.split import Split
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ Files go by name here: the path from the dataset's root as a string with `/`. (S
 are listed in a tenth of the time.)
 """
 
+import itertools
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from headrace_api.names import Reason
@@ -23,17 +24,22 @@ NAMED_OF_A_FOLDER = 8
 
 
 class DatasetFiles:
-    """The root of a dataset, and an index of its images."""
+    """The root of a dataset, and an index of its images. Those in the folders `maps` are none, but masks or depth."""
 
-    def __init__(self, root: Path, images: str) -> None:
+    def __init__(self, root: Path, images: str, maps: Iterable[str] = ()) -> None:
         self.root = root
         self.image_folder = self.folder(images, "dataset.json: images")
         self._by_stem: dict[str, list[str]] = defaultdict(list)
+        not_in = tuple(posixpath.normpath(folder) + "/" for folder in maps)
         for name in self.walk(self.image_folder):
-            if is_image(name):
+            if is_image(name) and not name.startswith(not_in):
                 self._by_stem[_stem(name)].append(name)
         if not self._by_stem:
             raise FatalError(Reason.BAD_DATASET, f"dataset.json: images: no image in '{images}'; {self.inside(self.image_folder)}")
+
+    def images(self) -> Iterator[str]:
+        """Every image of the images' folder."""
+        return itertools.chain.from_iterable(self._by_stem.values())
 
     def path(self, name: str) -> Path:
         """Where the file called `name` lies."""

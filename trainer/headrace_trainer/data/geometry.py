@@ -122,6 +122,7 @@ class Geometry:
             polygon = visible_part(placed[index], self.shown)
             visible[index] = area(polygon)
             bounds[index] = (*polygon.min(axis=0), *polygon.max(axis=0)) if len(polygon) else 0
+        bounds = bounds.clip(self.shown[:2] * 2, self.shown[2:] * 2)
         sides = bounds[:, 2:] - bounds[:, :2]
         enough = (visible > 0) & (visible >= self.min_visible * whole) & (sides >= self.min_side).all(axis=1)
         return placed.astype(np.float32), bounds.astype(np.float32), enough

@@ -8,16 +8,17 @@ nothing but (dataset, training, iteration, row): any number of threads makes the
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
-from headrace_api.training import Training
+from headrace_api.training import Augmentation, Training
 from headrace_trainer.data.augment import random_geometry
 from headrace_trainer.data.batch import Batch, empty_batch, write_row
-from headrace_trainer.data.dataset import Dataset, Split
+from headrace_trainer.data.dataset import Dataset
 from headrace_trainer.data.geometry import Geometry, letterbox
 from headrace_trainer.data.sample import ChooseGeometry, load_sample
+from headrace_trainer.data.split import Split
 from headrace_trainer.data.targets import Array
 from headrace_trainer.errors import TrainerError
 
@@ -38,11 +39,12 @@ def train_batches(
     size = training.batch_size
     canvas = (training.image_size.height, training.image_size.width)
     order = _epochs(len(dataset.train), training.seed)
+    choose = partial(_augmented, training.seed, dataset.augmentation(training.augmentation), canvas)
 
     def items() -> Iterator[list[_Item]]:
         iteration = start_iteration
         while True:
-            yield [(order(iteration * size + row), _augmented(training, canvas, iteration, row)) for row in range(size)]
+            yield [(order(iteration * size + row), choose(iteration, row)) for row in range(size)]
             iteration += 1
 
     return _prefetched(dataset.train, items(), canvas, threads, pin_memory)
@@ -63,10 +65,10 @@ def eval_batches(split: Split, training: Training, threads: int, pin_memory: boo
     return _prefetched(split, items(), canvas, threads, pin_memory)
 
 
-def _augmented(training: Training, canvas: tuple[int, int], iteration: int, row: int) -> ChooseGeometry:
+def _augmented(seed: int, augmentation: Augmentation, canvas: tuple[int, int], iteration: int, row: int) -> ChooseGeometry:
     def choose(source: tuple[int, int]) -> Geometry:
-        random = np.random.default_rng((training.seed, _AUGMENTATION, iteration, row))
-        return random_geometry(source, canvas, training.augmentation, random)
+        random = np.random.default_rng((seed, _AUGMENTATION, iteration, row))
+        return random_geometry(source, canvas, augmentation, random)
 
     return choose
 

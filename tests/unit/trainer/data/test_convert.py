@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace_api.tasks import CONVERSIONS, Task, conversion_path
+from headrace_trainer.data.annotations import QuadList
 from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.convert import CONVERTERS, classes_along, convert_along
+from headrace_trainer.data.geometry import Geometry, letterbox
 from headrace_trainer.data.targets import (
     IGNORE,
     NO_LABEL,
@@ -199,3 +201,42 @@ def test_an_image_without_objects_has_no_labels() -> None:
     labels = convert_along((Task.OBJECT_DETECTION, Task.MULTILABEL_CLASSIFICATION), none, ClassTable.of({1: "a", 2: "b"}))
     assert isinstance(labels, Labels)
     assert labels.labels.tolist() == [False, False]
+
+
+def convert(target: Target, *path: Task) -> Any:
+    return convert_along(path, target, ClassTable.of({0: "a", 1: "b", 2: "c"}))
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32), n=st.integers(0, 4))
+def test_a_box_becomes_its_corners_clockwise_from_the_top_left_and_these_the_box_again(seed: int, n: int) -> None:
+    boxes = _boxes(np.random.default_rng(seed), 3, n)
+    quads = convert(boxes, Task.OBJECT_DETECTION, Task.QUADRILATERAL_DETECTION)
+    for (left, top, right, bottom), corners in zip(boxes.boxes, quads.quads, strict=True):
+        np.testing.assert_array_equal(corners, [[left, top], [right, top], [right, bottom], [left, bottom]])
+    again = convert(quads, Task.QUADRILATERAL_DETECTION, Task.OBJECT_DETECTION)
+    for name, values in vars(boxes).items():
+        np.testing.assert_array_equal(getattr(again, name), values)
+
+
+def test_a_quadrilateral_becomes_the_box_around_what_is_visible_of_it() -> None:
+    diamond = np.array([[[20, 5], [25, 10], [20, 15], [15, 10]]], np.float32)
+    crop = Geometry((40, 40), (40, 40), 0, 0, (40, 18))
+    quads = QuadList(diamond, np.zeros(1, np.int64), np.zeros(1, np.bool_), normalised=False).render(crop)
+    boxes = convert(quads, Task.QUADRILATERAL_DETECTION, Task.OBJECT_DETECTION)
+    np.testing.assert_allclose(boxes.boxes, [[15, 7, 18, 13]])
+    whole = QuadList(diamond, np.zeros(1, np.int64), np.zeros(1, np.bool_), normalised=False).render(letterbox((40, 40), (40, 40)))
+    np.testing.assert_allclose(convert(whole, Task.QUADRILATERAL_DETECTION, Task.OBJECT_DETECTION).boxes, [[15, 5, 25, 15]])
+
+
+def test_keypoints_become_the_boxes_of_their_objects_with_or_without_labelled_ones() -> None:
+    keypoints = _keypoints(np.random.default_rng(0), 3, 4)
+    boxes = convert(keypoints, Task.KEYPOINT_DETECTION, Task.OBJECT_DETECTION)
+    np.testing.assert_array_equal(boxes.boxes, keypoints.boxes)
+    np.testing.assert_array_equal(boxes.crowd, keypoints.crowd)
+
+
+def test_only_one_label_an_image_is_kept_for_self_supervision() -> None:
+    assert convert(Label(2), Task.MULTICLASS_CLASSIFICATION, Task.VIEW_INVARIANCE).label == 2
+    assert convert(Identity(1), Task.METRIC_LEARNING, Task.AUTOENCODING).label == 1
+    assert convert(Labels(np.ones(3, np.bool_)), Task.MULTILABEL_CLASSIFICATION, Task.VIEW_INVARIANCE).label == NO_LABEL

@@ -8,7 +8,7 @@ import pytest
 from headrace_api.names import Reason
 from headrace_testing.dataset_folder import DatasetFolder, coco, yolo_dataset
 from headrace_trainer.data import targets
-from headrace_trainer.data.dataset import MOST_BOXES
+from headrace_trainer.data.split import MOST_BOXES
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads import base
 

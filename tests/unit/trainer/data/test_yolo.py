@@ -7,9 +7,9 @@ import pytest
 
 from headrace_api.names import Reason
 from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder, yolo_dataset
-from headrace_trainer.data.dataset import Split
 from headrace_trainer.data.formats.yolo import split_rings
 from headrace_trainer.data.geometry import letterbox
+from headrace_trainer.data.split import Split
 from headrace_trainer.data.targets import Boxes, Instances, Target
 from headrace_trainer.errors import FatalError
 
