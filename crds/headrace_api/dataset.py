@@ -12,6 +12,8 @@ dataset's root, or as the other formats name images. Beside it they have, by tas
     quadrilateral-detection     in CSV a row a quadrilateral with x1, y1, … x4, y4 (pixels, clockwise from where reading begins),
                                 class, ignore (true, false or missing), and a row without numbers for an image that has none; in
                                 JSON quads, a list of objects with points [[x, y], …], class and ignore
+
+A table of several splits has a column `split` (train, val, test); the layer's `columns` gives other names of columns.
 """
 
 from typing import Literal
@@ -23,7 +25,14 @@ from headrace_api.tasks import Task
 
 MANIFEST = "dataset.json"
 
-Format = Literal["yolo", "coco", "coco-panoptic", "mask-png", "image-folder", "voc", "csv", "jsonl", "depth"]
+Format = Literal["yolo", "coco", "coco-panoptic", "mask-png", "image-folder", "voc", "csv", "jsonl", "depth", "icdar"]
+
+Part = Literal["train", "val", "all"]
+"""What of a layer's images a file or folder has; "all" is divided."""
+
+_Named = Literal["image", "split", "label", "labels", "identity", "text", "anomalous", "mask", "class", "ignore", "quads"]
+_Corner = Literal["x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"]
+Column = _Named | _Corner
 
 _OF_TABLES = (
     Task.MULTICLASS_CLASSIFICATION,
@@ -45,8 +54,22 @@ FORMATS: dict[Format, tuple[Task, ...]] = {
     "csv": _OF_TABLES,
     "jsonl": _OF_TABLES,
     "depth": (Task.DEPTH_ESTIMATION,),
+    "icdar": (Task.QUADRILATERAL_DETECTION,),
 }
 """Which tasks' annotations each format can hold."""
+
+_FORMATS_OF: dict[str, tuple[Format, ...]] = {
+    "masks": ("coco-panoptic", "image-folder"),
+    "ignore": ("mask-png",),
+    "columns": ("csv", "jsonl"),
+    "scale": ("depth",),
+}
+_TASKS_OF: dict[str, tuple[Task, ...]] = {
+    "values": (Task.REGRESSION,),
+    **dict.fromkeys(("keypoints", "mirrored", "skeleton", "sigmas"), (Task.KEYPOINT_DETECTION,)),
+    "alphabet": (Task.TEXT_RECOGNITION,),
+}
+"""Where a field means anything; elsewhere it is refused, since somebody expects something of it."""
 
 
 class Layer(Model):
@@ -58,26 +81,34 @@ class Layer(Model):
     name: str = Field(min_length=1, max_length=253, description="What heads refer to.")
     task: Task = Field(description="What the annotations hold.")
     format: Format = Field(description="How they are written.")
-    splits: dict[Literal["train", "val"], str] = Field(
+    splits: dict[Part, str] = Field(
         min_length=1,
-        description="Where each split's annotations are, relative to the dataset's root: a folder, or a COCO JSON file.",
+        description="Where each split's annotations are, relative to the dataset's root: a folder or a file. `all` instead of "
+        "`train` and `val`: the images are divided by a hash of their paths, see `valShare`.",
     )
-    masks: dict[Literal["train", "val"], str] = Field(
+    masks: dict[Part, str] = Field(
         default_factory=dict,
-        description="coco-panoptic only: the folder of each split's PNGs. Default: the JSON file's path without .json.",
+        description="coco-panoptic: the folder of each split's PNGs; default: the JSON file's path without .json. image-folder of "
+        "anomaly detection: the folder of masks; default: `ground_truth` beside the split's folder.",
     )
     classes: str | list[str] | dict[int, str] | None = Field(
         None,
         description="Class names: in order, by id, or a YAML/JSON file with `names`. COCO files and image folders carry their own.",
     )
     ignore: int | None = Field(None, ge=0, description="mask-png: the pixel value that is not to be learnt from.")
+    columns: dict[Column, str] = Field(
+        default_factory=dict,
+        description="csv, jsonl: names of columns that are not called like what they hold: {image: filename, label: breed}.",
+    )
     values: list[str] = Field(
         default_factory=list,
         max_length=256,
-        description="regression: names of the numbers, which are columns or keys of the files.",
+        description="regression: names of the numbers, which are columns or keys of the files. Default: all but image and split.",
     )
     keypoints: list[str] = Field(
-        default_factory=list, max_length=256, description="keypoint-detection: names, in order. COCO files carry their own."
+        default_factory=list,
+        max_length=256,
+        description="keypoint-detection: names, in order. COCO files carry their own, a YOLO `data.yaml` may.",
     )
     mirrored: list[int] | None = Field(
         None,
@@ -105,12 +136,33 @@ class Layer(Model):
             raise ValueError(f"layer '{self.name}': format {self.format} holds {can}, not {self.task.value}")
         return self
 
+    @model_validator(mode="after")
+    def _all_alone(self) -> "Layer":
+        if "all" in self.splits and len(self.splits) > 1:
+            raise ValueError(f"layer '{self.name}': splits has either 'all', which is divided, or 'train' and 'val'")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_mean_something(self) -> "Layer":
+        for field in sorted(self.model_fields_set):
+            formats, tasks = _FORMATS_OF.get(field, ()), _TASKS_OF.get(field, ())
+            if (formats and self.format not in formats) or (tasks and self.task not in tasks):
+                can = " and ".join([*formats, *(task.value for task in tasks)])
+                raise ValueError(f"layer '{self.name}': '{field}' is for {can}; this is {self.task.value} as {self.format}")
+        return self
+
 
 class Manifest(Model):
     """The whole of dataset.json."""
 
     version: Literal[1] = Field(description="Of this format.")
     images: str = Field("images/", description="Folder of the images, relative to the dataset's root.")
+    val_share: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the images to score on, where nobody divided them; by a hash of their paths, the same everywhere.",
+    )
     layers: list[Layer] = Field(
         default_factory=list, max_length=64, description="The annotations. None: for self-supervised heads alone."
     )

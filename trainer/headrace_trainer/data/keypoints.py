@@ -31,6 +31,9 @@ _COCO_SIGMAS = (
 OTHER_SIGMA = 0.05
 """For keypoints that are not COCO's: near the mean of COCO's (0.066), a little stricter. Nobody measured theirs."""
 
+AREA_OF_BOX = 0.53
+"""Share of its box that an object is taken to cover where nobody drew its mask: the scale of OKS (as Ultralytics does)."""
+
 
 @dataclass(frozen=True)
 class KeypointTable:

@@ -85,13 +85,14 @@ def test_masks_are_pycocotools_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(target.masks[2], blob.astype(np.bool_))
 
 
-def test_empty_masks_are_dropped_and_counted(tmp_path: Path) -> None:
+def test_masks_that_cover_nothing_of_the_image_are_dropped_and_counted(tmp_path: Path) -> None:
     empty = official.encode(np.zeros(SIZE, np.uint8, order="F"))
-    segmentations: list[Any] = [[], [[1, 1, 2, 2]], {"size": list(SIZE), "counts": empty["counts"].decode()}]
+    outside = [[WIDTH + 1.0, 5, WIDTH + 9.0, 5, WIDTH + 5.0, 9]]
+    segmentations: list[Any] = [[], [[1, 1, 2, 2]], outside, {"size": list(SIZE), "counts": empty["counts"].decode()}]
     annotations = [{"image_id": 1, "category_id": 1, "segmentation": segmentation} for segmentation in segmentations]
     dataset = coco_dataset(tmp_path, annotations, "instance-segmentation").open()
     assert dataset.train.annotations["things"]["images/train/a.png"].objects == 0
-    assert "3 instances with an empty mask dropped" in dataset.describe()
+    assert "4 instances without a mask in their image dropped" in dataset.describe()
 
 
 GOOD = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": [[1, 1, 5, 1, 5, 5]]}
