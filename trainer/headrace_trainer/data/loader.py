@@ -8,7 +8,7 @@ nothing but (dataset, training, iteration, row): any number of threads makes the
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 
@@ -18,12 +18,12 @@ from headrace_trainer.data.batch import Batch, empty_batch, write_row
 from headrace_trainer.data.dataset import Dataset
 from headrace_trainer.data.geometry import Geometry, letterbox
 from headrace_trainer.data.sample import ChooseGeometry, load_sample
+from headrace_trainer.data.sampler import ImageOrder
 from headrace_trainer.data.split import Split
-from headrace_trainer.data.targets import Array
 from headrace_trainer.errors import TrainerError
 
-_ORDER, _AUGMENTATION = 0, 1
-"""Keep the random streams of one seed apart."""
+_AUGMENTATION = 1
+"""Keeps the random streams of one seed apart; 0 and 2 are the sampler's."""
 
 _Item = tuple[int, ChooseGeometry]
 """Index of an image in the split, and how it is placed."""
@@ -34,11 +34,11 @@ def train_batches(
 ) -> Generator[Batch]:
     """Batches for the iterations `start_iteration`, `start_iteration` + 1, … without end; close the generator to end it.
 
-    Batch i has the images at i·B … i·B + B - 1 of the epochs' permutations, one after the other: every image comes once an epoch.
+    Batch i shows the images of the rows i·B … i·B + B - 1 (sampler.py).
     """
     size = training.batch_size
     canvas = (training.image_size.height, training.image_size.width)
-    order = _epochs(len(dataset.train), training.seed)
+    order = ImageOrder(dataset.train, training.sampler, training.seed)
     choose = partial(_augmented, training.seed, dataset.augmentation(training.augmentation), canvas)
 
     def items() -> Iterator[list[_Item]]:
@@ -71,16 +71,6 @@ def _augmented(seed: int, augmentation: Augmentation, canvas: tuple[int, int], i
         return random_geometry(source, canvas, augmentation, random)
 
     return choose
-
-
-def _epochs(images: int, seed: int) -> Callable[[int], int]:
-    """The image at each position of an endless row of permutations."""
-
-    @lru_cache(maxsize=4)
-    def permutation(epoch: int) -> Array:
-        return np.random.default_rng((seed, _ORDER, epoch)).permutation(images)
-
-    return lambda position: int(permutation(position // images)[position % images])
 
 
 def _prefetched(
