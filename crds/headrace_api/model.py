@@ -1,7 +1,7 @@
 """`spec.model`: one backbone, an optional neck, any number of heads. A feature map of level i has stride 2^i."""
 
 import re
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -195,6 +195,11 @@ class Network(Model):
         max_length=32,
         description="What is learnt. Empty: one head for each layer of the dataset, named after it.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    loss_weights: Literal["fixed", "uncertainty"] = Field(
+        "fixed",
+        description="How heads' losses are added up. fixed: each times its head's weight. uncertainty: each is also divided by the "
+        "head's variance, which is learnt (Kendall et al. 2018, https://arxiv.org/abs/1705.07115): losses of any size count alike.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

@@ -6,7 +6,7 @@ nothing but (dataset, training, iteration, row): any number of threads makes the
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 

@@ -97,6 +97,8 @@ class Head(nn.Module, ABC):
     """Whether `loss` and the metric find the input in targets["image"]."""
     uses_views: ClassVar[bool] = False
     """Whether in training `loss` finds the outputs for a second view of the same images, under "<key>@2" beside each "<key>"."""
+    log_variance: nn.Parameter | None
+    """Logarithm of the variance that its loss is divided by, a scalar, where that is learnt (worker/loss_weights.py)."""
 
     def __init__(self, levels: Sequence[int], labels: LabelSpace) -> None:
         """Raises FatalError(BAD_DATASET) where a part of `labels` that the head needs is empty."""
@@ -106,6 +108,7 @@ class Head(nn.Module, ABC):
                 raise FatalError(Reason.BAD_DATASET, f"{self.task.words} has no {part} to learn")
         self.levels = tuple(levels)
         self.labels = labels
+        self.register_parameter("log_variance", None)
 
     @property
     def classes(self) -> tuple[str, ...]:

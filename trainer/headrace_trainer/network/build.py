@@ -81,6 +81,9 @@ def build_network(network: model.Network, heads: Sequence[HeadPlan]) -> Network:
     channels = backbone.channels if neck is None else neck.channels
     lowest = min(DEFAULT_BOTTOM_LEVEL, max(channels)) if neck is None else min(channels)
     built = {plan.spec.name: _build_head(plan, channels, lowest) for plan in heads}
+    if network.loss_weights == "uncertainty":
+        for head in built.values():
+            head.register_parameter("log_variance", nn.Parameter(torch.zeros(())))
     return Network(backbone, neck, built)
 
 

@@ -44,6 +44,7 @@ class Reporter:
                 iteration=iteration,
                 trained_seconds=trained_seconds,
                 losses=reading.losses,
+                loss_weights=step.loss_weights.read(),
                 learning_rate=step.learning_rate(iteration),
                 gradient_norm=reading.gradient_norm,
                 images_per_second=self._images / elapsed,

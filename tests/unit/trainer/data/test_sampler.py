@@ -39,7 +39,9 @@ def split_of(labelled: dict[str, set[int]], images: int, self_supervised: bool =
     return Split("train", names, Path(), tuple(heads), annotations, {}, Problems(0, print))
 
 
-def rows(split: Split, count: int, sampler: Literal["balanced", "uniform"] = "balanced", seed: int = 0, start: int = 0) -> list[int]:
+def rows(
+    split: Split, count: int, sampler: Literal["balanced", "uniform"] = "balanced", seed: int = 0, start: int = 0
+) -> list[int]:
     order = ImageOrder(split, sampler, seed)
     return [order(row) for row in range(start, start + count)]
 
