@@ -193,7 +193,7 @@ def main() -> None:
     configure(device, options.threads[0])
     results: dict[str, Any] = {"device": str(device), "torch": torch.__version__, "parts_ms": {}, "beside_peer_ms": {}}
     with tempfile.TemporaryDirectory() as folder:
-        write_digit_scenes(Path(folder) / "scenes", train=64, val=1, size=96, textures_share=0)
+        write_digit_scenes(Path(folder) / "scenes", train=64, val=1, size=96, others_share=0)
         for threads in options.threads:
             torch.set_num_threads(threads)
             results["parts_ms"][threads] = time_parts(Path(folder) / "scenes", threads, options.steps, device)

@@ -25,7 +25,7 @@ OPTIMIZERS = [
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Digit scenes of which half carry each kind of label: batches are mixed."""
     folder = tmp_path_factory.mktemp("scenes")
-    write_digit_scenes(folder, train=12, val=2, size=48, labelled_share=0.5, textures_share=0.5)
+    write_digit_scenes(folder, train=12, val=2, size=48, labelled_share=0.5, others_share=0.5)
     return folder
 
 

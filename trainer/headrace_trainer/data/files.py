@@ -78,12 +78,15 @@ class DatasetFiles:
         """Name of the image that an annotation refers to as `reference`: a path, with or without its suffix and folders.
 
         The image is the one of that stem that agrees with the most folders at the end of `reference`; among equals, the one that
-        has a folder called like one of `hints` (the split's name, say). Raises BadSampleError where there is none or several, and
-        FatalError(BAD_DATASET) where the reference leads out of the dataset; `field` says where it stands.
+        has a folder called like one of `hints` (the split's name, say). Where the images' folder has none, `reference` may be the
+        path from the dataset's root. Raises BadSampleError where there is none or several, and FatalError(BAD_DATASET) where the
+        reference leads out of the dataset; `field` says where it stands.
         """
         wanted = relative_path(reference, field)
         candidates = self._by_stem.get(_stem(wanted)) or self._by_stem.get(posixpath.basename(wanted), [])
         if not candidates:
+            if is_image(wanted) and self.path(wanted).is_file():
+                return wanted
             raise BadSampleError(f"no image '{reference}' in '{self.image_folder}'")
         tests: tuple[Callable[[str], int], ...] = (
             lambda name: _shared_folders(name, wanted),
