@@ -128,10 +128,10 @@ def _instances(batch: int, size: tuple[int, int], classes: int, generator: torch
     y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
     offset = (torch.stack([x, y], dim=-1) - center[:, :, None, None]) / radius[:, :, None, None]
     masks = (offset.square().sum(dim=-1) <= 1) & targets["valid"][:, :, None, None]
-    return {**targets, "masks": masks, "boxes": _tight_boxes(masks)}
+    return {**targets, "masks": masks, "boxes": tight_boxes(masks)}
 
 
-def _tight_boxes(masks: Tensor) -> Tensor:
+def tight_boxes(masks: Tensor) -> Tensor:
     """bool [..., H, W] -> float32 [..., 4], half-open; zeros for an empty mask."""
     sides = []
     for there in (masks.any(dim=-2), masks.any(dim=-1)):
