@@ -95,10 +95,11 @@ class Saved(_Message):
 
 
 class Exported(_Message):
-    """The trained model lies complete in `folder`."""
+    """The trained model lies complete in `folder`, and pictures of the whole training are drawn."""
 
     type: Literal["exported"] = "exported"
     folder: Path
+    pictures: list[Path] = []
 
 
 class Ended(_Message):

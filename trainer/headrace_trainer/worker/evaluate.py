@@ -16,6 +16,7 @@ from headrace_trainer.data.batch import Batch
 from headrace_trainer.heads.base import Head
 from headrace_trainer.network.build import Network, normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
+from headrace_trainer.worker.history import PRIMARY
 from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.pictures import PredictionGrid
 
@@ -39,6 +40,11 @@ class Scores:
             for name, value in scores.items()
             if math.isfinite(value)
         ]
+
+    def curves(self) -> dict[str, float]:
+        """By "<head>/<metric>", and "primary"; what is NaN is left out."""
+        named = {f"{head}/{name}": value for head, scores in self.by_head.items() for name, value in scores.items()}
+        return {name: value for name, value in {**named, PRIMARY: self.primary}.items() if math.isfinite(value)}
 
 
 class Evaluation:
