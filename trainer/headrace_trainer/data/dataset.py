@@ -4,24 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from headrace_api import model
-from headrace_api.dataset import MANIFEST, Manifest
-from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_api.training import Augmentation, Scale
 from headrace_trainer.data.checks import check_labels
-from headrace_trainer.data.files import DatasetFiles, contents
 from headrace_trainer.data.head_data import HeadData
 from headrace_trainer.data.label_spaces import head_data, learnable
-from headrace_trainer.data.layers import read_layer
+from headrace_trainer.data.layers import open_files, read_layer
+from headrace_trainer.data.manifest import read_manifest
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.split import Split, annotations_in, divide_images, make_split
-from headrace_trainer.errors import FatalError
 from headrace_trainer.resolve import resolve_heads
-
-_NAMED_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
@@ -65,20 +58,6 @@ class Dataset:
         )
 
 
-def read_manifest(root: Path) -> Manifest:
-    """The dataset's dataset.json; FatalError(BAD_DATASET) naming each wrong field where it is missing or wrong."""
-    path = root / MANIFEST
-    if not path.is_file():
-        there = contents(root, "it") if root.is_dir() else "there is no such folder"
-        raise FatalError(Reason.BAD_DATASET, f"{MANIFEST}: expected at the dataset's root, which is not there; {there}")
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        wrong = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'the file'}: {p['msg']}" for p in problems[:_NAMED_PROBLEMS])
-        raise FatalError(Reason.BAD_DATASET, f"{MANIFEST}: {wrong}") from error
-
-
 def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: Callable[[str], None]) -> Dataset:
     """Read the manifest and the annotations of every layer that a head of `network` learns from.
 
@@ -91,7 +70,7 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     resolved = resolve_heads(network, manifest)
     # 2. The annotations, each layer once however many heads share it, and without what cannot be learnt from.
     problems = Problems(max_bad_images, say)
-    files = DatasetFiles(root, manifest.images)
+    files = open_files(root, manifest)
     layers = {head.layer.name: head.layer for head in resolved if head.layer is not None}
     data = {
         name: learnable(layer.task, read_layer(layer, files, problems, manifest.val_share), problems)

@@ -57,18 +57,7 @@ class DatasetFiles:
 
     def walk(self, folder: str) -> Iterator[str]:
         """Every file below `folder`, in no particular order; hidden ones left out, folders reached twice through links once."""
-        seen: set[tuple[int, int]] = set()
-        top = str(self.path(folder))
-        for directory, subfolders, files in os.walk(top, followlinks=True):
-            status = Path(directory).stat()
-            if (key := (status.st_dev, status.st_ino)) in seen:
-                subfolders.clear()
-                continue
-            seen.add(key)
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            below = posixpath.normpath(posixpath.join(folder, os.path.relpath(directory, top)))
-            prefix = "" if below == "." else below + "/"
-            yield from (prefix + name for name in files if not name.startswith("."))
+        return walk(self.root, folder)
 
     def inside(self, folder: str) -> str:
         """What is in a folder, for messages."""
@@ -108,6 +97,22 @@ class DatasetFiles:
         raise FatalError(
             Reason.BAD_DATASET, f"{field}: expected {expected} at '{name}', which is not there; {self.inside(parent or '.')}"
         )
+
+
+def walk(root: Path, folder: str = ".") -> Iterator[str]:
+    """Every file below `folder` of `root`, as names; hidden ones left out, folders reached twice through links once."""
+    seen: set[tuple[int, int]] = set()
+    top = str(root / folder)
+    for directory, subfolders, files in os.walk(top, followlinks=True):
+        status = Path(directory).stat()
+        if (key := (status.st_dev, status.st_ino)) in seen:
+            subfolders.clear()
+            continue
+        seen.add(key)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        below = posixpath.normpath(posixpath.join(folder, os.path.relpath(directory, top)))
+        prefix = "" if below == "." else below + "/"
+        yield from (prefix + name for name in files if not name.startswith("."))
 
 
 def relative_path(text: str, field: str) -> str:

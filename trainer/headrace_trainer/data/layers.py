@@ -42,10 +42,10 @@ READERS: dict[Format, Reader] = {
 
 def open_files(root: Path, manifest: Manifest) -> DatasetFiles:
     """The files of a dataset; masks and depth maps, whose files are images too, are none of its images."""
-    return DatasetFiles(root, manifest.images, {folder for layer in manifest.layers for folder in _folders_of_maps(layer)})
+    return DatasetFiles(root, manifest.images, {folder for layer in manifest.layers for folder in folders_of_maps(layer)})
 
 
-def _folders_of_maps(layer: Layer) -> Iterator[str]:
+def folders_of_maps(layer: Layer) -> Iterator[str]:
     """Folders that hold annotations which look like images."""
     yield from layer.masks.values()
     for place in layer.splits.values():
@@ -57,7 +57,7 @@ def _folders_of_maps(layer: Layer) -> Iterator[str]:
             yield image_folder.beside(place)
 
 
-def read_layer(layer: Layer, files: DatasetFiles, problems: Problems, val_share: float = 0.1) -> LayerData:
+def read_layer(layer: Layer, files: DatasetFiles, problems: Problems, val_share: float) -> LayerData:
     """All images of `layer`, divided into train and val.
 
     Broken annotations are counted in `problems` and left out; FatalError(BAD_DATASET) where the layer as a whole cannot be read.

@@ -22,7 +22,6 @@ def manifest(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (None, r"dataset\.json: expected at the dataset's root, which is not there; it has: images/"),
         ("{", r"dataset\.json: the file: Invalid JSON"),
         (manifest(version=2), r"dataset\.json: version: Input should be 1"),
         (manifest(layers=[LAYER | {"format": "tfrecord"}]), r"dataset\.json: layers\.0\.format: Input should be 'yolo', 'coco'"),
@@ -51,10 +50,7 @@ def manifest(**fields: Any) -> dict[str, Any]:
 def test_what_is_wrong_with_a_manifest_is_said(tmp_path: Path, content: Any, complaint: str) -> None:
     folder = DatasetFolder(tmp_path).image("images/a.png")
     folder.path("empty/x").parent.mkdir(exist_ok=True)
-    if content is None:
-        folder.path("empty/x").parent.rmdir()
-    else:
-        folder = folder.text("dataset.json", content) if isinstance(content, str) else folder.json("dataset.json", content)
+    folder = folder.text("dataset.json", content) if isinstance(content, str) else folder.json("dataset.json", content)
     with pytest.raises(FatalError, match=complaint) as caught:
         folder.open()
     assert caught.value.reason is Reason.BAD_DATASET
