@@ -21,8 +21,8 @@ from headrace_api.training import ImageSize
 from headrace_trainer.network.build import IMAGE_MEAN, IMAGE_STD, HeadPlan, Network
 from headrace_trainer.worker.evaluate import Scores
 
-WEIGHTS: Final = "model.safetensors"
-CONFIG: Final = "config.json"
+WEIGHTS: Final = runfolder.MODEL_WEIGHTS
+CONFIG: Final = runfolder.MODEL_CONFIG
 METRICS: Final = "metrics.json"
 
 

@@ -1,6 +1,6 @@
 """Architectures of timm by level (https://github.com/huggingface/pytorch-image-models), if timm is installed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from torch import Tensor, nn
@@ -29,7 +29,14 @@ class TimmBackbone(Backbone):
             )
         self._levels = tuple(level for level in indices if level <= top_level)
         self.model = _create(name, out_indices=tuple(indices[level] for level in self._levels))
-        self.channels = channels_of(self)
+        self._ends: list[str] = self.model.feature_info.module_name()  # type: ignore[union-attr, operator]
+        _cut_above(self.model, self._ends[-1])
+        try:
+            self.channels = channels_of(self)
+        except AssertionError as error:  # timm's, or that of a level's size
+            raise FatalError(
+                Reason.BAD_MODEL, f"{name} does not make levels of images of any size ({error}): take an architecture that does"
+            ) from error
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         height, width = images.shape[-2:]
@@ -39,8 +46,9 @@ class TimmBackbone(Backbone):
         }
 
     def stages(self) -> Mapping[int, Sequence[nn.Module]]:
-        ends = getattr(self.model, "return_layers", None)
-        if ends is None:
+        parts = list(_parts(self.model))
+        ends = set(getattr(self.model, "return_layers", ())) or set(self._ends)
+        if not ends <= {name for name, _ in parts}:
             raise FatalError(
                 Reason.BAD_MODEL,
                 f"backbone.frozenLevels: timm does not tell which parts of {self.name} make which level; freeze none",
@@ -48,7 +56,7 @@ class TimmBackbone(Backbone):
         stages: dict[int, list[nn.Module]] = {level: [] for level in self._levels}
         levels = iter(self._levels)
         level = next(levels)
-        for name, module in self.model.named_children():
+        for name, module in parts:
             stages[level].append(module)
             if name in ends:
                 level = next(levels, level)
@@ -87,3 +95,23 @@ def _indices_by_level(name: str) -> dict[int, int]:
     if len(indices) < 2 or any(2 ** (stride.bit_length() - 1) != stride for stride in strides):
         raise FatalError(Reason.BAD_MODEL, f"{name} has features of the strides {strides}, which make no levels: take a pyramid")
     return dict(sorted(indices.items()))
+
+
+_BLOCKS: Final = "blocks"
+"""What timm's EfficientNets and MobileNets call their sequence of stages. Its other pyramids have them as parts of their own."""
+
+
+def _parts(pyramid: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The parts of one of timm's pyramids by name, in the order of their use."""
+    for name, module in pyramid.named_children():
+        if name == _BLOCKS:
+            yield from ((f"{name}.{index}", stage) for index, stage in module.named_children())
+        else:
+            yield name, module
+
+
+def _cut_above(pyramid: nn.Module, end: str) -> None:
+    """Take away the stages above the part `end`, where timm has not."""
+    stages = getattr(pyramid, _BLOCKS, None)
+    if isinstance(stages, nn.Sequential) and end.startswith(f"{_BLOCKS}."):
+        setattr(pyramid, _BLOCKS, stages[: int(end.removeprefix(f"{_BLOCKS}.")) + 1])
