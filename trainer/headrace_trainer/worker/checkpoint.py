@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import torch
-from pydantic import PlainSerializer, ValidationError
+from pydantic import Field, PlainSerializer, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import optimizer as optimizers
 from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.history import History
 from headrace_trainer.worker.messages import Messages
 
 STATE: Final = "state.json"
@@ -69,6 +70,10 @@ class CheckpointState(Model):
     """What the numbers of every head mean: weights of other labels would fit in shape and be wrong in meaning."""
     training: Training
     """How it was trained: moments, averages and the order of images go on from there only as they began."""
+    frozen_levels: int = 0
+    """Of the backbone: what was frozen has no moments to go on from."""
+    history: History = Field(default_factory=History)
+    """Losses and scores so far, for the curves at the end."""
 
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]
@@ -199,6 +204,7 @@ def load_checkpoint(
     *,
     labels: Mapping[str, LabelSpace],
     training: Training,
+    frozen_levels: int = 0,
 ) -> CheckpointState:
     """Put the checkpoint in `folder` into network, average and optimizer.
 
@@ -211,6 +217,9 @@ def load_checkpoint(
     except (OSError, ValidationError) as error:
         raise _incomplete(folder, error) from error
     _check_training(folder.name, state.training, training)
+    if state.frozen_levels != frozen_levels:
+        difference = f"backbone.frozenLevels is {state.frozen_levels} there and {frozen_levels} in this job"
+        raise _of_another_network(folder.name, difference)
     _check_labels(folder.name, state.labels, labels)
     # 2. The tensors.
     names = [NETWORK, OPTIMIZER] if averaged is None else [NETWORK, OPTIMIZER, EMA]
