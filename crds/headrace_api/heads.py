@@ -106,8 +106,14 @@ class AnomalyDetection(SeveralLevels):
     """How far an image, and each of its pixels, is from normal; learnt from normal images alone. Metric: AUROC."""
 
 
-class TextRecognition(SeveralLevels):
+class TextRecognition(HeadOptions):
     """The text that an image of one line shows. Metrics: character error rate, exact matches."""
+
+    level: Level | None = Field(
+        None,
+        description="The level the head looks at. Default: 3, or the one nearest to it. Higher ones see too coarsely to tell small "
+        "characters apart.",
+    )
 
 
 class Autoencoding(SingleLevel):

@@ -10,6 +10,7 @@ from headrace_trainer.heads import (
     panoptic_segmentation,
     regression,
     semantic_segmentation,
+    text_recognition,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "panoptic_segmentation",
     "regression",
     "semantic_segmentation",
+    "text_recognition",
 ]
