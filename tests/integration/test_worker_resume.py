@@ -76,6 +76,12 @@ def test_three_iterations_and_three_more_are_six(scenes: Path, tmp_path: Path, o
     assert stepped[0] == 4, "the first iteration of the second half is the fourth"
     assert stepped[-1] == 6
     assert scores_of(second) == scores_of(whole)
+    curves = second[-2].pictures
+    assert curves == [Path("pictures/00000006-curves.png")]
+    assert (tmp_path / "second/output" / curves[0]).is_file()
+    history = CheckpointState.model_validate_json((tmp_path / "second" / end / "state.json").read_bytes()).history
+    assert history.losses.iterations[0] == 1, "the curves show both attempts"
+    assert history.scores.iterations == [4]
     seconds = [trained_seconds(folder) for folder in (tmp_path / "whole" / half, tmp_path / "second" / end)]
     assert 0 < seconds[0] < seconds[1], "of both attempts"
 

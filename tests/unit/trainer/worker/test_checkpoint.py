@@ -21,6 +21,7 @@ from headrace_trainer.network.build import HeadPlan
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import checkpoint
 from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
+from headrace_trainer.worker.history import History
 from headrace_trainer.worker.optimizer import build_optimizer, state_tensors
 
 REORDERED = LabelSpace(classes=("green", "red", "blue"), things=(True, True, True))
@@ -38,9 +39,16 @@ def writer(tmp_path: Path, pipe: KeptMessages) -> Iterator[CheckpointWriter]:
         yield writer
 
 
-def state(iteration: int, best: Best | None = None, training: Training | None = None) -> CheckpointState:
+def state(
+    iteration: int, best: Best | None = None, training: Training | None = None, history: History | None = None
+) -> CheckpointState:
     return CheckpointState(
-        iteration=iteration, trained_seconds=12.5, best=best, labels=LABELS_OF_HEADS, training=training or Training()
+        iteration=iteration,
+        trained_seconds=12.5,
+        best=best,
+        labels=LABELS_OF_HEADS,
+        training=training or Training(),
+        history=history or History(),
     )
 
 
@@ -276,7 +284,9 @@ def test_a_file_of_another_network_beside_the_right_weights_changes_nothing(
 
 
 def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: CheckpointWriter) -> None:
-    writer.save(files(trained(ema_decay=0)), state(2, Best(iteration=1, score=0.5)), best=False)
+    history = History()
+    history.losses.add(1, {"total": 2.5})
+    writer.save(files(trained(ema_decay=0)), state(2, Best(iteration=1, score=0.5), history=history), best=False)
     writer.wait()
     folder = tmp_path / "checkpoints/00000002"
     assert json.loads((folder / "state.json").read_text()) == {
@@ -286,5 +296,10 @@ def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: Chec
         "best": {"iteration": 1, "score": 0.5},
         "labels": {"tags": LABELS.to_json(), "kind": LABELS.to_json()},
         "training": Training().model_dump(mode="json", by_alias=True),
+        "frozenLevels": 0,
+        "history": {
+            "losses": {"iterations": [1], "reports": [1], "values": {"total": [2.5]}, "resolution": 1},
+            "scores": {"iterations": [], "reports": [], "values": {}, "resolution": 1},
+        },
     }
     assert {path.name for path in folder.iterdir()} == {"state.json", "network.safetensors", "optimizer.safetensors"}
