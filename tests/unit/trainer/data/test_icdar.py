@@ -38,7 +38,7 @@ def test_corners_and_illegible_texts(tmp_path: Path, prefix: str, mark: str) -> 
 def test_there_is_one_class(tmp_path: Path) -> None:
     assert icdar_dataset(tmp_path / "a", LINE + ",x").open().heads[0].labels.classes == ("text",)
     assert icdar_dataset(tmp_path / "b", LINE + ",x", classes=["word"]).open().heads[0].labels.classes == ("word",)
-    with pytest.raises(FatalError, match="format icdar has one class, and dataset.json names 2: word, line"):
+    with pytest.raises(FatalError, match=r"format icdar has one class, and dataset\.json names 2: word, line"):
         icdar_dataset(tmp_path / "c", LINE + ",x", classes=["word", "line"]).open()
 
 

@@ -23,7 +23,8 @@ def voc_object(name: str, box: tuple[Any, ...], **fields: Any) -> str:
 
 
 def voc_file(*objects: str, size: tuple[int, int] = SIZE) -> str:
-    return f"<annotation><size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>{''.join(objects)}</annotation>"
+    stated = f"<size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>"
+    return f"<annotation>{stated}{''.join(objects)}</annotation>"
 
 
 def voc_dataset(root: Path, train: str, **fields: Any) -> DatasetFolder:
@@ -124,5 +125,5 @@ def test_a_list_outside_imagesets_is_refused(tmp_path: Path) -> None:
 
 def test_files_without_any_object_need_classes(tmp_path: Path) -> None:
     folder = voc_dataset(tmp_path, voc_file()).text("Annotations/v.xml", voc_file())
-    with pytest.raises(FatalError, match="no object in its files and no 'classes' in dataset.json"):
+    with pytest.raises(FatalError, match=r"no object in its files and no 'classes' in dataset\.json"):
         folder.open()
