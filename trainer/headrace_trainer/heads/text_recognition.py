@@ -132,7 +132,7 @@ class _Rows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height = torch.linspace(-1, 1, x.shape[2], device=x.device, dtype=x.dtype)[:, None]
-        x = torch.cat([x, height.expand(len(x), 1, -1, x.shape[3])], dim=1)
+        x = torch.cat([x, height.expand(x.shape[0], 1, -1, x.shape[3])], dim=1)
         listened = (self.values(x) * self.weights(x).softmax(dim=2)).sum(dim=2)
         return F.relu(self.norm(listened))
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Features
-from headrace_trainer.network.build import Network, normalise
+from headrace_trainer.network.build import Network
+from headrace_trainer.ops.pixels import IMAGE_MEAN, IMAGE_STD
 from headrace_trainer.predict.messages import warn
 from headrace_trainer.predict.model import TrainedModel
 
@@ -56,13 +57,19 @@ class Exported:
 class Graph(nn.Module):
     """The network with some of its heads, from pixels to outputs by "<head>/<output>"."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, network: Network, heads: Sequence[str]) -> None:
         super().__init__()
         self.network = network
         self._heads = tuple(heads)
+        # As ops.pixels.normalise does. Not by it: what it keeps, the tracer would make and every later call would find.
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(IMAGE_STD).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features: Features = self.network.features(normalise(images))
+        features: Features = self.network.features((images.float() / 255 - self.mean) / self.deviation)
         outputs = {name: self.network.heads[name](features) for name in self._heads}
         return {f"{name}/{key}": value for name, found in outputs.items() for key, value in found.items()}
 

@@ -69,6 +69,7 @@ _PLACES: Final[Mapping[str, Callable[[Placement, Tensor], Tensor]]] = {
     "map": Placement.labels,
     "segments": Placement.labels,
     "depth": Placement.values,
+    "image": Placement.values,
 }
 """What of heads' predictions has a place in the image, by name; a name means the same in every head that has it."""
 

@@ -163,6 +163,15 @@ def test_depth_is_an_array_in_the_annotations_unit(tmp_path: Path) -> None:
     assert (values == 2.5).all()
 
 
+def test_an_image_that_is_made_again_is_an_image(tmp_path: Path) -> None:
+    made = torch.zeros(3, *CANVAS)
+    made[0], made[2, TOP:52] = 1.0, 0.5
+    write(tmp_path, make_head(Task.AUTOENCODING), {"image": made})
+    with Picture.open(tmp_path / "image-1.png") as picture:
+        assert picture.size == SIZE[::-1]
+        assert picture.getpixel((40, 25)) == (255, 0, 128)
+
+
 TABLES = [
     pytest.param(
         Task.MULTICLASS_CLASSIFICATION,
@@ -197,10 +206,11 @@ def test_what_is_said_of_the_whole_image_is_a_row_of_a_table(
         assert list(csv.DictReader(file)) == [{"image": "image-1.jpg", **row}, {"image": "folder/image-2.jpg", **row}]
 
 
-def test_vectors_are_rows_of_one_array(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("task", "name"), [(Task.METRIC_LEARNING, "embeddings"), (Task.VIEW_INVARIANCE, "features")])
+def test_vectors_are_rows_of_one_array(tmp_path: Path, task: Task, name: str) -> None:
     vectors = [torch.randn(16) for _ in range(3)]
-    write(tmp_path, make_head(Task.METRIC_LEARNING), *({"embeddings": vector} for vector in vectors))
-    got = np.load(tmp_path / "embeddings.npy")
+    write(tmp_path, make_head(task), *({name: vector} for vector in vectors))
+    got = np.load(tmp_path / "vectors.npy")
     assert got.dtype == np.float32
     assert np.array_equal(got, torch.stack(vectors).numpy())
     assert (tmp_path / "images.csv").read_text().splitlines() == [

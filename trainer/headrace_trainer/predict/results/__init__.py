@@ -8,7 +8,7 @@ from typing import Final
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Head
 from headrace_trainer.predict.results.base import Image, Results
-from headrace_trainer.predict.results.maps import ClassMapResults, DepthResults, PanopticResults
+from headrace_trainer.predict.results.maps import ClassMapResults, DepthResults, PanopticResults, PictureResults
 from headrace_trainer.predict.results.objects import ObjectResults, box, box_and_keypoints, box_and_mask, quad
 from headrace_trainer.predict.results.tables import LabelResults, LabelSetResults, TextResults, ValueResults
 from headrace_trainer.predict.results.vectors import VectorResults
@@ -24,10 +24,11 @@ RESULTS: Final[Mapping[Task, Callable[[Path, Head, float], Results]]] = {
     Task.OBJECT_DETECTION: partial(ObjectResults, shape=box),
     Task.MULTILABEL_CLASSIFICATION: LabelSetResults,
     Task.MULTICLASS_CLASSIFICATION: LabelResults,
-    Task.METRIC_LEARNING: VectorResults,
+    Task.METRIC_LEARNING: partial(VectorResults, name="embeddings"),
     Task.REGRESSION: ValueResults,
     Task.DEPTH_ESTIMATION: DepthResults,
     Task.TEXT_RECOGNITION: TextResults,
-    Task.VIEW_INVARIANCE: VectorResults,
+    Task.AUTOENCODING: PictureResults,
+    Task.VIEW_INVARIANCE: partial(VectorResults, name="features"),
 }
 """(folder of the head's files, the head, least score of an object) -> results. Each documents its files."""

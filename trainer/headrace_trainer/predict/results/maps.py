@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Picture
-from torch import Tensor
 
 from headrace_trainer.data.targets import Array
 from headrace_trainer.heads.base import IGNORE, Head, Predictions
@@ -81,7 +80,15 @@ class DepthResults(Results):
     """Depth estimation: a NPY file an image, float32 [height, width] in the unit of the annotations."""
 
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:
-        _save_array(self.file(image, ".npy"), placement.values(predictions["depth"]))
+        np.save(self.file(image, ".npy"), placement.values(predictions["depth"]).numpy(), allow_pickle=False)
+
+
+class PictureResults(Results):
+    """Autoencoding: the image as the network would have it, a PNG of 8 bits a channel."""
+
+    def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:
+        pixels = placement.values(predictions["image"]).permute(1, 2, 0)
+        Picture.fromarray((pixels * 255).round().byte().numpy()).save(self.file(image, ".png"))
 
 
 def _bounds(mask: Array) -> list[int]:
@@ -89,7 +96,3 @@ def _bounds(mask: Array) -> list[int]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     left, top = int(columns[0]), int(rows[0])
     return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]
-
-
-def _save_array(path: Path, values: Tensor) -> None:
-    np.save(path, values.numpy(), allow_pickle=False)
