@@ -73,9 +73,8 @@ def _labels(name: str, content: Mapping[str, Any], split: str, listing: Listing)
         if labels in listing.folders and any(one.endswith(".txt") for one in listing.below(labels)):
             return labels
         tried.append(labels)
-    raise _unclear(
-        f"{name}: {split} is '{value}', for which labels are expected in {' or '.join(dict.fromkeys(tried))}; none is there"
-    )
+    expected = " or ".join(dict.fromkeys(tried))
+    raise _unclear(f"{name}: {split} is '{value}', whose labels are expected in {expected}; none is there")
 
 
 def _beside(images: str) -> str:
