@@ -123,7 +123,7 @@ def _timed_step(step: Step, watch: Stopwatch, batch: Batch, iteration: int) -> N
     outputs = watch.time("forward", lambda: step.forward(images))
     terms: dict[str, Tensor] = {}
     for name in step.network.heads:
-        losses = watch.time(f"loss of {name}", partial(step.losses_of, name, outputs[name], batch))
+        losses = watch.time(f"loss of {name}", partial(step.losses_of, name, outputs[name], batch, images))
         terms |= {f"{name}/{term}": value for term, value in losses.items()}
     total = step.loss_weights.total(terms, batch.labelled)
     watch.time("backward", total.backward)

@@ -155,7 +155,7 @@ def _save_pictures(store: Minio, observer: Observer, keys: dict[str, list[str]],
     folder.mkdir(parents=True, exist_ok=True)
     saved = {}
     for name, entry in observer.observed.items():
-        drawn = sorted(key for key in keys[name] if key.startswith(PICTURES))
+        drawn = sorted(key for key in keys[name] if key.startswith(PICTURES) and key.endswith("-predictions.png"))
         if drawn:
             bucket, _, prefix = entry.status["output"].removeprefix("s3://").partition("/")
             path = folder / f"{name}.png"

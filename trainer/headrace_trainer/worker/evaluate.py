@@ -72,11 +72,13 @@ class Evaluation:
             self._say_progress(iteration, done=0)
             done, said = 0, time.monotonic()
             for batch in batches:
-                predictions = self._predict(network, heads, batch.images)
+                inputs = normalise(batch.images.to(self._device)).contiguous(memory_format=torch.channels_last)
+                predictions = self._predict(network, heads, inputs)
                 for name, metric in metrics.items():
                     targets = {key: value.to(self._device) for key, value in batch.targets[name].items()}
+                    targets |= {"image": inputs} if heads[name].uses_image else {}
                     metric.update(predictions[name], targets, batch.labelled[name].to(self._device))
-                grid.add(batch.images, predictions)
+                grid.add(batch, predictions)
                 done += len(batch.images)
                 if time.monotonic() - said >= _REPORT_SECONDS:
                     self._say_progress(iteration, done)
@@ -87,11 +89,10 @@ class Evaluation:
         self._messages.send(Evaluated(iteration=iteration, scores=scores.values(iteration), pictures=self._draw(grid, iteration)))
         return scores
 
-    def _predict(self, network: Network, heads: Mapping[str, Head], images: Tensor) -> dict[str, Mapping[str, Tensor]]:
-        inputs = normalise(images.to(self._device)).contiguous(memory_format=torch.channels_last)
+    def _predict(self, network: Network, heads: Mapping[str, Head], inputs: Tensor) -> dict[str, Mapping[str, Tensor]]:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             outputs = network(inputs)
-        height, width = images.shape[-2:]
+        height, width = inputs.shape[-2:]
         return {
             name: head.decode({key: value.float() for key, value in outputs[name].items()}, (height, width))
             for name, head in heads.items()
