@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from headrace_api import runfolder
+from headrace_api.dataset import Manifest
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Outcome, Phase, Verdict
 from headrace_api.trainingjob import TrainingJob
@@ -25,6 +26,7 @@ from headrace_trainer.supervisor.publish import Publisher
 from headrace_trainer.supervisor.pull import Pull, check_space, in_words
 from headrace_trainer.supervisor.quantity import quantity_bytes
 from headrace_trainer.supervisor.reading import read_job, read_manifest
+from headrace_trainer.supervisor.recognise import recognise_local, recognise_stored
 from headrace_trainer.supervisor.retry import Retry
 from headrace_trainer.supervisor.serve import serving
 from headrace_trainer.supervisor.settings import Settings
@@ -88,7 +90,7 @@ class Run:
         self._uploads = uploads = self._begin_uploads(run_folder, job)
 
         # 4. What the dataset says of itself; a head that fits no layer ends the job before any image is pulled.
-        manifest = read_manifest(dataset, self._retry)
+        manifest = read_manifest(dataset, self._retry) or self._recognise(dataset, job, workspace)
         for head in resolve_heads(job.spec.model, manifest):
             self._journal.say(head.described)
 
@@ -181,6 +183,19 @@ class Run:
         self._retry.call("listing the log's parts", uploads.find_next_parts)
         uploads.start()
         return uploads
+
+    def _recognise(self, dataset: Store, job: TrainingJob, workspace: Workspace) -> Manifest:
+        """What a dataset without dataset.json is: its annotation files come before its images."""
+        pull = Pull(dataset, workspace.dataset, workspace.partial, self._retry, self._settings.pull_connections)
+        limit = quantity_bytes(job.spec.resources.workspace)
+        folder = local_path(self._settings.dataset or job.spec.dataset.uri)
+        if folder is not None:
+            recognised = recognise_local(folder)
+        else:
+            recognised = recognise_stored(pull, lambda objects: check_space(objects, workspace.free_bytes(), limit))
+        for line in recognised.describe():
+            self._journal.say(line)
+        return recognised.manifest
 
     def _pull_dataset(self, dataset: Store, job: TrainingJob, workspace: Workspace, weights: FoundWeights | None) -> Path:
         """The folder that the dataset is in: where it was, if that is a local folder, else pulled into the workspace."""
