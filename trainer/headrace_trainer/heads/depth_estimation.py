@@ -135,7 +135,7 @@ class DepthEstimationMetric(Metric):
         pixels = counted.sum(dim=(1, 2))
         truth, found = (torch.where(counted, x["depth"].double(), 1) for x in (targets, predictions))
         absolute, squared = ((found - truth).abs() / truth, (found - truth).square())
-        near = (torch.maximum(found / truth, truth / found) < DELTA) & counted
+        near = ((torch.maximum(found / truth, truth / found) < DELTA) & counted).double()
         means = [x.sum(dim=(1, 2)) / pixels.clamp(min=1) for x in (absolute, squared, near)]
         scores = torch.stack([means[0], means[1].sqrt(), means[2], torch.ones_like(means[0])])
         self._sums = self._sums.to(scores.device) + torch.where(pixels > 0, scores, 0).sum(dim=1)

@@ -15,8 +15,8 @@ few images, unlike mask queries by cross-attention. Differences:
   when those shares are enlarged to the image again, for shapes of 19 to 29 pixels).
 
 Memory: masks are learnt for at most MASKS cells an image, however many objects there are. For 512 × 512 pixels each of them keeps
-about 2.5 MB for the backward pass (two maps of 8 channels at a quarter of the image's size, and what the losses need at half of
-it): 160 MB an image at most. The truth, bool [B, N, H, W], is 26 MB an image for 100 objects, and as much on the host.
+about 2.2 MB for the backward pass (two maps of 8 channels at a quarter of the image's size, and what the losses need at half of
+it): 140 MB an image at most. The truth, bool [B, N, H, W], is 26 MB an image for 100 objects, and as much on the host.
 
 B images, N objects, A cells of all levels, M masks (to learn or detected), F features, h and w the fused map's height and width.
 """

@@ -11,7 +11,8 @@ Merging differs from Panoptic FPN's, which pastes masks one after another: where
 else's and goes, as does stuff too small to be meant; and what they held is dealt out again among the rest.
 
 Official metrics: PQ, SQ and RQ (Kirillov et al. 2019, https://arxiv.org/abs/1801.00868) as panopticapi counts them
-(ops/panoptic_quality.py), means over the classes that occur; beside them PQ of things and of stuff. In pixels of the network's input.
+(ops/panoptic_quality.py), means over the classes that occur; beside them PQ of things and of stuff. In pixels of the network's
+input.
 
 Memory: in training that of dynamic masks; to decode an image, float32 masks of all detections three times over (105 MB each for 100
 of 512 × 512 pixels).

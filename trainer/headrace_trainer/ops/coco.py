@@ -60,7 +60,7 @@ def coco_average_precision(truth: Sequence[Truth], found: Sequence[Found], class
     of_masks = any(image.masks for image in truth)
     gt = COCO(
         {
-            "images": [{"id": number, **_size(image)} for number, image in enumerate(truth)],
+            "images": [{"id": image, **_size(both)} for image, both in enumerate(zip(truth, found, strict=True))],
             "categories": [{"id": label} for label in range(classes)],
             "annotations": _truth_annotations(truth),
         }
@@ -71,9 +71,10 @@ def coco_average_precision(truth: Sequence[Truth], found: Sequence[Found], class
     return {name: float(value) for name, value in zip(_NAMES, evaluation.stats, strict=False)}
 
 
-def _size(image: Truth) -> dict[str, int]:
-    """Height and width of an image, where its masks tell them; where they do not, nothing asks for them."""
-    return dict(zip(("height", "width"), image.masks[0]["size"], strict=True)) if image.masks else {}
+def _size(image: tuple[Truth, Found]) -> dict[str, int]:
+    """Height and width of an image, where masks tell them; where none is, nothing asks for them."""
+    sizes = [mask["size"] for objects in image for mask in objects.masks or ()]
+    return {"height": sizes[0][0], "width": sizes[0][1]} if sizes else {}
 
 
 def _truth_annotations(truth: Sequence[Truth]) -> list[dict[str, object]]:

@@ -50,7 +50,10 @@ def means(tp: Counter, fp: Counter, fn: Counter, iou_sum: Counter) -> dict[str, 
         segments = tp[label] + 0.5 * fp[label] + 0.5 * fn[label]
         rows[label] = (iou_sum[label] / segments, iou_sum[label] / tp[label] if tp[label] else 0.0, tp[label] / segments)
     pq, sq, rq = np.mean(list(rows.values()), axis=0)
-    of = {name: np.mean([row[0] for label, row in rows.items() if THINGS[label] == kind]) for name, kind in (("T", True), ("S", False))}
+    of = {
+        name: np.mean([row[0] for label, row in rows.items() if THINGS[label] == kind])
+        for name, kind in (("T", True), ("S", False))
+    }
     return {"PQ": pq, "SQ": sq, "RQ": rq, "PQthings": of["T"], "PQstuff": of["S"]}
 
 
