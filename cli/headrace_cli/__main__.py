@@ -2,6 +2,7 @@
 
 import typer
 
+from headrace_cli.commands.dataset import dataset
 from headrace_cli.commands.export import export
 from headrace_cli.commands.predict import predict
 from headrace_cli.commands.train import train
@@ -10,6 +11,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.command()(train)
 app.command()(predict)
 app.command()(export)
+app.add_typer(dataset)
 
 
 @app.callback()

@@ -15,7 +15,7 @@ from headrace_api.training import Training
 class Dataset(Model):
     """Where the images and annotations are."""
 
-    uri: S3Uri = Field(description="Folder of the dataset: with a dataset.json at its root, or laid out in one of the common ways.")
+    uri: S3Uri = Field(description="Folder of the dataset, with or without a dataset.json at its root.")
     max_bad_images: int = Field(
         10,
         ge=0,
