@@ -33,9 +33,10 @@ spec:
 """
 
 
-def headrace_train(folder: Path, iterations: int) -> "subprocess.Popen[str]":
+def headrace_train(folder: Path, iterations: int, *others: str) -> "subprocess.Popen[str]":
     (folder / "job.yaml").write_text(_JOB.replace("ITERATIONS", str(iterations)))
     arguments = ["train", str(folder / "job.yaml"), "--dataset", str(folder / "data"), "--output", str(folder / "runs")]
+    arguments += others
     return subprocess.Popen(
         [sys.executable, "-m", "headrace_cli", *arguments],
         stdout=subprocess.PIPE,
@@ -87,3 +88,26 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on_to_the_end(tmp_p
     assert (run_folder / "model/config.json").is_file()
     assert {path.name for path in (run_folder / "attempts").iterdir()} == {"1", "2"}
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_later_run_begins_with_an_earlier_ones_model(tmp_path: Path) -> None:
+    write_digit_scenes(tmp_path / "data", train=8, val=4, size=32)
+    (tmp_path / "tmp").mkdir()
+
+    def train(*others: str) -> str:
+        run = headrace_train(tmp_path, 2, *others)
+        try:
+            _, said = run.communicate(timeout=_SECONDS)
+        finally:
+            run.kill()
+            run.wait()
+        assert run.returncode == ExitCode.OK, said
+        return said
+
+    train()
+    (tmp_path / "runs").rename(tmp_path / "earlier")
+    model = tmp_path / "earlier/default/demo/digits-local/model"
+    said = train("--initial-weights", str(model))
+    assert f"begins with the weights of {model}" in said
+    assert "initial weights, tensors taken: backbone 45 of 45, head 'tags' 2 of 2" in said
+    assert model.is_dir()

@@ -35,6 +35,11 @@ def test_a_head_knows_its_task_and_options():
     assert parsed.options.level == 4
 
 
+@pytest.mark.parametrize("name", ["convnext_tiny", "swin_v2_t", "timm/convnext_atto.d2_in1k", "timm/resnet50d"])
+def test_backbones_go_by_the_names_of_torchvision_and_timm(name):
+    assert parse_job(manifest(model={"backbone": {"name": name}})).spec.model.backbone.name == name
+
+
 HEAD = {"name": "x", "annotations": "layer"}
 
 REFUSED = {
@@ -58,6 +63,20 @@ REFUSED = {
         lambda m: m["spec"].update(model={"backbone": {"topLevel": 3}, "neck": {"fpn": {}, "bottomLevel": 4}}),
         "neck.bottomLevel must not lie above backbone.topLevel",
     ),
+    "a neck of no kind": (lambda m: m["spec"].update(model={"neck": {}}), "exactly one of fpn, biFpn and hybridEncoder"),
+    "a neck of two kinds": (
+        lambda m: m["spec"].update(model={"neck": {"fpn": {}, "biFpn": {}}}),
+        "exactly one of fpn, biFpn and hybridEncoder",
+    ),
+    "a backbone that nobody knows": (
+        lambda m: m["spec"].update(model={"backbone": {"name": "resnet19"}}),
+        "backbone.name is one of resnet18, resnet34,",
+    ),
+    "more levels frozen than there are": (
+        lambda m: m["spec"].update(model={"backbone": {"topLevel": 3, "frozenLevels": 4}}),
+        "backbone.frozenLevels must not lie above backbone.topLevel",
+    ),
+    "initial weights that are not in S3": (lambda m: m["spec"].update(model={"initialWeights": {"uri": "/data"}}), "pattern"),
     "two optimizers": (
         lambda m: m["spec"].update(training={"optimizer": {"adamw": {}, "sgd": {}}}),
         "exactly one of adamw and sgd",

@@ -10,7 +10,7 @@ Official metrics: top-1 and top-5 accuracy, macro F1, and the expected calibrati
 B images, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.losses import masked_sum
 
@@ -31,9 +32,10 @@ class MulticlassClassificationHead(Head):
 
     task = Task.MULTICLASS_CLASSIFICATION
     primary = "top1"
+    needs = ("classes",)
 
-    def __init__(self, level: int, channels: int, classes: Sequence[str], label_smoothing: float) -> None:
-        super().__init__([level], classes)
+    def __init__(self, level: int, channels: int, labels: LabelSpace, label_smoothing: float) -> None:
+        super().__init__([level], labels)
         self.label_smoothing = label_smoothing
         self.linear = nn.Linear(channels, len(self.classes))
         nn.init.normal_(self.linear.weight, std=0.01)
@@ -113,7 +115,7 @@ def _calibration_bins(confidence: Tensor, correct: Tensor) -> Tensor:
 
 
 @register(Task.MULTICLASS_CLASSIFICATION)
-def build(options: model.MulticlassClassification, channels: Mapping[int, int], classes: Sequence[str]) -> Head:
+def build(options: model.MulticlassClassification, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     level = single_level(channels, options.level)
-    return MulticlassClassificationHead(level, channels[level], classes, options.label_smoothing)
+    return MulticlassClassificationHead(level, channels[level], labels, options.label_smoothing)

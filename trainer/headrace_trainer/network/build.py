@@ -15,9 +15,10 @@ from headrace_api import model
 from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads import all as _all_heads  # noqa: F401 - fills the registry
-from headrace_trainer.heads.base import REGISTRY, Outputs
-from headrace_trainer.network.fpn import Fpn
-from headrace_trainer.network.resnet import ResNet
+from headrace_trainer.heads.base import Outputs, head_factory
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.network.backbones import Backbone, build_backbone
+from headrace_trainer.network.necks import Neck, build_neck
 
 IMAGE_MEAN: Final = (0.485, 0.456, 0.406)
 """Of red, green and blue in 0 to 1 over ImageNet, as torchvision's models expect."""
@@ -42,16 +43,16 @@ def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class HeadPlan:
-    """A head as the job describes it, and the names of the classes it tells apart, in the order of their numbers."""
+    """A head as the job describes it, and what its numbers mean."""
 
     spec: model.Head
-    classes: tuple[str, ...]
+    labels: LabelSpace
 
 
 class Network(nn.Module):
     """Images -> outputs of every head by name. `heads` is keyed by head name."""
 
-    def __init__(self, backbone: ResNet, neck: Fpn | None, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, backbone: Backbone, neck: Neck | None, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck
@@ -72,48 +73,45 @@ class Network(nn.Module):
 def build_network(network: model.Network, heads: Sequence[HeadPlan]) -> Network:
     """The network with fresh random weights (from torch's global generator).
 
-    Raises FatalError(BAD_MODEL) where a head names a level that is not there, or has no classes to learn.
+    Raises FatalError: BAD_MODEL where neck or head name a level that is not there, there is no head for a task or no such backbone
+    here, BAD_DATASET where a head has no classes, keypoints, values or characters to learn.
     """
-    backbone = ResNet(network.backbone.name, network.backbone.top_level)
-    neck = _build_neck(network.neck, backbone.channels)
+    backbone = build_backbone(network.backbone)
+    neck = None if network.neck is None else build_neck(network.neck, backbone.channels)
     channels = backbone.channels if neck is None else neck.channels
     lowest = min(DEFAULT_BOTTOM_LEVEL, max(channels)) if neck is None else min(channels)
     built = {plan.spec.name: _build_head(plan, channels, lowest) for plan in heads}
+    if network.loss_weights == "uncertainty":
+        for head in built.values():
+            head.register_parameter("log_variance", nn.Parameter(torch.zeros(())))
     return Network(backbone, neck, built)
 
 
-def check_batch_normalisation(backbone: model.Backbone, batch_size: int, height: int, width: int) -> None:
+def check_batch_normalisation(backbone: Backbone, batch_size: int, height: int, width: int) -> None:
     """Raise FatalError(BAD_MODEL) where images of this size leave batch normalisation a single value a channel to learn from.
 
-    That is so where the backbone's top level (stride 2^top) is 1 × 1 and the batch is one image. Necks and heads have GroupNorm.
+    That is so where the backbone has batch normalisation that is not frozen, its top level (stride 2^top) is 1 × 1 and the batch is
+    one image. Necks and heads have GroupNorm.
     """
-    stride = 2**backbone.top_level
-    if batch_size * -(-height // stride) * -(-width // stride) < 2:
+    top = max(backbone.channels)
+    if backbone.learns_batch_statistics and batch_size * -(-height // 2**top) * -(-width // 2**top) < 2:
         raise FatalError(
             Reason.BAD_MODEL,
-            f"batch normalisation cannot train on one value a channel: backbone level {backbone.top_level} is 1 × 1 for images "
+            f"batch normalisation cannot train on one value a channel: backbone level {top} is 1 × 1 for images "
             f"of {height} × {width} pixels, and batchSize is 1; raise batchSize or imageSize, or lower backbone.topLevel",
         )
 
 
-def _build_neck(neck: model.Neck | None, channels: Mapping[int, int]) -> Fpn | None:
-    if neck is None:
-        return None
-    return Fpn(channels, neck.fpn.channels, neck.bottom_level, neck.top_level)
-
-
 def _build_head(plan: HeadPlan, channels: Mapping[int, int], lowest: int) -> nn.Module:
-    if not plan.classes:
-        raise FatalError(Reason.BAD_MODEL, f"head '{plan.spec.name}': layer '{plan.spec.annotations}' has no classes to learn")
     try:
-        return REGISTRY[plan.spec.task](_with_lowest_level(plan.spec.options, lowest), channels, plan.classes)
+        return head_factory(plan.spec.task)(_with_lowest_level(plan.spec.options, lowest), channels, plan.labels)
     except FatalError as error:
         raise FatalError(error.reason, f"head '{plan.spec.name}': {error.message}") from error
 
 
 def _with_lowest_level(options: model.HeadOptions, lowest: int) -> model.HeadOptions:
     """`options` with the default of `bottom_level` filled in, where the head looks at several levels."""
-    if isinstance(options, model.ObjectDetection | model.SemanticSegmentation) and options.bottom_level is None:
+    if isinstance(options, model.SeveralLevels) and options.bottom_level is None:
         bottom = lowest if options.top_level is None else min(lowest, options.top_level)
         return options.model_copy(update={"bottom_level": bottom})
     return options

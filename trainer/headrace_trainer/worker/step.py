@@ -19,6 +19,7 @@ from headrace_trainer.heads.base import Head, Outputs
 from headrace_trainer.network.build import Network, normalise
 from headrace_trainer.worker.device import generator_of
 from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.loss_weights import LossWeights
 from headrace_trainer.worker.optimizer import peak_learning_rate
 from headrace_trainer.worker.schedule import learning_rate_factor
 
@@ -48,14 +49,15 @@ class Step:
         self.network = network
         self.optimizer = optimizer
         self.averaged = averaged
-        self.ledger = Ledger([name for name, _ in network.named_parameters()], device)
-        self._head_weights = head_weights
+        trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+        self.ledger = Ledger(list(trained), device)
+        self.loss_weights = LossWeights(network, head_weights)
         self._training = training
         self._device = device
         self._dtype = dtype
         self._peak = peak_learning_rate(training.optimizer)
         self._generator = generator_of(device)
-        self._parameters = list(network.parameters())
+        self._parameters = list(trained.values())
 
     def learning_rate(self, iteration: int) -> float:
         """The rate of iteration `iteration`, counted from 1."""
@@ -71,7 +73,7 @@ class Step:
             for name in self.network.heads
             for term, value in self.losses_of(name, outputs[name], batch).items()
         }
-        total = self.total(terms)
+        total = self.loss_weights.total(terms, batch.labelled)
         total.backward()
         self.update(terms, total.detach(), iteration)
 
@@ -94,10 +96,6 @@ class Step:
         labelled = batch.labelled[head].to(self._device, non_blocking=True)
         return cast(Head, self.network.heads[head]).loss(outputs, targets, labelled)
 
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The sum of the terms, by "<head>/<term>", each with its head's weight."""
-        return torch.stack([value * self._head_weights[name.split("/")[0]] for name, value in terms.items()]).sum()
-
     @torch.no_grad()
     def update(self, terms: Mapping[str, Tensor], total: Tensor, iteration: int) -> None:
         """Gradients -> weights -> averages, unless something is not finite; then clear the gradients."""
@@ -113,6 +111,7 @@ class Step:
             group["lr"] = rate
         self.optimizer.found_inf = bad  # type: ignore[attr-defined]
         self.optimizer.step()
+        self.loss_weights.bound()
         self.optimizer.zero_grad()
         if self.averaged is not None:
             self.averaged.update(iteration)

@@ -5,7 +5,7 @@ from sklearn.metrics import f1_score, top_k_accuracy_score
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_testing.head_cases import make_head
+from headrace_testing.head_cases import make_head, make_labels
 from headrace_trainer.heads.base import REGISTRY
 from headrace_trainer.heads.multiclass_classification import MulticlassClassificationMetric
 
@@ -85,7 +85,7 @@ def test_precision_and_recall_are_told_apart_by_macro_f1() -> None:
 
 def test_label_smoothing_reaches_the_loss() -> None:
     options = model.MulticlassClassification(label_smoothing=0.3)
-    head = REGISTRY[TASK](options, {5: 8}, ["a", "b", "c"])
+    head = REGISTRY[TASK](options, {5: 8}, make_labels())
     logits, label = torch.tensor([[4.0, 0.0, -1.0]]), torch.tensor([0])
     want = -(logits.log_softmax(dim=1) * torch.tensor([0.8, 0.1, 0.1])).sum()
     loss = head.loss({"logits": logits}, {"label": label}, torch.tensor([True]))

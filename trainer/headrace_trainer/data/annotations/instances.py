@@ -1,7 +1,4 @@
-"""One image's annotations as the files hold them: compact, in pixels of the image or as a share of it, opened only when needed.
-
-Formats make them, `render` turns them into targets (targets.py) under a geometry. Reading a mask file may raise BadSampleError.
-"""
+"""Masks of objects: polygons, or run lengths."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,58 +7,11 @@ from typing import Protocol
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 
+from headrace_trainer.data.annotations.base import check_size, unit
 from headrace_trainer.data.geometry import Geometry
 from headrace_trainer.data.problems import BadSampleError
-from headrace_trainer.data.targets import Array, Boxes, Instances, Label, Target
-
-
-class Annotation(Protocol):
-    """What every kind of annotation can tell and do."""
-
-    @property
-    def objects(self) -> int:
-        """How many objects (boxes, instances, segments) the image has; 1 for a label or a map of the whole image."""
-
-    def stated_size(self) -> tuple[int, int] | None:
-        """Height and width of the image that the annotation was made on, if it says so."""
-
-    def render(self, geometry: Geometry, /) -> Target:
-        """The target on the canvas of `geometry`."""
-
-
-def check_size(stated: tuple[int, int] | None, geometry: Geometry, where: str) -> None:
-    """Raise BadSampleError unless the annotation was made on an image of this size."""
-    if stated is not None and stated != geometry.source:
-        (height, width), (image_height, image_width) = stated, geometry.source
-        raise BadSampleError(f"{where} is for {width} x {height} pixels, but the image has {image_width} x {image_height}")
-
-
-@dataclass(frozen=True)
-class BoxList:
-    """Boxes of one image."""
-
-    boxes: Array
-    """float32 [n, 4] xyxy"""
-    classes: Array
-    """int64 [n]"""
-    crowd: Array
-    """bool [n]"""
-    normalised: bool
-    """Coordinates are shares of the image's width and height (YOLO), else pixels."""
-    size: tuple[int, int] | None = None
-    where: str = "the annotation"
-
-    @property
-    def objects(self) -> int:
-        return len(self.classes)
-
-    def stated_size(self) -> tuple[int, int] | None:
-        return self.size
-
-    def render(self, geometry: Geometry) -> Boxes:
-        check_size(self.size, geometry, self.where)
-        boxes, enough = geometry.place_boxes(self.boxes * _unit(geometry) if self.normalised else self.boxes)
-        return Boxes(boxes[enough], self.classes[enough], self.crowd[enough])
+from headrace_trainer.data.quads import area
+from headrace_trainer.data.targets import Array, Instances
 
 
 class Shape(Protocol):
@@ -80,8 +30,8 @@ class Rings:
     normalised: bool
 
     def draw(self, geometry: Geometry) -> tuple[Array, float]:
-        unit = _unit(geometry)[:2] if self.normalised else 1.0
-        placed = [geometry.place_points(ring * unit) for ring in self.rings]
+        sides = unit(geometry)[:2] if self.normalised else 1.0
+        placed = [geometry.place_points(ring * sides) for ring in self.rings]
         height, width = geometry.canvas
         corners = np.concatenate(placed)
         low, high = corners.min(axis=0), corners.max(axis=0)
@@ -90,7 +40,7 @@ class Rings:
         runs = coco_mask.frPyObjects([ring.ravel().tolist() for ring in placed], height, width)
         # Drawn at the canvas's resolution, by the official rasteriser: at scale 1 the mask is pycocotools' own.
         drawn: Array = coco_mask.decode(coco_mask.merge(runs)).astype(np.bool_)
-        return drawn, sum(_area(ring) for ring in placed)
+        return drawn, sum(area(ring) for ring in placed)
 
 
 @dataclass(frozen=True)
@@ -144,31 +94,3 @@ class InstanceList:
                 kept.append(index)
         stack = np.stack(masks) if masks else np.zeros((0, *geometry.canvas), np.bool_)
         return Instances(stack, self.classes[kept], self.crowd[kept])
-
-
-@dataclass(frozen=True)
-class ImageLabel:
-    """One class for the whole image."""
-
-    label: int
-
-    @property
-    def objects(self) -> int:
-        return 1
-
-    def stated_size(self) -> tuple[int, int] | None:
-        return None
-
-    def render(self, _: Geometry) -> Label:
-        return Label(self.label)
-
-
-def _unit(geometry: Geometry) -> Array:
-    """Width, height, width, height of the image."""
-    return np.array(geometry.source[::-1] * 2, np.float32)
-
-
-def _area(ring: Array) -> float:
-    """Area of a polygon [k, 2], by the shoelace formula."""
-    x, y = ring.T
-    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
