@@ -38,7 +38,7 @@ def opened(root: Path, format_: str, task: str, files: dict[str, str], splits: s
 @pytest.mark.parametrize("format_", FORMATS)
 def test_every_format_has_a_section_that_names_its_tasks(format_: str) -> None:
     text = section(format_)
-    for task in FORMATS[format_]:  # type: ignore[index] - a key of it
+    for task in FORMATS[format_]:
         assert task.value in text
 
 
