@@ -126,6 +126,10 @@ class Autoencoding(SingleLevel):
 class ViewInvariance(SingleLevel):
     """Features that two views of an image share; needs no annotations. Metrics: accuracy of nearest neighbours, deviation."""
 
+    dimensions: int = Field(
+        1024, ge=16, le=8192, description="Length of the vectors that are compared in training; the features keep theirs."
+    )
+
 
 HEAD_FIELDS: dict[str, Task] = {task.name.lower(): task for task in Task}
 """The fields of the union in a head, and the task each one is for."""
