@@ -86,6 +86,9 @@ class MulticlassClassification(SingleLevel):
     """One label an image. Metrics: top-1 and top-5 accuracy, macro F1, expected calibration error."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread evenly over all classes.")
+    ordinal: bool = Field(
+        False, description="The classes are steps of a scale, in their order: to be nearly right counts, and is scored by the MAE."
+    )
 
 
 class MetricLearning(SingleLevel):
@@ -122,6 +125,10 @@ class Autoencoding(SingleLevel):
 
 class ViewInvariance(SingleLevel):
     """Features that two views of an image share; needs no annotations. Metrics: accuracy of nearest neighbours, deviation."""
+
+    dimensions: int = Field(
+        1024, ge=16, le=8192, description="Length of the vectors that are compared in training; the features keep theirs."
+    )
 
 
 HEAD_FIELDS: dict[str, Task] = {task.name.lower(): task for task in Task}

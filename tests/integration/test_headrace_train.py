@@ -1,6 +1,7 @@
 """`headrace train` with the real trainer on a generated dataset: no cluster, no object storage."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,5 +110,5 @@ def test_a_later_run_begins_with_an_earlier_ones_model(tmp_path: Path) -> None:
     model = tmp_path / "earlier/default/demo/digits-local/model"
     said = train("--initial-weights", str(model))
     assert f"begins with the weights of {model}" in said
-    assert "initial weights, tensors taken: backbone 45 of 45, head 'tags' 2 of 2" in said
+    assert re.search(r"initial weights, tensors taken: backbone (\d+) of \1, head 'tags' (\d+) of \2\n", said)
     assert model.is_dir()

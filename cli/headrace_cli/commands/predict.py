@@ -32,8 +32,7 @@ def predict(  # noqa: PLR0917 - the command line has names for them
     shows them, FOLDER/predictions.json lists the images, and is written last. docs/predict.md says what is in each file. Storage
     keys, for an s3:// MODEL, come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION.
 
-    Exit status: 0 all images were looked at, 1 some could not be read (told on stderr) and the others were looked at, 2 nothing was
-    done.
+    Exit status: 0 all images were looked at, 1 some could not be read (told on stderr) and the others were looked at, 2 it failed.
 
     Example: headrace predict ./runs/default/street/street-3-local/model ./photos --out ./seen
     """

@@ -11,7 +11,7 @@ from PIL import Image
 
 from headrace_local.digit_scenes.cards import Card, draw_card
 from headrace_local.digit_scenes.glyphs import DIGITS
-from headrace_local.digit_scenes.scene_layers import write_csv, write_json_lines
+from headrace_local.digit_scenes.layer import write_csv, write_json_lines
 from headrace_local.digit_scenes.sheets import draw_sheet
 from headrace_local.digit_scenes.strips import draw_strip
 from headrace_local.digit_scenes.textures import TEXTURES, draw_texture

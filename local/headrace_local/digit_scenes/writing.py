@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from headrace_local.digit_scenes.layer import ImageEntry
 from headrace_local.digit_scenes.other_layers import OTHER_KINDS, Part, save_image
-from headrace_local.digit_scenes.scene_layers import SCENE_LAYERS, ImageEntry
+from headrace_local.digit_scenes.scene_layers import SCENE_LAYERS
 from headrace_local.digit_scenes.scenes import draw_scene
 from headrace_local.digit_scenes.textures import generator
 

@@ -74,22 +74,24 @@ def make_features(batch: int, size: tuple[int, int], levels: Sequence[int] = (3,
 
 
 def answer(head: Head, features: Mapping[int, Tensor]) -> Outputs:
-    """The head's outputs, in training with those for a second view ("<key>@2") if it wants them, as the training step gives them.
+    """The head's outputs, in training with those of a second look ("<key>@2") if it wants one, as the training step gives them.
 
-    The second view's features are a function of the first one's, image by image, so that gradients reach the same leaves.
+    The second look's features are a function of the first one's, image by image, so that gradients reach the same leaves.
     """
     outputs = dict(head(features))
-    if head.uses_views and head.training:
+    if (head.uses_views or head.uses_defects) and head.training:
         second = head({level: x + 0.3 * (5 * x).sin() for level, x in features.items()})
         outputs |= {f"{key}@2": value for key, value in second.items()}
     return outputs
 
 
 def make_targets(task: Task, batch: int, size: tuple[int, int], classes: int = 3, seed: int = 0) -> dict[str, Tensor]:
-    """Random targets as `headrace_trainer.heads.base` describes them; with "image" for every task, which heads may use or not."""
+    """Random targets as `headrace_trainer.heads.base` describes them; with "image" and "defects" for every task, which
+    heads may use or not."""
     generator = torch.Generator().manual_seed(seed)
     targets = _TARGETS[task](batch, size, classes, generator)
-    return targets | {"image": torch.randn(batch, 3, *size, generator=generator)}
+    image, defects = torch.randn(batch, 3, *size, generator=generator), torch.rand(batch, *size, generator=generator) < 0.1
+    return targets | {"image": image, "defects": defects}
 
 
 def spoil(targets: Mapping[str, Tensor], unlabelled: Tensor) -> dict[str, Tensor]:

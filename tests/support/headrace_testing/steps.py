@@ -63,15 +63,16 @@ def small_training(
     head_weights: dict[str, float] | None = None,
     dtype: torch.dtype = torch.float32,
     loss_weights: LossWeights = "fixed",
+    heads: tuple[HeadPlan, ...] = HEADS,
     **training: Any,
 ) -> SmallTraining:
     """`training` in snake_case, over: no schedule, averaging with a decay of 0.9."""
     given = {"schedule": {"warmup_iterations": 0, "decay": "constant"}, "ema_decay": 0.9, "seed": seed} | training
     settings = Training.model_validate(given)
-    network = small_network(seed, loss_weights=loss_weights)
+    network = small_network(seed, heads, loss_weights)
     averaged = AveragedNetwork(network, settings.ema_decay) if settings.ema_decay > 0 else None
     optimizer = build_optimizer(network, settings.optimizer)
-    weights = {"tags": 1.0, "kind": 1.0} | (head_weights or {})
+    weights = {plan.spec.name: 1.0 for plan in heads} | (head_weights or {})
     step = Step(
         network=network, head_weights=weights, optimizer=optimizer, averaged=averaged, training=settings, device=CPU, dtype=dtype
     )

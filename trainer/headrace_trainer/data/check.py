@@ -15,7 +15,7 @@ from headrace_trainer.data.check_report import LayerReport, Report, SplitReport
 from headrace_trainer.data.files import DatasetFiles, walk
 from headrace_trainer.data.geometry import letterbox
 from headrace_trainer.data.label_spaces import learnable
-from headrace_trainer.data.layer_data import LayerData
+from headrace_trainer.data.layer_data import LayerData, SplitName
 from headrace_trainer.data.layers import open_files, read_layer
 from headrace_trainer.data.manifest import read_manifest
 from headrace_trainer.data.picture import Picture
@@ -31,7 +31,7 @@ _OF_THE_IMAGE = frozenset(
     }
 )
 """Tasks whose labels are of the whole image: none is a negative for want of objects."""
-_SPLITS = ("train", "val")
+_SPLITS: tuple[SplitName, ...] = ("train", "val")
 _Layers = dict[str, LayerData]
 
 
@@ -147,7 +147,7 @@ def _check_images(report: Report, files: DatasetFiles, layers: _Layers, decode: 
     images = sorted(annotations)
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda image: _check_image(files.path(image), image, annotations[image], decode), images)
-        sides = []
+        sides: list[int] = []
         for size, problems in found:
             sides += size or ()
             report.problems += problems

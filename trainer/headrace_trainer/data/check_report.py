@@ -7,6 +7,14 @@ from typing import Any
 from headrace_api.dataset import Layer, Manifest
 from headrace_api.tasks import Task, reachable
 
+_COUNTED = {
+    Task.PANOPTIC_SEGMENTATION: "segments",
+    **dict.fromkeys((Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION, Task.OBJECT_DETECTION), "objects"),
+    Task.QUADRILATERAL_DETECTION: "quadrilaterals",
+    Task.TEXT_RECOGNITION: "characters",
+    Task.ANOMALY_DETECTION: "of them anomalous",
+}
+"""What an annotation's `objects` are; of other tasks, whose labels are of the whole image, there is nothing to count."""
 _NAMED_CLASSES = 40
 _NAMED_PROBLEMS = 50
 
@@ -20,6 +28,7 @@ class SplitReport:
     negatives: int
     """Of these, those without an object; 0 for tasks whose labels are of the whole image."""
     objects: int
+    """Segments, objects, characters, anomalous images; 1 an image for other labels of the whole image."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,8 @@ def _layer_lines(report: LayerReport) -> Iterator[str]:
     yield f"layer '{layer.name}': {layer.task.words}, format {layer.format}"
     for name, split in report.splits.items():
         negatives = f", {split.negatives:,} of them without an object" if split.negatives else ""
-        yield f"  {name:<6} {split.images:,} images{negatives}; {split.objects:,} objects"
+        counted = f"; {split.objects:,} {_COUNTED[layer.task]}" if layer.task in _COUNTED else ""
+        yield f"  {name:<6} {split.images:,} images{negatives}{counted}"
     if report.classes:
         counts = [f"{name} {'/'.join(f'{count:,}' for count in of.values())}" for name, of in report.classes.items()]
         yield f"  {len(counts)} classes ({'/'.join(report.splits)}): {_shortened(counts)}"

@@ -10,6 +10,7 @@ from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.split import Split
 from headrace_trainer.errors import FatalError
 
+_NAMED_CLASSES = 8
 _OF_OBJECTS = frozenset({Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION, Task.QUADRILATERAL_DETECTION, Task.OBJECT_DETECTION})
 
 
@@ -32,6 +33,9 @@ def check_labels(head: HeadData, train: Split, val: Split, layers: Mapping[str, 
             f"WARNING: head '{name}' will have no score: layer '{layer}' has no labelled image to score on; give the layer a 'val' "
             "in its splits"
         )
+    if unseen := _unseen_classes(head, train, val):
+        named = ", ".join(unseen[:_NAMED_CLASSES]) + (", …" if len(unseen) > _NAMED_CLASSES else "")
+        say(f"WARNING: head '{name}' is scored on {len(unseen)} classes that no image to train on has: {named}")
     if head.spec.task in _OF_OBJECTS and not train.objects(head):
         say(
             f"WARNING: head '{name}' can learn only that nothing is there: none of the {labelled} labelled images to train on of "
@@ -39,6 +43,17 @@ def check_labels(head: HeadData, train: Split, val: Split, layers: Mapping[str, 
         )
     elif head.spec.task is Task.KEYPOINT_DETECTION and not any(map(_has_keypoint, train.of(head).values())):
         say(f"WARNING: head '{name}' can learn boxes only: no object to train on of layer '{layer}' has a labelled keypoint")
+
+
+def _unseen_classes(head: HeadData, train: Split, val: Split) -> list[str]:
+    """Classes of val that train does not have. That is nothing to say of metric learning, whose identities are new by nature."""
+    if head.spec.task is Task.METRIC_LEARNING:
+        return []
+    in_train, in_val = (
+        {index for annotation in split.of(head).values() for index in annotation.class_indices()} for split in (train, val)
+    )
+    names = [head.layer_classes.names[index] for index in sorted(in_val - in_train)]
+    return [name for name in names if name in head.labels.classes]
 
 
 def _has_keypoint(annotation: Annotation) -> bool:

@@ -32,6 +32,13 @@ def rings_inside(rings: Iterable[Array], size: Size | None) -> tuple[Array, ...]
     return tuple(ring for ring in rings if (ring.max(axis=0) > 0).all() and (ring.min(axis=0) < limit).all())
 
 
+def quads_inside(quads: Array, size: Size, problems: Problems) -> Array:
+    """bool [n]: which quadrilaterals [n, 4, 2] have bounds that reach into an image of `size`."""
+    inside: Array = (quads.max(axis=1) > 0).all(axis=1) & (quads.min(axis=1) < size[::-1]).all(axis=1)
+    problems.mended("quadrilaterals outside their image dropped", int((~inside).sum()))
+    return inside
+
+
 def seen_inside(points: Array, visibility: Array, size: Size | None, problems: Problems) -> Array:
     """`visibility` int64 [n, K], 0 also where a point [n, K, 2] lies outside an image of `size` (height, width)."""
     limit = np.array(size[::-1] if size else (np.inf, np.inf))

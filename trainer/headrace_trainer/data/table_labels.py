@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -218,12 +218,16 @@ class _ClassIndex:
     classes: ClassTable
 
     def __call__(self, name: str, where: str) -> int:
-        if name in self.classes.names:
-            return self.classes.names.index(name)
+        if (index := self._by_name.get(name)) is not None:
+            return index
         if name.isdecimal() and int(name) in self.classes.ids:
             return self.classes.index(int(name))
         named = ", ".join(self.classes.names[:8]) + (", …" if len(self.classes) > 8 else "")
         raise BadSampleError(f"{where}: '{name}' is not in the class table, which has: {named}")
+
+    @cached_property
+    def _by_name(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.classes.names)}
 
 
 def _classes_in(layer: Layer, tables: Sequence[Table], names_of: Callable[[Table, Row], Any]) -> ClassTable:

@@ -1,6 +1,8 @@
 """Imports every head, so that the registry is whole."""
 
 from headrace_trainer.heads import (
+    anomaly_detection,
+    autoencoding,
     depth_estimation,
     instance_segmentation,
     metric_learning,
@@ -11,9 +13,12 @@ from headrace_trainer.heads import (
     regression,
     semantic_segmentation,
     text_recognition,
+    view_invariance,
 )
 
 __all__ = [
+    "anomaly_detection",
+    "autoencoding",
     "depth_estimation",
     "instance_segmentation",
     "metric_learning",
@@ -24,4 +29,5 @@ __all__ = [
     "regression",
     "semantic_segmentation",
     "text_recognition",
+    "view_invariance",
 ]

@@ -45,6 +45,10 @@ Heads whose `uses_image` is True find in addition, put there by the step and by 
 
                                  image      float32 [B, 3, H, W]  the network's input, normalised
 
+and in training those whose `uses_defects` is True:
+
+                                 defects    bool    [B, H, W]  pixels of the second look's made-up defects
+
 and `labelled`, bool [B], tells which images carry this head's labels at all: "no object in this image" is a label, "nobody looked"
 is not. Every image is labelled for a self-supervised head. The rows of unlabelled images hold padding and must not be looked at.
 """
@@ -97,6 +101,9 @@ class Head(nn.Module, ABC):
     """Whether `loss` and the metric find the input in targets["image"]."""
     uses_views: ClassVar[bool] = False
     """Whether in training `loss` finds the outputs for a second view of the same images, under "<key>@2" beside each "<key>"."""
+    uses_defects: ClassVar[bool] = False
+    """Whether in training `loss` finds the outputs for the same images with made-up defects, under "<key>@2" beside each "<key>",
+    and in targets["defects"] where these are. A head uses views or defects, not both."""
     log_variance: nn.Parameter | None
     """Logarithm of the variance that its loss is divided by, a scalar, where that is learnt (worker/loss_weights.py)."""
 

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from headrace_trainer.heads.base import Features, Outputs, Predictions, Targets
+from headrace_trainer.ops import quads
 from headrace_trainer.ops.assignment import Assignment, candidates, task_aligned
 from headrace_trainer.ops.boxes import giou, iou
 from headrace_trainer.ops.drawing import Canvas
@@ -195,10 +196,11 @@ def box_losses(cells: Cells, objects: Objects, assigned: Assignment, labelled: T
     return {"classification": classification / norm, "boxes": BOX_WEIGHT * box / norm}
 
 
-def detect(cells: Cells, image_size: tuple[int, int], max_detections: int) -> Detections:
-    """The best boxes, after class-wise non-maximum suppression."""
+def detect(cells: Cells, image_size: tuple[int, int], max_detections: int, shapes: Tensor | None = None) -> Detections:
+    """The best boxes, after class-wise non-maximum suppression: by the overlap of boxes, or of `shapes` [B, A, 4, 2] (ops.quads)."""
     boxes = clip_boxes_to_image(cells.boxes, image_size)
-    images = [_detect(*image, max_detections) for image in zip(cells.logits.sigmoid(), boxes, strict=True)]
+    per_image = zip(cells.logits.sigmoid(), boxes, [None] * len(boxes) if shapes is None else shapes, strict=True)
+    images = [_detect(*image, max_detections) for image in per_image]
     return Detections(*(torch.stack(parts) for parts in zip(*images, strict=True)))
 
 
@@ -218,11 +220,17 @@ def _quality_map(assigned: Assignment, classes: Tensor, logits: Tensor) -> Tenso
     return empty.scatter_reduce(1, place, assigned.quality.flatten(1), "amax").view(logits.shape)
 
 
-def _detect(scores: Tensor, boxes: Tensor, max_detections: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """One image: [A, C] and [A, 4] -> cell, boxes, scores, classes, valid, each [M, ...]."""
+def _detect(
+    scores: Tensor, boxes: Tensor, shapes: Tensor | None, max_detections: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """One image: [A, C], [A, 4] and perhaps [A, 4, 2] -> cell, boxes, scores, classes, valid, each [M, ...]."""
     best = scores.flatten().topk(min(NMS_CANDIDATES, scores.numel()))
     cell, label = best.indices // scores.shape[1], best.indices % scores.shape[1]
-    kept = batched_nms(boxes[cell], best.values, label, NMS_IOU)[:max_detections]
+    if shapes is None:
+        kept = batched_nms(boxes[cell], best.values, label, NMS_IOU)
+    else:
+        kept = quads.non_maximum_suppression(shapes[cell], label, NMS_IOU)
+    kept = kept[:max_detections]
     missing = max_detections - len(kept)
     valid = torch.arange(max_detections, device=scores.device) < len(kept)
     kept = F.pad(kept, (0, missing))

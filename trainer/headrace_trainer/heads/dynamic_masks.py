@@ -46,7 +46,7 @@ FARTHEST = 4.0
 """Coordinates beyond so many half sides from the centre are all alike: far off is far off."""
 NEIGHBOURHOOD = 1.5
 """Cross entropy is taken in the object's box times this."""
-DICE_WEIGHT, EDGE_WEIGHT = 2.0, 1.0
+DICE_WEIGHT, EDGE_WEIGHT = 2.0, 2.0
 _LAYERS = ((FEATURES + 2, FEATURES), (FEATURES, FEATURES), (FEATURES, SUB_CELLS**2))
 """Inputs and outputs of the tiny network's layers; the last two inputs of the first are the coordinates."""
 

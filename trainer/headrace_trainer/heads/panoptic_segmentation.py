@@ -38,7 +38,7 @@ from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, color_of
 from headrace_trainer.ops.panoptic_quality import Segments, count_matches, no_counts, panoptic_quality
 
-THING_SCORE = 0.4
+THING_SCORE = 0.3
 """Things that score less are not there."""
 STUFF_WEIGHT = 1.0
 KEPT_SHARE = 0.5

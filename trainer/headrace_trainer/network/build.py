@@ -5,7 +5,6 @@ Images come as float32 [B, 3, H, W], RGB, of any height and width, with `IMAGE_M
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import torch
@@ -19,26 +18,21 @@ from headrace_trainer.heads.base import Outputs, head_factory
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.backbones import Backbone, build_backbone
 from headrace_trainer.network.necks import Neck, build_neck
+from headrace_trainer.ops.pixels import IMAGE_MEAN, IMAGE_STD, normalise
 
-IMAGE_MEAN: Final = (0.485, 0.456, 0.406)
-"""Of red, green and blue in 0 to 1 over ImageNet, as torchvision's models expect."""
-IMAGE_STD: Final = (0.229, 0.224, 0.225)
+__all__ = [
+    "DEFAULT_BOTTOM_LEVEL",
+    "IMAGE_MEAN",
+    "IMAGE_STD",
+    "HeadPlan",
+    "Network",
+    "build_network",
+    "check_batch_normalisation",
+    "normalise",
+]
 
 DEFAULT_BOTTOM_LEVEL: Final = 3
 """Lowest level that heads over several levels look at where there is no neck: below it, features see little but edges."""
-
-
-def normalise(images: Tensor) -> Tensor:
-    """uint8 [B, 3, H, W] (RGB), or float in 0 to 1 -> float32 of zero mean and unit deviation over ImageNet, on the same device."""
-    scaled = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-    mean, std = _statistics(images.device)
-    return (scaled - mean) / std
-
-
-@cache
-def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and deviation, each [3, 1, 1]. Kept on the device: to copy them there at every step is to wait for it."""
-    return torch.tensor(IMAGE_MEAN, device=device).view(3, 1, 1), torch.tensor(IMAGE_STD, device=device).view(3, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -65,9 +59,10 @@ class Network(nn.Module):
             features = self.neck(features)
         return features
 
-    def forward(self, images: Tensor) -> dict[str, Outputs]:
+    def forward(self, images: Tensor, heads: Sequence[str] | None = None) -> dict[str, Outputs]:
+        """Outputs of every head, or of those named."""
         features = self.features(images)
-        return {name: head(features) for name, head in self.heads.items()}
+        return {name: head(features) for name, head in self.heads.items() if heads is None or name in heads}
 
 
 def build_network(network: model.Network, heads: Sequence[HeadPlan]) -> Network:

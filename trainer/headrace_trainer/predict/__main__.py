@@ -1,17 +1,20 @@
 """`python -m headrace_trainer.predict`: what `headrace predict` and `headrace export` start.
 
-Exit status: 0 all went well; 1 some images could not be read, the others are done; 2 nothing was done, stderr says why.
+Exit status: 0 all went well; 1 some images could not be read, the others are done; 2 it failed, stderr says why; 130 Ctrl-C.
 """
 
 import argparse
-import os
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from headrace_api.names import ExitCode
 from headrace_trainer.errors import TrainerError
 from headrace_trainer.predict import messages
+
+_INTERRUPTED = 130
+"""As shells say it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -23,9 +26,13 @@ def main(arguments: list[str]) -> int:
         return status
     except TrainerError as error:
         messages.warn(f"error: {error.message}")
-        return ExitCode.FATAL
     except BrokenPipeError:  # who started this is gone
-        return ExitCode.FATAL
+        pass
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception:  # Python's own status for it, 1, would say that some images are done
+        traceback.print_exc()
+    return ExitCode.FATAL
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,8 +62,6 @@ def _images(options: argparse.Namespace, temporary: Path) -> int:
     from headrace_trainer.predict.model import load_model
     from headrace_trainer.predict.run import INDEX, PICTURES, predict
 
-    threads = len(os.sched_getaffinity(0))
-    torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_model(model_folder(options.model, temporary), device)
     outcome = predict(
@@ -66,7 +71,7 @@ def _images(options: argparse.Namespace, temporary: Path) -> int:
         least_score=options.min_score,
         pictures=not options.no_pictures,
         batch_size=options.batch_size,
-        threads=threads,
+        threads=torch.get_num_threads(),  # as many as compute: OMP_NUM_THREADS, or the cores there are
     )
     facts = [("images", str(len(outcome.images))), ("unreadable", str(len(outcome.unreadable)))]
     facts += [("head", f"{name} {options.out / name}/") for name in model.heads]

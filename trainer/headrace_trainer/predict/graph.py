@@ -88,13 +88,13 @@ def export_graph(model: TrainedModel, to: Format, out: Path, wanted: Sequence[st
         )
     # 1. The graph, without the heads that cannot be in one.
     exported, program = _trace(model, list(wanted or model.heads))
-    if exported.refused and (wanted or not exported.heads):
+    if program is None or (exported.refused and wanted):
         reasons = "; ".join(f"head '{name}' ({model.heads[name].task.words}): {why}" for name, why in exported.refused.items())
         raise FatalError(Reason.BAD_MODEL, f"no graph can be made of {reasons}")
     # 2. Written, under its name once it is whole.
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{os.getpid()}-{out.name}")
-    save, load = (_save_onnx, _load_onnx) if to == "onnx" else (_save_torch, _load_torch)
+    save, load, suffix = (_save_onnx, _load_onnx, ".onnx") if to == "onnx" else (_save_torch, _load_torch, ".pt2")
+    partial = out.with_name(f".{os.getpid()}-{out.name}{suffix}")  # torch writes to nothing that is not called so
     try:
         save(program, partial, model.config)
         # 3. Compared as it was written.

@@ -16,7 +16,8 @@ from headrace_trainer.data.problems import is_of_the_machine
 from headrace_trainer.data.targets import Array
 from headrace_trainer.errors import FatalError
 
-_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,10 @@ class Placement:
         """bool [..., H, W]: edges lie where the interpolated coverage crosses one half."""
         return self.values(masks.float()) > 0.5
 
+    def map(self, values: Tensor) -> Tensor:
+        """[..., H, W]: float32 as `values`, whole numbers as `labels`."""
+        return self.values(values) if values.is_floating_point() else self.labels(values)
+
     def _shown(self, maps: Tensor) -> Tensor:
         left, top, right, bottom = self.geometry.shown
         return maps[..., top:bottom, left:right]
@@ -66,7 +70,7 @@ _PLACES: Final[Mapping[str, Callable[[Placement, Tensor], Tensor]]] = {
     "quads": Placement.points,
     "keypoints": Placement.points,
     "masks": Placement.masks,
-    "map": Placement.labels,
+    "map": Placement.map,
     "segments": Placement.labels,
     "depth": Placement.values,
     "image": Placement.values,

@@ -74,10 +74,10 @@ class _Axis:
             decades = range(math.ceil(math.log10(self._low) - 1e-9), math.floor(math.log10(self._high) + 1e-9) + 1)
             step = -(-len(decades) // 6)
             return [10.0**decade for decade in decades if decade % step == 0]
-        step = 10.0 ** math.floor(math.log10((self._high - self._low) / 2))
-        step *= next(factor for factor in (1, 2, 5, 10) if (self._high - self._low) / (step * factor) <= 6)
-        first = math.ceil(self._low / step - 1e-9)
-        return [number * step for number in range(first, math.floor(self._high / step + 1e-9) + 1)]
+        power = 10.0 ** math.floor(math.log10((self._high - self._low) / 2))
+        apart = power * next(factor for factor in (1, 2, 5, 10) if (self._high - self._low) / (power * factor) <= 6)
+        first = math.ceil(self._low / apart - 1e-9)
+        return [number * apart for number in range(first, math.floor(self._high / apart + 1e-9) + 1)]
 
 
 def _value_axis(values: Sequence[float], begin: float, end: float) -> _Axis:

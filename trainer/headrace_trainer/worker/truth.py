@@ -65,6 +65,11 @@ def _depth(_: Head, targets: Targets, predictions: Predictions) -> dict[str, Ten
     return {"depth": torch.where(targets["known"], targets["depth"], predictions["depth"])}
 
 
+def _anomaly(_: Head, targets: Targets, predictions: Predictions) -> dict[str, Tensor]:
+    known = targets["has_mask"][:, None, None]
+    return {"scores": _certain(targets["anomalous"]), "map": torch.where(known, _certain(targets["mask"]), predictions["map"])}
+
+
 def _text(_: Head, targets: Targets, __: Predictions) -> dict[str, Tensor]:
     return {"text": targets["text"], "scores": torch.ones(len(targets["text"]))}
 
@@ -80,6 +85,7 @@ _TRUTHS: Final[Mapping[Task, _Make]] = {
     Task.MULTICLASS_CLASSIFICATION: _label,
     Task.REGRESSION: _values,
     Task.DEPTH_ESTIMATION: _depth,
+    Task.ANOMALY_DETECTION: _anomaly,
     Task.TEXT_RECOGNITION: _text,
 }
 """Not there: metric learning, whose identities are in no image, and what is learnt without labels."""

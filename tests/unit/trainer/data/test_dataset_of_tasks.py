@@ -178,3 +178,22 @@ def test_keypoints_that_are_all_unlabelled_are_said(tmp_path: Path) -> None:
         "WARNING: head 'cats' can learn boxes only: no object to train on of layer 'cats' has a labelled keypoint"
     ]
     assert dataset.heads[0].labels.skeleton == ((0, 1),)
+
+
+def test_a_class_that_is_scored_on_and_not_trained_on_is_said(tmp_path: Path) -> None:
+    def lines(*labels: str) -> list[dict[str, Any]]:
+        return [{"image": f"images/{label}{len(labels)}.png", "label": label} for label in labels]
+
+    folder = table(DatasetFolder(tmp_path), "multiclass-classification", lines("cat", "dog"), lines("cat", "emu", "owl"))
+    dataset = folder.open()
+    assert folder.said == [
+        "WARNING: head 'multiclass-classification' is scored on 2 classes that no image to train on has: emu, owl"
+    ]
+    assert dataset.heads[0].labels.classes == ("cat", "dog", "emu", "owl")
+
+
+def test_identities_are_new_in_val_and_nothing_is_said(tmp_path: Path) -> None:
+    train, val = [{"image": "images/a.png", "identity": "ann"}], [{"image": "images/b.png", "identity": "bob"}]
+    folder = table(DatasetFolder(tmp_path), "metric-learning", train, val)
+    folder.open()
+    assert folder.said == []

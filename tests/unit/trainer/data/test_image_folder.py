@@ -80,3 +80,11 @@ def test_without_a_folder_of_what_is_normal_it_is_refused(tmp_path: Path) -> Non
     folder = DatasetFolder(tmp_path).image("images/train/a/1.png").image("images/test/b/1.png")
     with pytest.raises(FatalError, match=r"expected a folder 'good' \(or normal, ok\) of images without anomaly; found: a, b"):
         folder.layer("anomalies", "anomaly-detection", "image-folder", SPLITS).open()
+
+
+def test_folders_without_images_are_no_classes(tmp_path: Path) -> None:
+    folder = DatasetFolder(tmp_path).image("images/train/a/1.png").image("images/test/a/2.png").text("images/train/notes/x.md", "")
+    assert folder.layer("kinds", "multiclass-classification", "image-folder", SPLITS).open().heads[0].labels.classes == ("a",)
+    bare = DatasetFolder(tmp_path / "bare").image("images/other.png").text("images/train/a/x.md", "").text("images/test/a/x.md", "")
+    with pytest.raises(FatalError, match="expected a folder of images for each class; 'images/train' has: a/"):
+        bare.layer("kinds", "multiclass-classification", "image-folder", SPLITS).open()

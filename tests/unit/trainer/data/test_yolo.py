@@ -273,3 +273,10 @@ def test_polygons_outside_the_image_are_dropped_and_counted(tmp_path: Path) -> N
     folder = yolo_task(tmp_path, "instance-segmentation", text, "names: [cat]")
     assert folder.open().train.annotations["things"]["images/train/a.png"].objects == 1
     assert "1 instances without a mask in their image dropped" in folder.open().describe()
+
+
+def test_oriented_boxes_outside_the_image_are_dropped_and_counted(tmp_path: Path) -> None:
+    text = "0 1.1 0.1 1.5 0.1 1.5 0.5 1.1 0.5\n0 0.9 0.1 1.5 0.1 1.5 0.5 0.9 0.5\n"
+    folder = yolo_task(tmp_path, "quadrilateral-detection", text, "names: [cat]")
+    assert folder.open().train.annotations["things"]["images/train/a.png"].objects == 1
+    assert "1 quadrilaterals outside their image dropped" in folder.open().describe()

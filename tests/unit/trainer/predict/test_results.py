@@ -172,6 +172,20 @@ def test_an_image_that_is_made_again_is_an_image(tmp_path: Path) -> None:
         assert picture.getpixel((40, 25)) == (255, 0, 128)
 
 
+@pytest.mark.skipif(Task.ANOMALY_DETECTION not in REGISTRY, reason="there is no such head yet")
+def test_an_anomaly_has_a_score_and_a_map(tmp_path: Path) -> None:
+    anomaly = torch.zeros(CANVAS)
+    anomaly[TOP:52, :32] = 0.5
+    write(tmp_path, make_head(Task.ANOMALY_DETECTION), {"scores": torch.tensor(0.25), "map": anomaly})
+    assert (tmp_path / "predictions.csv").read_text() == "image,score\nimage-1.jpg,0.25\n"
+    with Picture.open(tmp_path / "image-1.png") as picture:
+        assert picture.mode == "I;16"
+        pixels = np.asarray(picture)
+    assert pixels.shape == SIZE
+    assert (pixels[:, :38] == 32768).all()
+    assert (pixels[:, 42:] == 0).all()
+
+
 TABLES = [
     pytest.param(
         Task.MULTICLASS_CLASSIFICATION,

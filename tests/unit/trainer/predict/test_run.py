@@ -10,10 +10,11 @@ from PIL import Image
 
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
-from headrace_testing.trained_models import tiny_model
+from headrace_testing.trained_models import tiny_model, write_model
 from headrace_trainer.data.geometry import letterbox
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import REGISTRY
+from headrace_trainer.predict.__main__ import main
 from headrace_trainer.predict.run import predict
 
 SOME = (Task.OBJECT_DETECTION, Task.SEMANTIC_SEGMENTATION, Task.MULTICLASS_CLASSIFICATION)
@@ -94,3 +95,33 @@ def test_a_folder_that_holds_something_is_left_alone(photos: Path, tmp_path: Pat
         run(SOME, photos, tmp_path / "out")
     assert caught.value.reason is Reason.INVALID_SPEC
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["images", "nowhere", "x.jpg", "--out", "out"], 2, "error: nowhere is no model: there is no such folder"),
+        (["images", "model", "--out", "out", "a.png"], 2, "error: a.png: there is no such file or folder"),
+    ],
+)
+def test_what_fails_is_told_in_a_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    said: str,
+) -> None:
+    write_model(tmp_path, SOME)
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == status
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_crash_is_no_half_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("headrace_trainer.predict.model.load_model", broken)
+    assert main(["images", str(tmp_path), "x.jpg", "--out", str(tmp_path / "out")]) == 2
+    assert "ZeroDivisionError: a bug" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """What annotations of every kind have in common."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,9 @@ class Annotation(Protocol):
     @property
     def objects(self) -> int:
         """How many objects (boxes, instances, segments, …) the image has; characters of a text; 1 for other labels of an image."""
+
+    def class_indices(self) -> Iterable[int]:
+        """The classes that occur, as far as is known without opening a file; perhaps several times."""
 
     def stated_size(self) -> tuple[int, int] | None:
         """Height and width of the image that the annotation was made on, if it says so."""

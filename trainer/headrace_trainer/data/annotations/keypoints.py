@@ -36,6 +36,10 @@ class KeypointList:
     def objects(self) -> int:
         return len(self.classes)
 
+    def class_indices(self) -> list[int]:
+        indices: list[int] = self.classes.tolist()
+        return indices
+
     def stated_size(self) -> tuple[int, int] | None:
         return self.size
 

@@ -17,6 +17,9 @@ class _OfTheImage:
     def objects(self) -> int:
         return 1
 
+    def class_indices(self) -> Sequence[int]:
+        return ()
+
     def stated_size(self) -> tuple[int, int] | None:
         return None
 
@@ -27,6 +30,9 @@ class ImageLabel(_OfTheImage):
 
     label: int
 
+    def class_indices(self) -> Sequence[int]:
+        return (self.label,)
+
     def render(self, _: Geometry) -> Label:
         return Label(self.label)
 
@@ -36,6 +42,9 @@ class IdentityLabel(_OfTheImage):
     """Whom or what the image shows; the identity's index in the class table."""
 
     label: int
+
+    def class_indices(self) -> Sequence[int]:
+        return (self.label,)
 
     def render(self, _: Geometry) -> Identity:
         return Identity(self.label)
@@ -48,6 +57,9 @@ class LabelSet(_OfTheImage):
     labels: Sequence[int]
     classes: int
     """How many there are."""
+
+    def class_indices(self) -> Sequence[int]:
+        return self.labels
 
     def render(self, _: Geometry) -> Labels:
         present = np.zeros(self.classes, np.bool_)

@@ -1,5 +1,6 @@
 """Maps of the whole image that lie in files of their own: read when they are needed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,9 @@ class DepthFile:
     def objects(self) -> int:
         return 1
 
+    def class_indices(self) -> Sequence[int]:
+        return ()
+
     def stated_size(self) -> tuple[int, int] | None:
         if self._is_array:
             height, width = self._array().shape
@@ -88,6 +92,9 @@ class AnomalyLabel:
     @property
     def objects(self) -> int:
         return int(self.anomalous)
+
+    def class_indices(self) -> Sequence[int]:
+        return ()
 
     def stated_size(self) -> tuple[int, int] | None:
         return size_in_header(self.mask) if self.mask is not None else None

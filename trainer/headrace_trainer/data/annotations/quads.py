@@ -26,6 +26,10 @@ class QuadList:
     def objects(self) -> int:
         return len(self.classes)
 
+    def class_indices(self) -> list[int]:
+        indices: list[int] = self.classes.tolist()
+        return indices
+
     def stated_size(self) -> tuple[int, int] | None:
         return self.size
 

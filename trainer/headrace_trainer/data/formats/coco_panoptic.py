@@ -40,6 +40,10 @@ class PanopticFile:
     def objects(self) -> int:
         return len(self.ids)
 
+    def class_indices(self) -> list[int]:
+        indices: list[int] = self.classes.tolist()
+        return indices
+
     def stated_size(self) -> tuple[int, int] | None:
         return self.size
 

@@ -5,6 +5,7 @@ https://rrc.cvc.uab.es/?ch=4&com=tasks (2015). `gt_img_1.txt` or `img_1.txt` bel
 An empty file is a negative.
 """
 
+import math
 import posixpath
 
 import numpy as np
@@ -54,11 +55,11 @@ def _read_file(where: str, source: Source) -> QuadList:
             continue
         *corners, text = [*line.split(",", _CORNERS), ""][: _CORNERS + 1]
         try:
-            quad = np.array(corners, np.float32).reshape(4, 2)
+            quad = [float(corner) for corner in corners]
         except ValueError:
-            raise BadSampleError(f"{where}:{number}: expected x1,y1,…,x4,y4,text; found '{line[:60]}'") from None
-        if not np.isfinite(quad).all():
-            raise BadSampleError(f"{where}:{number}: expected finite numbers; found '{line[:60]}'")
+            quad = []
+        if len(quad) != _CORNERS or not all(map(math.isfinite, quad)):
+            raise BadSampleError(f"{where}:{number}: expected x1,y1,…,x4,y4,text with finite numbers; found '{line[:60]}'")
         quads.append(quad)
         texts.append(text.strip())
     kept, usable = clean_quads(np.array(quads, np.float32).reshape(-1, 4, 2), source.problems)

@@ -24,24 +24,22 @@ GROUND_TRUTH = "ground_truth"
 
 
 def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
-    """List the images of each class's folder. A folder that is no class of the table is an error: it may be a misspelt one."""
+    """List the images of each folder. A folder of images that is no class of the table is an error: it may be a misspelt one."""
     splits = sources(layer, files, problems)
-    folders = {source.split: _class_folders(source) for source in splits}
-    found = sorted({class_name for by_class in folders.values() for class_name in by_class})
+    images = {source.split: _images(source) for source in splits}
+    found = sorted({class_name for by_class in images.values() for class_name in by_class})
     if layer.task is Task.ANOMALY_DETECTION:
         if not any(is_normal(name) for name in found):
             raise bad_layer(layer, f"expected a folder 'good' (or normal, ok) of images without anomaly; found: {', '.join(found)}")
-        return LayerData(ClassTable((), ()), {source.split: dict(_anomalies(folders[source.split], source)) for source in splits})
+        return LayerData(ClassTable((), ()), {source.split: dict(_anomalies(images[source.split], source)) for source in splits})
     table = class_table(layer, files) or ClassTable.of(dict(enumerate(found)))
     if unknown := sorted(set(found) - set(table.names)):
         raise bad_layer(layer, f"folders that are no class: {', '.join(unknown)}; the classes are: {', '.join(table.names)}")
     label = IdentityLabel if layer.task is Task.METRIC_LEARNING else ImageLabel
+    labels = {name: label(index) for index, name in enumerate(table.names)}
     return LayerData(
         table,
-        {
-            split: {image: label(table.names.index(name)) for name, image in _images(by_class, files)}
-            for split, by_class in folders.items()
-        },
+        {split: {image: labels[name] for name in by_class for image in by_class[name]} for split, by_class in images.items()},
     )
 
 
@@ -55,30 +53,30 @@ def beside(split_folder: str) -> str:
     return posixpath.join(posixpath.dirname(posixpath.normpath(split_folder)), GROUND_TRUTH)
 
 
-def _class_folders(source: Source) -> dict[str, str]:
-    """Folder by class."""
+def _images(source: Source) -> dict[str, list[str]]:
+    """The images of each class; folders without any are no classes."""
     root = source.folder()
-    names = sorted(entry.name for entry in source.files.path(root).iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise bad_layer(source.layer, f"expected a folder for each class; {source.files.inside(root)}")
-    return {name: posixpath.normpath(f"{root}/{name}") for name in names}
+    folders = sorted(entry.name for entry in source.files.path(root).iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    images = {
+        name: sorted(filter(is_image, source.files.walk(posixpath.normpath(f"{root}/{name}"))))
+        for name in folders
+        if source.layer.task is not Task.ANOMALY_DETECTION or name != GROUND_TRUTH
+    }
+    if not any(images.values()):
+        raise bad_layer(source.layer, f"expected a folder of images for each class; {source.files.inside(root)}")
+    return {name: found for name, found in images.items() if found}
 
 
-def _images(folders: Mapping[str, str], files: DatasetFiles) -> Iterator[tuple[str, str]]:
-    """Class and image."""
-    for class_name, folder in folders.items():
-        yield from ((class_name, image) for image in files.walk(folder) if is_image(image))
-
-
-def _anomalies(folders: Mapping[str, str], source: Source) -> Iterator[tuple[str, AnomalyLabel]]:
+def _anomalies(images: Mapping[str, list[str]], source: Source) -> Iterator[tuple[str, AnomalyLabel]]:
     masks = _masks_folder(source)
-    for name, image in _images({name: folder for name, folder in folders.items() if name != GROUND_TRUTH}, source.files):
-        if is_normal(name):
-            yield image, AnomalyLabel(anomalous=False)
-            continue
-        mask = _mask(f"{masks}/{name}", image, source.files) if masks is not None else None
-        source.problems.mended("anomalous images without a mask of where", mask is None)
-        yield image, AnomalyLabel(True, source.files.path(mask) if mask is not None else None, mask or image)
+    for name, found in images.items():
+        for image in found:
+            if is_normal(name):
+                yield image, AnomalyLabel(anomalous=False)
+                continue
+            mask = _mask(f"{masks}/{name}", image, source.files) if masks is not None else None
+            source.problems.mended("anomalous images without a mask of where", mask is None)
+            yield image, AnomalyLabel(True, source.files.path(mask) if mask is not None else None, mask or image)
 
 
 def _masks_folder(source: Source) -> str | None:

@@ -6,6 +6,7 @@ xmin is xmax the tool was clicked and not dragged: dropped as without area, thou
 `difficult` are neither learnt nor scored, as in VOC's own evaluation; `truncated` and `occluded` ones are objects like others.
 """
 
+import math
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,12 +114,13 @@ def _name(one: ElementTree.Element, where: str) -> str:
 
 
 def _box(one: ElementTree.Element, where: str) -> tuple[float, ...]:
-    texts = [one.findtext(f"bndbox/{corner}", "") for corner in _CORNERS]
+    corners = one.find("bndbox")
+    texts = [corners.findtext(corner, "") for corner in _CORNERS] if corners is not None else []
     try:
         left, top, right, bottom = box = tuple(map(float, texts))
     except ValueError:
         raise BadSampleError(f"{where}: expected bndbox with {', '.join(_CORNERS)} as numbers; found {texts}") from None
-    if not np.isfinite(box).all() or right < left or bottom < top:
+    if not all(map(math.isfinite, box)) or right < left or bottom < top:
         raise BadSampleError(f"{where}: expected finite numbers with xmin up to xmax and ymin up to ymax; found {texts}")
     return box
 

@@ -23,7 +23,7 @@ from headrace_api.tasks import Task
 from headrace_trainer.data.annotations import Annotation, BoxList, InstanceList, KeypointList, QuadList, Rings
 from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.inside import clip_boxes, rings_inside, seen_inside
+from headrace_trainer.data.inside import clip_boxes, quads_inside, rings_inside, seen_inside
 from headrace_trainer.data.keypoints import AREA_OF_BOX, KeypointTable
 from headrace_trainer.data.layer_data import (
     LayerData,
@@ -170,8 +170,11 @@ def _read_quads(where: str, source: Source, classes: ClassTable) -> QuadList:
             raise BadSampleError(f"{where}:{number}: expected a class and 4 corners (x y); found {len(values)} numbers")
         quads.append(values)
         indices.append(index)
-    kept, usable = clean_quads(np.array(quads, np.float32).reshape(-1, 4, 2), source.problems)
-    return QuadList(usable, np.array(indices, np.int64)[kept], np.zeros(len(usable), np.bool_), normalised=True, where=where)
+    corners = np.array(quads, np.float32).reshape(-1, 4, 2)
+    inside = quads_inside(corners, _WHOLE_IMAGE, source.problems)
+    kept, usable = clean_quads(corners[inside], source.problems)
+    classes_of = np.array(indices, np.int64)[inside][kept]
+    return QuadList(usable, classes_of, np.zeros(len(usable), np.bool_), normalised=True, where=where)
 
 
 def split_rings(points: Array) -> tuple[Array, ...]:

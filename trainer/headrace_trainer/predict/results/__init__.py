@@ -10,7 +10,7 @@ from headrace_trainer.heads.base import Head
 from headrace_trainer.predict.results.base import Image, Results
 from headrace_trainer.predict.results.maps import ClassMapResults, DepthResults, PanopticResults, PictureResults
 from headrace_trainer.predict.results.objects import ObjectResults, box, box_and_keypoints, box_and_mask, quad
-from headrace_trainer.predict.results.tables import LabelResults, LabelSetResults, TextResults, ValueResults
+from headrace_trainer.predict.results.tables import AnomalyResults, LabelResults, LabelSetResults, TextResults, ValueResults
 from headrace_trainer.predict.results.vectors import VectorResults
 
 __all__ = ["RESULTS", "Image", "Results"]
@@ -27,6 +27,7 @@ RESULTS: Final[Mapping[Task, Callable[[Path, Head, float], Results]]] = {
     Task.METRIC_LEARNING: partial(VectorResults, name="embeddings"),
     Task.REGRESSION: ValueResults,
     Task.DEPTH_ESTIMATION: DepthResults,
+    Task.ANOMALY_DETECTION: AnomalyResults,
     Task.TEXT_RECOGNITION: TextResults,
     Task.AUTOENCODING: PictureResults,
     Task.VIEW_INVARIANCE: partial(VectorResults, name="features"),

@@ -4,6 +4,9 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image as Picture
+
 from headrace_trainer.heads.base import Head, Predictions
 from headrace_trainer.predict.placement import Placement
 from headrace_trainer.predict.results.base import GrowingFile, Image, Results
@@ -75,6 +78,21 @@ class TextResults(TableResults):
     def row(self, predictions: Predictions) -> list[Any]:
         characters = [self.head.labels.alphabet[number] for number in predictions["text"].tolist() if number >= 0]
         return ["".join(characters), float(predictions["scores"])]
+
+
+class AnomalyResults(TableResults):
+    """Anomaly detection: the image's score, 0 (normal) to 1; and <name>.png, the same of every pixel, 16-bit grey, 65535 for 1."""
+
+    def columns(self) -> list[str]:
+        return ["score"]
+
+    def row(self, predictions: Predictions) -> list[Any]:
+        return [float(predictions["scores"])]
+
+    def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:
+        super().add(image, predictions, placement)
+        pixels = (placement.values(predictions["map"]).clamp(0, 1) * 65535).round().numpy().astype(np.uint16)
+        Picture.fromarray(pixels).save(self.file(image, ".png"))
 
 
 def _short(value: Any) -> Any:
