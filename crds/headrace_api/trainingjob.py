@@ -8,32 +8,19 @@ from pydantic.alias_generators import to_camel
 from headrace_api.fields import DnsLabel, Model, Quantity, Rule, S3Uri, Timestamp
 from headrace_api.model import Network, default_network
 from headrace_api.names import API_VERSION, KIND, Reason, State
+from headrace_api.storage import Storage
 from headrace_api.training import Training
 
 
 class Dataset(Model):
     """Where the images and annotations are."""
 
-    uri: S3Uri = Field(description="Folder with a dataset.json at its root.")
+    uri: S3Uri = Field(description="Folder of the dataset, with or without a dataset.json at its root.")
     max_bad_images: int = Field(
         10,
         ge=0,
         le=1_000_000,
         description="Images that may fail to decode, and annotations that may be broken, before the job ends in Error.",
-    )
-
-
-class SecretRef(Model):
-    """A Secret of the job's namespace."""
-
-    name: str = Field(min_length=1, max_length=253, description="Name of the Secret.")
-
-
-class Storage(Model):
-    """How to reach the object storage."""
-
-    secret_ref: SecretRef = Field(
-        description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for other than AWS, AWS_ENDPOINT_URL, AWS_REGION."
     )
 
 

@@ -64,7 +64,7 @@ def test_every_head_memorises_a_handful_of_images(memorised: Scores, head: str, 
 def generalised(tmp_path_factory: pytest.TempPathFactory) -> Scores:
     """What is known of scenes never seen, when only half of the scenes learnt from carry each kind of label."""
     folder = tmp_path_factory.mktemp("generalised")
-    write_digit_scenes(folder / "scenes", train=240, val=32, size=64, labelled_share=0.5, textures_share=0.5)
+    write_digit_scenes(folder / "scenes", train=240, val=32, size=64, labelled_share=0.5, others_share=0.5)
     training = {
         "maxIterations": 100,
         "batchSize": 16,

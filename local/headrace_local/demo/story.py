@@ -33,6 +33,8 @@ from headrace_local.put import put_folder
 from headrace_local.storage_setup import create_storage
 
 NODE = "node-0"
+_LAYERS = ("objects", "digits", "instances", "regions", "panoptic", "texture")
+"""What the demo's jobs use, and a little more to look at: every file is uploaded, and pulled by each job."""
 LOOK_SECONDS = 0.5
 LIMIT_SECONDS = 1800
 """Then something hangs: what was seen until then is reported, and the demo fails."""
@@ -105,7 +107,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _draw_dataset(folder: Path) -> Path:
     """600 scenes to learn from, of which each layer lists 70 %, and 80 held out."""
-    write_digit_scenes(folder, train=600, val=80, labelled_share=0.7)
+    write_digit_scenes(folder, train=600, val=80, labelled_share=0.7, layers=_LAYERS)
     return folder
 
 
@@ -153,7 +155,7 @@ def _save_pictures(store: Minio, observer: Observer, keys: dict[str, list[str]],
     folder.mkdir(parents=True, exist_ok=True)
     saved = {}
     for name, entry in observer.observed.items():
-        drawn = sorted(key for key in keys[name] if key.startswith(PICTURES))
+        drawn = sorted(key for key in keys[name] if key.startswith(PICTURES) and key.endswith("-predictions.png"))
         if drawn:
             bucket, _, prefix = entry.status["output"].removeprefix("s3://").partition("/")
             path = folder / f"{name}.png"

@@ -44,10 +44,12 @@ class Canvas:
         color = (64, 64, 64) if number is None else color_of(number)
         self._caption_top += self._text(0, self._caption_top, text, color)
 
-    def overlay(self, colors: np.ndarray, opacity: float) -> None:
-        """Blend `colors` (uint8 [H, W, 3]) over the image."""
-        layer = Image.fromarray(colors).resize(self._picture.size, Image.Resampling.NEAREST)
-        self._picture = Image.blend(self._picture, layer, opacity)
+    def overlay(self, colors: np.ndarray, opacity: float, where: np.ndarray | None = None) -> None:
+        """Blend `colors` (uint8 [H, W, 3]) over the image; only where bool [H, W] says, if given."""
+        layer, shown = Image.fromarray(colors), np.full(colors.shape[:2], True) if where is None else where
+        layer = layer.resize(self._picture.size, Image.Resampling.NEAREST)
+        stencil = Image.fromarray(shown).resize(self._picture.size, Image.Resampling.NEAREST)
+        self._picture = Image.composite(Image.blend(self._picture, layer, opacity), self._picture, stencil)
         self._draw = ImageDraw.Draw(self._picture)
 
     def pixels(self) -> np.ndarray:

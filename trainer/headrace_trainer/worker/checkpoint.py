@@ -17,10 +17,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, PlainSerializer, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -30,9 +30,11 @@ from headrace_api.fields import Model
 from headrace_api.names import Reason
 from headrace_api.training import Training
 from headrace_trainer.errors import FatalError, RetryableError
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import optimizer as optimizers
 from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.history import History
 from headrace_trainer.worker.messages import Messages
 
 STATE: Final = "state.json"
@@ -64,10 +66,14 @@ class CheckpointState(Model):
     trained_seconds: float
     """Seconds of training, over all attempts."""
     best: Best | None
-    classes: dict[str, tuple[str, ...]]
-    """Class names of every head: weights of another list would fit in shape and be wrong in meaning."""
+    labels: dict[str, Annotated[LabelSpace, PlainSerializer(LabelSpace.to_json)]]
+    """What the numbers of every head mean: weights of other labels would fit in shape and be wrong in meaning."""
     training: Training
     """How it was trained: moments, averages and the order of images go on from there only as they began."""
+    frozen_levels: int = 0
+    """Of the backbone: what was frozen has no moments to go on from."""
+    history: History = Field(default_factory=History)
+    """Losses and scores so far, for the curves at the end."""
 
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]
@@ -196,12 +202,13 @@ def load_checkpoint(
     averaged: AveragedNetwork | None,
     optimizer: torch.optim.Optimizer,
     *,
-    classes: Mapping[str, tuple[str, ...]],
+    labels: Mapping[str, LabelSpace],
     training: Training,
+    frozen_levels: int = 0,
 ) -> CheckpointState:
     """Put the checkpoint in `folder` into network, average and optimizer.
 
-    Nothing is changed unless all of it fits. Raises FatalError(BAD_MODEL) where it is of another network, of other classes or of a
+    Nothing is changed unless all of it fits. Raises FatalError(BAD_MODEL) where it is of another network, of other labels or of a
     training with other settings, naming what differs, and RetryableError(STORAGE_UNAVAILABLE) where it is not complete.
     """
     # 1. What it is of. First, because settings decide which files there are.
@@ -210,7 +217,10 @@ def load_checkpoint(
     except (OSError, ValidationError) as error:
         raise _incomplete(folder, error) from error
     _check_training(folder.name, state.training, training)
-    _check_classes(folder.name, state.classes, classes)
+    if state.frozen_levels != frozen_levels:
+        difference = f"backbone.frozenLevels is {state.frozen_levels} there and {frozen_levels} in this job"
+        raise _of_another_network(folder.name, difference)
+    _check_labels(folder.name, state.labels, labels)
     # 2. The tensors.
     names = [NETWORK, OPTIMIZER] if averaged is None else [NETWORK, OPTIMIZER, EMA]
     try:
@@ -263,18 +273,16 @@ def _differences(path: str, saved: Any, wanted: Any) -> Iterator[str]:
         yield f"{path} is {json.dumps(saved)} there and {json.dumps(wanted)} in this job"
 
 
-def _check_classes(checkpoint: str, saved: Mapping[str, tuple[str, ...]], wanted: Mapping[str, tuple[str, ...]]) -> None:
+def _check_labels(checkpoint: str, saved: Mapping[str, LabelSpace], wanted: Mapping[str, LabelSpace]) -> None:
     for head in sorted(saved.keys() | wanted.keys()):
         if saved.get(head) != wanted.get(head):
             there, here = _words(saved.get(head)), _words(wanted.get(head))
-            raise _of_another_network(checkpoint, f"head '{head}' has {there} there and {here} in this job")
+            same = ", otherwise described," if there == here else ""
+            raise _of_another_network(checkpoint, f"head '{head}' has {there} there{same} and {here} in this job")
 
 
-def _words(classes: tuple[str, ...] | None) -> str:
-    if classes is None:
-        return "no place"
-    shown = ", ".join(classes[:8]) + (", ..." if len(classes) > 8 else "")
-    return f"the {len(classes)} classes ({shown})"
+def _words(labels: LabelSpace | None) -> str:
+    return "no place" if labels is None else labels.described
 
 
 def _check_fits(checkpoint: str, file: str, saved: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

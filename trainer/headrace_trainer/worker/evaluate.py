@@ -16,6 +16,7 @@ from headrace_trainer.data.batch import Batch
 from headrace_trainer.heads.base import Head
 from headrace_trainer.network.build import Network, normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
+from headrace_trainer.worker.history import PRIMARY
 from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.pictures import PredictionGrid
 
@@ -39,6 +40,11 @@ class Scores:
             for name, value in scores.items()
             if math.isfinite(value)
         ]
+
+    def curves(self) -> dict[str, float]:
+        """By "<head>/<metric>", and "primary"; what is NaN is left out."""
+        named = {f"{head}/{name}": value for head, scores in self.by_head.items() for name, value in scores.items()}
+        return {name: value for name, value in {**named, PRIMARY: self.primary}.items() if math.isfinite(value)}
 
 
 class Evaluation:
@@ -66,11 +72,13 @@ class Evaluation:
             self._say_progress(iteration, done=0)
             done, said = 0, time.monotonic()
             for batch in batches:
-                predictions = self._predict(network, heads, batch.images)
+                inputs = normalise(batch.images.to(self._device)).contiguous(memory_format=torch.channels_last)
+                predictions = self._predict(network, heads, inputs)
                 for name, metric in metrics.items():
                     targets = {key: value.to(self._device) for key, value in batch.targets[name].items()}
+                    targets |= {"image": inputs} if heads[name].uses_image else {}
                     metric.update(predictions[name], targets, batch.labelled[name].to(self._device))
-                grid.add(batch.images, predictions)
+                grid.add(batch, predictions)
                 done += len(batch.images)
                 if time.monotonic() - said >= _REPORT_SECONDS:
                     self._say_progress(iteration, done)
@@ -81,11 +89,10 @@ class Evaluation:
         self._messages.send(Evaluated(iteration=iteration, scores=scores.values(iteration), pictures=self._draw(grid, iteration)))
         return scores
 
-    def _predict(self, network: Network, heads: Mapping[str, Head], images: Tensor) -> dict[str, Mapping[str, Tensor]]:
-        inputs = normalise(images.to(self._device)).contiguous(memory_format=torch.channels_last)
+    def _predict(self, network: Network, heads: Mapping[str, Head], inputs: Tensor) -> dict[str, Mapping[str, Tensor]]:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             outputs = network(inputs)
-        height, width = images.shape[-2:]
+        height, width = inputs.shape[-2:]
         return {
             name: head.decode({key: value.float() for key, value in outputs[name].items()}, (height, width))
             for name, head in heads.items()

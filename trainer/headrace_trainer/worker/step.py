@@ -3,7 +3,7 @@
 Shape letters: B images, T loss terms, P parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -19,8 +19,10 @@ from headrace_trainer.heads.base import Head, Outputs
 from headrace_trainer.network.build import Network, normalise
 from headrace_trainer.worker.device import generator_of
 from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.loss_weights import LossWeights
 from headrace_trainer.worker.optimizer import peak_learning_rate
 from headrace_trainer.worker.schedule import learning_rate_factor
+from headrace_trainer.worker.views import SecondLook, SecondLooks
 
 _SEED_STRIDE: Final = 1_000_003
 """A prime above any seed's neighbourhood: iteration 1 of seed 1 shares no stream with iteration 2 of seed 0."""
@@ -48,14 +50,16 @@ class Step:
         self.network = network
         self.optimizer = optimizer
         self.averaged = averaged
-        self.ledger = Ledger([name for name, _ in network.named_parameters()], device)
-        self._head_weights = head_weights
+        trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+        self.ledger = Ledger(list(trained), device)
+        self.loss_weights = LossWeights(network, head_weights)
         self._training = training
         self._device = device
         self._dtype = dtype
         self._peak = peak_learning_rate(training.optimizer)
         self._generator = generator_of(device)
-        self._parameters = list(network.parameters())
+        self._second_looks = SecondLooks(network, training.augmentation, self._generator)
+        self._parameters = list(trained.values())
 
     def learning_rate(self, iteration: int) -> float:
         """The rate of iteration `iteration`, counted from 1."""
@@ -65,13 +69,15 @@ class Step:
         """Do iteration `iteration`, counted from 1."""
         # Dropout, colour and whatever else is random depend on the iteration alone, so that a resumed run draws the same.
         self._generator.manual_seed(self._training.seed * _SEED_STRIDE + iteration)
-        outputs = self.forward(self.prepare(batch.images))
+        inputs = self.prepare(batch.images)
+        outputs = self.forward(inputs)
+        again = self._second_looks(inputs, self.forward)
         terms = {
             f"{name}/{term}": value
             for name in self.network.heads
-            for term, value in self.losses_of(name, outputs[name], batch).items()
+            for term, value in self.losses_of(name, outputs[name], batch, inputs, again.get(name)).items()
         }
-        total = self.total(terms)
+        total = self.loss_weights.total(terms, batch.labelled)
         total.backward()
         self.update(terms, total.detach(), iteration)
 
@@ -82,21 +88,22 @@ class Step:
             images = jitter_color(images.float() / 255, self._training.augmentation.color, self._generator)
         return normalise(images).contiguous(memory_format=torch.channels_last)
 
-    def forward(self, images: Tensor) -> dict[str, Outputs]:
-        """Outputs of every head by name, in float32 whatever the network computes in."""
+    def forward(self, inputs: Tensor, heads: Sequence[str] | None = None) -> dict[str, Outputs]:
+        """Outputs by head, of every one or of those named, in float32 whatever the network computes in."""
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            outputs: dict[str, Outputs] = self.network(images)
+            outputs: dict[str, Outputs] = self.network(inputs, heads)
         return {name: {key: value.float() for key, value in head.items()} for name, head in outputs.items()}
 
-    def losses_of(self, head: str, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """A head's loss terms by name, without its weight."""
-        targets = {key: value.to(self._device, non_blocking=True) for key, value in batch.targets[head].items()}
-        labelled = batch.labelled[head].to(self._device, non_blocking=True)
-        return cast(Head, self.network.heads[head]).loss(outputs, targets, labelled)
-
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The sum of the terms, by "<head>/<term>", each with its head's weight."""
-        return torch.stack([value * self._head_weights[name.split("/")[0]] for name, value in terms.items()]).sum()
+    def losses_of(
+        self, name: str, outputs: Outputs, batch: Batch, inputs: Tensor, again: SecondLook | None = None
+    ) -> dict[str, Tensor]:
+        """The loss terms of head `name` by theirs, without its weight. `inputs` are the network's, float32 [B, 3, H, W]; `again` is
+        the head's second look at them, if it wants one."""
+        head, again = cast(Head, self.network.heads[name]), again or SecondLook()
+        targets = {key: value.to(self._device, non_blocking=True) for key, value in batch.targets[name].items()}
+        targets |= {"image": inputs} if head.uses_image else {}
+        labelled = batch.labelled[name].to(self._device, non_blocking=True)
+        return head.loss({**outputs, **again.outputs}, {**targets, **again.targets}, labelled)
 
     @torch.no_grad()
     def update(self, terms: Mapping[str, Tensor], total: Tensor, iteration: int) -> None:
@@ -113,6 +120,7 @@ class Step:
             group["lr"] = rate
         self.optimizer.found_inf = bad  # type: ignore[attr-defined]
         self.optimizer.step()
+        self.loss_weights.bound()
         self.optimizer.zero_grad()
         if self.averaged is not None:
             self.averaged.update(iteration)

@@ -43,6 +43,16 @@ def test_an_overlay_blends_and_keeps_the_image_below() -> None:
     assert np.unique(canvas.pixels()).tolist() == [100]
 
 
+def test_an_overlay_leaves_the_rest_alone() -> None:
+    canvas = Canvas(np.full((4, 4, 3), 200, np.uint8))
+    where = np.zeros((4, 4), np.bool_)
+    where[:, :2] = True
+    canvas.overlay(np.zeros((4, 4, 3), np.uint8), opacity=0.5, where=where)
+    picture = canvas.pixels()
+    assert (picture[:, : 2 * canvas.scale] == 100).all()
+    assert (picture[:, 2 * canvas.scale :] == 200).all()
+
+
 def test_neighbouring_classes_have_colors_that_differ() -> None:
     colors = np.asarray([color_of(number) for number in range(80)])
     assert len(np.unique(colors, axis=0)) == 80

@@ -14,15 +14,18 @@ from headrace_api import model
 from headrace_api.names import Reason
 from headrace_api.training import Training
 from headrace_testing.kept_messages import KeptMessages
-from headrace_testing.steps import CLASSES, HEADS, SmallTraining, random_batch, small_network, small_training
+from headrace_testing.steps import HEADS, LABELS, SmallTraining, random_batch, small_network, small_training
 from headrace_trainer.errors import FatalError, RetryableError
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import checkpoint
 from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
+from headrace_trainer.worker.history import History
 from headrace_trainer.worker.optimizer import build_optimizer, state_tensors
 
-CLASSES_OF_HEADS = {"tags": CLASSES, "kind": CLASSES}
+REORDERED = LabelSpace(classes=("green", "red", "blue"), things=(True, True, True))
+LABELS_OF_HEADS = {"tags": LABELS, "kind": LABELS}
 
 
 @pytest.fixture
@@ -36,9 +39,16 @@ def writer(tmp_path: Path, pipe: KeptMessages) -> Iterator[CheckpointWriter]:
         yield writer
 
 
-def state(iteration: int, best: Best | None = None, training: Training | None = None) -> CheckpointState:
+def state(
+    iteration: int, best: Best | None = None, training: Training | None = None, history: History | None = None
+) -> CheckpointState:
     return CheckpointState(
-        iteration=iteration, trained_seconds=12.5, best=best, classes=CLASSES_OF_HEADS, training=training or Training()
+        iteration=iteration,
+        trained_seconds=12.5,
+        best=best,
+        labels=LABELS_OF_HEADS,
+        training=training or Training(),
+        history=history or History(),
     )
 
 
@@ -56,10 +66,10 @@ def files(small: SmallTraining) -> dict[str, dict[str, torch.Tensor]]:
 def load(
     folder: Path,
     small: SmallTraining,
-    classes: Mapping[str, tuple[str, ...]] = CLASSES_OF_HEADS,
+    labels: Mapping[str, LabelSpace] = LABELS_OF_HEADS,
     training: Training | None = None,
 ) -> CheckpointState:
-    return load_checkpoint(folder, small.network, small.averaged, small.optimizer, classes=classes, training=training or Training())
+    return load_checkpoint(folder, small.network, small.averaged, small.optimizer, labels=labels, training=training or Training())
 
 
 @pytest.mark.parametrize("optimizer", [{"adamw": {}}, {"sgd": {}}], ids=["adamw", "sgd"])
@@ -176,32 +186,35 @@ def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: 
     writer.save(files(trained()), state(2), best=False)
     writer.wait()
     spec = model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification(level=1))
-    network = small_network(heads=(HeadPlan(spec, CLASSES), HEADS[1]))
+    network = small_network(heads=(HeadPlan(spec, LABELS), HEADS[1]))
     head = network.heads["tags"]
     head.linear = torch.nn.Linear(10, 3)
     optimizer = build_optimizer(network, small_training().step._training.optimizer)
     folder = tmp_path / "checkpoints/00000002"
     with pytest.raises(FatalError, match=r"heads\.tags\.linear\.weight is \[3, 128\] there and \[3, 10\] in this job") as caught:
-        load_checkpoint(folder, network, None, optimizer, classes=CLASSES_OF_HEADS, training=Training())
+        load_checkpoint(folder, network, None, optimizer, labels=LABELS_OF_HEADS, training=Training())
     assert caught.value.reason is Reason.BAD_MODEL
 
 
 @pytest.mark.parametrize(
-    ("classes", "message"),
+    ("labels", "message"),
     [
-        ({"tags": ("green", "red", "blue"), "kind": CLASSES}, r"head 'tags' has the 3 classes \(red, green, blue\) there and"),
-        ({"tags": CLASSES}, "head 'kind' has .* there and no place in this job"),
-        ({"tags": CLASSES, "kind": CLASSES, "new": CLASSES}, "head 'new' has no place there and the 3 classes"),
+        (
+            {"tags": REORDERED, "kind": LABELS},
+            r"head 'tags' has 3 classes \(red, green, blue\) there and",
+        ),
+        ({"tags": LABELS}, "head 'kind' has .* there and no place in this job"),
+        ({"tags": LABELS, "kind": LABELS, "new": LABELS}, "head 'new' has no place there and 3 classes"),
     ],
     ids=["classes in another order", "a head less", "a head more"],
 )
 def test_a_checkpoint_of_other_classes_is_refused(
-    tmp_path: Path, writer: CheckpointWriter, classes: dict[str, tuple[str, ...]], message: str
+    tmp_path: Path, writer: CheckpointWriter, labels: dict[str, LabelSpace], message: str
 ) -> None:
     writer.save(files(trained()), state(2), best=False)
     writer.wait()
     with pytest.raises(FatalError, match=message):
-        load(tmp_path / "checkpoints/00000002", small_training(), classes)
+        load(tmp_path / "checkpoints/00000002", small_training(), labels)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +284,9 @@ def test_a_file_of_another_network_beside_the_right_weights_changes_nothing(
 
 
 def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: CheckpointWriter) -> None:
-    writer.save(files(trained(ema_decay=0)), state(2, Best(iteration=1, score=0.5)), best=False)
+    history = History()
+    history.losses.add(1, {"total": 2.5})
+    writer.save(files(trained(ema_decay=0)), state(2, Best(iteration=1, score=0.5), history=history), best=False)
     writer.wait()
     folder = tmp_path / "checkpoints/00000002"
     assert json.loads((folder / "state.json").read_text()) == {
@@ -279,7 +294,12 @@ def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: Chec
         "iteration": 2,
         "trainedSeconds": 12.5,
         "best": {"iteration": 1, "score": 0.5},
-        "classes": {"tags": list(CLASSES), "kind": list(CLASSES)},
+        "labels": {"tags": LABELS.to_json(), "kind": LABELS.to_json()},
         "training": Training().model_dump(mode="json", by_alias=True),
+        "frozenLevels": 0,
+        "history": {
+            "losses": {"iterations": [1], "reports": [1], "values": {"total": [2.5]}, "resolution": 1},
+            "scores": {"iterations": [], "reports": [], "values": {}, "resolution": 1},
+        },
     }
     assert {path.name for path in folder.iterdir()} == {"state.json", "network.safetensors", "optimizer.safetensors"}

@@ -79,4 +79,4 @@ def test_pictures_show_the_first_images_once_for_each_head(tmp_path: Path, evalu
     assert said.pictures == [Path("pictures/00000012-predictions.png")]
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["00000012-predictions.png"]
     with Image.open(tmp_path / said.pictures[0]) as picture:
-        assert picture.size == (6 + 8 * (384 + 6), 6 + 2 * (30 + 384 + 6))
+        assert picture.size == (6 + 8 * (384 + 6), 6 + 4 * (30 + 384 + 6)), "what each head sees, and what is true"

@@ -1,0 +1,193 @@
+"""Checks a dataset as a whole: every layer, every annotation, and the header or all of every image.
+
+Other than opening it to train, it goes on after a problem, and tells them all.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from headrace_api.dataset import MANIFEST, Layer
+from headrace_api.tasks import Task
+from headrace_trainer.data.annotations import Annotation
+from headrace_trainer.data.check_report import LayerReport, Report, SplitReport
+from headrace_trainer.data.files import DatasetFiles, walk
+from headrace_trainer.data.geometry import letterbox
+from headrace_trainer.data.label_spaces import learnable
+from headrace_trainer.data.layer_data import LayerData, SplitName
+from headrace_trainer.data.layers import open_files, read_layer
+from headrace_trainer.data.manifest import read_manifest
+from headrace_trainer.data.picture import Picture
+from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
+from headrace_trainer.data.recognise import recognise
+from headrace_trainer.errors import FatalError
+
+_THREADS = 8
+_OF_THE_IMAGE = frozenset(
+    {
+        *(Task.SEMANTIC_SEGMENTATION, Task.MULTILABEL_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION, Task.METRIC_LEARNING),
+        *(Task.REGRESSION, Task.DEPTH_ESTIMATION, Task.ANOMALY_DETECTION, Task.TEXT_RECOGNITION),
+    }
+)
+"""Tasks whose labels are of the whole image: none is a negative for want of objects."""
+_SPLITS: tuple[SplitName, ...] = ("train", "val")
+_Layers = dict[str, LayerData]
+
+
+def check_dataset(root: Path, uri: str, decode: bool) -> Report:
+    """Look at the dataset in `root`, called `uri` in the report.
+
+    With `decode` every image is decoded and every annotation drawn; without it headers are read, and masks and depth maps that lie
+    in files of their own are looked for and not into. MemoryError and OSError of the machine are raised.
+    """
+    report = Report(uri, decoded=decode)
+    try:
+        files = _open(root, report)
+    except FatalError as error:
+        report.problems.append(error.message)
+        return report
+    layers = _read_layers(report, files)
+    _check_splits(report, layers)
+    _check_images(report, files, layers, decode)
+    return report
+
+
+def _open(root: Path, report: Report) -> DatasetFiles:
+    if (root / MANIFEST).is_file():
+        report.manifest = read_manifest(root)
+    else:
+        recognised = recognise(root, walk(root))
+        report.manifest, report.recognised = recognised.manifest, True
+        report.notes += recognised.layout.notes
+    files = open_files(root, report.manifest)
+    report.images = sum(1 for _ in files.images())
+    return files
+
+
+def _read_layers(report: Report, files: DatasetFiles) -> _Layers:
+    """The layers that can be read, and their problems."""
+    assert report.manifest is not None, "it is opened"
+    layers: _Layers = {}
+    for layer in report.manifest.layers:
+        problems = Problems(_any_number(), lambda _: None)
+        try:
+            data = learnable(layer.task, read_layer(layer, files, problems, report.manifest.val_share), problems)
+        except FatalError as error:
+            report.problems.append(error.message)
+        else:
+            layers[layer.name] = data
+            report.layers.append(_layer_report(layer, data))
+        report.problems += [f"layer '{layer.name}': {name}: {cause}" for name, cause in problems.causes.items()]
+        report.notes += [f"layer '{layer.name}': {line}" for line in problems.mended_lines()]
+    return layers
+
+
+def _any_number() -> int:
+    """The bound of a check, which is none."""
+    return 1 << 62
+
+
+def _layer_report(layer: Layer, data: LayerData) -> LayerReport:
+    splits = {split: data.splits[split] for split in _SPLITS if split in data.splits}
+    counts = {split: Counter(_indices(annotations.values())) for split, annotations in splits.items()}
+    names = {
+        "classes": [] if any(counts.values()) else list(data.classes.names),
+        "keypoints": list(data.keypoints.names) if data.keypoints else [],
+        "values": list(data.values),
+        "characters": list(data.alphabet or ""),
+    }
+    return LayerReport(
+        layer,
+        {split: _split_report(layer, annotations) for split, annotations in splits.items()},
+        {name: {split: counts[split][index] for split in splits} for index, name in enumerate(data.classes.names)}
+        if any(counts.values())
+        else {},
+        {what: named for what, named in names.items() if named},
+    )
+
+
+def _indices(annotations: Iterable[Annotation]) -> Iterator[int]:
+    return (index for annotation in annotations for index in annotation.class_indices())
+
+
+def _split_report(layer: Layer, annotations: Mapping[str, Annotation]) -> SplitReport:
+    objects = [annotation.objects for annotation in annotations.values()]
+    negatives = 0 if layer.task in _OF_THE_IMAGE else sum(1 for count in objects if not count)
+    return SplitReport(len(objects), negatives, sum(objects))
+
+
+def _check_splits(report: Report, layers: _Layers) -> None:
+    """Whether there is something to train on and to score on, in all and for each layer."""
+    if not layers:
+        return
+    listed = {split: {image for data in layers.values() for image in data.splits.get(split, {})} for split in _SPLITS}
+    if in_both := listed["train"] & listed["val"]:
+        report.notes.append(f"{len(in_both)} images are in both splits and are taken out of train: {min(in_both)} for one")
+    if not listed["val"]:
+        report.problems.append("no image is in the split 'val' of any layer: nothing would be scored")
+    for layer in report.layers:
+        name, data = layer.layer.name, layers[layer.layer.name]
+        if not data.splits.get("train", {}).keys() - listed["val"]:
+            report.problems.append(f"layer '{name}' has no image to train on")
+        if not data.splits.get("val"):
+            report.notes.append(f"layer '{name}' has no image to score on: its heads would have no score")
+        unseen = [of for of, counts in layer.classes.items() if counts.get("val") and not counts.get("train")]
+        if unseen and layer.layer.task is not Task.METRIC_LEARNING:
+            report.notes.append(f"layer '{name}': classes in val and not in train: {', '.join(unseen)}")
+
+
+def _check_images(report: Report, files: DatasetFiles, layers: _Layers, decode: bool) -> None:
+    annotations: dict[str, list[tuple[str, Annotation]]] = {image: [] for image in files.images()}
+    for name, data in layers.items():
+        for by_image in data.splits.values():
+            for image, annotation in by_image.items():
+                annotations.setdefault(image, []).append((name, annotation))
+    report.unlisted = sum(1 for of_image in annotations.values() if not of_image)
+    images = sorted(annotations)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda image: _check_image(files.path(image), image, annotations[image], decode), images)
+        sides: list[int] = []
+        for size, problems in found:
+            sides += size or ()
+            report.problems += problems
+    report.sides = (min(sides), max(sides)) if sides else None
+
+
+def _check_image(
+    path: Path, image: str, annotations: list[tuple[str, Annotation]], decode: bool
+) -> tuple[tuple[int, int] | None, list[str]]:
+    """Height and width of an image, if it can be read, and what is wrong with it and its annotations."""
+    try:
+        with Picture(path) as picture:
+            sizes = {picture.size, picture.stored_size}
+            if decode:
+                picture.pixels(picture.size)
+            size = picture.size
+    except Exception as problem:  # decoders meet hostile files here, and raise whatever they like
+        if is_of_the_machine(problem):
+            raise
+        return None, [f"{image}: cannot be read as an image: {problem or type(problem).__name__}"]
+    problems = []
+    for layer, annotation in annotations:
+        try:
+            stated = annotation.stated_size()
+            geometry = letterbox(stated if stated in sizes and stated is not None else size, (64, 64))
+            if stated is not None and stated not in sizes:
+                problems.append(
+                    f"layer '{layer}': {image}: made for {stated[1]} x {stated[0]} pixels; it has {size[1]} x {size[0]}"
+                )
+            elif decode or not _in_a_file(annotation):
+                annotation.render(geometry)
+        except BadSampleError as problem:
+            problems.append(f"layer '{layer}': {image}: {problem}")
+        except Exception as problem:
+            if is_of_the_machine(problem):
+                raise
+            problems.append(f"layer '{layer}': {image}: its mask or map cannot be read: {problem or type(problem).__name__}")
+    return size, problems
+
+
+def _in_a_file(annotation: Annotation) -> bool:
+    """Whether its pixels lie in a file of their own."""
+    return any(isinstance(value, Path) for value in vars(annotation).values())

@@ -1,0 +1,91 @@
+"""COCO's JSON files: `annotations/instances_train2017.json`, Roboflow's `train/_annotations.coco.json` and their like.
+
+Files are told by their beginning and end: COCO's own have hundreds of megabytes.
+"""
+
+import posixpath
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+from headrace_api.dataset import Layer
+from headrace_api.tasks import Task
+from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearError, left_out, split_in, splits_from, words_of
+
+_MOST_IN_A_FOLDER = 30
+"""A folder of more JSON files has one an image, as LabelMe writes them."""
+_GENERAL = frozenset({"annotations", "annotation", "coco", "result", "labels", "default"})
+"""Words of a file's name that do not say what it holds."""
+_KINDS: tuple[tuple[Task, re.Pattern[str]], ...] = (
+    (Task.PANOPTIC_SEGMENTATION, re.compile(r'"segments_info"\s*:')),
+    (Task.KEYPOINT_DETECTION, re.compile(r'"keypoints"\s*:\s*\[\s*-?\d')),
+    (Task.INSTANCE_SEGMENTATION, re.compile(r'"segmentation"\s*:\s*(\[\s*\[\s*-?\d|\{)')),
+    (Task.OBJECT_DETECTION, re.compile(r'"bbox"\s*:\s*\[\s*-?\d')),
+)
+"""What an annotation has, in the order of how much that is: one of keypoints has a polygon and a box too."""
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    layer: str
+    split: str
+    task: Task | None
+    """None where there are images and no annotation."""
+
+
+def find(listing: Listing) -> Layout | None:
+    """The layers of all COCO files, each file a split of one."""
+    jsons = listing.ending(".json")
+    in_folder: dict[str, list[str]] = defaultdict(list)
+    for name in jsons:
+        in_folder[posixpath.dirname(name)].append(name)
+    few = [name for names in in_folder.values() if len(names) <= _MOST_IN_A_FOLDER for name in names]
+    files = [file for name in few if (file := _look(name, listing)) is not None]
+    layers: dict[str, list[_File]] = defaultdict(list)
+    for file in files:
+        layers[file.layer].append(file)
+    known = {name: members for name, members in layers.items() if any(file.task for file in members)}
+    if not known:
+        return None
+    any_val = any(file.split == "val" for members in known.values() for file in members)
+    layout_layers, notes = [], []
+    for name, members in sorted(known.items()):
+        layer, unused = _layer(name, members, any_val)
+        layout_layers.append(layer)
+        notes += unused
+    return Layout("COCO's JSON", tuple(file.name for file in files), tuple(layout_layers), tuple(notes))
+
+
+def _look(name: str, listing: Listing) -> _File | None:
+    text = listing.peek(name)
+    if text.lstrip()[:1] != "{" or not re.search(r'"images"\s*:\s*\[', text) or '"captions"' in text:
+        return None
+    if not re.search(r'"annotations"\s*:\s*\[|"image_id"\s*:', text):
+        return None
+    task = next((task for task, pattern in _KINDS if pattern.search(text)), None)
+    if task is None and '"caption"' in text:
+        return None
+    folder, base = posixpath.split(name)
+    words = words_of(base.removesuffix(".json"))
+    split = split_in(words) or split_in(words_of(posixpath.basename(folder))) or "all"
+    what = [word for word in words if split_in([word]) is None and word.lower() not in _GENERAL]
+    return _File(name, "_".join(what) or "objects", split, task)
+
+
+def _layer(name: str, files: list[_File], any_val: bool) -> tuple[Layer, list[str]]:
+    """A layer, and what of its files is not used."""
+    by_split: dict[str, str] = {}
+    for file in sorted(files, key=lambda file: file.name):
+        if file.split in by_split:
+            first = by_split[file.split]
+            raise UnclearError(f"{first} and {file.name} could both be the split '{file.split}' of layer '{name}'")
+        by_split[file.split] = file.name
+    if "all" in by_split and by_split.keys() & {"train", "val"}:
+        raise UnclearError(f"layer '{name}' could be {by_split['all']} or {by_split.get('train') or by_split['val']}")
+    task = next(task for task, _ in _KINDS if any(file.task is task for file in files))
+    splits = splits_from(by_split)
+    if any_val and "train" in by_split and "val" not in by_split:
+        splits = {"train": by_split["train"]}  # other layers say what is scored on
+    layer = Layer(name=name, task=task, format="coco-panoptic" if task is Task.PANOPTIC_SEGMENTATION else "coco", splits=splits)
+    return layer, left_out(by_split)
