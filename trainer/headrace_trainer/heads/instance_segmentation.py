@@ -80,7 +80,7 @@ class InstanceSegmentationHead(Head):
         colors = np.zeros_like(image)
         for mask, label in zip(masks, labels.tolist(), strict=True):
             colors[mask] = color_of(label)
-        canvas.overlay(colors, opacity=0.5, where=masks.any(axis=0))
+        canvas.overlay(colors, opacity=0.5, where=np.asarray(masks.any(axis=0)))
         draw_boxes(canvas, predictions, index, self.classes)
         return canvas.pixels()
 

@@ -103,7 +103,7 @@ class PanopticSegmentationHead(Head):
         segments = torch.where(labelled[:, None, None], targets["segments"], IGNORE)
         real = targets["valid"] & labelled[:, None]
         classes = torch.where(real, targets["classes"], 0)
-        terms = {}
+        terms: dict[str, Tensor] = {}
         if self.things:
             things = self._things(segments, classes, real, targets["crowd"])
             terms |= self._thing_losses(outputs, segments, things, labelled)
