@@ -92,8 +92,8 @@ class Training(Model):
     sampler: Literal["balanced", "uniform"] = Field(
         "balanced",
         description="Order of the train images. uniform: each once a pass. balanced: each at least once a pass, and those with rare "
-        "labels more often, so that every head finds its labels in at least 1 / 2K of the rows, where K is the number of different "
-        "sets of labelled images; where all images are labelled for all heads, the same as uniform.",
+        "labels more often, so that every head finds its labels in at least 1 / 2K of the rows, where K is the number of "
+        "different sets of labelled images; where all images are labelled for all heads, the same as uniform.",
     )
     optimizer: Optimizer = Field(default_factory=lambda: Optimizer(adamw=AdamW()), description="Exactly one of adamw, sgd.")
     schedule: Schedule = Field(default_factory=Schedule, description="Warm-up and decay of the learning rate.")
