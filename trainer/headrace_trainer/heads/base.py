@@ -94,7 +94,7 @@ class Head(nn.Module, ABC):
 
     task: ClassVar[Task]
     primary: ClassVar[str]
-    """The score, in 0 to 1 and higher is better, that decides which checkpoint is best."""
+    """The score that decides which checkpoint is best: higher is better, 1 the best there is, and 0 or less as good as nothing."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Parts of the label space that may not be empty."""
     uses_image: ClassVar[bool] = False

@@ -83,7 +83,7 @@ class RegressionMetric(Metric):
     """MAE, RMSE and R2, each the mean over the values that are known of some labelled image; NaN where there is none.
 
     R2 of a value needs two images (with fewer it does not count), is as scikit-learn says 1 or 0 where all truths are equal, and
-    its mean is never given as less than 0, which is what predicting the mean scores. Sums on the device, of constant size.
+    negative where the truths' mean would have been the better answer. Sums on the device, of constant size.
     """
 
     def __init__(self, means: Tensor, deviations: Tensor) -> None:
@@ -109,7 +109,7 @@ class RegressionMetric(Metric):
         return {
             "MAE": _mean((absolute / count * deviations)[count > 0]),
             "RMSE": _mean(((squared / count).sqrt() * deviations)[count > 0]),
-            "R2": max(0.0, _mean(r2[count > 1])) if bool((count > 1).any()) else float("nan"),
+            "R2": _mean(r2[count > 1]),
         }
 
 

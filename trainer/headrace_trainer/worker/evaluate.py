@@ -30,7 +30,7 @@ class Scores:
     by_head: dict[str, dict[str, float]]
     """Scores by name, by head; NaN where nothing was labelled."""
     primary: float
-    """Mean of the heads' primary scores, those that are NaN left out; NaN where all are."""
+    """`primary_score` of them."""
 
     def values(self, iteration: int) -> list[MetricValue]:
         """As the contract has them; what is NaN is left out, being nothing that was measured."""
@@ -85,7 +85,8 @@ class Evaluation:
                     said = time.monotonic()
         finally:
             network.train(was_training)
-        scores = _scores({name: metric.compute() for name, metric in metrics.items()}, heads)
+        by_head = {name: metric.compute() for name, metric in metrics.items()}
+        scores = Scores(by_head, primary_score(by_head, {name: head.primary for name, head in heads.items()}))
         self._messages.send(Evaluated(iteration=iteration, scores=scores.values(iteration), pictures=self._draw(grid, iteration)))
         return scores
 
@@ -109,7 +110,10 @@ class Evaluation:
         self._messages.send(Evaluating(iteration=iteration, images_done=done, images=self._images))
 
 
-def _scores(by_head: dict[str, dict[str, float]], heads: Mapping[str, Head]) -> Scores:
-    primaries = [by_head[name][head.primary] for name, head in heads.items()]
-    known = [value for value in primaries if not math.isnan(value)]
-    return Scores(by_head, sum(known) / len(known) if known else math.nan)
+def primary_score(by_head: Mapping[str, Mapping[str, float]], primaries: Mapping[str, str]) -> float:
+    """The mean of the score that `primaries` names for each head; those that are NaN left out, NaN where all are.
+
+    What is negative counts as 0: R² has no lower bound, and one head's early -50 would be all that the mean is about.
+    """
+    known = [max(0.0, by_head[head][name]) for head, name in primaries.items() if not math.isnan(by_head[head][name])]
+    return sum(known) / len(known) if known else math.nan

@@ -9,7 +9,7 @@ from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.steps import CPU, random_batch, small_network
 from headrace_trainer.data.batch import Batch
 from headrace_trainer.protocol import Evaluated, Evaluating
-from headrace_trainer.worker.evaluate import Evaluation
+from headrace_trainer.worker.evaluate import Evaluation, primary_score
 
 
 @pytest.fixture
@@ -51,6 +51,11 @@ def test_a_head_without_held_out_labels_has_no_score_and_no_say(evaluation: Eval
 def test_without_any_held_out_label_there_is_no_primary_score(evaluation: Evaluation) -> None:
     scores = evaluation(small_network(), two_batches({"tags": [False] * 4, "kind": [False] * 4}), iteration=1)
     assert math.isnan(scores.primary)
+
+
+def test_a_score_without_lower_bound_cannot_outweigh_the_other_heads() -> None:
+    by_head = {"angle": {"R2": -50.0}, "boxes": {"AP": 0.6}, "tags": {"mAP": math.nan}}
+    assert primary_score(by_head, {"angle": "R2", "boxes": "AP", "tags": "mAP"}) == pytest.approx(0.3)
 
 
 def test_evaluating_and_drawing_leave_the_network_as_it_was_and_able_to_learn(evaluation: Evaluation) -> None:
