@@ -1,0 +1,128 @@
+"""The datasets of the rows: digit scenes, which are generated, and photographs of shared/data, which are copied.
+
+Photographs are copied and not linked: `headrace train` reads no dataset through symbolic links.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace_local.digit_scenes import write_digit_scenes
+from headrace_testing.shared_data import find_shared_data
+
+from tasks.rows import Data
+
+
+@dataclass(frozen=True)
+class DigitScenes(Data):
+    """Images of local/headrace_local/digit_scenes: scenes, or as many cards, strips, sheets or textures, by the layers."""
+
+    kind = "digit scenes"
+    layers: tuple[str, ...]
+    train: int = 3000
+    val: int = 400
+    size: int = 64
+    labelled_share: float = 1.0
+
+    def definition(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def missing(self) -> str | None:
+        return None
+
+    def write(self, folder: Path) -> None:
+        write_digit_scenes(
+            folder,
+            self.train,
+            self.val,
+            size=self.size,
+            labelled_share=self.labelled_share,
+            others_share=1.0,
+            layers=self.layers,
+        )
+
+
+class _Photographs(Data):
+    """A set of shared/data."""
+
+    def definition(self) -> dict[str, Any]:
+        return {}
+
+    def missing(self) -> str | None:
+        if find_shared_data() is None:
+            return "no shared/data in or beside the checkout: real photographs are not part of the repository"
+        return None
+
+    @property
+    def _source(self) -> Path:
+        found = find_shared_data()
+        assert found is not None, "rows whose data is missing are not run"
+        return found / self.kind
+
+
+class Bccd(_Photographs):
+    """Blood cells with boxes, in Pascal VOC's layout, which is recognised; its own train and val splits."""
+
+    kind = "bccd"
+
+    def write(self, folder: Path) -> None:
+        for part in ("Annotations", "ImageSets", "JPEGImages"):
+            _copy(self._source / part, folder / part)
+
+
+class Coco128Learnt(_Photographs):
+    """The 100 images of coco128's train split that have labels of all four tasks, which are scored on too: val is a copy of train."""
+
+    kind = "coco128"
+
+    def definition(self) -> dict[str, Any]:
+        return {"scored on": "the train images"}
+
+    def write(self, folder: Path) -> None:
+        source = self._source
+        masks = sorted((source / "semantic_segmentation/masks/train2017").iterdir())
+        stems = [path.stem for path in masks]
+        table = json.loads((source / "panoptic_segmentation/annotations/panoptic_train2017.json").read_text())
+        for split in ("train", "val"):
+            _copy_files((source / f"images/train2017/{stem}.jpg" for stem in stems), folder / f"images/{split}")
+            for task in ("object_detection", "instance_segmentation"):
+                labels = (source / f"{task}/labels/train2017/{stem}.txt" for stem in stems)
+                # No file: nobody looked.
+                _copy_files((path for path in labels if path.exists()), folder / f"{task}/{split}")
+            _copy_files(masks, folder / f"semantic_segmentation/{split}")
+            colors = source / "panoptic_segmentation/annotations/panoptic_train2017"
+            _copy_files(colors.iterdir(), folder / f"panoptic_segmentation/{split}")
+            images = [image | {"file_name": f"{split}/{image['file_name']}"} for image in table["images"]]
+            (folder / f"panoptic_segmentation/{split}.json").write_text(json.dumps(table | {"images": images}))
+        for task in ("object_detection", "instance_segmentation", "semantic_segmentation"):
+            _copy_files([source / task / "config.yaml"], folder / task)
+        (folder / "dataset.json").write_text(json.dumps({"version": 1, "images": "images/", "layers": _coco128_layers()}))
+
+
+def _coco128_layers() -> list[dict[str, Any]]:
+    def layer(folder: str, name: str, format_: str, suffix: str = "", **more: Any) -> dict[str, Any]:
+        splits = {split: f"{folder}/{split}{suffix}" for split in ("train", "val")}
+        return {"name": name, "task": folder.replace("_", "-"), "format": format_, "splits": splits, **more}
+
+    return [
+        layer("object_detection", "boxes", "yolo", classes="object_detection/config.yaml"),
+        layer("instance_segmentation", "instances", "yolo", classes="instance_segmentation/config.yaml"),
+        layer("semantic_segmentation", "regions", "mask-png", classes="semantic_segmentation/config.yaml", ignore=0),
+        layer("panoptic_segmentation", "panoptic", "coco-panoptic", ".json"),
+    ]
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A folder, its files writable again."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _copy_files(sources: Iterable[Path], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sources:
+        shutil.copyfile(source, folder / source.name)
