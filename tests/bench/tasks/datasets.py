@@ -12,7 +12,6 @@ from typing import Any
 
 from headrace_local.digit_scenes import write_digit_scenes
 from headrace_testing.shared_data import find_shared_data
-
 from tasks.rows import Data
 
 
@@ -74,7 +73,7 @@ class Bccd(_Photographs):
 
 
 class Coco128Learnt(_Photographs):
-    """The 100 images of coco128's train split that have labels of all four tasks, which are scored on too: val is a copy of train."""
+    """The 100 images of coco128's train split that have labels of all four tasks, and the same again to be scored on."""
 
     kind = "coco128"
 

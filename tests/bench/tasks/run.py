@@ -15,7 +15,6 @@ import yaml
 
 from headrace_api import names, runfolder
 from headrace_api.report import Outcome, Verdict
-
 from tasks.rows import Data, Row
 
 CACHE = Path(".cache/bench-tasks")
