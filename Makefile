@@ -7,10 +7,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 WORKERS ?= 2
 GPUS ?= 2
 
-.PHONY: help setup demo up down test e2e check format manifests lock bench images base-image release clean
+.PHONY: help setup demo up down test e2e check format manifests lock bench bench-tasks images base-image release clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## the Python environment in .venv (every other target does this first; again it costs nothing)
 	@$(PYTHON) local/bootstrap.py
@@ -65,6 +65,9 @@ bench: setup ## the benchmarks, against peers where there is one: tables, and JS
 	@set -e; for bench in tests/bench/bench_*.py; do \
 	  echo "== $$bench"; $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
 	done
+
+bench-tasks: setup ## what every task learns: trains what has no result yet, minutes a row, writes docs/results.md (ARGS="--list", "--only 'digits/*'", --again)
+	PYTHONPATH=tests/bench:tests/support$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python -m tasks $(ARGS)
 
 images: setup ## the operator's and the trainer's image (ENGINE=docker|podman|buildah, BASE=, BUILDER=, REPOSITORY=, TAG=, ONLY=)
 	@$(BIN)/python -m headrace_local.release images $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace_local.digit_scenes import write_digit_scenes
-from headrace_testing.shared_data import find_shared_data
 from tasks.rows import Data
 
 
@@ -33,6 +31,8 @@ class DigitScenes(Data):
         return None
 
     def write(self, folder: Path) -> None:
+        from headrace_local.digit_scenes import write_digit_scenes  # takes seconds, which rendering the page has no use for
+
         write_digit_scenes(
             folder,
             self.train,
@@ -44,6 +44,12 @@ class DigitScenes(Data):
         )
 
 
+def _shared_data() -> Path | None:
+    from headrace_testing.shared_data import find_shared_data  # and pytest with it
+
+    return find_shared_data()
+
+
 class _Photographs(Data):
     """A set of shared/data."""
 
@@ -51,13 +57,13 @@ class _Photographs(Data):
         return {}
 
     def missing(self) -> str | None:
-        if find_shared_data() is None:
+        if _shared_data() is None:
             return "no shared/data in or beside the checkout: real photographs are not part of the repository"
         return None
 
     @property
     def _source(self) -> Path:
-        found = find_shared_data()
+        found = _shared_data()
         assert found is not None, "rows whose data is missing are not run"
         return found / self.kind
 
