@@ -1,22 +1,20 @@
 """What a check of a dataset found: as data, as JSON, and as text for people."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from headrace_api.dataset import Layer, Manifest
 from headrace_api.tasks import Task, reachable
+from headrace_trainer.data.annotations.base import COUNTED
 
-_COUNTED = {
-    Task.PANOPTIC_SEGMENTATION: "segments",
-    **dict.fromkeys((Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION, Task.OBJECT_DETECTION), "objects"),
-    Task.QUADRILATERAL_DETECTION: "quadrilaterals",
-    Task.TEXT_RECOGNITION: "characters",
-    Task.ANOMALY_DETECTION: "of them anomalous",
-}
-"""What an annotation's `objects` are; of other tasks, whose labels are of the whole image, there is nothing to count."""
-_NAMED_CLASSES = 40
+_SINGULAR = {"classes": "class"}
+_NAMED = 24
+"""So many classes (keypoints, characters) are all named; of more the most frequent, in half a line."""
+_MOST_FREQUENT = 10
 _NAMED_PROBLEMS = 50
+_WITHOUT_LABELS = tuple(task for task in Task if task.self_supervised)
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,8 @@ class Report:
     uri: str
     recognised: bool = False
     """There is no dataset.json: the manifest is made out."""
+    suggested: bool = False
+    """Of what is recognised nothing is certain: the manifest reads all of it that is clear by itself, and training would end."""
     manifest: Manifest | None = None
     images: int = 0
     """In the images' folder."""
@@ -87,6 +87,7 @@ class Report:
         return {
             "uri": self.uri,
             "recognised": self.recognised,
+            "suggested": self.suggested,
             "manifest": self.manifest.model_dump(mode="json", by_alias=True, exclude_unset=True) if self.manifest else None,
             "images": self.images,
             "unlisted": self.unlisted,
@@ -104,10 +105,14 @@ class Report:
     def _lines(self) -> Iterator[str]:
         yield self.uri
         if self.manifest is not None and self.recognised:
-            yield f"no dataset.json; recognised: {self.manifest.model_dump_json(by_alias=True, exclude_unset=True)}"
+            yield "no dataset.json; this one would read all that was seen:" if self.suggested else "no dataset.json; recognised:"
+            yield from _manifest_lines(self.manifest)
         if self.images:
-            sides = f", sides of {self.sides[0]} to {self.sides[1]} pixels" if self.sides else ""
-            yield f"{self.images:,} images{sides}; {self.unlisted:,} in no layer"
+            sides = f", sides of {_range(self.sides)} pixels" if self.sides else ""
+            alone = ", ".join(task.words for task in _WITHOUT_LABELS)
+            yield f"{_counted(self.images, 'images')}{sides}; {self.unlisted:,} in no layer; without labels: {alone}"
+        if self.manifest is not None and not self.manifest.layers:
+            yield "no layer: there are no labels, or none that are recognised, and no other head can be trained"
         for layer in self.layers:
             yield from _layer_lines(layer)
         for kind, said in (("note", self.notes), ("problem", self.problems)):
@@ -115,8 +120,17 @@ class Report:
             if len(said) > _NAMED_PROBLEMS:
                 yield f"and {len(said) - _NAMED_PROBLEMS:,} more {kind}s (--json has them all)"
         looked = "images and annotations" if self.decoded else "annotations and images' headers"
-        found = f"{len(self.problems):,}" if self.problems else "no"
-        yield f"{found} problem{'s' if len(self.problems) > 1 else ''} found in {looked}"
+        yield f"{_counted(len(self.problems), 'problems') if self.problems else 'no problem'} found in {looked}"
+
+
+def _manifest_lines(manifest: Manifest) -> Iterator[str]:
+    """As JSON to be copied, a line a layer."""
+    content = manifest.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    layers = [json.dumps(layer, ensure_ascii=False) for layer in content.pop("layers")]
+    begin = json.dumps(content | {"layers": []}, ensure_ascii=False).removesuffix("]}")
+    yield f"  {begin}" + ("" if layers else "]}")
+    for number, layer in enumerate(layers, start=1):
+        yield f"    {layer}" + ("," if number < len(layers) else "]}")
 
 
 def _layer_lines(report: LayerReport) -> Iterator[str]:
@@ -124,15 +138,32 @@ def _layer_lines(report: LayerReport) -> Iterator[str]:
     yield f"layer '{layer.name}': {layer.task.words}, format {layer.format}"
     for name, split in report.splits.items():
         negatives = f", {split.negatives:,} of them without an object" if split.negatives else ""
-        counted = f"; {split.objects:,} {_COUNTED[layer.task]}" if layer.task in _COUNTED else ""
-        yield f"  {name:<6} {split.images:,} images{negatives}{counted}"
+        counted = f"; {_counted(split.objects, COUNTED[layer.task])}" if layer.task in COUNTED else ""
+        yield f"  {name:<6} {_counted(split.images, 'images')}{negatives}{counted}"
     if report.classes:
-        counts = [f"{name} {'/'.join(f'{count:,}' for count in of.values())}" for name, of in report.classes.items()]
-        yield f"  {len(counts)} classes ({'/'.join(report.splits)}): {_shortened(counts)}"
+        yield f"  {_counted(len(report.classes), 'classes')} ({'/'.join(report.splits)}): {_class_counts(report.classes)}"
     for what, names in report.names.items():
-        yield f"  {len(names)} {what}: {_shortened(names)}"
-    yield f"  heads: {', '.join(task.words for task in report.serves)}"
+        more = f", … ({len(names) - _NAMED} more)" if len(names) > _NAMED else ""
+        yield f"  {_counted(len(names), what)}: {', '.join(names[:_NAMED])}{more}"
+    yield f"  heads: {', '.join(task.words for task in report.serves if not task.self_supervised)}"
 
 
-def _shortened(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED_CLASSES]) + (f", … ({len(names) - _NAMED_CLASSES} more)" if len(names) > _NAMED_CLASSES else "")
+def _class_counts(classes: Mapping[str, Mapping[str, int]]) -> str:
+    """The classes with their counts by split; of many the most frequent, and how many train has nothing of."""
+    order = list(classes)
+    if len(order) > _NAMED:
+        order = sorted(classes, key=lambda name: -sum(classes[name].values()))[:_MOST_FREQUENT]
+    shown = ", ".join(f"{name} {'/'.join(f'{count:,}' for count in classes[name].values())}" for name in order)
+    if len(order) == len(classes):
+        return shown
+    never = sum(1 for counts in classes.values() if not counts.get("train"))
+    return f"{shown}, … ({len(classes) - len(order)} rarer ones" + (f"; {never} never in train)" if never else ")")
+
+
+def _counted(count: int, plural: str) -> str:
+    """ "1 class", "2 classes"."""
+    return f"{count:,} {_SINGULAR.get(plural, plural.removesuffix('s')) if count == 1 else plural}"
+
+
+def _range(sides: tuple[int, int]) -> str:
+    return f"{sides[0]} to {sides[1]}" if sides[0] < sides[1] else f"{sides[0]}"

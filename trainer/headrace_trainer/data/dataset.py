@@ -7,6 +7,7 @@ from pathlib import Path
 from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_api.training import Augmentation, Scale
+from headrace_trainer.data.annotations.base import COUNTED
 from headrace_trainer.data.checks import check_labels
 from headrace_trainer.data.head_data import HeadData
 from headrace_trainer.data.label_spaces import head_data, learnable
@@ -51,11 +52,9 @@ class Dataset:
         return [head.spec.name for head in self.heads if head.spec.task is Task.TEXT_RECOGNITION]
 
     def _labels_of(self, head: HeadData, split: Split) -> str:
-        counted = "characters" if head.spec.task is Task.TEXT_RECOGNITION else "objects"
-        return (
-            f"head '{head.spec.name}', {split.name}: {split.labelled(head)} of {len(split)} images labelled, "
-            f"{split.objects(head)} {counted}"
-        )
+        annotated = head.path[0]
+        counted = f", {split.objects(head)} {COUNTED[annotated]}" if annotated in COUNTED else ""
+        return f"head '{head.spec.name}', {split.name}: {split.labelled(head)} of {len(split)} images labelled{counted}"
 
 
 def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: Callable[[str], None]) -> Dataset:
