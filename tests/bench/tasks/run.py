@@ -33,7 +33,7 @@ def run(row: Row) -> dict[str, Any]:
     folder = CACHE / "runs" / row.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / "job.yaml").write_text(yaml.safe_dump(_job(row), sort_keys=False))
+    (folder / "job.yaml").write_text(yaml.safe_dump(job_of(row), sort_keys=False))
     cpu_seconds, wall_seconds = _train(folder, dataset)
     outcome = _outcome(row, folder)
     scores: dict[str, dict[str, float]] = {}
@@ -64,7 +64,8 @@ def _dataset(data: Data) -> Path:
     return folder
 
 
-def _job(row: Row) -> dict[str, Any]:
+def job_of(row: Row) -> dict[str, Any]:
+    """The TrainingJob of a row."""
     return {
         "apiVersion": "headrace.dev/v1alpha1",
         "kind": "TrainingJob",
