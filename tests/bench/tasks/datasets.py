@@ -104,7 +104,47 @@ class Coco128Learnt(_Photographs):
             (folder / f"panoptic_segmentation/{split}.json").write_text(json.dumps(table | {"images": images}))
         for task in ("object_detection", "instance_segmentation", "semantic_segmentation"):
             _copy_files([source / task / "config.yaml"], folder / task)
-        (folder / "dataset.json").write_text(json.dumps({"version": 1, "images": "images/", "layers": _coco128_layers()}))
+        _write_manifest(folder, _coco128_layers())
+
+
+class CocoKeypointsLearnt(_Photographs):
+    """The 37 train images of coco_keypoints, and the same again to be scored on."""
+
+    kind = "coco_keypoints"
+
+    def definition(self) -> dict[str, Any]:
+        return {"scored on": "the train images"}
+
+    def write(self, folder: Path) -> None:
+        table = (self._source / "annotations/person_keypoints_train2017.json").read_text()
+        for split in ("train", "val"):
+            _copy_files((self._source / "train2017").iterdir(), folder / f"images/{split}")
+            (folder / f"people_{split}.json").write_text(table)
+        splits = {split: f"people_{split}.json" for split in ("train", "val")}
+        _write_manifest(folder, [{"name": "people", "task": "keypoint-detection", "format": "coco", "splits": splits}])
+
+
+@dataclass(frozen=True)
+class Icdar2015Learnt(_Photographs):
+    """The first images of icdar2015_text, and the same again to be scored on."""
+
+    kind = "icdar2015_text"
+    images: int
+
+    def definition(self) -> dict[str, Any]:
+        return {"images": self.images, "scored on": "the train images"}
+
+    def write(self, folder: Path) -> None:
+        for split in ("train", "val"):
+            numbers = range(1, 1 + self.images)
+            _copy_files((self._source / f"images/img_{number}.jpg" for number in numbers), folder / f"images/{split}")
+            _copy_files((self._source / f"gt/gt_img_{number}.txt" for number in numbers), folder / f"texts/{split}")
+        splits = {split: f"texts/{split}" for split in ("train", "val")}
+        _write_manifest(folder, [{"name": "texts", "task": "quadrilateral-detection", "format": "icdar", "splits": splits}])
+
+
+def _write_manifest(folder: Path, layers: list[dict[str, Any]]) -> None:
+    (folder / "dataset.json").write_text(json.dumps({"version": 1, "images": "images/", "layers": layers}))
 
 
 def _coco128_layers() -> list[dict[str, Any]]:
