@@ -24,6 +24,7 @@ from headrace_trainer.worker.optimizer import peak_learning_rate
 from headrace_trainer.worker.schedule import learning_rate_factor
 from headrace_trainer.worker.views import SecondLook, SecondLooks
 
+_ADVICE: Final = "a lower learning rate, a longer warm-up or a smaller gradientClip may help"
 _SEED_STRIDE: Final = 1_000_003
 """A prime above any seed's neighbourhood: iteration 1 of seed 1 shares no stream with iteration 2 of seed 0."""
 
@@ -51,7 +52,8 @@ class Step:
         self.optimizer = optimizer
         self.averaged = averaged
         trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-        self.ledger = Ledger(list(trained), device)
+        statistics = {name: buffer for name, buffer in network.named_buffers() if buffer.is_floating_point()}
+        self.ledger = Ledger(list(trained), statistics, device)
         self.loss_weights = LossWeights(network, head_weights)
         self._training = training
         self._device = device
@@ -137,10 +139,16 @@ class Reading:
 
 
 class Ledger:
-    """Sums losses on the device, and remembers which of them was the first that was not finite, and when."""
+    """Sums losses on the device, and remembers which of them was the first that was not finite, and when.
 
-    def __init__(self, parameter_names: list[str], device: torch.device) -> None:
+    `statistics` are the network's buffers by name: batch normalisation's running averages, which a forward pass changes, may
+    overflow while what they are not used for, the loss, is still finite; and they never come back.
+    """
+
+    def __init__(self, parameter_names: list[str], statistics: Mapping[str, Tensor], device: torch.device) -> None:
         self._parameters = parameter_names
+        self._statistics = statistics
+        self._iteration = 0
         self._terms: list[str] = []
         self._device = device
         self._sums = torch.zeros(0, device=device)
@@ -160,6 +168,7 @@ class Ledger:
             self._first_bad = torch.zeros(len(values) + len(norms), dtype=torch.int64, device=self._device)
         self._sums += values
         self._count += 1
+        self._iteration = iteration
         bad = torch.cat([values, norms]).isfinite().logical_not_()
         self._first_bad = torch.where(bad & (self._first_bad == 0), iteration, self._first_bad)
         return self._first_bad.any().float()
@@ -174,25 +183,30 @@ class Ledger:
         return Reading(dict(zip([*self._terms, "total"], losses, strict=True)), norm)
 
     def check(self) -> None:
-        """Wait for the device; raise FatalError(LOSS_NOT_FINITE) where a loss or a gradient was not finite since the start."""
+        """Wait for the device; raise FatalError(LOSS_NOT_FINITE) where a loss or a gradient was not finite since the start, or the
+        network's statistics are not now."""
         first_bad = self._first_bad.tolist()
         if any(first_bad):
             raise FatalError(Reason.LOSS_NOT_FINITE, self._complaint(first_bad))
+        if self._statistics:
+            largest = torch.stack(torch._foreach_norm(list(self._statistics.values()), ord=float("inf")))
+            bad = [name for name, finite in zip(self._statistics, largest.isfinite().tolist(), strict=True) if not finite]
+            if bad:
+                where = f"not finite at iteration {self._iteration} ({len(bad)} statistics, {bad[0]} first)"
+                raise FatalError(Reason.LOSS_NOT_FINITE, f"what the network remembers of its features is {where}; {_ADVICE}")
 
     def _complaint(self, first_bad: list[int]) -> str:
         """What was not finite in the first bad iteration: loss terms if there were any, else gradients."""
         iteration = min(first for first in first_bad if first)
-        advice = "a lower learning rate, a longer warm-up or a smaller gradientClip may help"
         terms = [name for name, first in zip(self._terms, first_bad, strict=False) if first == iteration]
         if terms:
             heads = ", ".join(f"'{term.split('/')[0]}' ({term.split('/')[1]})" for term in terms)
-            return f"the loss of head {heads} is not finite at iteration {iteration}; {advice}"
+            return f"the loss of head {heads} is not finite at iteration {iteration}; {_ADVICE}"
         gradients = first_bad[len(self._terms) + 2 :]
         names = [name for name, first in zip(self._parameters, gradients, strict=True) if first == iteration]
         if not names:
-            return f"the sum of the losses is not finite at iteration {iteration}; {advice}"
+            return f"the sum of the losses is not finite at iteration {iteration}; {_ADVICE}"
         heads = ", ".join(f"'{head}'" for head in dict.fromkeys(n.split(".")[1] for n in names if n.startswith("heads.")))
         where = f"head {heads}" if heads else "the backbone"
-        return (
-            f"the gradient of {where} is not finite at iteration {iteration} ({len(names)} parameters, {names[0]} first); {advice}"
-        )
+        what = f"({len(names)} parameters, {names[0]} first)"
+        return f"the gradient of {where} is not finite at iteration {iteration} {what}; {_ADVICE}"

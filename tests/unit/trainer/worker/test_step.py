@@ -114,6 +114,19 @@ def test_a_gradient_that_is_not_finite_is_blamed_on_its_head_though_the_loss_was
         training.step.ledger.read()
 
 
+def test_statistics_that_overflowed_are_told_though_loss_and_gradients_are_finite() -> None:
+    training = small_training()
+    training.step(random_batch(1), 1)
+    training.step.ledger.check()
+    name, variances = next((n, b) for n, b in training.network.named_buffers() if n.endswith("running_var"))
+    variances[0] = INFINITY  # as the variance of features above 1e19 is in float32
+    training.step(random_batch(2), 2)
+    assert all(p.isfinite().all() for p in training.network.parameters())
+    with pytest.raises(FatalError, match=rf"not finite at iteration 2 \(1 statistics, {name} first\)") as caught:
+        training.step.ledger.check()
+    assert caught.value.reason is Reason.LOSS_NOT_FINITE
+
+
 def test_a_weight_of_zero_does_not_hide_a_loss_that_is_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     training = small_training(head_weights={"tags": 0})
     spoil(training.network.heads["tags"], monkeypatch, in_call=1, change=lambda loss: loss * NAN)
