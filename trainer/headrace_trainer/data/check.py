@@ -8,19 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from headrace_api.dataset import MANIFEST, Layer
+from headrace_api.dataset import MANIFEST, Layer, Manifest
 from headrace_api.tasks import Task
 from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.check_report import LayerReport, Report, SplitReport
-from headrace_trainer.data.files import DatasetFiles, walk
+from headrace_trainer.data.files import DatasetFiles, is_image, walk
 from headrace_trainer.data.geometry import letterbox
 from headrace_trainer.data.label_spaces import learnable
 from headrace_trainer.data.layer_data import LayerData, SplitName
-from headrace_trainer.data.layers import open_files, read_layer
+from headrace_trainer.data.layers import folders_of_maps, open_files, read_layer
 from headrace_trainer.data.manifest import read_manifest
 from headrace_trainer.data.picture import Picture
 from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
 from headrace_trainer.data.recognise import recognise
+from headrace_trainer.data.recognise.listing import UnclearError, named
 from headrace_trainer.errors import FatalError
 
 _THREADS = 8
@@ -43,26 +44,43 @@ def check_dataset(root: Path, uri: str, decode: bool) -> Report:
     """
     report = Report(uri, decoded=decode)
     try:
-        files = _open(root, report)
+        _find_manifest(root, report)
+        if report.manifest is None:
+            return report
+        files = open_files(root, report.manifest)
     except FatalError as error:
         report.problems.append(error.message)
         return report
+    report.images = sum(1 for _ in files.images())
     layers = _read_layers(report, files)
     _check_splits(report, layers)
     _check_images(report, files, layers, decode)
     return report
 
 
-def _open(root: Path, report: Report) -> DatasetFiles:
+def _find_manifest(root: Path, report: Report) -> None:
+    """The dataset.json, or what is recognised, or what could be where that is not certain."""
     if (root / MANIFEST).is_file():
         report.manifest = read_manifest(root)
-    else:
-        recognised = recognise(root, walk(root))
-        report.manifest, report.recognised = recognised.manifest, True
+        return
+    report.recognised = True
+    names = list(walk(root))
+    try:
+        recognised = recognise(root, names)
+        report.manifest = recognised.manifest
         report.notes += recognised.layout.notes
-    files = open_files(root, report.manifest)
-    report.images = sum(1 for _ in files.images())
-    return files
+    except UnclearError as error:
+        report.manifest, report.suggested = error.suggestion, True
+        report.problems.append(error.message)
+    if report.manifest is not None and (unused := _unused(names, report.manifest)):
+        report.notes.append(f"image files not used: {named(unused)}")
+
+
+def _unused(names: Iterable[str], manifest: Manifest) -> list[str]:
+    """Image files that are neither images of the manifest nor its layers' maps."""
+    maps = (folder for layer in manifest.layers for folder in folders_of_maps(layer))
+    used = tuple("" if folder == "." else f"{folder}/" for folder in (manifest.images, *maps))
+    return [name for name in names if is_image(name) and not name.startswith(used)]
 
 
 def _read_layers(report: Report, files: DatasetFiles) -> _Layers:

@@ -10,6 +10,7 @@ are listed in a tenth of the time.)
 import itertools
 import os
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from headrace_trainer.errors import FatalError
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 NAMED_OF_A_FOLDER = 8
 """So many entries are named when a message says what is in a folder."""
+
+_WORDS = re.compile(r"[^\W_]+")
 
 
 class DatasetFiles:
@@ -67,9 +70,9 @@ class DatasetFiles:
         """Name of the image that an annotation refers to as `reference`: a path, with or without its suffix and folders.
 
         The image is the one of that stem that agrees with the most folders at the end of `reference`; among equals, the one that
-        has a folder called like one of `hints` (the split's name, say). Where the images' folder has none, `reference` may be the
-        path from the dataset's root. Raises BadSampleError where there is none or several, and FatalError(BAD_DATASET) where the
-        reference leads out of the dataset; `field` says where it stands.
+        has a folder called like one of `hints` (the split's name, say), or with these words in the names of its folders. Where the
+        images' folder has none, `reference` may be the path from the dataset's root. Raises BadSampleError where there is none or
+        several, and FatalError(BAD_DATASET) where the reference leads out of the dataset; `field` says where it stands.
         """
         wanted = relative_path(reference, field)
         candidates = self._by_stem.get(_stem(wanted)) or self._by_stem.get(posixpath.basename(wanted), [])
@@ -81,6 +84,8 @@ class DatasetFiles:
             lambda name: _shared_folders(name, wanted),
             lambda name: len(set(hints).intersection(name.split("/")[:-1])),
             lambda name: int(posixpath.basename(name) == posixpath.basename(wanted)),
+            lambda name: int(name == wanted),
+            lambda name: len(set(hints).intersection(_WORDS.findall(posixpath.dirname(name)))),
         )
         for score in tests:
             if len(candidates) > 1:

@@ -9,6 +9,7 @@ import pytest
 from headrace_testing.dataset_folder import DatasetFolder
 from headrace_testing.shared_data import shared_data  # noqa: F401 - a fixture
 from headrace_trainer.data.annotations import Annotation, BoxList, KeypointList, QuadList
+from headrace_trainer.data.check import check_dataset
 from headrace_trainer.data.dataset import Dataset
 from headrace_trainer.data.split import Split
 
@@ -114,11 +115,29 @@ def test_icdar_quadrilaterals_are_counted(texts: DatasetFolder) -> None:
     assert not any("quadrilaterals" in line for line in dataset.problems.summary()), "all convex and clockwise"
 
 
-def test_icdar_without_dataset_json_is_images_and_says_that_text_files_are_not_used(texts: DatasetFolder) -> None:
-    from headrace_trainer.data.files import walk
-    from headrace_trainer.data.recognise import recognise
+def test_icdar_needs_no_dataset_json(shared_data: Path) -> None:  # noqa: F811
+    report = check_dataset(shared_data / "icdar2015_text", "icdar", decode=False)
+    assert (report.problems, report.notes) == ([], [])
+    (layer,) = report.layers
+    assert (layer.layer.format, layer.layer.splits) == ("icdar", {"all": "gt"})
+    assert sum(split.objects for split in layer.splits.values()) == 1522
 
-    names = [name for name in walk(texts.root) if name != "dataset.json"]
-    lines = recognise(texts.root, names).describe()
-    assert any("images without labels" in line for line in lines)
-    assert any(line.startswith("not used: gt/gt_img_1.txt") for line in lines)
+
+def test_of_coco128_a_dataset_json_is_suggested_that_reads_it(shared_data: Path, tmp_path: Path) -> None:  # noqa: F811
+    names = "images", "object_detection", "instance_segmentation", "panoptic_segmentation", "semantic_segmentation"
+    folder = linked(tmp_path, shared_data / "coco128", *names)
+    unclear = check_dataset(folder.root, "coco128", decode=False)
+    assert unclear.suggested
+    assert unclear.problems[0].startswith("no dataset.json at the dataset's root, and what is there can be read in several ways")
+    assert unclear.manifest is not None
+    assert unclear.manifest.images == "images"
+    assert any(note.startswith("image files not used: semantic_segmentation/masks/train2017/") for note in unclear.notes)
+    folder.text("dataset.json", unclear.manifest.model_dump_json(by_alias=True, exclude_unset=True))
+    report = check_dataset(folder.root, "coco128", decode=False)
+    orphans = {f"object_detection/labels/train2017/000000000{number}.txt" for number in (656, 659)}
+    assert {problem.split(": ")[1] for problem in report.problems} == orphans
+    assert {layer.layer.task.value: layer.splits["train"].objects for layer in report.layers} == {
+        "object-detection": 929,
+        "instance-segmentation": 746,
+        "panoptic-segmentation": 1111,
+    }

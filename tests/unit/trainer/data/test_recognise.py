@@ -11,6 +11,7 @@ from headrace_api.names import Reason
 from headrace_testing.dataset_folder import DatasetFolder, coco
 from headrace_trainer.data.files import walk
 from headrace_trainer.data.recognise import Recognised, recognise
+from headrace_trainer.data.recognise.listing import UnclearError
 from headrace_trainer.errors import FatalError
 
 BOX = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}
@@ -43,6 +44,13 @@ def complaint_of(folder: DatasetFolder) -> str:
         recognised(folder)
     assert caught.value.reason is Reason.BAD_DATASET
     return caught.value.message
+
+
+def suggestion_of(folder: DatasetFolder) -> Manifest:
+    with pytest.raises(UnclearError) as caught:
+        recognised(folder)
+    assert caught.value.suggestion is not None
+    return caught.value.suggestion
 
 
 def layer(name: str, task: str, format_: str, splits: dict[str, str], **fields: Any) -> dict[str, Any]:
@@ -158,19 +166,100 @@ def test_yolo_in_a_folder_of_its_own_whose_path_is_another_machines(tmp_path: Pa
     folder = folder_of(tmp_path, "coco8/images/train/1.jpg").text("coco8/labels/train/1.txt", "0 .5 .5 .1 .1")
     folder.text("coco8/coco8.yaml", "path: /data/coco8\ntrain: images/train\nval: images/train\nnames: {0: cat}")
     assert manifest_of(folder)["layers"][0]["splits"] == {"all": "coco8/labels/train"}
-    assert "coco8/coco8.yaml: train and val are the same folder, which is divided" in recognised(folder).describe()
+    assert "coco8/coco8.yaml: train and val are the same images, which are divided" in recognised(folder).describe()
 
 
 @pytest.mark.parametrize(
     ("yaml", "complaint"),
     [
         ("train: a/images\nnames: [cat]", "data.yaml: train is 'a/images', whose labels are expected in a/labels; none is there"),
-        ("train: train.txt\nnames: [cat]", "data.yaml: train is a list of images, train.txt; expected a folder"),
-        ("train: [a, b]\nnames: [cat]", "data.yaml: train is ['a', 'b']; expected one folder"),
+        (
+            "train: train.txt\nnames: [cat]",
+            "data.yaml: train is 'train.txt', a list of images, expected as train.txt; none is there",
+        ),
+        ("train: [a, b]\nnames: [cat]", "data.yaml: train is ['a', 'b']; expected one folder, or one list of images"),
     ],
 )
 def test_a_yaml_that_leads_nowhere_is_said(tmp_path: Path, yaml: str, complaint: str) -> None:
     assert complaint in complaint_of(folder_of(tmp_path, "1.jpg").text("data.yaml", yaml))
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "../", "/data/somebody/set/"], ids=["plain", "here", "above", "absolute"])
+def test_yolo_by_lists_of_images(tmp_path: Path, prefix: str) -> None:
+    folder = folder_of(tmp_path, *(f"images/{split}/{number}.jpg" for split in ("train", "val") for number in (1, 2)))
+    for name in ("train/1", "train/2", "val/1"):
+        folder.text(f"labels/{name}.txt", "0 .1 .1 .3 .1 .3 .3\n")
+    for split in ("train", "val"):
+        folder.text(f"{split}.txt", "".join(f"{prefix}images/{split}/{number}.jpg\n" for number in (1, 2)))
+    folder.text("data.yaml", "train: train.txt\nval: val.txt\nnames: [cat]")
+    splits = {"train": "train.txt", "val": "val.txt"}
+    assert manifest_of(folder) == {
+        "images": "images",
+        "layers": [layer("objects", "instance-segmentation", "yolo", splits, classes="data.yaml")],
+    }
+    dataset = folder.open()
+    assert dataset.train.images == ("images/train/1.jpg", "images/train/2.jpg")
+    assert dataset.val.images == ("images/val/1.jpg",)
+    assert "1 listed images without a label file, which are not labelled (an empty file is a negative)" in dataset.describe()
+
+
+def test_yolo_by_one_list_of_images_whose_labels_lie_beside_them(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "obj_train_data/1.jpg", "obj_train_data/2.jpg").text("obj_train_data/1.txt", "0 .5 .5 .1 .1")
+    folder.text("obj_train_data/2.txt", "").text("lists/all.txt", "data\\obj_train_data\\1.jpg\n\ndata/obj_train_data/2.jpg\n")
+    folder.text("data.yaml", "train: lists/all.txt\nval: lists/all.txt\nnames: [cat]")
+    assert manifest_of(folder)["layers"][0]["splits"] == {"all": "lists/all.txt"}
+    dataset = folder.open()
+    assert len(dataset.train) + len(dataset.val) == 2
+
+
+def test_labels_of_yolo_without_class_names_are_pointed_at(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "images/1.jpg", "images/2.jpg").text("labels/1.txt", "0 .5 .5 .1 .1\n3 .5 .5 .1 .1\n")
+    assert manifest_of(folder)["layers"] == []
+    (note,) = (line for line in recognised(folder).describe() if "may have YOLO's labels" in line)
+    assert note.startswith("labels may have")
+    assert "a data.yaml says" in note
+    folder.text("labels/1.txt", "0 .5 .5 .1 .1\nnot a number\n")
+    assert not any("YOLO" in line for line in recognised(folder).describe())
+
+
+def test_icdar_is_told_by_its_lines(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "images/img_1.jpg", "images/img_2.jpg")
+    folder.text("gt/gt_img_1.txt", "\ufeff1,1,9,1,9,9,1,9,a, b\n2,2,9,2,9,9,2,9,###\n").text("gt/gt_img_2.txt", "")
+    want = {"images": "images", "layers": [layer("texts", "quadrilateral-detection", "icdar", {"all": "gt"})]}
+    assert manifest_of(folder) == want
+    dataset = folder.open()
+    assert len(dataset.train) + len(dataset.val) == 2
+    folder.text("gt/gt_img_2.txt", "1,1,9,9,word\n")
+    assert manifest_of(folder)["layers"] == [], "ICDAR 2013 has other lines"
+
+
+def test_icdar_as_it_comes_has_a_folder_for_each_split(tmp_path: Path) -> None:
+    quad = "1,1,9,1,9,9,1,9,a"
+    train, test = "ch4_training_localization_transcription_gt", "Challenge4_Test_Task1_GT"
+    folder = folder_of(
+        tmp_path, *(f"{name}/img_{number}.jpg" for name in ("ch4_training_images", "ch4_test_images") for number in "12")
+    )
+    for name in (train, test):
+        folder.text(f"{name}/gt_img_1.txt", quad).text(f"{name}/gt_img_2.txt", quad)
+    assert manifest_of(folder)["layers"] == [layer("texts", "quadrilateral-detection", "icdar", {"all": train})]
+    assert f"not used: {test}" in recognised(folder).describe()
+    dataset = folder.open()
+    assert {name.split("/")[0] for name in (*dataset.train.images, *dataset.val.images)} == {"ch4_training_images"}
+    folder.text("more/training/gt_img_1.txt", quad)
+    assert f"ICDAR's text files in {train}; ICDAR's text files in more/training" in complaint_of(folder)
+
+
+def test_masks_of_segments_are_found_where_they_lie(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, *(f"{kind}/{split}/1.png" for kind in ("images", "panoptic") for split in ("train", "val")))
+    for split in ("train", "val"):
+        segments = {"image_id": 1, "file_name": "1.png", "segments_info": []}
+        folder.json(f"panoptic_{split}.json", coco([f"{split}/1.png"]) | {"annotations": [segments]})
+    splits = {split: f"panoptic_{split}.json" for split in ("train", "val")}
+    masks = {split: f"panoptic/{split}" for split in ("train", "val")}
+    assert manifest_of(folder) == {
+        "images": "images",
+        "layers": [layer("panoptic", "panoptic-segmentation", "coco-panoptic", splits, masks=masks)],
+    }
 
 
 @pytest.mark.parametrize(
@@ -191,7 +280,8 @@ def test_voc_with_its_lists_or_without(tmp_path: Path, lists: tuple[str, ...], s
 
 def test_two_vocs_are_ambiguous(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "a/1.jpg").text("VOC2007/Annotations/1.xml", "").text("VOC2012/Annotations/1.xml", "")
-    assert "Pascal VOC in VOC2007/Annotations; Pascal VOC in VOC2012/Annotations" in complaint_of(folder)
+    assert "Pascal VOC (VOC2007/Annotations); Pascal VOC (VOC2012/Annotations)" in complaint_of(folder)
+    assert [layer.name for layer in suggestion_of(folder).layers] == ["VOC2007", "VOC2012"]
 
 
 @pytest.mark.parametrize(
@@ -322,6 +412,14 @@ def test_several_layouts_are_ambiguous_and_all_of_them_are_said(tmp_path: Path) 
     for seen in ("COCO's JSON (annotations/instances_train.json)", "YOLO (data.yaml, labels/train, labels/val)", "the table b.csv"):
         assert seen in complaint
     assert "Write a dataset.json that says what to read: docs/datasets.md has examples" in complaint
+
+
+def test_of_several_layouts_a_dataset_json_with_all_of_them_is_suggested(tmp_path: Path) -> None:
+    folder = yolo_folder(tmp_path, "0 .5 .5 .1 .1").json("annotations/objects_train.json", coco(["1.jpg"], [BOX]))
+    folder.image("masks/train/1.png").text("more/data.yaml", "train: train.txt\nnames: [dog]")
+    suggestion = suggestion_of(folder)
+    assert [(layer.name, layer.format) for layer in suggestion.layers] == [("objects", "coco"), ("objects-2", "yolo")]
+    assert suggestion.images == "images", "what lies in masks is none"
 
 
 def test_without_an_image_it_says_what_is_there(tmp_path: Path) -> None:

@@ -35,17 +35,27 @@ def _read_split(source: Source) -> dict[str, Annotation]:
     for where in source.list_files(".txt", "annotation"):
         name = where
         try:
-            name = source.image_for(_image(where), where)
+            name = source.image_for(image_of(where), where)
             annotations[name] = _read_file(where, source)
         except BadSampleError as problem:
             source.problems.bad(name, problem)
     return annotations
 
 
-def _image(where: str) -> str:
+def image_of(where: str) -> str:
     """The image of a file, which may have a prefix that images have not."""
     folder, name = posixpath.split(where)
     return posixpath.join(folder, name.removeprefix("gt_"))
+
+
+def as_quad(line: str) -> tuple[list[float], str] | None:
+    """Corners x1, y1, … y4 and text of a line; None where it is none."""
+    *corners, text = [*line.split(",", _CORNERS), ""][: _CORNERS + 1]
+    try:
+        quad = [float(corner) for corner in corners]
+    except ValueError:
+        return None
+    return (quad, text.strip()) if len(quad) == _CORNERS and all(map(math.isfinite, quad)) else None
 
 
 def _read_file(where: str, source: Source) -> QuadList:
@@ -53,15 +63,10 @@ def _read_file(where: str, source: Source) -> QuadList:
     for number, line in enumerate(read_text(where, source.files).splitlines(), start=1):
         if not line or line.isspace():
             continue
-        *corners, text = [*line.split(",", _CORNERS), ""][: _CORNERS + 1]
-        try:
-            quad = [float(corner) for corner in corners]
-        except ValueError:
-            quad = []
-        if len(quad) != _CORNERS or not all(map(math.isfinite, quad)):
+        if (found := as_quad(line)) is None:
             raise BadSampleError(f"{where}:{number}: expected x1,y1,…,x4,y4,text with finite numbers; found '{line[:60]}'")
-        quads.append(quad)
-        texts.append(text.strip())
+        quads.append(found[0])
+        texts.append(found[1])
     kept, usable = clean_quads(np.array(quads, np.float32).reshape(-1, 4, 2), source.problems)
     crowd = np.array([text == _ILLEGIBLE for text in texts], np.bool_)[kept]
     return QuadList(usable, np.zeros(len(usable), np.int64), crowd, normalised=False, where=where)

@@ -5,13 +5,17 @@
     keypoint detection          class cx cy w h, then for each keypoint x y visibility (0, 1, 2), or x y ("pose")
     quadrilateral detection     class x1 y1 x2 y2 x3 y3 x4 y4 ("OBB")
 
-https://docs.ultralytics.com/datasets/detect/, …/segment/, …/pose/, …/obb/. An empty file is a negative; an image without a file is
-unlabelled. A line of polygons may hold several rings, each of which ends by repeating its own first point (so exporters write
-objects in several parts); the instance is their union, holes filled. In a layer of boxes, a polygon counts as the box around it.
-Keypoints at (0, 0) or with a negative coordinate are not labelled. Their names, what mirroring does to them (`flip_idx`) and their
-number (`kpt_shape`) come from the file of class names, data.yaml, unless dataset.json has them. Corners are kept in their order.
+https://docs.ultralytics.com/datasets/detect/, …/segment/, …/pose/, …/obb/. A split is a folder of them, or a list of images, a path
+a line (`train.txt`), whose labels lie where YOLO looks for them: in the folder called `labels` instead of `images`, or beside the
+image. An empty file is a negative; an image without a file is unlabelled, also where it is listed. A line of polygons may hold
+several rings, each of which ends by repeating its own first point (so exporters write objects in several parts); the instance is
+their union, holes filled. In a layer of boxes, a polygon counts as the box around it. Keypoints at (0, 0) or with a negative
+coordinate are not labelled. Their names, what mirroring does to them (`flip_idx`) and their number (`kpt_shape`) come from the file
+of class names, data.yaml, unless dataset.json has them. Corners are kept in their order.
 """
 
+import posixpath
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -42,6 +46,9 @@ from headrace_trainer.data.targets import Array
 _WHOLE_IMAGE = (1, 1)
 _FARTHEST = 2.0
 """Coordinates beyond this are pixels that somebody forgot to divide, not objects that reach out of the image."""
+_NO_FILE = "listed images without a label file, which are not labelled (an empty file is a negative)"
+_LEADING = re.compile(r"^([A-Za-z]:)?[./]*/")
+"""The beginning of an absolute path, and of one that goes up or stays: "/", "C:/", "./", "../../"."""
 
 FileReader = Callable[[str, Source, ClassTable], Annotation]
 """Takes the name of a label file."""
@@ -82,16 +89,62 @@ def _keypoint_table(layer: Layer, files: DatasetFiles) -> KeypointTable:
     return keypoint_table(layer, names, mirrored)
 
 
+def label_files(image: str) -> tuple[str, str]:
+    """Where YOLO has the labels of an image: its path with the last folder `images` called `labels`; and beside the image."""
+    return labels_folder(posixpath.splitext(image)[0]) + ".txt", posixpath.splitext(image)[0] + ".txt"
+
+
+def labels_folder(images: str) -> str:
+    """A path with the last folder `images` called `labels`."""
+    parts = images.split("/")
+    for position in reversed(range(len(parts))):
+        if parts[position] == "images":
+            return "/".join([*parts[:position], "labels", *parts[position + 1 :]])
+    return images
+
+
+def listed_images(text: str) -> list[str]:
+    """The images that a list names, once each: what leads to another machine's folders is left out at the beginning of paths."""
+    lines = (line.strip().replace("\\", "/") for line in text.splitlines())
+    return list(dict.fromkeys(_LEADING.sub("", line) for line in lines if line))
+
+
 def _read_split(source: Source, classes: ClassTable, read_file: FileReader) -> dict[str, Annotation]:
     annotations: dict[str, Annotation] = {}
-    for where in source.list_files(".txt", "label file"):
-        name = where
+    for reference, where in _labels(source):
+        name = reference
         try:
-            name = source.image_for(where, where)
+            name = source.image_for(reference, where)
             annotations[name] = read_file(where, source, classes)
         except BadSampleError as problem:
             source.problems.bad(name, problem)
     return annotations
+
+
+def _labels(source: Source) -> Iterator[tuple[str, str]]:
+    """Images as they are referred to, and their label files."""
+    if not source.path.endswith(".txt"):
+        yield from ((where, where) for where in source.list_files(".txt", "label file"))
+        return
+    list_file = source.file()
+    try:
+        references = listed_images(read_text(list_file, source.files))
+    except BadSampleError as problem:
+        raise bad_layer(source.layer, str(problem)) from None
+    if not references:
+        raise bad_layer(source.layer, f"{list_file}: expected the path of an image in each line; it is empty")
+    for reference in references:
+        try:
+            image = source.files.image_for(reference, list_file, (source.split,))
+        except BadSampleError as problem:
+            source.problems.bad(f"{list_file}: {reference}", problem)
+            continue
+        where = next((one for one in label_files(image) if source.files.path(one).is_file()), None)
+        source.problems.mended(
+            "listed images without a label file, which are not labelled (an empty file is a negative)", where is None
+        )
+        if where is not None:
+            yield image, where
 
 
 def _read_boxes(where: str, source: Source, classes: ClassTable) -> BoxList:

@@ -6,10 +6,12 @@ Files are told by their beginning and end: COCO's own have hundreds of megabytes
 import posixpath
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from headrace_api.dataset import Layer
+from headrace_api.dataset import Layer, Part
 from headrace_api.tasks import Task
+from headrace_trainer.data.formats.coco_panoptic import beside
 from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearError, left_out, split_in, splits_from, words_of
 
 _MOST_IN_A_FOLDER = 30
@@ -24,6 +26,11 @@ _KINDS: tuple[tuple[Task, re.Pattern[str]], ...] = (
 )
 """What an annotation has, in the order of how much that is: one of keypoints has a polygon and a box too."""
 
+_OF_ANNOTATION = re.compile(r'"file_name"\s*:\s*"([^"]+\.png)"')
+_MASKS_LOOKED_FOR = 3
+_MASKS_WORDS = frozenset({"panoptic", "mask", "masks", "segments", "segmentation"})
+"""Words of a folder's name that tell segments from images, which may be PNGs of the same names."""
+
 
 @dataclass(frozen=True)
 class _File:
@@ -34,7 +41,7 @@ class _File:
     """None where there are images and no annotation."""
 
 
-def find(listing: Listing) -> Layout | None:
+def find(listing: Listing) -> Iterator[Layout]:
     """The layers of all COCO files, each file a split of one."""
     jsons = listing.ending(".json")
     in_folder: dict[str, list[str]] = defaultdict(list)
@@ -47,14 +54,14 @@ def find(listing: Listing) -> Layout | None:
         layers[file.layer].append(file)
     known = {name: members for name, members in layers.items() if any(file.task for file in members)}
     if not known:
-        return None
+        return
     any_val = any(file.split == "val" for members in known.values() for file in members)
     layout_layers, notes = [], []
     for name, members in sorted(known.items()):
-        layer, unused = _layer(name, members, any_val)
+        layer, unused = _layer(name, members, any_val, listing)
         layout_layers.append(layer)
         notes += unused
-    return Layout("COCO's JSON", tuple(file.name for file in files), tuple(layout_layers), tuple(notes))
+    yield Layout("COCO's JSON", tuple(file.name for file in files), tuple(layout_layers), tuple(notes))
 
 
 def _look(name: str, listing: Listing) -> _File | None:
@@ -73,7 +80,7 @@ def _look(name: str, listing: Listing) -> _File | None:
     return _File(name, "_".join(what) or "objects", split, task)
 
 
-def _layer(name: str, files: list[_File], any_val: bool) -> tuple[Layer, list[str]]:
+def _layer(name: str, files: list[_File], any_val: bool, listing: Listing) -> tuple[Layer, list[str]]:
     """A layer, and what of its files is not used."""
     by_split: dict[str, str] = {}
     for file in sorted(files, key=lambda file: file.name):
@@ -87,5 +94,26 @@ def _layer(name: str, files: list[_File], any_val: bool) -> tuple[Layer, list[st
     splits = splits_from(by_split)
     if any_val and "train" in by_split and "val" not in by_split:
         splits = {"train": by_split["train"]}  # other layers say what is scored on
-    layer = Layer(name=name, task=task, format="coco-panoptic" if task is Task.PANOPTIC_SEGMENTATION else "coco", splits=splits)
-    return layer, left_out(by_split)
+    if task is not Task.PANOPTIC_SEGMENTATION:
+        return Layer(name=name, task=task, format="coco", splits=splits), left_out(by_split)
+    fields = {"masks": masks} if (masks := _masks(splits, listing)) else {}
+    return Layer(name=name, task=task, format="coco-panoptic", splits=splits, **fields), left_out(by_split)
+
+
+def _masks(splits: Mapping[Part, str], listing: Listing) -> dict[Part, str]:
+    """The folders of a panoptic layer's PNGs that lie elsewhere than the reader looks: where the first of them is found."""
+    found: dict[Part, str] = {}
+    for split, name in splits.items():
+        if listing.below(beside(name)):
+            continue
+        annotations = _OF_ANNOTATION.findall(listing.peek(name))[:_MASKS_LOOKED_FOR]
+        folders = {posixpath.dirname(png) for mask in annotations for png in listing.names if png.endswith(f"/{mask}")}
+        fitting = [folder for folder in folders if _holds_masks(words_of(folder.replace("/", "_")), split)]
+        if len(fitting) == 1:
+            found[split] = fitting[0]
+    return found
+
+
+def _holds_masks(words: list[str], split: Part) -> bool:
+    """Whether a folder with these words in its path may hold the segments of a split."""
+    return bool(_MASKS_WORDS.intersection(words)) and (split == "all" or split_in(words) in {split, None})

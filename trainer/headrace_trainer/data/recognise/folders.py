@@ -8,10 +8,11 @@ from headrace_api.dataset import Layer, Part
 from headrace_api.tasks import Task
 from headrace_trainer.data.formats.image_folder import GROUND_TRUTH, is_normal
 from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearError, left_out, named, split_in, splits_from, words_of
+from headrace_trainer.data.recognise.yolo import unnamed_labels
 
-_NO_CLASSES = frozenset(
-    {*("images", "image", "imgs", "img", "rgb", "masks", "mask", "labels", "label", "annotations", "segmentation", "depth", "gt")}
-)
+MAPS = frozenset({"masks", "mask", "labels", "label", "annotations", "segmentation", "depth", "gt", GROUND_TRUTH})
+"""Folders called so hold maps of images, which are image files too."""
+_NO_CLASSES = MAPS | {"images", "image", "imgs", "img", "rgb"}
 """Folders called so hold images and maps of them side by side."""
 
 
@@ -47,8 +48,13 @@ def _refuse_maps(children: Collection[str], where: str) -> None:
 def images_only(listing: Listing) -> Layout:
     """No layer; whatever else is there may be annotations that are not recognised, so it is said."""
     others = listing.names.difference(listing.images)
-    notes = (f"not used: {named(others)}",) if others else ()
-    return Layout("images without labels", (common_folder(listing.images) or ".",), notes=notes)
+    notes = [f"not used: {named(others)}"] if others else []
+    if labels := unnamed_labels(listing):
+        notes.append(
+            f"{named(labels)} may have YOLO's labels: for them to be read, a data.yaml says with train, val and names where the "
+            "images are and what the classes are called"
+        )
+    return Layout("images without labels", (common_folder(listing.images) or ".",), notes=tuple(notes))
 
 
 def common_folder(images: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from headrace_api.dataset import Layer, Part
+from headrace_api.dataset import Layer, Manifest, Part
 from headrace_api.names import Reason
 from headrace_trainer.data.files import is_image
 from headrace_trainer.errors import FatalError
@@ -125,11 +125,14 @@ def named(names: Collection[str]) -> str:
 class UnclearError(FatalError):
     """A dataset without dataset.json cannot be read for certain: `seen` says what suggests what, and what is in the way."""
 
+    suggestion: Manifest | None = None
+    """A dataset.json that would read all that is clear by itself, if anything is."""
+
     def __init__(self, *seen: str) -> None:
         self.seen = seen
         several = "what is there can be read in several ways" if len(seen) > 1 else "what is there cannot be read for certain"
         super().__init__(
             Reason.BAD_DATASET,
             f"no dataset.json at the dataset's root, and {several}: {'; '.join(seen)}. Write a dataset.json that says what to "
-            "read: docs/datasets.md has examples",
+            "read: docs/datasets.md has examples, and `headrace dataset check` suggests one where it can",
         )

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +55,11 @@ class _Meaning:
     """Those that are called otherwise."""
 
 
-def find(listing: Listing) -> Layout | None:
+def find(listing: Listing) -> Iterator[Layout]:
     """The layer of the one table, or of those of its splits."""
     tables = listing.ending(".csv", ".jsonl", deepest=0)
     if not tables:
-        return None
+        return
     by_split: dict[str, str] = {}
     for name in tables:
         split = "all" if len(tables) == 1 else split_in(words_of(posixpath.splitext(name)[0]))
@@ -72,7 +72,7 @@ def find(listing: Listing) -> Layout | None:
     format_: Format = "csv" if first.endswith(".csv") else "jsonl"
     fields = {"columns": dict(meaning.columns)} if meaning.columns else {}
     layer = Layer(name=_NAMES[meaning.task], task=meaning.task, format=format_, splits=splits, **fields)
-    return Layout("a table", tuple(tables), (layer,), tuple(left_out(by_split)))
+    yield Layout("a table", tuple(tables), (layer,), tuple(left_out(by_split)))
 
 
 def _rows(name: str, listing: Listing) -> list[Mapping[str, Any]]:
