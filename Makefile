@@ -57,7 +57,7 @@ manifests: setup ## write what is generated: from headrace_api, the programs' me
 	$(BIN)/python -m headrace_chart charts/headrace
 
 lock: setup ## resolve requirements.lock anew from pyproject.toml
-	uv pip compile pyproject.toml --extra operator --extra trainer --extra local --extra dev --extra release --universal --generate-hashes \
+	PATH="$$PATH:$(CURDIR)/.cache/uv/bin" uv pip compile pyproject.toml --extra operator --extra trainer --extra local --extra dev --extra release --universal --generate-hashes \
 	  --no-header --no-emit-index-url --quiet --output-file requirements.lock
 
 bench: setup ## the benchmarks, against peers where there is one: tables, and JSON in .cache/bench

@@ -1,7 +1,4 @@
-"""The network as one graph: the same numbers, for any number of images, with the heads that can be in one.
-
-ONNX is compared where onnx, onnxscript and onnxruntime are installed (extra onnx).
-"""
+"""The network as one graph: the same numbers, for any number of images, with the heads that can be in one."""
 
 import importlib.util
 import json
@@ -24,9 +21,6 @@ from headrace_trainer.predict.model import TrainedModel
 REFUSED: dict[Task, str] = {}
 """Heads whose graph cannot be written, and a part of the reason that is given."""
 
-onnx_is_there = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")), reason="without the extra onnx"
-)
 each_task = pytest.mark.parametrize("task", sorted(REGISTRY), ids=lambda task: task.value)
 
 
@@ -93,7 +87,6 @@ def test_torch_export_gives_the_networks_numbers_or_says_why_not(task: Task, by_
     check(by_torch, task, 1e-4)
 
 
-@onnx_is_there
 @each_task
 def test_onnx_gives_the_networks_numbers_or_says_why_not(task: Task, by_onnx: Compared) -> None:
     check(by_onnx, task, 1e-3)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors.torch import load_file, save_file
@@ -162,7 +163,6 @@ def test_batch_statistics_are_taken_too(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_timm_fills_its_pyramid(tmp_path: Path) -> None:
-    timm = pytest.importorskip("timm")
     want = timm.create_model("convnext_atto", pretrained=False).state_dict()
     save_file(want, tmp_path / "convnext_atto.safetensors")
     _, got, said = load(tmp_path / "convnext_atto.safetensors", [], backbone={"name": "timm/convnext_atto"})

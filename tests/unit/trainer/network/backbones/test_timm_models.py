@@ -31,7 +31,6 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     ("name", "lowest"), [("resnet18.a1_in1k", 1), ("convnext_atto", 2), ("tf_efficientnetv2_b0", 1), ("pvt_v2_b0", 2)]
 )
 def test_level_i_has_stride_two_to_the_i_rounded_up(name: str, lowest: int) -> None:
-    pytest.importorskip("timm")
     backbone = build(name, topLevel=4)
     assert list(backbone.channels) == list(range(lowest, 5))
     for size in [(64, 64), (97, 31)]:
@@ -50,7 +49,6 @@ def test_level_i_has_stride_two_to_the_i_rounded_up(name: str, lowest: int) -> N
     ],
 )
 def test_levels_are_frozen(name: str, above: tuple[str, ...], below: str) -> None:
-    pytest.importorskip("timm")
     backbone = build(name, frozenLevels=3).train()
     trained = {key for key, parameter in backbone.named_parameters() if parameter.requires_grad}
     assert trained == {key for key, _ in backbone.named_parameters() if key.startswith(above)}
@@ -67,5 +65,4 @@ def test_levels_are_frozen(name: str, above: tuple[str, ...], below: str) -> Non
     ],
 )
 def test_what_makes_no_levels_is_refused(name: str, problem: str) -> None:
-    pytest.importorskip("timm")
     assert problem in refusal(name)
