@@ -62,7 +62,7 @@ of cards, which show one digit each. Anomalies are a digit among noughts."""
 _MULTITASK = """## Five tasks at once
 
 One network with five heads beside five networks with one, on the same images, with the same seed, iterations and settings. Losses
-are added up as they are, with all weights 1."""
+are added up as they are, with all weights 1, or weighted by what is learnt (`model.lossWeights: uncertainty`)."""
 
 _SEMI = f"""## Few labels
 
@@ -135,12 +135,19 @@ def _lines_of_tasks(prefix: str) -> Iterator[Sequence[str]]:
 
 
 def _five_at_once() -> Iterator[str]:
-    joint = measured.read(_BY_NAME["multitask/five-heads"])
-    if joint is None:
-        yield "Not measured."
-        return
-    yield _table(("head", "score", "alone", "one of five", "ratio", "CPU seconds an iteration, alone"), _lines_of_joint(joint))
-    together = _cost(joint, measured.read(_BY_NAME["multitask/start-of-five-heads"]))
+    header = (
+        "head",
+        "score",
+        "alone",
+        "one of five",
+        "ratio",
+        "one of five, weights learnt",
+        "ratio",
+        "CPU seconds an iteration, alone",
+    )
+    yield _table(header, _lines_of_joint())
+    joint, start = (measured.read(_BY_NAME[f"multitask/{name}five-heads"]) for name in ("", "start-of-"))
+    together = _cost(joint, start)
     costs = [cost for name in JOINT_TASKS if (cost := _cost_alone(name)) is not None]
     if together is not None and len(costs) == len(JOINT_TASKS):
         yield (
@@ -150,25 +157,30 @@ def _five_at_once() -> Iterator[str]:
         )
 
 
-def _lines_of_joint(joint: Result) -> Iterator[Sequence[str]]:
+def _lines_of_joint() -> Iterator[Sequence[str]]:
+    together = [measured.read(_BY_NAME[f"multitask/five-heads{kind}"]) for kind in ("", "-weighted")]
     for name, task in JOINT_TASKS.items():
         row = _BY_NAME[f"digits/{task}"]
-        alone, score = measured.read(row), SCORES[_heads(row)[0].task][0]
-        if alone is None:
-            yield (f"{name}: {task}", score, "not measured", *[""] * 3)
-            continue
-        single, shared = alone["scores"]["head"][score], joint["scores"][name][score]
-        yield (f"{name}: {task}", score, _number(single), _number(shared), f"{shared / single:.2f}", _number(_cost_alone(name)))
+        score = SCORES[_heads(row)[0].task][0]
+        alone = _value(measured.read(row), "head", score)
+        shared = [_value(result, name, score) for result in together]
+        ratios = ["–" if one is None or not alone else f"{one / alone:.2f}" for one in shared]
+        cells = [cell for one, ratio in zip(shared, ratios, strict=True) for cell in (_number(one), ratio)]
+        yield (f"{name}: {task}", score, _number(alone), *cells, _number(_cost_alone(name)))
+
+
+def _value(result: Result | None, head: str, score: str) -> float | None:
+    return None if result is None else float(result["scores"][head][score])
 
 
 def _cost_alone(head: str) -> float | None:
-    alone = measured.read(_BY_NAME[f"digits/{JOINT_TASKS[head]}"])
-    return None if alone is None else _cost(alone, measured.read(_BY_NAME[f"multitask/start-of-{head}"]))
+    whole, start = f"digits/{JOINT_TASKS[head]}", f"multitask/start-of-{head}"
+    return _cost(measured.read(_BY_NAME[whole]), measured.read(_BY_NAME[start]))
 
 
-def _cost(whole: Result, start: Result | None) -> float | None:
+def _cost(whole: Result | None, start: Result | None) -> float | None:
     """Seconds of CPU that an iteration takes."""
-    if start is None:
+    if whole is None or start is None:
         return None
     return float((whole["cpu_seconds"] - start["cpu_seconds"]) / (whole["iterations"] - start["iterations"]))
 
