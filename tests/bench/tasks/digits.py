@@ -9,10 +9,10 @@ from tasks.rows import Data, Row
 SCENES = DigitScenes(
     layers=("objects", "instances", "keypoints", "quads", "regions", "panoptic", "depth", "count"), train=3000, val=400, size=64
 )
-CARDS = DigitScenes(layers=("digit", "identity", "angle"), train=3000, val=600, size=64)
+CARDS = DigitScenes(layers=("digit", "identity", "angle"), train=6000, val=600, size=32)
 STRIPS = DigitScenes(layers=("text",), train=3000, val=400, size=96)
 SHEETS = DigitScenes(layers=("oddity",), train=3000, val=400, size=64)
-FEW_LABELS = DigitScenes(layers=("angle",), train=3000, val=600, size=64, labelled_share=0.05)
+FEW_LABELS = DigitScenes(layers=("angle",), train=6000, val=600, size=32, labelled_share=0.05)
 
 ITERATIONS = 500
 SEEDS = (0, 1, 2)
@@ -51,6 +51,9 @@ def _alone(task: str, field: str, layer: str | None, data: Data = SCENES, **more
     return Row(f"digits/{task}", data, network([head(field, layer)]), training(**more))
 
 
+_OF_CARDS = {"iterations": 1000, "height": 32, "width": 32, "batchSize": 32}
+"""A card shows one digit: it may be small, and there may be more of them."""
+
 TASKS: tuple[Row, ...] = (
     _alone("object-detection", "objectDetection", "objects"),
     _alone("instance-segmentation", "instanceSegmentation", "instances"),
@@ -60,13 +63,13 @@ TASKS: tuple[Row, ...] = (
     _alone("keypoint-detection", "keypointDetection", "keypoints"),
     _alone("quadrilateral-detection", "quadrilateralDetection", "quads"),
     _alone("multilabel-classification", "multilabelClassification", "objects"),
-    _alone("multiclass-classification", "multiclassClassification", "digit", CARDS),
-    _alone("metric-learning", "metricLearning", "identity", CARDS),
+    _alone("multiclass-classification", "multiclassClassification", "digit", CARDS, **_OF_CARDS),
+    _alone("metric-learning", "metricLearning", "identity", CARDS, **_OF_CARDS),
     _alone("regression", "regression", "count"),
     _alone("text-recognition", "textRecognition", "text", STRIPS, height=32, width=96),
     _alone("anomaly-detection", "anomalyDetection", "oddity", SHEETS),
-    _alone("autoencoding", "autoencoding", None, CARDS),
-    _alone("view-invariance", "viewInvariance", "digit", CARDS),
+    _alone("autoencoding", "autoencoding", None, CARDS, **_OF_CARDS),
+    _alone("view-invariance", "viewInvariance", "digit", CARDS, **_OF_CARDS),
 )
 
 JOINT_TASKS: Mapping[str, str] = {
@@ -106,7 +109,7 @@ SEMI: tuple[Row, ...] = tuple(
         f"semi/angle-{kind}-{seed}",
         FEW_LABELS,
         network([head("regression", "angle", "angle"), *others]),
-        training(seed=seed),
+        training(**_OF_CARDS, seed=seed),
         baseline=seed == 0,
     )
     for kind, others in (("alone", []), ("with-views", [_SELF_SUPERVISED]))

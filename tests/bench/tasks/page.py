@@ -8,7 +8,7 @@ from headrace_api.heads import Head
 from headrace_api.tasks import Task
 from tasks import measured
 from tasks.all_rows import ROWS
-from tasks.digits import CARDS, COST_ITERATIONS, FEW_LABELS, JOINT_TASKS, SCENES, SEEDS, STRIPS
+from tasks.digits import CARDS, COST_ITERATIONS, FEW_LABELS, JOINT_TASKS, SCENES, SEEDS, SHEETS, STRIPS
 from tasks.rows import Row
 
 Result = Mapping[str, Any]
@@ -42,7 +42,7 @@ the trainer writes into the run folder: each head's [official metric](trainer.md
 a table says otherwise. Beside them is what the simplest answer scores by the same metric. ↓ marks scores of which less is better.
 
 - **Small on purpose.** A ResNet-18 without its last stage and a pyramid of 64 channels, from random weights, small images, a few
-  hundred iterations of 16 images (photographs: a whole ResNet-18, 8 images). All rows have the same optimizer (AdamW at 0.002,
+  hundred iterations of 16 images (cards: 32; photographs: a whole ResNet-18, 8). All rows have the same optimizer (AdamW at 0.002,
   photographs 0.001) and schedule, which were tuned to none of them. Longer training of larger networks scores higher; how much is
   not known from here.
 - **One seed a row**, but where several are shown. Differences of a few hundredths mean nothing.
@@ -53,11 +53,16 @@ a table says otherwise. Beside them is what the simplest answer scores by the sa
 _DIGITS = f"""## Each task alone, on digit scenes
 
 [Digit scenes](datasets.md) are generated: real scans of handwritten digits on photographed textures
-(`python -m headrace_local.digit_scenes`), {SCENES.train:,} images to learn from and {SCENES.val} or {CARDS.val} to score on,
-{SCENES.size} × {SCENES.size} pixels (text: {STRIPS.size // 3} × {STRIPS.size}). Scans on held-out images are on no train image; the
-textures are other crops of the same photographs. Boxes, masks, segments and quadrilaterals are of ten classes, keypoints (the
-corners of a digit) of one; labels are which digits there are, the number of regression is how many; the class and identity are
-of cards, which show one digit each. Anomalies are a digit among noughts."""
+(`python -m headrace_local.digit_scenes`). Scans on held-out images are on no train image; the textures are other crops of the same
+photographs.
+
+- Scenes of one to five digits, {SCENES.size} × {SCENES.size} pixels, {SCENES.train:,} to learn from and {SCENES.val} to score on: boxes, masks, segments and
+  quadrilaterals of ten classes; keypoints, the corners of digits of one class; regions and depth; multilabel: which digits there are;
+  regression: how many.
+- Cards of one digit turned by up to 60°, {CARDS.size} × {CARDS.size}, {CARDS.train:,} and {CARDS.val}: multiclass: which digit; metric learning: which scan, among scans
+  never seen; the self-supervised tasks, where view invariance is scored by the digits of an image's nearest neighbours.
+- Strips, {STRIPS.size // 3} × {STRIPS.size}, {STRIPS.train:,} and {STRIPS.val}: text of one to six digits.
+- Sheets of nine noughts, {SHEETS.size} × {SHEETS.size}, {SHEETS.train:,} and {SHEETS.val}: of every second held-out one, one digit is another one."""
 
 _MULTITASK = """## Five tasks at once
 
