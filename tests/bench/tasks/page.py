@@ -56,13 +56,15 @@ _DIGITS = f"""## Each task alone, on digit scenes
 (`python -m headrace_local.digit_scenes`). Scans on held-out images are on no train image; the textures are other crops of the same
 photographs.
 
-- Scenes of one to five digits, {SCENES.size} × {SCENES.size} pixels, {SCENES.train:,} to learn from and {SCENES.val} to score on: boxes, masks, segments and
-  quadrilaterals of ten classes; keypoints, the corners of digits of one class; regions and depth; multilabel: which digits there are;
-  regression: how many.
-- Cards of one digit turned by up to 60°, {CARDS.size} × {CARDS.size}, {CARDS.train:,} and {CARDS.val}: multiclass: which digit; metric learning: which scan, among scans
-  never seen; the self-supervised tasks, where view invariance is scored by the digits of an image's nearest neighbours.
+- Scenes of one to five digits, {SCENES.size} × {SCENES.size} pixels, {SCENES.train:,} to learn from and {SCENES.val} to score on: boxes,
+  masks, segments and quadrilaterals of ten classes; keypoints, the corners of digits of one class; regions and depth; multilabel:
+  which digits there are; regression: how many.
+- Cards of one digit turned by up to 60°, {CARDS.size} × {CARDS.size}, {CARDS.train:,} and {CARDS.val}: multiclass: which digit; metric
+  learning: which scan, among scans never seen; the self-supervised tasks, where view invariance is scored by the digits of an
+  image's nearest neighbours.
 - Strips, {STRIPS.size // 3} × {STRIPS.size}, {STRIPS.train:,} and {STRIPS.val}: text of one to six digits.
-- Sheets of nine noughts, {SHEETS.size} × {SHEETS.size}, {SHEETS.train:,} and {SHEETS.val}: of every second held-out one, one digit is another one."""
+- Sheets of nine noughts, {SHEETS.size} × {SHEETS.size}, {SHEETS.train:,} and {SHEETS.val}: of every second held-out one, one digit is
+  another one."""
 
 _MULTITASK = """## Five tasks at once
 
