@@ -8,6 +8,7 @@ from headrace_api.heads import Head
 from headrace_api.tasks import Task
 from tasks import measured
 from tasks.all_rows import ROWS
+from tasks.datasets import DigitScenes
 from tasks.digits import CARDS, COST_ITERATIONS, FEW_LABELS, JOINT_TASKS, SCENES, SEEDS, SHEETS, STRIPS
 from tasks.rows import Row
 
@@ -50,20 +51,25 @@ a table says otherwise. Beside them is what the simplest answer scores by the sa
 - **Not measured, not claimed**: accuracy on COCO, ImageNet or any other benchmark, with pretrained weights, or on a GPU. The few
   photographs below show that heads learn from real annotations in real formats, not how they would do in general."""
 
+
+def _images(data: DigitScenes, height: int | None = None) -> str:
+    return f"{height or data.size} × {data.size} pixels, {data.train:,} to learn from and {data.val} to score on"
+
+
 _DIGITS = f"""## Each task alone, on digit scenes
 
 [Digit scenes](datasets.md) are generated: real scans of handwritten digits on photographed textures
 (`python -m headrace_local.digit_scenes`). Scans on held-out images are on no train image; the textures are other crops of the same
 photographs.
 
-- Scenes of one to five digits, {SCENES.size} × {SCENES.size} pixels, {SCENES.train:,} to learn from and {SCENES.val} to score on: boxes,
-  masks, segments and quadrilaterals of ten classes; keypoints, the corners of digits of one class; regions and depth; multilabel:
-  which digits there are; regression: how many.
-- Cards of one digit turned by up to 60°, {CARDS.size} × {CARDS.size}, {CARDS.train:,} and {CARDS.val}: multiclass: which digit; metric
-  learning: which scan, among scans never seen; the self-supervised tasks, where view invariance is scored by the digits of an
-  image's nearest neighbours.
-- Strips, {STRIPS.size // 3} × {STRIPS.size}, {STRIPS.train:,} and {STRIPS.val}: text of one to six digits.
-- Sheets of nine noughts, {SHEETS.size} × {SHEETS.size}, {SHEETS.train:,} and {SHEETS.val}: of every second held-out one, one digit is
+- Scenes of one to five digits, {_images(SCENES)}: boxes, masks, segments and
+  quadrilaterals of ten classes; keypoints, the corners of digits of one class; regions and depth; multilabel: which digits there
+  are; regression: how many.
+- Cards of one digit turned by up to 60°, {_images(CARDS)}: multiclass: which digit;
+  metric learning: which scan, among scans never seen; the self-supervised tasks, where view invariance is scored by the digits of
+  an image's nearest neighbours.
+- Strips, {_images(STRIPS, STRIPS.size // 3)}: text of one to six digits.
+- Sheets of nine noughts, {_images(SHEETS)}: of every second held-out one, a digit is
   another one."""
 
 _MULTITASK = """## Five tasks at once
