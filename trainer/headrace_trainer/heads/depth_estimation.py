@@ -2,15 +2,20 @@
 
 Method: the levels' fused map (heads/fused_map.py) gives the logarithm of the depth of each cell, and each pixel mixes those of
 the 3 × 3 cells around it by weights of its own (convex upsampling, Teed & Deng 2020, https://arxiv.org/abs/2003.12039):
-interpolation would put what lies between two objects' depths, where nothing is, along every edge. Learnt by the absolute error of
-the logarithm and by that of its differences between neighbours on four scales (gradient matching as in MiDaS, Ranftl et al. 2019,
-https://arxiv.org/abs/1907.01341). Why this one: an error of the logarithm is a relative error, which is what AbsRel and delta1
-count, the same for near and far and in whatever unit; its absolute value forgives the outliers of depth sensors; differences make
-edges sharp and slopes right. Bins of depth (AdaBins, Bhat et al. 2020, https://arxiv.org/abs/2011.14141) are ahead on NYU and
-KITTI, but must be told the range of depths, or learn it.
+interpolation would put what lies between two objects' depths, where nothing is, along every edge. Learnt by the scale-invariant
+error of the logarithm (Eigen et al. 2014, https://arxiv.org/abs/1406.2283, in the form of Lee et al. 2019,
+https://arxiv.org/abs/1907.10326) and by the absolute error of its differences between neighbours on four scales (gradient matching
+as in MiDaS, Ranftl et al. 2019, https://arxiv.org/abs/1907.01341). Why this one: an error of the logarithm is a relative error,
+which is what AbsRel and delta1 count, the same for near and far and in whatever unit; differences make edges sharp and slopes
+right. Bins of depth (AdaBins, Bhat et al. 2020, https://arxiv.org/abs/2011.14141) are ahead on NYU and KITTI, but must be told the
+range of depths, or learn it.
 
-Tried on the unit test's eight images of 64 px (120 iterations, AdamW at 0.006, one seed): delta1 is 0.919 with 2 × 2 sub-cells and
-bilinear interpolation as in semantic segmentation, 0.936 with 4 × 4 sub-cells, 0.952 with this, and RMSE 0.73, 0.76 and 0.51.
+Not the absolute error, which forgives a sensor's outliers but has its least at the median: on digit scenes, nine tenths of whose
+pixels are ground, it stayed at "ground everywhere" for 500 iterations (AbsRel 0.129, delta1 0.883, the latter what the mean depth
+scores) where this has 0.062 and 0.912 after 300; with a tenth of the gradient's weight the absolute error had 0.083 and 0.887.
+
+Of what makes pixels out of cells, tried on the unit test's eight images of 64 px with the absolute error: delta1 is 0.919 with 2 × 2
+sub-cells and bilinear interpolation as in semantic segmentation, 0.936 with 4 × 4 sub-cells, 0.952 with this.
 
 Official metrics (Eigen et al. 2014, https://arxiv.org/abs/1406.2283): AbsRel, RMSE and delta1 (share of pixels within a factor of
 1.25), each the mean over the pixels of an image whose depth is known, and then over images that have such a pixel.
@@ -40,6 +45,10 @@ SCALES = 4
 """Differences are taken between neighbours in every pixel, every second, fourth and eighth."""
 GRADIENT_WEIGHT = 0.5
 """As in MiDaS."""
+VARIANCE_FOCUS = 0.85
+"""Of the scale-invariant error: how much of the mean error's square is forgiven; 1 would leave the scale unlearnt."""
+FLAT_BELOW = 0.01
+"""Errors below this are as good as none: a root has no slope at zero."""
 LARGEST_LOG = 30.0
 """Logarithms are cut to this when depths are made of them: keeps depths and their squares finite."""
 DELTA = 1.25
@@ -70,14 +79,20 @@ class DepthEstimationHead(Head):
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
         """Reads targets "depth" and "known".
 
-        "distance": absolute error of the logarithm, mean over the pixels that count; "gradient": that of its differences to the
-        right and lower neighbours, mean over the pairs that count, summed over scales. Zero where no pixel counts.
+        "distance": root of the mean square of the logarithm's error, less VARIANCE_FOCUS of its mean's square, over the pixels
+        that count; "gradient": the absolute error of its differences to the right and lower neighbours, mean over the pairs that
+        count, summed over scales. Zero where no pixel counts.
         """
         counted = _counted(targets, labelled)
         truth = torch.where(counted, targets["depth"], 1).log()
         found = outputs["log_depth"][:, : truth.shape[1], : truth.shape[2]]
         error = torch.where(counted, found - truth, 0)
-        distance = error.abs().sum() / counted.sum().clamp(min=1)
+        pixels = counted.sum().clamp(min=1)
+        # The variance by itself, not as a difference of squares: those of large errors cancel to less than zero.
+        mean = error.sum() / pixels
+        spread = torch.where(counted, (error - mean).square(), 0).sum() / pixels
+        squared = spread + (1 - VARIANCE_FOCUS) * mean.square()
+        distance = squared / ((squared + FLAT_BELOW**2).sqrt() + FLAT_BELOW)  # sqrt(… + FLAT_BELOW²) - FLAT_BELOW, 0 at 0
         steps = [2**scale for scale in range(SCALES)]
         gradients = [_gradient_error(error[:, ::step, ::step], counted[:, ::step, ::step]) for step in steps]
         return {"distance": distance, "gradient": GRADIENT_WEIGHT * torch.stack(gradients).sum()}

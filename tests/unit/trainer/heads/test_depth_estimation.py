@@ -118,10 +118,24 @@ def test_the_loss_is_a_relative_error_whatever_the_unit() -> None:
     head = make_head(TASK)
     depth = torch.rand(2, 64, 64) + 0.5
     known = torch.ones_like(depth, dtype=torch.bool)
+    want = np.sqrt(0.15) * np.log(3)  # all pixels wrong by the same factor: the mean's part of the scale-invariant error
     for unit in (1.0, 1000.0):
-        loss = head.loss(right(1.1 * depth * unit), {"depth": depth * unit, "known": known}, EVERYONE)
-        assert loss["distance"].item() == pytest.approx(np.log(1.1), rel=1e-3)
-        assert loss["gradient"].item() == pytest.approx(0, abs=1e-5)
+        loss = head.loss(right(3 * depth * unit), {"depth": depth * unit, "known": known}, EVERYONE)
+        assert loss["distance"].item() == pytest.approx(want, abs=0.011)
+        assert loss["gradient"].item() == pytest.approx(0, abs=1e-4)
+
+
+def test_most_pixels_being_ground_does_not_make_ground_everywhere_the_best_flat_answer() -> None:
+    """The absolute error's best constant is the median: once there, nothing said that there are things on the ground."""
+    head = make_head(TASK)
+    truth = torch.full((2, 64, 64), 2.5)
+    truth[:, :20, :20] = 1.2
+    targets = {"depth": truth, "known": torch.ones_like(truth, dtype=torch.bool)}
+    flat = torch.full((2, 64, 64), float(truth.log().mean()))
+    loss = [
+        head.loss({"log_depth": log}, targets, EVERYONE)["distance"].item() for log in (flat, torch.full_like(flat, np.log(2.5)))
+    ]
+    assert loss[0] < loss[1]
 
 
 def test_maps_stay_in_place_on_odd_sizes() -> None:
