@@ -14,8 +14,8 @@ Not the absolute error, which forgives a sensor's outliers but has its least at 
 pixels are ground, it stayed at "ground everywhere" for 500 iterations (AbsRel 0.129, delta1 0.883, the latter what the mean depth
 scores) where this has 0.062 and 0.912 after 300; with a tenth of the gradient's weight the absolute error had 0.083 and 0.887.
 
-Of what makes pixels out of cells, tried on the unit test's eight images of 64 px with the absolute error: delta1 is 0.919 with 2 × 2
-sub-cells and bilinear interpolation as in semantic segmentation, 0.936 with 4 × 4 sub-cells, 0.952 with this.
+Of what makes pixels out of cells, tried on the unit test's eight images of 64 px with the absolute error: delta1 is 0.919 with
+2 × 2 sub-cells and bilinear interpolation as in semantic segmentation, 0.936 with 4 × 4 sub-cells, 0.952 with this.
 
 Official metrics (Eigen et al. 2014, https://arxiv.org/abs/1406.2283): AbsRel, RMSE and delta1 (share of pixels within a factor of
 1.25), each the mean over the pixels of an image whose depth is known, and then over images that have such a pixel.
