@@ -102,6 +102,8 @@ MULTITASK: tuple[Row, ...] = (
     *(_multitask(f"start-of-{one['name']}", [{**one, "name": "head"}], COST_ITERATIONS) for one in _joint_heads()),
 )
 
+SEMI_ITERATIONS = 500
+
 _SELF_SUPERVISED = head("viewInvariance", None, "views")
 
 SEMI: tuple[Row, ...] = tuple(
@@ -109,7 +111,7 @@ SEMI: tuple[Row, ...] = tuple(
         f"semi/angle-{kind}-{seed}",
         FEW_LABELS,
         network([head("regression", "angle", "angle"), *others]),
-        training(**_OF_CARDS, seed=seed),
+        training(**{**_OF_CARDS, "iterations": SEMI_ITERATIONS}, seed=seed),
         baseline=seed == 0,
     )
     for kind, others in (("alone", []), ("with-views", [_SELF_SUPERVISED]))
