@@ -144,6 +144,8 @@ def _check_splits(report: Report, layers: _Layers) -> None:
         report.notes.append(f"{len(in_both)} images are in both splits and are taken out of train: {min(in_both)} for one")
     if not listed["val"]:
         report.problems.append("no image is in the split 'val' of any layer: nothing would be scored")
+    if report.images == len(listed["train"] | listed["val"]) == 1:
+        report.problems.append("there is one image in all, and two are needed: one to train on and one to score on")
     for layer in report.layers:
         name, data = layer.layer.name, layers[layer.layer.name]
         if not data.splits.get("train", {}).keys() - listed["val"]:

@@ -54,6 +54,13 @@ class Problems:
         """What is wrong, by what it is wrong with."""
         return self._causes
 
+    def first_cause(self) -> str:
+        """How many bad images there were and what was wrong with the first, in brackets, for the end of a message; "" for none."""
+        if not self._causes:
+            return ""
+        name, cause = next(iter(self._causes.items()))
+        return f" ({len(self._causes)} bad images or annotations were skipped; {name}: {cause})"
+
     def bad(self, name: str, cause: object) -> None:
         """Count `name` (an image, or an annotation without one) as bad; a second problem of the same name is not counted again.
 

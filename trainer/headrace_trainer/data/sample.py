@@ -34,8 +34,9 @@ def load_sample(split: Split, index: int, canvas: tuple[int, int], choose: Choos
     """Image `index` of `split`, placed as `choose` says on a canvas of (height, width).
 
     An image that cannot be read becomes padding without labels, so that the batch stays what it is for all others; a broken
-    annotation leaves the image unlabelled for the heads of its layer. Both are counted: FatalError(TOO_MANY_BAD_IMAGES). Trouble of
-    the machine (MemoryError; OSError of a disk, say) is raised as it is: another attempt may not meet it.
+    annotation leaves the image unlabelled for the heads of its layer. Both are counted: FatalError(TOO_MANY_BAD_IMAGES), or
+    BAD_DATASET where nothing is left to train a head on. Trouble of the machine (MemoryError; OSError of a disk, say) is raised as
+    it is: another attempt may not meet it.
     """
     name = split.images[index]
     annotations = {layer: found for layer, images in split.annotations.items() if (found := images.get(name)) is not None}
@@ -44,7 +45,9 @@ def load_sample(split: Split, index: int, canvas: tuple[int, int], choose: Choos
     except Exception as problem:  # decoders meet hostile files here, and raise whatever they like
         if is_of_the_machine(problem):
             raise
-        split.problems.bad(name, f"cannot be read as an image: {problem or type(problem).__name__}")
+        cause = f"cannot be read as an image: {problem or type(problem).__name__}"
+        split.problems.bad(name, cause)
+        split.lose(name, (None, *annotations), cause)
         return Sample(
             name, np.broadcast_to(np.array(PAD_COLOR, np.uint8), (*canvas, 3)), {head.spec.name: None for head in split.heads}
         )
@@ -55,6 +58,7 @@ def load_sample(split: Split, index: int, canvas: tuple[int, int], choose: Choos
             rendered[layer] = annotations[layer].render(geometry)
         except BadSampleError as problem:
             split.problems.bad(name, problem)
+            split.lose(name, (layer,), problem)
     return Sample(name, image, {head.spec.name: _rows(head, split, rendered) for head in split.heads})
 
 

@@ -8,8 +8,9 @@ else in train; only where val would then be empty are they divided by a hash (he
 import math
 import posixpath
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace_api.dataset import MANIFEST
@@ -51,6 +52,8 @@ class Split:
     """By head, to how many objects or characters its targets are padded: static, so that shapes are."""
     problems: Problems
     """Takes what turns out to be bad while loading."""
+    _lost: dict[str | None, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By layer, the images whose annotation turned out to be bad; under None those that cannot be read."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,6 +69,22 @@ class Split:
     def objects(self, head: HeadData) -> int:
         """How many objects the layer of `head` has in these images; characters, where it is text."""
         return sum(annotation.objects for annotation in self.of(head).values())
+
+    def lose(self, image: str, layers: Iterable[str | None], cause: object) -> None:
+        """While loading, `image` turns out to have no usable annotation of these `layers`; with None, to be no image.
+
+        Raises FatalError(BAD_DATASET) where nothing is left to train a head on, however many bad images a job may have.
+        """
+        for layer in layers if self.name == "train" else ():
+            self._lost[layer].add(image)
+            every = self.images if layer is None else self.annotations[layer]
+            learns = layer is None or any(head.layer == layer and not head.spec.task.self_supervised for head in self.heads)
+            if learns and len(self._lost[layer]) == len(every):
+                usable = "can be read" if layer is None else f"has an annotation of layer '{layer}' that can be used"
+                raise FatalError(
+                    Reason.BAD_DATASET,
+                    f"none of the {len(every)} images to train on {usable}; {image}: {cause}",
+                )
 
 
 @dataclass(frozen=True)
@@ -89,7 +108,7 @@ def divide_images(layers: Mapping[str, LayerData], unlisted: Iterable[str], val_
         apart = held_out(others, val_share)
     in_both = listed["train"] & val
     problems.mended("images are in both splits and were taken out of train", len(in_both))
-    _refuse_empty(train | others - apart, val | apart, layers)
+    _refuse_empty(train | others - apart, val | apart, layers, problems)
     return SplitImages(frozenset(train | others - apart), frozenset(val | apart))
 
 
@@ -98,14 +117,16 @@ def _is_held_out_by_folder(image: str) -> bool:
     return any(_HELD_OUT_FOLDER.fullmatch(folder) for folder in posixpath.dirname(image).lower().split("/"))
 
 
-def _refuse_empty(train: set[str], val: set[str], layers: Iterable[str]) -> None:
+def _refuse_empty(train: set[str], val: set[str], layers: Iterable[str], problems: Problems) -> None:
     named = ", ".join(f"'{name}'" for name in layers)
-    for split, images, other in (("val", val, "train"), ("train", train, "val")):
+    for split, images, other, other_images in (("val", val, "train", train), ("train", train, "val", val)):
         if not images:
             hint = f"put some images into a folder '{split}' and others into a folder '{other}'"
             if named:
                 hint = f"give at least one of the layers {named} a '{split}' in its splits, with images that are not in '{other}'"
-            raise FatalError(Reason.BAD_DATASET, f"{MANIFEST}: no image is in the split '{split}': {hint}")
+            alone = f". Of all images {min(other_images)} alone can be used, and two are needed" if len(other_images) == 1 else ""
+            message = f"{MANIFEST}: no image is in the split '{split}': {hint}{alone}{problems.first_cause()}"
+            raise FatalError(Reason.BAD_DATASET, message)
 
 
 def make_split(

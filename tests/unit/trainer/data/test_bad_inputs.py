@@ -1,5 +1,6 @@
 """What people's datasets have wrong: each is said by a check, and opened with the handling that docs/datasets.md tells of."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,14 @@ import pytest
 from PIL import Image
 from pycocotools import mask as official
 
+from headrace_api.training import ImageSize, Training
 from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder, coco
+from headrace_trainer.data.batch import Batch
 from headrace_trainer.data.check import check_dataset
 from headrace_trainer.data.check_report import Report
+from headrace_trainer.data.dataset import Dataset
 from headrace_trainer.data.geometry import letterbox
+from headrace_trainer.data.loader import train_batches
 from headrace_trainer.data.sample import Sample, load_sample
 from headrace_trainer.errors import FatalError
 
@@ -28,6 +33,13 @@ def check(folder: DatasetFolder, decode: bool = False) -> Report:
 def loaded(folder: DatasetFolder) -> Sample:
     """The first image to train on, with what became of its labels."""
     return load_sample(folder.open(max_bad_images=9).train, 0, SIZE, lambda size: letterbox(size, SIZE))
+
+
+def first_batch(dataset: Dataset, size: int = 2) -> Batch:
+    with closing(
+        train_batches(dataset, Training(batch_size=size, image_size=ImageSize(height=HEIGHT, width=WIDTH)), 0, 1)
+    ) as batches:
+        return next(batches)
 
 
 def coco_folder(
@@ -64,11 +76,20 @@ def test_an_empty_split(tmp_path: Path) -> None:
 
 
 def test_one_image(tmp_path: Path) -> None:
+    """It is in one split, and none is left for the other."""
     folder = DatasetFolder(tmp_path).image("images/a.png").json("all.json", coco(["a.png"], [BOX]))
     folder.layer("things", "object-detection", "coco", {"all": "all.json"})
-    assert len(check(folder).problems) == 1, "it is in one split, and none is left for the other"
-    with pytest.raises(FatalError, match=r"no image is in the split '(train|val)'"):
+    assert check(folder).problems[-1] == "there is one image in all, and two are needed: one to train on and one to score on"
+    with pytest.raises(FatalError, match=r"no image is in the split '(train|val)'.* images/a.png alone can be used, and two"):
         folder.open()
+
+
+def test_one_image_to_train_on_and_one_to_score_on(tmp_path: Path) -> None:
+    folder = coco_folder(tmp_path, [BOX], [BOX])
+    assert check(folder).problems == []
+    batch = first_batch(folder.open(), 4)
+    assert batch.names == ["images/a.png"] * 4
+    assert batch.labelled["things"].all()
 
 
 def test_all_images_unlabelled_for_a_head(tmp_path: Path) -> None:
@@ -79,11 +100,43 @@ def test_all_images_unlabelled_for_a_head(tmp_path: Path) -> None:
         folder.open()
 
 
-def mask_folder(root: Path, mask: np.ndarray) -> DatasetFolder:
+def test_all_annotations_of_a_head_broken(tmp_path: Path) -> None:
+    """Within the bound of bad images, and yet nothing to learn."""
+    folder = coco_folder(tmp_path, [BOX | {"bbox": [1, 1, "x", 9]}], [BOX])
+    skipped = r"\(1 bad images or annotations were skipped; images/a.png: train.json: annotation 1: expected bbox"
+    with pytest.raises(FatalError, match=f"no image is in the split 'train': .*{skipped}"):
+        folder.open(max_bad_images=9)
+    folder.image("images/b.png").json("others.json", coco(["b.png"], [BOX]))
+    folder.layer("others", "object-detection", "coco", {"train": "others.json", "val": "val.json"})
+    with pytest.raises(FatalError, match=f"head 'things': layer 'things' has no labelled image to train on {skipped}"):
+        folder.open(max_bad_images=9)
+
+
+def test_all_masks_of_a_head_broken_shows_while_they_are_read(tmp_path: Path) -> None:
+    """A mask is opened with its image; that none can be used ends the job within the first pass."""
+    dataset = mask_folder(tmp_path, np.full(SIZE, 7, np.uint8), beside=False).open(max_bad_images=9)
+    with pytest.raises(
+        FatalError,
+        match=r"none of the 1 images to train on has an annotation of layer 'regions' that can be used; .*pixel values 7",
+    ):
+        first_batch(dataset)
+
+
+def test_all_images_unreadable_shows_while_they_are_read(tmp_path: Path) -> None:
+    folder = DatasetFolder(tmp_path).image("val/v.png").text("train/a.png", "no image").text("train/b.png", "no image")
+    dataset = folder.open({"name": "pixels", "autoencoding": {}}, max_bad_images=9)
+    with pytest.raises(FatalError, match=r"none of the 2 images to train on can be read; train/.*cannot be read as an image"):
+        first_batch(dataset)
+
+
+def mask_folder(root: Path, mask: np.ndarray, beside: bool = True) -> DatasetFolder:
+    """Images with masks: `mask` is of the first image to train on, beside which there is one with a good mask."""
     folder = DatasetFolder(root)
     for split in ("train", "val"):
         folder.image(f"images/{split}/{split}.png").image(f"masks/{split}/{split}.png", mask if split == "train" else mask[:1, :1])
     folder.image("masks/val/val.png", np.zeros(SIZE, np.uint8))
+    if beside:
+        folder.image("images/train/z.png").image("masks/train/z.png", np.zeros(SIZE, np.uint8))
     splits = {split: f"masks/{split}" for split in ("train", "val")}
     return folder.layer("regions", "semantic-segmentation", "mask-png", splits, classes=["sky", "sea"])
 
@@ -214,7 +267,8 @@ def test_an_image_that_exif_turns_is_seen_as_its_annotations_were_made(tmp_path:
 
 
 def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
-    folder = coco_folder(tmp_path, [BOX], [BOX]).text("images/a.png", "no image")
+    folder = coco_folder(tmp_path, [], [BOX]).json("train.json", coco(["a.png", "b.png"], [BOX])).image("images/b.png")
+    folder.text("images/a.png", "no image")
     (problem,) = check(folder).problems
     assert problem.startswith("images/a.png: cannot be read as an image: ")
     assert loaded(folder).targets == {"things": None}
