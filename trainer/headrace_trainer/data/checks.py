@@ -25,8 +25,8 @@ def check_labels(head: HeadData, train: Split, val: Split, layers: Mapping[str, 
         why = f": {taken_out} of its images were taken out of train because they are in a layer's 'val'" if taken_out else ""
         raise FatalError(
             Reason.BAD_DATASET,
-            f"head '{name}': layer '{layer}' has no labelled image to train on{why}{train.problems.first_cause()}; give the layer a "
-            "'train' in its splits, with images that are in no layer's 'val'",
+            f"head '{name}': layer '{layer}' has no labelled image to train on{why}{train.problems.first_cause()}; give the layer "
+            "a 'train' in its splits, with images that are in no layer's 'val'",
         )
     if not val.labelled(head):
         say(
