@@ -31,14 +31,19 @@ class Memoriser:
         assert isinstance(head, Head)
         return head
 
-    def train(self, images: Tensor, targets: Mapping[str, Tensor], iterations: int, peak: float) -> None:
-        """AdamW on all images at once; the learning rate rises to `peak` in a tenth of the iterations and falls to nothing."""
+    def train(
+        self, images: Tensor, targets: Mapping[str, Tensor], iterations: int, peak: float, labelled: Tensor | None = None
+    ) -> None:
+        """AdamW on all images at once; the learning rate rises to `peak` in a tenth of the iterations and falls to nothing.
+
+        `labelled` is bool [B]; all are where it is not given.
+        """
         self.network.train()
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=peak, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=iterations, pct_start=0.1)
-        everyone = torch.ones(len(images), dtype=torch.bool)
+        labelled = torch.ones(len(images), dtype=torch.bool) if labelled is None else labelled
         for _ in range(iterations):
-            terms = self.head.loss(self.network(images)["head"], targets, everyone)
+            terms = self.head.loss(self.network(images)["head"], targets, labelled)
             torch.stack(list(terms.values())).sum().backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             optimizer.step()
@@ -46,10 +51,10 @@ class Memoriser:
             schedule.step()
 
     @torch.no_grad()
-    def scores(self, images: Tensor, targets: Mapping[str, Tensor]) -> dict[str, float]:
-        """The head's metric, in evaluation mode."""
+    def scores(self, images: Tensor, targets: Mapping[str, Tensor], labelled: Tensor | None = None) -> dict[str, float]:
+        """The head's metric, in evaluation mode, of the images that are `labelled` (bool [B]; all where it is not given)."""
         self.network.eval()
         metric = self.head.metric()
         predictions = self.head.decode(self.network(images)["head"], (images.shape[2], images.shape[3]))
-        metric.update(predictions, targets, torch.ones(len(images), dtype=torch.bool))
+        metric.update(predictions, targets, torch.ones(len(images), dtype=torch.bool) if labelled is None else labelled)
         return metric.compute()

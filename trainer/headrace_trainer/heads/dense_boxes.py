@@ -158,6 +158,12 @@ def at_cells(values: Tensor, cell: Tensor) -> Tensor:
     return values.gather(1, index).view(*cell.shape, values.shape[2])
 
 
+def from_frame(places: Tensor, boxes: Tensor) -> Tensor:
+    """Places [..., P, 2] in the frames of boxes [..., 4], (-1, -1) at the top left and (1, 1) at the bottom right -> pixels."""
+    low, high = boxes[..., None, :].chunk(2, dim=-1)
+    return (low + high) / 2 + places * (high - low) / 2
+
+
 def objects_of(targets: Targets, labelled: Tensor) -> Objects:
     """Reads targets "boxes", "classes", "valid" and "crowd"."""
     real = targets["valid"] & labelled[:, None]
@@ -197,7 +203,7 @@ def box_losses(cells: Cells, objects: Objects, assigned: Assignment, labelled: T
 
 
 def detect(cells: Cells, image_size: tuple[int, int], max_detections: int, shapes: Tensor | None = None) -> Detections:
-    """The best boxes, after class-wise non-maximum suppression: by the overlap of boxes, or of `shapes` [B, A, 4, 2] (ops.quads)."""
+    """The best boxes, after class-wise non-maximum suppression by the overlap of boxes, or of `shapes` [B, A, 4, 2] (ops.quads)."""
     boxes = clip_boxes_to_image(cells.boxes, image_size)
     per_image = zip(cells.logits.sigmoid(), boxes, [None] * len(boxes) if shapes is None else shapes, strict=True)
     images = [_detect(*image, max_detections) for image in per_image]

@@ -1,4 +1,27 @@
-"""x"""
+"""Quadrilateral detection: the four corners of each object, in the order in which they are annotated, and its class.
+
+Method: dense boxes as in object detection (heads/dense_boxes.py: FCOS and TOOD), and from each cell, beside its box, four corners
+in the frame of that box (-1 to 1 inside), as anchor-free text detectors regress them (EAST's QUAD geometry, Zhou et al. 2017,
+https://arxiv.org/abs/1704.03155). Why corners, and not a box with an angle: an angle jumps by a full turn somewhere and leaves out
+quadrilaterals that are no rectangles. Nor are corners renumbered by position (top left first, say): which corner is first would
+jump as an object turns, and nothing that learns by small steps can follow that. The first corner is learnt as what it is, the one
+where reading begins, and with the others clockwise after it the targets move as little as the object does.
+
+Loss: smooth L1 of the corners' errors along and across the direction in which the true quadrilateral is read, as shares of its
+width and height. So a thin line of text is learnt as precisely across as along, whichever way it is turned, which shares of its
+bounds would not do.
+
+Which cells answer for an object, and how much they score, is decided by the bounds of its corners, which may lie outside the image;
+non-maximum suppression goes by the polygons' own overlap, since neighbouring tilted lines share most of their bounds.
+
+Metric: COCO's average precision (https://cocodataset.org/#detection-eval; ops/average_precision.py) by the IoU of polygons
+(ops/quads.py), over IoU 0.50 to 0.95; of one class at most 100 answers an image count. Any four corners are taken as they are: with
+a dent, or with crossing sides (then the area of both triangles counts). Annotations that are learnt from have no crossing sides
+(data/quads.py drops such), but predictions may.
+
+B images, N objects, C classes, A cells of all levels, K cells an object gets, M max detections. Coordinates are x, y in pixels of
+the network's input.
+"""
 
 from collections.abc import Mapping
 
@@ -10,118 +33,145 @@ from torch import Tensor, nn
 from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
-from headrace_trainer.heads.dense_boxes import DenseBoxes, Cells, assign, at_cells, box_losses, detect, in_a_row, objects_of
+from headrace_trainer.heads.dense_boxes import (
+    DRAWN_SCORE,
+    DenseBoxes,
+    assign,
+    at_cells,
+    box_losses,
+    detect,
+    from_frame,
+    in_a_row,
+    objects_of,
+)
 from headrace_trainer.label_space import LabelSpace
-from headrace_trainer.ops import quads as Q
-from headrace_trainer.ops.assignment import Assignment
+from headrace_trainer.ops import quads
 from headrace_trainer.ops.average_precision import Likeness, average_precision
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import conv_norm_relu
 
+CORNERS_WEIGHT = 2.0
+"""Of the corners' loss beside the classification's, like the boxes'."""
 BETA = 0.05
-CW = 2.0
-QUALITY = "box"
-TOWER = True
+"""Share of the width or height up to which errors count by their square."""
+_BOX_CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
+"""In the frame of the box; where corners begin before anything is learnt."""
 
 
 class QuadrilateralDetectionHead(Head):
+    """Outputs for each level i: "logits<i>" and "distances<i>" of dense boxes; "corners<i>" float32 [B, 8, h, w], x and y of each
+    corner in the frame of the cell's box.
+
+    Predictions, best first: "quads" float32 [B, M, 4, 2], corners in the order of the annotations, not clipped to the image;
+    "scores" float32 [B, M] in 0 to 1, "classes" int64 [B, M], "valid" bool [B, M], False where there is nothing but padding.
+    """
+
     task = Task.QUADRILATERAL_DETECTION
     primary = "AP"
     needs = ("classes",)
 
-    def __init__(self, channels, labels, max_detections) -> None:
+    def __init__(self, channels: Mapping[int, int], labels: LabelSpace, max_detections: int) -> None:
         super().__init__(sorted(channels), labels)
         self.max_detections = max_detections
         self.dense = DenseBoxes(channels, len(self.classes))
-        self.tower = nn.Sequential(conv_norm_relu(self.dense.width, self.dense.width, 3)) if TOWER else nn.Identity()
+        self.tower = conv_norm_relu(self.dense.width, self.dense.width, 3)
         self.corners_output = nn.Conv2d(self.dense.width, 8, 1)
         nn.init.normal_(self.corners_output.weight, std=0.01)
-        self.corners_output.bias.data = torch.tensor([-1.0, -1, 1, -1, 1, 1, -1, 1])
+        assert self.corners_output.bias is not None  # for the type checker: Conv2d has one unless told otherwise
+        with torch.no_grad():
+            self.corners_output.bias.copy_(torch.tensor(_BOX_CORNERS).flatten())
 
-    def forward(self, features):
+    def forward(self, features: Features) -> Outputs:
         outputs, maps = self.dense(features)
-        for level, x in maps.items():
-            outputs[f"corners{level}"] = self.corners_output(self.tower(x)).float()
-        return outputs
+        corners = {f"corners{level}": self.corners_output(self.tower(x)).float() for level, x in maps.items()}
+        return {**outputs, **corners}
 
-    def quads(self, outputs, cells, cell=None):
-        raw = in_a_row(outputs, "corners", self.levels)
-        boxes = cells.boxes.detach()
-        if cell is not None:
-            raw, boxes = at_cells(raw, cell), at_cells(boxes, cell)
-        raw = raw.unflatten(-1, (4, 2))
-        low, high = boxes[..., None, :2], boxes[..., None, 2:]
-        return (low + high) / 2 + raw * (high - low) / 2
+    def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
+        """Reads targets "quads", "classes", "valid" and "crowd".
 
-    def loss(self, outputs, targets, labelled):
+        Terms "classification" and "boxes" (`box_losses`, of the bounds of the corners) and "corners" (`corner_errors`), the mean
+        over the cells that answer for an object, weighted by alignment.
+        """
         real = (targets["valid"] & labelled[:, None])[..., None, None]
         truth = torch.where(real, targets["quads"].float(), 0)
-        cells, objects = self.dense.cells(outputs), objects_of({**targets, "boxes": Q.bounds(truth)}, labelled)
+        cells, objects = self.dense.cells(outputs), objects_of({**targets, "boxes": quads.bounds(truth)}, labelled)
         assigned = assign(cells, objects)
-        found = self.quads(outputs, cells, assigned.cell)
-        if QUALITY == "poly":
-            with torch.no_grad():
-                t = truth[:, :, None].expand_as(found)
-                ov = Q.iou(found.flatten(0, 2), t.flatten(0, 2)).view(found.shape[:3])
-                place = (assigned.cell * cells.logits.shape[2] + objects.classes[..., None]).flatten(1)
-                score = cells.logits.flatten(1).gather(1, place).view(assigned.cell.shape).sigmoid()
-                al = torch.where(assigned.taken, score * ov.pow(6) + 1e-12, 0)
-                share = al / al.amax(2, keepdim=True).clamp(min=1e-12)
-                assigned = Assignment(
-                    assigned.cell, assigned.taken, share * torch.where(assigned.taken, ov, 0).amax(2, keepdim=True)
-                )
-        across = (truth[:, :, 1] - truth[:, :, 0] + truth[:, :, 2] - truth[:, :, 3]) / 2
-        down = (truth[:, :, 3] - truth[:, :, 0] + truth[:, :, 2] - truth[:, :, 1]) / 2
-        width = across.norm(dim=-1).clamp(min=1)
-        u = across / width[..., None]
-        v = torch.stack([-u[..., 1], u[..., 0]], -1)
-        height = (down * v).sum(-1).abs().clamp(min=1)
-        d = found - truth[:, :, None]
-        du = (d * u[:, :, None, None]).sum(-1) / width[:, :, None, None]
-        dv = (d * v[:, :, None, None]).sum(-1) / height[:, :, None, None]
-        e = torch.stack([du, dv], -1)
-        l = F.smooth_l1_loss(e, torch.zeros_like(e), beta=BETA, reduction="none").sum(-1).mean(-1)
+        corners = in_a_row(outputs, "corners", self.levels)
+        found = _in_pixels(at_cells(corners, assigned.cell), at_cells(cells.boxes, assigned.cell))
+        errors = corner_errors(found, truth[:, :, None])
+        each = F.smooth_l1_loss(errors, torch.zeros_like(errors), beta=BETA, reduction="none").sum(dim=-1).mean(dim=-1)
         weight = torch.where(assigned.taken, assigned.quality, 0)
-        return box_losses(cells, objects, assigned, labelled) | {"corners": CW * (weight * l).sum() / weight.sum().clamp(min=1)}
+        mean = (weight * each).sum() / weight.sum().clamp(min=1)
+        return box_losses(cells, objects, assigned, labelled) | {"corners": CORNERS_WEIGHT * mean}
 
-    def decode(self, outputs, image_size):
+    def decode(self, outputs: Outputs, image_size: tuple[int, int]) -> Predictions:
         cells = self.dense.cells(outputs)
-        all_quads = self.quads(outputs, cells)
-        found = detect(cells, image_size, self.max_detections, all_quads)
-        quads = at_cells(all_quads.flatten(2), found.cell).unflatten(-1, (4, 2)) * found.valid[..., None, None]
-        return {"quads": quads, "scores": found.scores, "classes": found.classes, "valid": found.valid}
+        everywhere = _in_pixels(in_a_row(outputs, "corners", self.levels), cells.boxes)
+        found = detect(cells, image_size, self.max_detections, everywhere)
+        chosen = at_cells(everywhere.flatten(2), found.cell).unflatten(-1, (4, 2)) * found.valid[..., None, None]
+        return {"quads": chosen, "scores": found.scores, "classes": found.classes, "valid": found.valid}
 
-    def metric(self):
+    def metric(self) -> Metric:
         return QuadrilateralDetectionMetric(len(self.classes))
 
-    def draw(self, image, predictions, index):
-        return Canvas(image).pixels()
+    def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
+        """Outlines of what scores enough, a dot at the first corner, with class and score; the best one on top."""
+        canvas = Canvas(image)
+        chosen = predictions["valid"][index] & (predictions["scores"][index] >= DRAWN_SCORE)
+        corners, scores, labels = (predictions[key][index][chosen].flip(0).tolist() for key in ("quads", "scores", "classes"))
+        for quad, score, label in zip(corners, scores, labels, strict=True):
+            canvas.polygon(quad, f"{self.classes[label]} {score:.2f}", label)
+        return canvas.pixels()
 
 
 class QuadrilateralDetectionMetric(Metric):
-    def __init__(self, classes) -> None:
-        self._classes = classes
-        self._by_class = [[] for _ in range(classes)]
+    """AP, AP50, AP75 by the IoU of polygons; NaN where no labelled image has an object that is not a crowd."""
 
-    def update(self, predictions, targets, labelled):
-        f = {k: v.cpu() for k, v in predictions.items()}
-        t = {k: v.cpu() for k, v in targets.items()}
-        for i in labelled.nonzero().flatten().tolist():
-            for c in range(self._classes):
-                g = t["valid"][i] & (t["classes"][i] == c)
-                d = f["valid"][i] & (f["classes"][i] == c)
-                a, b = f["quads"][i][d].double(), t["quads"][i][g].double()
-                A, B = a[:, None].expand(-1, len(b), -1, -1).reshape(-1, 4, 2), b[None].expand(len(a), -1, -1, -1).reshape(-1, 4, 2)
-                inter, aa, ab = Q.intersection_and_areas(A, B)
-                crowd = t["crowd"][i][g]
-                m = inter / torch.where(crowd.repeat(len(a)), aa, aa + ab - inter).clamp(min=1e-9)
-                self._by_class[c].append(Likeness(f["scores"][i][d].numpy(), m.view(len(a), len(b)).numpy(), crowd.numpy()))
+    def __init__(self, classes: int) -> None:
+        self._images: list[list[Likeness]] = [[] for _ in range(classes)]
+        """By class, those that have an object or an answer of it."""
 
-    def compute(self):
-        return average_precision(self._by_class)
+    def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
+        found = {key: predictions[key].cpu() for key in ("quads", "scores", "classes", "valid")}
+        truth = {key: targets[key].cpu() for key in ("quads", "classes", "valid", "crowd")}
+        for image in labelled.cpu().nonzero().flatten().tolist():
+            given = {key: value[image][found["valid"][image]] for key, value in found.items()}
+            there = {key: value[image][truth["valid"][image]] for key, value in truth.items()}
+            for label in torch.cat([given["classes"], there["classes"]]).unique().tolist():
+                answers, objects = given["classes"] == label, there["classes"] == label
+                crowd = there["crowd"][objects]
+                likeness = quads.likeness(given["quads"][answers].double(), there["quads"][objects].double(), crowd)
+                self._images[label].append(Likeness(given["scores"][answers].numpy(), likeness.numpy(), crowd.numpy()))
+
+    def compute(self) -> dict[str, float]:
+        return average_precision(self._images)
+
+
+def corner_errors(found: Tensor, truth: Tensor) -> Tensor:
+    """How far off corners are: [..., 4, 2] and [..., 4, 2] -> [..., 4, 2], along the way the true ones are read and across it.
+
+    As shares of the true quadrilateral's width (the mean of its upper and lower side) and height (across that), each a pixel at
+    least.
+    """
+    first, second, third, fourth = truth.unbind(dim=-2)
+    along = (second - first + third - fourth) / 2
+    down = (fourth - first + third - second) / 2
+    width = along.norm(dim=-1, keepdim=True).clamp(min=1)
+    along = along / width
+    across = torch.stack([-along[..., 1], along[..., 0]], dim=-1)
+    height = (down * across).sum(dim=-1, keepdim=True).abs().clamp(min=1)
+    off = found - truth
+    errors = [(off * axis[..., None, :]).sum(dim=-1) / size for axis, size in ((along, width), (across, height))]
+    return torch.stack(errors, dim=-1)
+
+
+def _in_pixels(corners: Tensor, boxes: Tensor) -> Tensor:
+    """[..., 8] in the frames of boxes [..., 4], which learn nothing from that -> [..., 4, 2]."""
+    return from_frame(corners.unflatten(-1, (4, 2)), boxes.detach())
 
 
 @register(Task.QUADRILATERAL_DETECTION)
-def build(options, channels, labels):
+def build(options: model.QuadrilateralDetection, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+    """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
     return QuadrilateralDetectionHead({level: channels[level] for level in levels}, labels, options.max_detections)

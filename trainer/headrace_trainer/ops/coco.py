@@ -1,4 +1,7 @@
-"""COCO average precision of boxes and masks (https://cocodataset.org/#detection-eval) by faster-coco-eval, from arrays."""
+"""COCO average precision of boxes, masks and keypoints by faster-coco-eval, from arrays.
+
+https://cocodataset.org/#detection-eval, https://cocodataset.org/#keypoints-eval
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +30,10 @@ class Truth:
     """bool [n]: groups, which are neither found nor missed, and swallow any number of answers that lie in them."""
     masks: Sequence[RunLengths] | None = None
     """[n]; where they are given, masks are compared instead of boxes."""
+    keypoints: np.ndarray | None = None
+    """float [n, K, 3], x, y and visibility, which is 0 where a keypoint is not labelled; an object without any is ignored."""
+    areas: np.ndarray | None = None
+    """float [n], square pixels: the scale that keypoints are compared at; given where they are."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Found:
     """float [n]."""
     masks: Sequence[RunLengths] | None = None
     """[n]; given where the truth's are."""
+    keypoints: np.ndarray | None = None
+    """float [n, K, 3], x, y and score, which does not count; given where the truth's are."""
 
 
 def run_lengths(masks: np.ndarray) -> list[RunLengths]:
@@ -57,7 +66,32 @@ def coco_average_precision(truth: Sequence[Truth], found: Sequence[Found], class
     """
     if not any((~image.crowd).any() for image in truth):
         return dict.fromkeys(_NAMES, float("nan"))
-    of_masks = any(image.masks for image in truth)
+    gt, dt = _tables(truth, found, classes)
+    return _scores(COCOeval_faster(gt, dt, "segm" if any(image.masks for image in truth) else "bbox"))
+
+
+def oks_average_precision(
+    truth: Sequence[Truth], found: Sequence[Found], classes: int, sigmas: Sequence[float]
+) -> dict[str, float]:
+    """As `coco_average_precision`, by object keypoint similarity with the constants `sigmas` [K].
+
+    At most 20 answers of a class an image count. An object without a labelled keypoint is neither found nor missed, as crowds are;
+    NaN where there is nothing else.
+    """
+    if not any((~image.crowd & _labelled(image).any(axis=1)).any() for image in truth):
+        return dict.fromkeys(_NAMES, float("nan"))
+    gt, dt = _tables(truth, found, classes)
+    return _scores(COCOeval_faster(gt, dt, "keypoints", kpt_oks_sigmas=list(sigmas)))
+
+
+def _labelled(image: Truth) -> np.ndarray:
+    """bool [n, K]."""
+    assert image.keypoints is not None, "they are what is compared"
+    return np.asarray(image.keypoints[..., 2] > 0)
+
+
+def _tables(truth: Sequence[Truth], found: Sequence[Found], classes: int) -> tuple[COCO, COCO]:
+    """As COCO keeps annotations and results."""
     gt = COCO(
         {
             "images": [{"id": image, **_size(both)} for image, both in enumerate(zip(truth, found, strict=True))],
@@ -65,8 +99,10 @@ def coco_average_precision(truth: Sequence[Truth], found: Sequence[Found], class
             "annotations": _truth_annotations(truth),
         }
     )
-    dt = gt.loadRes(_found_annotations(found))
-    evaluation = COCOeval_faster(gt, dt, "segm" if of_masks else "bbox")
+    return gt, gt.loadRes(_found_annotations(found))
+
+
+def _scores(evaluation: COCOeval_faster) -> dict[str, float]:
     evaluation.run()
     return {name: float(value) for name, value in zip(_NAMES, evaluation.stats, strict=False)}
 
@@ -101,4 +137,17 @@ def _shapes(objects: Truth | Found) -> list[dict[str, object]]:
         return [{"segmentation": mask, "area": int(run_length.area(mask))} for mask in objects.masks]
     boxes = objects.boxes.astype(np.float64)
     sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-    return [{"bbox": side, "area": side[2] * side[3]} for side in sides]
+    shapes = [{"bbox": side, "area": side[2] * side[3]} for side in sides]
+    return shapes if objects.keypoints is None else [{**a, **b} for a, b in zip(shapes, _keypoints(objects), strict=True)]
+
+
+def _keypoints(objects: Truth | Found) -> list[dict[str, object]]:
+    """What they say of keypoints, and at which scale."""
+    assert objects.keypoints is not None, "the caller asked"
+    rows = [triples.ravel().tolist() for triples in objects.keypoints.astype(np.float64)]
+    if isinstance(objects, Found):
+        return [{"keypoints": row} for row in rows]
+    assert objects.areas is not None, "given where keypoints are"
+    counts = _labelled(objects).sum(axis=1).tolist()
+    areas = objects.areas.astype(np.float64).tolist()
+    return [{"keypoints": k, "num_keypoints": n, "area": area} for k, n, area in zip(rows, counts, areas, strict=True)]

@@ -46,6 +46,21 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     return torch.cat([_iou(*pair) for pair in pairs])
 
 
+def likeness(answers: Tensor, objects: Tensor, crowd: Tensor) -> Tensor:
+    """For average_precision.Likeness: [D, 4, 2], [G, 4, 2] and bool [G] -> [D, G], 0 to 1.
+
+    IoU; of crowds, the share of the answer that lies in them.
+    """
+    shape = (len(answers), len(objects))
+    first, second = answers[:, None].expand(*shape, 4, 2).flatten(0, 1), objects[None].expand(*shape, 4, 2).flatten(0, 1)
+    pairs = zip(first.split(_PAIRS_AT_ONCE), second.split(_PAIRS_AT_ONCE), strict=True)
+    both, of_answer, of_object = (
+        torch.cat(parts) for parts in zip(*(intersection_and_areas(*pair) for pair in pairs), strict=True)
+    )
+    whole = torch.where(crowd.repeat(len(answers)), of_answer, of_answer + of_object - both)
+    return (both / whole.clamp(min=_SMALLEST_AREA)).clamp(max=1).view(shape)
+
+
 def non_maximum_suppression(quads: Tensor, labels: Tensor, most: float) -> Tensor:
     """[n, 4, 2], best first, and their classes [n] -> indices of those that stay, best first.
 
@@ -73,7 +88,8 @@ def _may_overlap(quads: Tensor, labels: Tensor, least: float) -> Tensor:
     x, y = quads.unbind(-1)
     area = (x * y.roll(-1, 1) - x.roll(-1, 1) * y).sum(dim=1).abs() / 2
     near = common.prod(dim=2) > least * torch.maximum(area[:, None], area)
-    return (near & (labels[:, None] == labels)).triu(1)
+    pairs: Tensor = near & (labels[:, None] == labels)
+    return pairs.triu(1)
 
 
 def _iou(a: Tensor, b: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from headrace_trainer.ops.quads import bounds, intersection_and_areas, iou, non_maximum_suppression
+from headrace_trainer.ops import quads
+from headrace_trainer.ops.quads import bounds, intersection_and_areas, iou, likeness, non_maximum_suppression
 
 FINE = 500
 """Dots along each side of the image that areas are counted on."""
@@ -77,6 +78,24 @@ def test_single_precision_is_enough_far_from_the_origin() -> None:
 
 def test_no_pairs() -> None:
     assert iou(torch.zeros(0, 4, 2), torch.zeros(0, 4, 2)).shape == (0,)
+
+
+def test_likeness_is_iou_and_in_crowds_the_share_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quads, "_PAIRS_AT_ONCE", 5)
+    answers, objects = any_quads(4, 2), any_quads(3, 3)
+    found = likeness(answers, objects, torch.tensor([False, True, False]))
+    for answer, row in zip(answers, found, strict=True):
+        both, of_answer, _ = intersection_and_areas(answer.expand(3, 4, 2), objects)
+        want = iou(answer.expand(3, 4, 2), objects)
+        want[1] = both[1] / of_answer[1]
+        torch.testing.assert_close(row, want)
+    inside = likeness(square(2, 2, 2)[None], torch.stack([square(0, 0, 8)] * 2), torch.tensor([True, False]))
+    torch.testing.assert_close(inside, torch.tensor([[1.0, 1 / 16]]))
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)], ids=str)
+def test_likeness_of_nothing(shape: tuple[int, int]) -> None:
+    assert likeness(any_quads(shape[0], 0), any_quads(shape[1], 1), torch.zeros(shape[1], dtype=torch.bool)).shape == shape
 
 
 def test_bounds_are_tight() -> None:
