@@ -25,9 +25,7 @@ def gradients(head: Head, features: dict[int, torch.Tensor]) -> dict[str, torch.
 
 
 def test_the_suite_covers_the_whole_registry() -> None:
-    assert REGISTRY
-    assert set(REGISTRY) <= set(OPTIONS)
-    assert set(OPTIONS) == set(Task)
+    assert set(REGISTRY) == set(OPTIONS) == set(Task)
 
 
 @each_task
@@ -214,8 +212,8 @@ def test_a_head_without_the_labels_it_needs_is_refused(task: Task) -> None:
         assert raised.value.reason is Reason.BAD_DATASET
 
 
-@pytest.mark.parametrize("task", [task for task in Task if task not in REGISTRY])
-def test_a_task_without_a_head_is_refused_with_those_that_have_one(task: Task) -> None:
-    with pytest.raises(FatalError, match=f"no head for {task.words}; it has heads for: .*object detection") as raised:
-        head_factory(task)
+def test_a_task_without_a_head_is_refused_with_those_that_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(REGISTRY, Task.REGRESSION)
+    with pytest.raises(FatalError, match=r"no head for regression; it has heads for: .*object detection") as raised:
+        head_factory(Task.REGRESSION)
     assert raised.value.reason is Reason.BAD_MODEL

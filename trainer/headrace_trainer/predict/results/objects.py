@@ -1,7 +1,8 @@
 """Objects, in COCO's format for results (https://cocodataset.org/#format-results).
 
 results.json    a list: image_id, category_id, score, and where it is: bbox [x, y, width, height]; segmentation, run lengths as COCO
-                compresses them; keypoints [x, y, score, …]; quad [x, y, …], corners clockwise from where reading begins
+                compresses them; keypoints [x, y, score, …]; quad [x, y, …], corners clockwise from where reading begins, and then
+                bbox is what holds them
 images.json     images and categories, which the ids refer to: COCO("images.json").loadRes("results.json")
 
 category_id counts the classes from 1. Coordinates are pixels of the upright image.
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from headrace_trainer.heads.base import Head, Predictions
 from headrace_trainer.ops.coco import run_lengths
+from headrace_trainer.ops.quads import bounds
 from headrace_trainer.predict.placement import Placement
 from headrace_trainer.predict.results.base import Image, JsonArray, Results, write_json
 
@@ -76,8 +78,10 @@ def box_and_keypoints(rows: _Rows, index: int, placement: Placement) -> dict[str
 
 
 def quad(rows: _Rows, index: int, placement: Placement) -> dict[str, Any]:
-    """ "quad"."""
-    return {"quad": _rounded(placement.points(rows["quads"][index]).flatten().tolist())}
+    """ "bbox", which COCO's tools look for, and "quad"."""
+    corners = rows["quads"][index]
+    around = box({"boxes": bounds(corners)[None]}, 0, placement)
+    return {**around, "quad": _rounded(placement.points(corners).flatten().tolist())}
 
 
 def _rounded(numbers: list[float]) -> list[float]:
