@@ -1,13 +1,19 @@
 """Which head learns from which layer, by which conversions: from the job and dataset.json alone, before an image is pulled."""
 
+import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from headrace_api import model
 from headrace_api.dataset import Layer, Manifest
 from headrace_api.names import Reason
 from headrace_api.tasks import Task, conversion_path, reachable
 from headrace_trainer.errors import FatalError
+
+_LONGEST_NAME: Final = 63
+"""Of a head, as of every DNS label."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,10 @@ def _default_heads(manifest: Manifest) -> list[model.Head]:
             "the dataset has no layer to make heads for: give it annotations, or the model a head that does without "
             "(autoencoding, viewInvariance)",
         )
+    names = _head_names([layer.name for layer in manifest.layers])
     return [
-        model.Head.model_validate({"name": _dns_label(layer.name), "annotations": layer.name, _field_of(layer.task): {}})
-        for layer in manifest.layers
+        model.Head.model_validate({"name": name, "annotations": layer.name, _field_of(layer.task): {}})
+        for name, layer in zip(names, manifest.layers, strict=True)
     ]
 
 
@@ -86,6 +93,16 @@ def _field_of(task: Task) -> str:
     return next(field for field, its_task in model.HEAD_FIELDS.items() if its_task is task)
 
 
-def _dns_label(name: str) -> str:
-    """A head's name from a layer's: lower case, anything else than letters and digits becomes "-"."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].rstrip("-") or "head"
+def _head_names(layers: Iterable[str]) -> list[str]:
+    """Names of heads from those of layers, no two alike: "Cats" and "cats!" are `cats` and `cats-2`."""
+    names: list[str] = []
+    for layer in layers:
+        name = _dns_label(layer, _LONGEST_NAME)
+        further = (f"{_dns_label(layer, _LONGEST_NAME - 3)}-{number}" for number in itertools.count(2))
+        names.append(next(one for one in itertools.chain([name], further) if one not in names))
+    return names
+
+
+def _dns_label(name: str, longest: int) -> str:
+    """Lower case; anything else than letters and digits becomes "-"; "head" where nothing is left."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:longest].rstrip("-") or "head"
