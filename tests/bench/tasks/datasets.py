@@ -5,7 +5,7 @@ Photographs are copied and not linked: `headrace train` reads no dataset through
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,17 +78,20 @@ class Bccd(_Photographs):
             _copy(self._source / part, folder / part)
 
 
+@dataclass(frozen=True)
 class Coco128Learnt(_Photographs):
-    """The 100 images of coco128's train split that have labels of all four tasks, and the same again to be scored on."""
+    """The first images of coco128's train split, which have labels of all four tasks, and the same again to be scored on."""
 
     kind = "coco128"
+    images: int
+    """At most 100: the others have boxes only."""
 
     def definition(self) -> dict[str, Any]:
-        return {"scored on": "the train images"}
+        return {"images": self.images, "scored on": "the train images"}
 
     def write(self, folder: Path) -> None:
         source = self._source
-        masks = sorted((source / "semantic_segmentation/masks/train2017").iterdir())
+        masks = sorted((source / "semantic_segmentation/masks/train2017").iterdir())[: self.images]
         stems = [path.stem for path in masks]
         table = json.loads((source / "panoptic_segmentation/annotations/panoptic_train2017.json").read_text())
         for split in ("train", "val"):
@@ -99,9 +102,8 @@ class Coco128Learnt(_Photographs):
                 _copy_files((path for path in labels if path.exists()), folder / f"{task}/{split}")
             _copy_files(masks, folder / f"semantic_segmentation/{split}")
             colors = source / "panoptic_segmentation/annotations/panoptic_train2017"
-            _copy_files(colors.iterdir(), folder / f"panoptic_segmentation/{split}")
-            images = [image | {"file_name": f"{split}/{image['file_name']}"} for image in table["images"]]
-            (folder / f"panoptic_segmentation/{split}.json").write_text(json.dumps(table | {"images": images}))
+            _copy_files((colors / f"{stem}.png" for stem in stems), folder / f"panoptic_segmentation/{split}")
+            (folder / f"panoptic_segmentation/{split}.json").write_text(json.dumps(_of_images(table, stems, split)))
         for task in ("object_detection", "instance_segmentation", "semantic_segmentation"):
             _copy_files([source / task / "config.yaml"], folder / task)
         _write_manifest(folder, _coco128_layers())
@@ -145,6 +147,14 @@ class Icdar2015Learnt(_Photographs):
 
 def _write_manifest(folder: Path, layers: list[dict[str, Any]]) -> None:
     (folder / "dataset.json").write_text(json.dumps({"version": 1, "images": "images/", "layers": layers}))
+
+
+def _of_images(table: dict[str, Any], stems: Collection[str], split: str) -> dict[str, Any]:
+    """COCO's panoptic JSON reduced to some images, which lie in the folder of a split."""
+    images = [image for image in table["images"] if Path(image["file_name"]).stem in stems]
+    moved = [image | {"file_name": f"{split}/{image['file_name']}"} for image in images]
+    annotations = [annotation for annotation in table["annotations"] if Path(annotation["file_name"]).stem in stems]
+    return table | {"images": moved, "annotations": annotations}
 
 
 def _coco128_layers() -> list[dict[str, Any]]:

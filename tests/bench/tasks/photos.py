@@ -15,7 +15,7 @@ def _training(iterations: int, height: int, width: int, **more: Any) -> dict[str
 PHOTOS: tuple[Row, ...] = (
     Row(
         "photos/coco128-learnt",
-        Coco128Learnt(),
+        Coco128Learnt(images=32),
         network(
             [
                 head("panopticSegmentation", "panoptic", "panoptic"),
@@ -26,7 +26,7 @@ PHOTOS: tuple[Row, ...] = (
             bottom=3,
             top=5,
         ),
-        _training(500, 160, 160),
+        _training(300, 160, 160),
     ),
     Row(
         "photos/bccd",
