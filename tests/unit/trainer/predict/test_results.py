@@ -89,7 +89,8 @@ def test_keypoints_are_cocos(tmp_path: Path) -> None:
     write(tmp_path, make_head(Task.KEYPOINT_DETECTION), objects(boxes=BOXES, keypoints=points, keypoint_scores=scores))
     result = only_result(tmp_path)
     assert len(result["keypoints"]) == 3 * len(KEYPOINTS)
-    assert result["keypoints"][3:6] == [16 * SCALE, 8 * SCALE, 0.5]
+    # COCO counts pixels: what lies in the middle of one has a whole number.
+    assert result["keypoints"][3:6] == [16 * SCALE - 0.5, 8 * SCALE - 0.5, 0.5]
     categories = json.loads((tmp_path / "images.json").read_text())["categories"]
     assert categories[0]["keypoints"] == list(KEYPOINTS)
     assert categories[0]["skeleton"] == [[1, 3], [2, 3], [3, 4]]

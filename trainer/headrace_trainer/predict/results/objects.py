@@ -5,7 +5,8 @@ results.json    a list: image_id, category_id, score, and where it is: bbox [x, 
                 bbox is what holds them
 images.json     images and categories, which the ids refer to: COCO("images.json").loadRes("results.json")
 
-category_id counts the classes from 1. Coordinates are pixels of the upright image.
+category_id counts the classes from 1. Coordinates are pixels of the upright image, the origin at the first one's outer corner but
+for keypoints, which COCO counts from its centre.
 """
 
 from collections.abc import Callable
@@ -70,8 +71,8 @@ def box_and_mask(rows: _Rows, index: int, placement: Placement) -> dict[str, Any
 
 
 def box_and_keypoints(rows: _Rows, index: int, placement: Placement) -> dict[str, Any]:
-    """ "bbox" and "keypoints"."""
-    points = placement.points(rows["keypoints"][index]).tolist()
+    """ "bbox" and "keypoints". These are numbers of pixels, as COCO's are: the centre of the first is 0, not 0.5."""
+    points = (placement.points(rows["keypoints"][index]) - 0.5).tolist()
     scores = rows["keypoint_scores"][index].tolist()
     numbers = [number for (x, y), score in zip(points, scores, strict=True) for number in (x, y, score)]
     return {**box(rows, index, placement), "keypoints": _rounded(numbers)}
