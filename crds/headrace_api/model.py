@@ -33,6 +33,7 @@ from headrace_api.storage import Storage
 
 __all__ = [
     "HEAD_FIELDS",
+    "MOST_HEADS",
     "TORCHVISION_BACKBONES",
     "AnomalyDetection",
     "Autoencoding",
@@ -76,6 +77,9 @@ TORCHVISION_BACKBONES: Final = (
     *("swin_t", "swin_s", "swin_v2_t"),
 )
 """Names that torchvision knows them by. ConvNeXt and Swin begin with level 2, the others with level 1."""
+
+MOST_HEADS: Final = 32
+"""Of a network; the API server bounds what CEL rules may cost by it."""
 
 _TIMM = "^timm/[a-zA-Z0-9_.-]+$"
 _BACKBONE_NAMES = f"{', '.join(TORCHVISION_BACKBONES)}, or timm/<name>"
@@ -192,7 +196,7 @@ class Network(Model):
     )
     heads: list[Head] = Field(
         default_factory=list,
-        max_length=32,
+        max_length=MOST_HEADS,
         description="What is learnt. Empty: one head for each layer of the dataset, named after it.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )

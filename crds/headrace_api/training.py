@@ -91,8 +91,8 @@ class Training(Model):
     image_size: ImageSize = Field(default_factory=ImageSize, description="Size that the network sees.")
     sampler: Literal["balanced", "uniform"] = Field(
         "balanced",
-        description="Order of the train images. uniform: each once a pass. balanced: each at least once a pass, and those with rare "
-        "labels more often, so that every head finds its labels in at least 1 / 2K of the rows, where K is the number of "
+        description="Order of the train images. uniform: each once a pass. balanced: each at least once a pass, and those with "
+        "rare labels more often, so that every head finds its labels in at least 1 / 2K of the rows, where K is the number of "
         "different sets of labelled images; where all images are labelled for all heads, the same as uniform.",
     )
     optimizer: Optimizer = Field(default_factory=lambda: Optimizer(adamw=AdamW()), description="Exactly one of adamw, sgd.")

@@ -38,7 +38,7 @@ class ResolvedHead:
 def resolve_heads(network: model.Network, manifest: Manifest) -> tuple[ResolvedHead, ...]:
     """The heads of `network`, or where it names none, one head with defaults for each layer.
 
-    Raises FatalError(NO_SUCH_LAYER | NO_CONVERSION), whose message says what would be right.
+    Raises FatalError(NO_SUCH_LAYER | NO_CONVERSION | BAD_MODEL), whose message says what would be right.
     """
     layers = {layer.name: layer for layer in manifest.layers}
     heads = network.heads or _default_heads(manifest)
@@ -81,6 +81,11 @@ def _default_heads(manifest: Manifest) -> list[model.Head]:
             Reason.NO_SUCH_LAYER,
             "the dataset has no layer to make heads for: give it annotations, or the model a head that does without "
             "(autoencoding, viewInvariance)",
+        )
+    if (count := len(manifest.layers)) > model.MOST_HEADS:
+        raise FatalError(
+            Reason.BAD_MODEL,
+            f"the dataset has {count} layers, and a model at most {model.MOST_HEADS} heads: name in model.heads which to learn",
         )
     names = _head_names([layer.name for layer in manifest.layers])
     return [
