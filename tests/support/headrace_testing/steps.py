@@ -64,12 +64,13 @@ def small_training(
     dtype: torch.dtype = torch.float32,
     loss_weights: LossWeights = "fixed",
     heads: tuple[HeadPlan, ...] = HEADS,
+    network: Network | None = None,
     **training: Any,
 ) -> SmallTraining:
-    """`training` in snake_case, over: no schedule, averaging with a decay of 0.9."""
+    """`training` in snake_case, over: no schedule, averaging with a decay of 0.9. `network` has `heads`; default: a small one."""
     given = {"schedule": {"warmup_iterations": 0, "decay": "constant"}, "ema_decay": 0.9, "seed": seed} | training
     settings = Training.model_validate(given)
-    network = small_network(seed, heads, loss_weights)
+    network = small_network(seed, heads, loss_weights) if network is None else network
     averaged = AveragedNetwork(network, settings.ema_decay) if settings.ema_decay > 0 else None
     optimizer = build_optimizer(network, settings.optimizer)
     weights = {plan.spec.name: 1.0 for plan in heads} | (head_weights or {})

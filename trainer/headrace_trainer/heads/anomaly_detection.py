@@ -25,7 +25,7 @@ from headrace_trainer.ops.losses import quality_focal_loss
 
 PRIOR: Final = 0.05
 """Probability of a defect at each pixel before anything is learnt."""
-HIGHEST: Final = 0.002
+HIGHEST: Final = 0.01
 """The share of an image's pixels, the most anomalous, whose mean is the image's score."""
 BINS: Final = 2**16
 """Of the histogram that the pixels' curve is read from."""

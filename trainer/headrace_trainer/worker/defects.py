@@ -1,33 +1,44 @@
 """Made-up defects on normal images, for heads that learn from them what is not normal; on the device, without waiting for it.
 
-A defect is a patch of the image itself that was moved, turned, mirrored, scaled, bent and changed in colour (CutPaste, Li et al.
-2021, https://arxiv.org/abs/2104.04015), or a cloud of noise (DRAEM, Zavrtanik et al. 2021, https://arxiv.org/abs/2108.07610), more
-or less opaque, in the shape of a blot or a scratch with a ragged edge. Patches come from the same image, so that what an image
-looks like depends on no other. Where a patch changes next to nothing, as brick on brick may, there is no defect to find (NSA,
-Schlüter et al. 2022, https://arxiv.org/abs/2109.15222).
+A defect is one of three, in the shape of a blot or a scratch with a ragged outline: the image itself bent out of shape, which has
+no edge at all; a patch of the image that was moved, turned, mirrored, scaled and bent (CutPaste, Li et al. 2021,
+https://arxiv.org/abs/2104.04015), some of them changed in colour; or a cloud of noise (DRAEM, Zavrtanik et al. 2021,
+https://arxiv.org/abs/2108.07610). Patches and noise are more or less opaque, and most fade out towards their outline: where all
+end in a sharp edge, edges are all that is learnt, and real defects have none. What changes too little, as brick on brick may, is no
+defect to find (NSA, Schlüter et al. 2022, https://arxiv.org/abs/2109.15222). Patches come from the same image, so that what an
+image looks like depends on no other.
 
 B images, H and W their sides in pixels. Lengths are in halves of the longer side, as in `grid_sample`, but equal along both axes.
 """
 
+import math
 from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DEFECTS: Final = 3
-"""Of an image, less those that change nothing."""
-_SIZES: Final = (0.05, 0.4)
-"""Half the side of a square as large as the patch; evenly on a logarithmic scale."""
+DEFECTS: Final = 2
+"""Of an image, less those that change too little."""
+_SIZES: Final = (0.08, 0.5)
+"""Half the side of a square as large as the defect; evenly on a logarithmic scale."""
 _ASPECT: Final = 6.0
 """Length by breadth of the longest scratch."""
-_NOISE: Final = 1 / 4
+_BENT: Final = 0.4
+"""Share of defects that are the image itself, bent."""
+_NOISE: Final = 0.1
 """Share of defects that are noise; the rest are patches."""
 _IN_PLACE: Final = 1 / 3
 """Share of patches that stay where they are, and are only turned, mirrored and scaled."""
-_BEND: Final = 0.25
-"""How far a patch's pixels are shifted against each other at most."""
-_LEAST_CHANGE: Final = 0.03
+_BEND: Final = 0.3
+"""How far pixels are shifted against each other at most."""
+_RECOLORED: Final = 0.3
+"""Share of patches whose colours change."""
+_SHARP: Final = 0.3
+"""Share of patches and noise that end in a sharp edge."""
+_OPAQUE: Final = 0.7
+"""Share of patches and noise that nothing shines through."""
+_LEAST_CHANGE: Final = 0.08
 """Mean change of a pixel's colours, of 0 to 1, over 7 × 7 pixels around it, from which on there is a defect."""
 
 
@@ -42,34 +53,57 @@ def with_defects(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Te
 
 
 def _one_more(images: Tensor, draw: "_Draw") -> tuple[Tensor, Tensor]:
-    height, width = images.shape[-2:]
-    half = torch.tensor([width, height], device=images.device) / max(width, height)
-    y, x = (torch.linspace(-1 + 1 / n, 1 - 1 / n, n, device=images.device) for n in (height, width))
-    place = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1) * half  # [H, W, 2]
-    center = draw.uniform(-1, 1, 2)[:, None, None] * half  # [B, 1, 1, 2]
+    size = (images.shape[2], images.shape[3])
+    place, half = _places(size, images.device)
+    center = draw.uniform(-1, 1, 2)[:, None, None] * half
+    inward = _inward(place - center, draw, size)
+    kind = draw.uniform(0, 1)[..., None, None]
+    bent, noisy = kind < _BENT, kind >= 1 - _NOISE
 
-    inside = _shape(place - center, draw, (height, width))
-    source = _source(place - center, center, half, draw)
-    source = source + _BEND * draw.uniform(0, 1)[..., None, None] * draw.clouds((height, width), 2).permute(0, 2, 3, 1)
-    patch = F.grid_sample(images, source / half, padding_mode="reflection", align_corners=False)
-    patch = patch * draw.uniform(0.6, 1.4, 3)[:, :, None, None] + draw.uniform(-0.1, 0.1, 3)[:, :, None, None]
-    cloud = draw.uniform(0, 1, 3)[:, :, None, None] + 0.3 * draw.clouds((height, width), 3)
-    opacity = draw.uniform(0.3, 1)[..., None, None]
-    content = torch.where(draw.chance(_NOISE)[..., None, None], cloud, patch).clamp(0, 1)
-    changed = torch.where(inside[:, None], torch.lerp(images, content, opacity), images)
+    shift = _BEND * draw.clouds(size, 2).permute(0, 2, 3, 1)
+    in_place = place + _smooth(inward)[..., None] * (shift + _BEND / 2 * draw.uniform(-1, 1, 2)[:, None, None])
+    moved = _source(place - center, center, half, draw) + draw.uniform(0, 1)[..., None, None] * shift
+    patch = F.grid_sample(images, torch.where(bent, in_place, moved) / half, padding_mode="reflection", align_corners=False)
+    recolored = patch * draw.uniform(0.6, 1.4, 3)[..., None, None] + draw.uniform(-0.1, 0.1, 3)[..., None, None]
+    patch = torch.where(~bent & draw.chance(_RECOLORED)[..., None, None], recolored, patch)
+    cloud = draw.uniform(0, 1, 3)[..., None, None] + 0.3 * draw.clouds(size, 3)
+    opacity = torch.where(bent, (inward > 0)[:, None], _opacity(inward, draw)[:, None])
+
+    changed = torch.lerp(images, torch.where(noisy, cloud, patch).clamp(0, 1), opacity)
     change = F.avg_pool2d((changed - images).abs().mean(dim=1, keepdim=True), 7, stride=1, padding=3, count_include_pad=False)
-    return changed, inside & (change[:, 0] > _LEAST_CHANGE)
+    return changed, (inward > 0) & (change[:, 0] > _LEAST_CHANGE)
 
 
-def _shape(offset: Tensor, draw: "_Draw", size: tuple[int, int]) -> Tensor:
-    """Offsets from the centre [B, H, W, 2] -> bool [B, H, W]: within a turned ellipse or rectangle with a ragged edge."""
-    low, high = (torch.tensor(value).log().item() for value in _SIZES)
-    side = draw.uniform(low, high).exp()
-    stretch = draw.uniform(0, torch.tensor(_ASPECT).log().item()).exp().sqrt()
+def _places(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where each pixel is, [H, W, 2] (x, y) from the image's centre, and how far the image reaches, [2]."""
+    height, width = size
+    half = torch.stack([torch.full((), side / max(size), device=device) for side in (width, height)])
+    y, x = (torch.linspace(-1 + 1 / n, 1 - 1 / n, n, device=device) for n in size)
+    return torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1) * half, half
+
+
+def _inward(offset: Tensor, draw: "_Draw", size: tuple[int, int]) -> Tensor:
+    """Offsets from the centre [B, H, W, 2] -> [B, H, W]: how far inside a turned ellipse or rectangle with a ragged outline, which
+    is where it is 0; about 1 in the middle and negative outside."""
+    side = draw.uniform(*(math.log(value) for value in _SIZES)).exp()
+    stretch = draw.uniform(0, math.log(_ASPECT)).exp().sqrt()
     radii = torch.cat([side * stretch, side / stretch], dim=1)[:, None, None]
-    x, y = (_turned(offset, draw.uniform(-torch.pi, torch.pi)) / radii).abs().unbind(-1)
+    x, y = (_turned(offset, draw.uniform(-math.pi, math.pi)) / radii).abs().unbind(-1)
     distance = torch.where(draw.chance(0.5)[..., None], torch.maximum(x, y), (x.square() + y.square()).sqrt())
-    return distance + draw.uniform(0, 0.5)[..., None] * draw.clouds(size, 1)[:, 0] < 1
+    return 1 - distance - draw.uniform(0, 0.5)[..., None] * draw.clouds(size, 1)[:, 0]
+
+
+def _opacity(inward: Tensor, draw: "_Draw") -> Tensor:
+    """[B, H, W] of patches and noise: 0 outside, and full from the outline on or from some way inside."""
+    fading = torch.where(draw.chance(_SHARP), 0.01, draw.uniform(0.1, 0.8))[..., None]
+    full = torch.where(draw.chance(_OPAQUE), 1.0, draw.uniform(0.3, 1))[..., None]
+    return full * _smooth(inward / fading)
+
+
+def _smooth(share: Tensor) -> Tensor:
+    """0 below 0, 1 above 1, and between them a curve without a corner."""
+    share = share.clamp(0, 1)
+    return share.square() * (3 - 2 * share)
 
 
 def _source(offset: Tensor, center: Tensor, half: Tensor, draw: "_Draw") -> Tensor:
@@ -77,7 +111,7 @@ def _source(offset: Tensor, center: Tensor, half: Tensor, draw: "_Draw") -> Tens
     mirror = torch.cat([draw.sign(), torch.ones_like(draw.sign())], dim=1)[:, None, None]
     zoom = draw.uniform(-0.4, 0.4).exp()[:, None, None]
     origin = torch.where(draw.chance(_IN_PLACE)[:, None, None], center, draw.uniform(-0.8, 0.8, 2)[:, None, None] * half)
-    return origin + _turned(offset * mirror, draw.uniform(-torch.pi, torch.pi)) * zoom
+    return origin + _turned(offset * mirror, draw.uniform(-math.pi, math.pi)) * zoom
 
 
 def _turned(points: Tensor, angle: Tensor) -> Tensor:
