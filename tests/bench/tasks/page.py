@@ -177,7 +177,7 @@ def _lines_of_joint() -> Iterator[Sequence[str]]:
         score = SCORES[_heads(row)[0].task][0]
         alone = _value(measured.read(row), "head", score)
         shared = [_value(result, name, score) for result in together]
-        ratios = ["–" if one is None or not alone else f"{one / alone:.2f}" for one in shared]
+        ratios = ["–" if one is None or not alone else f"{one / alone:.3f}" for one in shared]
         cells = [cell for one, ratio in zip(shared, ratios, strict=True) for cell in (_number(one), ratio)]
         yield (f"{name}: {task}", score, _number(alone), *cells, _number(_cost_alone(name)))
 
