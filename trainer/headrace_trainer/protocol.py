@@ -56,7 +56,8 @@ class Stepped(_Message):
     trained_seconds: float
     """Seconds of training (evaluation included) over all attempts."""
     losses: dict[str, float]
-    """Mean since the last message, by "<head>/<term>", and "total"."""
+    """Mean since the last message, by "<head>/<term>", and "total". Those of a head are over the iterations in which it had labels,
+    and not there where it had none."""
     loss_weights: dict[str, float] = {}
     """Learnt factors of the heads' losses, where they are learnt."""
     learning_rate: float

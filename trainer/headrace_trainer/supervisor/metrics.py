@@ -45,7 +45,10 @@ class Metrics:
         self._began = self._gauge("training_start_timestamp_seconds", "When this attempt made its first iteration, Unix time.")
         self._trained = self._gauge("trained_seconds", "Seconds of training, over all attempts.")
         self._loss = Gauge(
-            "headrace_trainer_loss", "Mean of a loss term since the last report.", ["head", "term"], registry=self.registry
+            "headrace_trainer_loss",
+            "Mean of a loss term since the last report, over the iterations in which its head had labels.",
+            ["head", "term"],
+            registry=self.registry,
         )
         self._loss_weight = Gauge(
             "headrace_trainer_loss_weight", "Learnt factor of a head's loss, where it is learnt.", ["head"], registry=self.registry

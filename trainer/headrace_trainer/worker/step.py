@@ -81,6 +81,7 @@ class Step:
         }
         total = self.loss_weights.total(terms, batch.labelled)
         total.backward()
+        self.ledger.count(batch.labelled)
         self.update(terms, total.detach(), iteration)
 
     def prepare(self, images: Tensor) -> Tensor:
@@ -133,7 +134,8 @@ class Reading:
     """Means over the iterations since the last reading."""
 
     losses: dict[str, float]
-    """By "<head>/<term>", unweighted, and "total", the weighted sum."""
+    """By "<head>/<term>", unweighted, and "total", the weighted sum. Those of a head over the iterations in which it had a label:
+    in the others they are zero and say nothing. Not there where it had none."""
     gradient_norm: float
     """Before clipping."""
 
@@ -153,7 +155,18 @@ class Ledger:
         self._device = device
         self._sums = torch.zeros(0, device=device)
         self._count = 0
+        self._heads: list[str] = []
+        self._labelled = torch.zeros(0, dtype=torch.int64, device=device)
+        """By head, in how many of the summed iterations it had a label."""
         self._first_bad = torch.zeros(0, dtype=torch.int64, device=device)
+
+    def count(self, labelled: Mapping[str, Tensor]) -> None:
+        """Note which heads have a label in this iteration: bool [B] by head, on the host or the device."""
+        there = torch.stack([images.any() for images in labelled.values()]).to(self._device, non_blocking=True)
+        if not self._heads:
+            self._heads = list(labelled)
+            self._labelled = torch.zeros_like(there, dtype=torch.int64)
+        self._labelled += there
 
     def add(self, terms: Mapping[str, Tensor], total: Tensor, norms: Tensor, norm: Tensor, iteration: int) -> Tensor:
         """Add an iteration: T loss terms, their weighted sum, gradient norms [P] and the norm of all.
@@ -176,11 +189,15 @@ class Ledger:
     def read(self) -> Reading:
         """Means since the last reading. Waits for the device; raises as `check` does."""
         self.check()
-        means = [value / max(1, self._count) for value in self._sums.tolist()]
+        *losses, total, norm = self._sums.tolist() or (0.0, 0.0)
+        counts = dict(zip(self._heads, self._labelled.tolist(), strict=True))
+        summed = [(name, loss, counts.get(name.split("/")[0], 0)) for name, loss in zip(self._terms, losses, strict=True)]
+        means = {name: loss / count for name, loss, count in summed if count}
+        iterations = max(1, self._count)
         self._sums.zero_()
+        self._labelled.zero_()
         self._count = 0
-        *losses, norm = means
-        return Reading(dict(zip([*self._terms, "total"], losses, strict=True)), norm)
+        return Reading({**means, "total": total / iterations}, norm / iterations)
 
     def check(self) -> None:
         """Wait for the device; raise FatalError(LOSS_NOT_FINITE) where a loss or a gradient was not finite since the start, or the
