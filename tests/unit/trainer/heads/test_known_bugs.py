@@ -7,8 +7,15 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from headrace_api.tasks import Task
+from headrace_testing.head_cases import answer, make_features, make_head, make_targets
+from headrace_trainer.heads.base import REGISTRY
+
+SIZE = (32, 32)
 TRAINER = Path(__file__).parents[1]
 
 NOTICED_BY = {
@@ -27,6 +34,7 @@ NOTICED_BY = {
         "heads/test_contract.py::test_loss_terms_are_finite_scalars",
         "heads/test_contract.py::test_predictions_are_finite_and_drawn_on_an_enlarged_copy",
         "heads/test_object_detection.py::test_fewer_cells_than_detections_are_padded",
+        "heads/test_known_bugs.py::test_one_cell_and_one_class_are_enough",
     ),
     "keypoints wrong on images that are not square": (
         "data/test_annotations.py::test_keypoints_land_where_boxes_do_on_images_that_are_not_square",
@@ -55,6 +63,19 @@ def test_the_tests_that_notice_it_are_there(bug: str) -> None:
     for name in NOTICED_BY[bug]:
         file, test = name.split("::")
         assert f"def {test}(" in (TRAINER / file).read_text(), name
+
+
+@pytest.mark.parametrize("task", sorted(REGISTRY), ids=lambda task: task.value)
+def test_one_cell_and_one_class_are_enough(task: Task) -> None:
+    """Whatever chooses the best few of many finds fewer; its picture too."""
+    head = make_head(task, classes=1, levels=(5,))
+    features = make_features(2, SIZE, levels=(5,))
+    terms = head.loss(answer(head, features), make_targets(task, 2, SIZE, classes=1), torch.tensor([True, True]))
+    assert all(torch.isfinite(term) for term in terms.values())
+    with torch.no_grad():
+        predictions = head.eval().decode(head(features), SIZE)
+    assert all(torch.isfinite(value).all() for value in predictions.values())
+    assert head.draw(np.zeros((*SIZE, 3), np.uint8), predictions, 0).dtype == np.uint8
 
 
 def proves_nothing(code: str) -> Iterator[str]:
