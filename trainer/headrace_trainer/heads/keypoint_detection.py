@@ -9,7 +9,8 @@ map for each object are ahead on COCO, at a pass of a second network for every o
 Loss: smooth L1 of each keypoint's error in units of its own tolerance, 2 sigma sqrt(area), which is what OKS judges it by: what
 people place exactly is learnt exactly. YOLO-Pose learns from 1 - OKS itself, which is flat farther off than a few tolerances; and
 there every keypoint begins that is not at its box's centre. Seen on eight digit scenes of 64 px (ResNet-18 from random weights, 130
-iterations, one seed each): AP is 0.27 by 1 - OKS alone, 0.89 by that and smooth L1, 0.95 by smooth L1 alone.
+iterations, one seed each): AP is 0.27 by 1 - OKS alone, 0.89 by that and smooth L1, 0.95 by smooth L1 alone; on
+eight of COCO's photographs at 96 px, of 12 persons, it is 1.0 after 150 iterations at levels 3 to 5.
 
 Whether a keypoint is there to be found is learnt by cross entropy: it is where it is labelled, visible or hidden. An object none of
 whose keypoints is labelled says nothing of either.

@@ -42,8 +42,8 @@ class Canvas:
         """The outline through corners (x, y), the first of them marked by a dot, with `text` as boxes have it."""
         around = [self._place(corner) for corner in corners]
         self._draw.line([*around, around[0]], fill=color_of(number), width=_LINE, joint="curve")
-        self.dot(corners[0], number)
         self._label(min(x for x, _ in around), min(y for _, y in around), text, number)
+        self.dot(corners[0], number)  # last, or the label may hide it
 
     def line(self, start: Sequence[float], end: Sequence[float], number: int) -> None:
         """From one place (x, y) to another, in the colour of `number`."""

@@ -88,8 +88,7 @@ def _may_overlap(quads: Tensor, labels: Tensor, least: float) -> Tensor:
     x, y = quads.unbind(-1)
     area = (x * y.roll(-1, 1) - x.roll(-1, 1) * y).sum(dim=1).abs() / 2
     near = common.prod(dim=2) > least * torch.maximum(area[:, None], area)
-    pairs: Tensor = near & (labels[:, None] == labels)
-    return pairs.triu(1)
+    return torch.triu(near & (labels[:, None] == labels), diagonal=1)
 
 
 def _iou(a: Tensor, b: Tensor) -> Tensor:
@@ -125,7 +124,8 @@ def _inside(quads: Tensor, y: Tensor) -> Tensor:
     crossing = x0 + (level - y0) / torch.where(spans, y1 - y0, 1) * (x1 - x0)
     # Sides that do not span the height come last; there is an even number of the others.
     ordered = torch.where(spans, crossing, torch.inf).sort(dim=2).values
-    return torch.where(ordered.isinf(), 0, ordered).unflatten(2, (2, 2))
+    pairs: Tensor = torch.where(ordered.isinf(), 0, ordered).unflatten(2, (2, 2))
+    return pairs
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
