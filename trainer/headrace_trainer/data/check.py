@@ -5,26 +5,24 @@ Other than opening it to train, it goes on after a problem, and tells them all.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from headrace_api.dataset import MANIFEST, Layer, Manifest
 from headrace_api.tasks import Task
 from headrace_trainer.data.annotations import Annotation
+from headrace_trainer.data.check_images import SPLITS, Layers, check_images
 from headrace_trainer.data.check_report import LayerReport, Report, SplitReport
 from headrace_trainer.data.files import DatasetFiles, is_image, walk
-from headrace_trainer.data.geometry import letterbox
 from headrace_trainer.data.label_spaces import learnable
-from headrace_trainer.data.layer_data import LayerData, SplitName
+from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.layers import folders_of_maps, open_files, read_layer
 from headrace_trainer.data.manifest import read_manifest
-from headrace_trainer.data.picture import Picture
-from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
+from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.recognise import recognise
 from headrace_trainer.data.recognise.listing import UnclearError, named
 from headrace_trainer.errors import FatalError
 
-_THREADS = 8
+_NAMED_CLASSES = 12
 _OF_THE_IMAGE = frozenset(
     {
         *(Task.SEMANTIC_SEGMENTATION, Task.MULTILABEL_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION, Task.METRIC_LEARNING),
@@ -32,15 +30,14 @@ _OF_THE_IMAGE = frozenset(
     }
 )
 """Tasks whose labels are of the whole image: none is a negative for want of objects."""
-_SPLITS: tuple[SplitName, ...] = ("train", "val")
-_Layers = dict[str, LayerData]
 
 
 def check_dataset(root: Path, uri: str, decode: bool) -> Report:
     """Look at the dataset in `root`, called `uri` in the report.
 
     With `decode` every image is decoded and every annotation drawn; without it headers are read, and masks and depth maps that lie
-    in files of their own are looked for and not into. MemoryError and OSError of the machine are raised.
+    in files of their own are looked for and not into: which classes masks have is not known then. MemoryError and OSError of the
+    machine are raised.
     """
     report = Report(uri, decoded=decode)
     try:
@@ -54,7 +51,8 @@ def check_dataset(root: Path, uri: str, decode: bool) -> Report:
     report.images = sum(1 for _ in files.images())
     layers = _read_layers(report, files)
     _check_splits(report, layers)
-    _check_images(report, files, layers, decode)
+    check_images(report, files, layers, decode)
+    _check_classes(report)
     return report
 
 
@@ -83,10 +81,10 @@ def _unused(names: Iterable[str], manifest: Manifest) -> list[str]:
     return [name for name in names if is_image(name) and not name.startswith(used)]
 
 
-def _read_layers(report: Report, files: DatasetFiles) -> _Layers:
+def _read_layers(report: Report, files: DatasetFiles) -> Layers:
     """The layers that can be read, and their problems."""
     assert report.manifest is not None, "it is opened"
-    layers: _Layers = {}
+    layers: Layers = {}
     for layer in report.manifest.layers:
         problems = Problems(_any_number(), lambda _: None)
         try:
@@ -107,7 +105,7 @@ def _any_number() -> int:
 
 
 def _layer_report(layer: Layer, data: LayerData) -> LayerReport:
-    splits = {split: data.splits[split] for split in _SPLITS if split in data.splits}
+    splits = {split: data.splits[split] for split in SPLITS if split in data.splits}
     counts = {split: Counter(_indices(annotations.values())) for split, annotations in splits.items()}
     names = {
         "classes": [] if any(counts.values()) else list(data.classes.names),
@@ -135,11 +133,11 @@ def _split_report(layer: Layer, annotations: Mapping[str, Annotation]) -> SplitR
     return SplitReport(len(objects), negatives, sum(objects))
 
 
-def _check_splits(report: Report, layers: _Layers) -> None:
+def _check_splits(report: Report, layers: Layers) -> None:
     """Whether there is something to train on and to score on, in all and for each layer."""
     if not layers:
         return
-    listed = {split: {image for data in layers.values() for image in data.splits.get(split, {})} for split in _SPLITS}
+    listed = {split: {image for data in layers.values() for image in data.splits.get(split, {})} for split in SPLITS}
     if in_both := listed["train"] & listed["val"]:
         report.notes.append(f"{len(in_both)} images are in both splits and are taken out of train: {min(in_both)} for one")
     if not listed["val"]:
@@ -152,62 +150,13 @@ def _check_splits(report: Report, layers: _Layers) -> None:
             report.problems.append(f"layer '{name}' has no image to train on")
         if not data.splits.get("val"):
             report.notes.append(f"layer '{name}' has no image to score on: its heads would have no score")
+
+
+def _check_classes(report: Report) -> None:
+    """Classes that are scored on and cannot be learnt; identities are new in val by nature."""
+    for layer in report.layers:
         unseen = [of for of, counts in layer.classes.items() if counts.get("val") and not counts.get("train")]
         if unseen and layer.layer.task is not Task.METRIC_LEARNING:
-            report.notes.append(f"layer '{name}': classes in val and not in train: {', '.join(unseen)}")
-
-
-def _check_images(report: Report, files: DatasetFiles, layers: _Layers, decode: bool) -> None:
-    annotations: dict[str, list[tuple[str, Annotation]]] = {image: [] for image in files.images()}
-    for name, data in layers.items():
-        for by_image in data.splits.values():
-            for image, annotation in by_image.items():
-                annotations.setdefault(image, []).append((name, annotation))
-    report.unlisted = sum(1 for of_image in annotations.values() if not of_image)
-    images = sorted(annotations)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda image: _check_image(files.path(image), image, annotations[image], decode), images)
-        sides: list[int] = []
-        for size, problems in found:
-            sides += size or ()
-            report.problems += problems
-    report.sides = (min(sides), max(sides)) if sides else None
-
-
-def _check_image(
-    path: Path, image: str, annotations: list[tuple[str, Annotation]], decode: bool
-) -> tuple[tuple[int, int] | None, list[str]]:
-    """Height and width of an image, if it can be read, and what is wrong with it and its annotations."""
-    try:
-        with Picture(path) as picture:
-            sizes = {picture.size, picture.stored_size}
-            if decode:
-                picture.pixels(picture.size)
-            size = picture.size
-    except Exception as problem:  # decoders meet hostile files here, and raise whatever they like
-        if is_of_the_machine(problem):
-            raise
-        return None, [f"{image}: cannot be read as an image: {problem or type(problem).__name__}"]
-    problems = []
-    for layer, annotation in annotations:
-        try:
-            stated = annotation.stated_size()
-            geometry = letterbox(stated if stated in sizes and stated is not None else size, (64, 64))
-            if stated is not None and stated not in sizes:
-                problems.append(
-                    f"layer '{layer}': {image}: made for {stated[1]} x {stated[0]} pixels; it has {size[1]} x {size[0]}"
-                )
-            elif decode or not _in_a_file(annotation):
-                annotation.render(geometry)
-        except BadSampleError as problem:
-            problems.append(f"layer '{layer}': {image}: {problem}")
-        except Exception as problem:
-            if is_of_the_machine(problem):
-                raise
-            problems.append(f"layer '{layer}': {image}: its mask or map cannot be read: {problem or type(problem).__name__}")
-    return size, problems
-
-
-def _in_a_file(annotation: Annotation) -> bool:
-    """Whether its pixels lie in a file of their own."""
-    return any(isinstance(value, Path) for value in vars(annotation).values())
+            more = f" and {len(unseen) - _NAMED_CLASSES} more" if len(unseen) > _NAMED_CLASSES else ""
+            named_ones = ", ".join(unseen[:_NAMED_CLASSES])
+            report.notes.append(f"layer '{layer.layer.name}': classes in val and not in train: {named_ones}{more}")

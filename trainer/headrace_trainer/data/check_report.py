@@ -13,7 +13,7 @@ _SINGULAR = {"classes": "class"}
 _NAMED = 24
 """So many classes (keypoints, characters) are all named; of more the most frequent, in half a line."""
 _MOST_FREQUENT = 10
-_NAMED_PROBLEMS = 50
+_NAMED_PROBLEMS = 20
 _WITHOUT_LABELS = tuple(task for task in Task if task.self_supervised)
 
 

@@ -156,6 +156,19 @@ def test_a_mask_of_values_that_are_no_class(tmp_path: Path) -> None:
     assert loaded(folder).targets == {"regions": None}
 
 
+def test_a_class_that_only_masks_to_score_on_have(tmp_path: Path) -> None:
+    """Masks are looked into with `--images` alone."""
+    folder = mask_folder(tmp_path, np.zeros(SIZE, np.uint8))
+    sea = np.zeros(SIZE, np.uint8)
+    sea[5, 7] = 1
+    folder.image("masks/val/val.png", sea)
+    assert check(folder).layers[0].names == {"classes": ["sky", "sea"]}
+    report = check(folder, decode=True)
+    assert report.layers[0].classes == {"sky": {"train": 2, "val": 1}, "sea": {"train": 0, "val": 1}}
+    assert report.layers[0].names == {}
+    assert report.notes == ["layer 'regions': classes in val and not in train: sea"]
+
+
 def test_a_polygon_outside_its_image(tmp_path: Path) -> None:
     outside = POLYGON | {"segmentation": [[WIDTH + 1, 1, WIDTH + 9, 1, WIDTH + 9, 9]]}
     report = check(coco_folder(tmp_path, [POLYGON, outside], [POLYGON], "instance-segmentation"))
