@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -105,13 +104,22 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
             return load_file(file)
         # weights_only: nothing of what a pickle may hold is run.
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise FatalError(Reason.BAD_MODEL, f"initialWeights: {file.name} cannot be read as weights: {error}") from error
+    except Exception as error:  # readers meet hostile files here, and raise whatever they like: KeyError for a text
+        if isinstance(error, MemoryError):
+            raise
+        raise FatalError(Reason.BAD_MODEL, f"initialWeights: {file.name} cannot be read as weights: {_why(error)}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise FatalError(
             Reason.BAD_MODEL, f"initialWeights: {file.name} is not a dict of tensors by name, as torchvision publishes them"
         )
     return content
+
+
+def _why(error: Exception) -> str:
+    """Its first sentence. torch goes on about how to run what is in a file that holds more than tensors: nothing to advise."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is no file of torch.save, or holds more than tensors and plain values"
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 class _Finder:

@@ -188,8 +188,10 @@ def test_what_fits_nowhere_is_refused(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"not at all")
     assert "a.safetensors cannot be read as weights" in refusal(tmp_path / "a.safetensors", [])
-    (tmp_path / "a.pth").write_bytes(b"not at all")
-    assert "a.pth cannot be read as weights" in refusal(tmp_path / "a.pth", [])
+    # Read as a pickle, each of these fails in a way of its own.
+    for content in (b"not at all", b"hello there", b"", b"PK\x03\x04 cut off"):
+        (tmp_path / "a.pth").write_bytes(content)
+        assert "a.pth cannot be read as weights" in refusal(tmp_path / "a.pth", [])
     torch.save({"epoch": 3}, tmp_path / "b.pth")
     assert "b.pth is not a dict of tensors by name" in refusal(tmp_path / "b.pth", [])
     path, _ = exported(tmp_path, plans({"tags": (TAGS, THREE)}))
@@ -205,5 +207,5 @@ class _Bomb:
 def test_a_pickle_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": _Bomb()}, tmp_path / "a.pth")
-    assert "cannot be read as weights" in refusal(tmp_path / "a.pth", [])
+    assert "cannot be read as weights: it is no file of torch.save, or holds more than tensors" in refusal(tmp_path / "a.pth", [])
     assert not (tmp_path / "went-off").exists()
