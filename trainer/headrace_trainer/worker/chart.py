@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from headrace_trainer.ops.drawing import color_of
@@ -17,6 +18,8 @@ _INK, _GRID = (40, 40, 40), (225, 225, 225)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 28, 30, 28
 """Margins around the plot, pixels."""
 _FONT, _LINE_HEIGHT = 13, 17
+_LOOKS = 64
+"""Places along a plate at which lines are looked for behind it."""
 _DECADES = 1.3
 """Numbers that span more powers of ten than this are drawn on a logarithmic axis."""
 
@@ -42,15 +45,13 @@ def draw_chart(sheet: Image.Image, place: tuple[int, int, int, int], title: str,
     across = _Axis(0.0, max(x for points in drawn.values() for x, _ in points) or 1.0, plot[0], plot[2])
     down = _value_axis(values, plot[3], plot[1])
     _draw_axes(draw, font, across, down, plot)
-    for number, points in enumerate(drawn.values()):
-        places = [(across.at(x) * SCALE, down.at(y) * SCALE) for x, y in points]
+    paths = [[(across.at(x) * SCALE, down.at(y) * SCALE) for x, y in points] for points in drawn.values()]
+    for number, places in enumerate(paths):
         if len(places) > 1:
             draw.line(places, fill=color_of(number), width=2 * SCALE, joint="curve")
         for x, y in places if len(places) < 20 else places[-1:]:
             draw.ellipse((x - 2.5 * SCALE, y - 2.5 * SCALE, x + 2.5 * SCALE, y + 2.5 * SCALE), fill=color_of(number))
-    ends = [down.at(points[-1][1]) for points in drawn.values()]
-    high = sum(ends) / len(ends) < (plot[1] + plot[3]) / 2
-    _draw_legend(draw, font, {name: points[-1][1] for name, points in drawn.items()}, plot, at_the_bottom=high)
+    _draw_legend(draw, font, {name: points[-1][1] for name, points in drawn.items()}, plot, paths)
 
 
 class _Axis:
@@ -110,15 +111,29 @@ def _draw_legend(
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
     last: Mapping[str, float],
     plot: tuple[int, ...],
-    at_the_bottom: bool,
+    paths: Sequence[Points],
 ) -> None:
-    """Names and last numbers at the right, on a plate of their own, where the lines do not end."""
+    """Names and last numbers on a plate of their own, in the corner where it hides least of the lines."""
     texts = [f"{name} {value:.4g}" for name, value in last.items()]
     width = max(draw.textlength(text, font=font) for text in texts) + 26 * SCALE
     height = (_LINE_HEIGHT * len(texts) + 4) * SCALE
-    left, top = plot[2] * SCALE - width, (plot[3] - 4) * SCALE - height if at_the_bottom else (plot[1] + 4) * SCALE
-    draw.rectangle((left, top, plot[2] * SCALE, top + height), fill=BACKGROUND, outline=_GRID)
+    across, down = (plot[2] * SCALE - width, (plot[0] + 4) * SCALE), ((plot[1] + 4) * SCALE, (plot[3] - 4) * SCALE - height)
+    corners = [(left, top) for left in across for top in down]
+    left, top = min(corners, key=lambda corner: _hidden(paths, (*corner, corner[0] + width, corner[1] + height)))
+    draw.rectangle((left, top, left + width, top + height), fill=BACKGROUND, outline=_GRID)
     for number, text in enumerate(texts):
         middle = top + (_LINE_HEIGHT * (number + 0.5) + 2) * SCALE
         draw.line((left + 5 * SCALE, middle, left + 17 * SCALE, middle), fill=color_of(number), width=2 * SCALE)
         draw.text((left + 21 * SCALE, middle), text, fill=_INK, font=font, anchor="lm")
+
+
+def _hidden(paths: Sequence[Points], plate: tuple[float, float, float, float]) -> int:
+    """How much of the paths (places in the picture, from left to right) a plate (left, top, right, bottom) would cover."""
+    left, top, right, bottom = plate
+    hidden = 0
+    for x, y in (np.array(path).T for path in paths):
+        columns = np.linspace(left, right, _LOOKS)
+        columns = np.append(columns[(columns >= x[0]) & (columns <= x[-1])], x[-1:][(x[-1:] >= left) & (x[-1:] <= right)])
+        rows = np.interp(columns, x, y)
+        hidden += int(((rows >= top) & (rows <= bottom)).sum())
+    return hidden

@@ -85,3 +85,12 @@ def test_whatever_the_numbers_are_they_are_drawn_inside(values: list[float]) -> 
 
 def test_a_line_without_a_number_is_left_out() -> None:
     assert np.array_equal(chart(a=[(0, 1.0), (1, 2.0)], b=[(0, math.nan)]), chart(a=[(0, 1.0), (1, 2.0)]))
+
+
+def test_the_legend_hides_no_line_where_a_corner_is_free() -> None:
+    """One line along the top, one at the bottom right: the legend goes to the bottom left."""
+    pixels = chart(high=[(x, 1.4) for x in range(7)], low=[(x, 0.2) for x in range(4, 7)])
+    for number, rows in ((0, slice(0, 60 * SCALE)), (1, slice(100 * SCALE, None))):
+        columns = np.nonzero(colored(pixels[rows, 220 * SCALE :], number).any(axis=0))[0]
+        assert columns.max() >= 150 * SCALE
+        assert np.diff(columns).max() == 1, f"line {number} is seen up to its end"
