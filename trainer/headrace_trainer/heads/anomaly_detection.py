@@ -1,7 +1,22 @@
 """Anomaly detection: how far an image, and each of its pixels, is from normal; learnt from normal images alone.
 
-Method: the levels' fused map and its sub-cells (heads/fused_map.py) tell for every pixel whether it belongs to a defect, learnt from
-defects that the training step makes up on the normal images (worker/defects.py). PLACEHOLDER
+Method: the levels' fused map and its sub-cells (heads/fused_map.py) tell for every pixel whether it belongs to a defect. That is
+learnt from normal images and the same images with defects that the training step makes up (worker/defects.py), as CutPaste, DRAEM
+and NSA do, by the focal loss; an image is as anomalous as the most anomalous hundredth of it. Why this one: it needs no weights of
+another training, no pass over the train images when training ends, and nothing kept of them in the model, unlike memories of
+features (PatchCore, Roth et al. 2022, https://arxiv.org/abs/2106.08265) and their statistics (PaDiM, Defard et al. 2021,
+https://arxiv.org/abs/2011.08785), which stand and fall with features learnt from millions of photographs. What it is weak at: an
+anomaly whose every part looks normal, for which the context alone is wrong.
+
+Tried on digit scenes' sheets of noughts, one other digit among nine on half of the 64 held out; 64 px, ResNet-18 from random
+weights with a pyramid, batches of 8, AdamW at 0.002, one seed. AUROC of images and pixels after 200 iterations on 256 sheets: 0.79
+and 0.91 with this. After 120 on 64 sheets, 0.59 and 0.70, with patches and noise that all end in a sharp edge and mostly change
+colour, and with every change of 0.03 called a defect. Nearest neighbours among the features of random weights, of 128 sheets: 0.60
+and 0.80 at best; a Gaussian of them: 0.57 and 0.75.
+
+Official metrics: AUROC of images by their scores, and of pixels by the map. An image whose anomalous pixels are not known (no mask)
+counts for the first and not for the second; all pixels of a normal image are normal. What fills up the network's input around an
+image of another shape counts as normal pixels of it. Where all images are normal, or all anomalous, there is no score: NaN.
 
 B images, H and W their sides, h and w those of the logits.
 """

@@ -9,8 +9,10 @@ Tried on eight images of coloured shapes, 64 px, ResNet-18 to level 4 with a pyr
 level 3 / 4: this 21.9 / 20.9 dB; with each cell's mean colour added from the level itself, past GroupNorm, which takes away how
 bright an image is, 21.3 / 19.2; that without GroupNorm 21.4 / 20.3.
 
-Official metric: PSNR of images in 0 to 1, the mean over images. `fidelity`, the score that checkpoints are compared by, is 1 minus
-the root of the mean squared error of an image.
+Official metric: PSNR, -10 log10 of the mean squared error of an image whose channels are 0 to 1, the mean over images; an image
+counts as 59 dB at most, which is what rounding to 8 bits leaves. PSNR has no upper end, so the score that checkpoints are compared
+by is `fidelity`: 1 minus the root of the mean squared error of an image, the mean over images; 1 where nothing is lost. What fills
+up the network's input around an image of another shape counts as part of it: such images score higher than they would alone.
 
 B images, H and W their sides, C channels.
 """

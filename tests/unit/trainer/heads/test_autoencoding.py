@@ -74,13 +74,14 @@ def test_the_picture_shows_the_reconstruction_and_its_psnr() -> None:
     assert (black[-50:] == 0).all()
 
 
-def test_a_handful_of_images_comes_back_far_better_than_their_mean() -> None:
-    images = make_scenes().images
-    shown = normalise(denormalise(images).clamp(0, 1))  # what an image can be: 0 to 1
+def test_a_handful_of_images_comes_back_far_better_than_its_mean_colors() -> None:
+    """Eight images of coloured shapes, out of level 3. Seen: 21.7 dB; 13.8 with each image in its own mean colour."""
+    torch.set_num_threads(1)
+    shown = normalise(denormalise(make_scenes().images).clamp(0, 1))  # what an image can be: 0 to 1
     targets = {"image": shown, "label": torch.full((8,), -1)}
-    baseline = scores_of(denormalise(shown).mean(dim=0).expand(8, -1, -1, -1), denormalise(shown))
+    of_means = scores_of(denormalise(shown).mean(dim=(2, 3), keepdim=True).expand_as(shown), denormalise(shown))
     memoriser = Memoriser(TASK, model.Autoencoding(level=3), LabelSpace(), bottom_level=3, top_level=4)
     memoriser.train(shown, targets, iterations=100, peak=0.004)
     scores = memoriser.scores(shown, targets)
-    assert baseline["psnr"] < 15
-    assert scores["psnr"] >= 20
+    assert scores["psnr"] >= of_means["psnr"] + 6, "a quarter of the squared error"
+    assert scores["fidelity"] > of_means["fidelity"]

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -141,6 +143,41 @@ def test_second_looks_depend_on_seed_and_iteration_alone(iterations: tuple[int, 
         torch.rand(drawn_before)
         for iteration in iterations:
             training.step(batch_for_all(iteration), iteration)
+        tensors.append(training.tensors())
+    for name, tensor in tensors[0].items():
+        assert torch.equal(tensor, tensors[1][name]), name
+
+
+def test_a_resumed_run_looks_as_the_first_would_have() -> None:
+    """Bit for bit: weights, averages and batch statistics, from a checkpoint between two iterations."""
+    heads, weights = HEADS + SELF_SUPERVISED, {"views": 1, "again": 1, "odd": 1}
+    whole, resumed = (small_training(heads=heads, head_weights=weights, augmentation={"color": 0.5}) for _ in range(2))
+    for iteration in (1, 2):
+        whole.step(batch_for_all(iteration), iteration)
+    resumed.network.load_state_dict(whole.network.state_dict())
+    resumed.optimizer.load_state_dict(copy.deepcopy(whole.optimizer.state_dict()))
+    assert whole.averaged is not None
+    assert resumed.averaged is not None
+    resumed.averaged.network.load_state_dict(whole.averaged.network.state_dict())
+    torch.rand(1000)
+    for training in (whole, resumed):
+        for iteration in (3, 4):
+            training.step(batch_for_all(iteration), iteration)
+    want, got = whole.tensors(), resumed.tensors()
+    assert not torch.equal(want["heads.views.expander.0.weight"], small_network(heads=heads).heads["views"].expander[0].weight)
+    for name, tensor in want.items():
+        assert torch.equal(tensor, got[name]), name
+
+
+def test_labels_of_images_that_look_twice_are_not_learnt_from() -> None:
+    """Self-supervised heads are labelled everywhere; what the labels say changes nothing."""
+    tensors = []
+    for label in (-1, 2):
+        training = small_training(heads=HEADS + SELF_SUPERVISED)
+        batch = batch_for_all(1)
+        for name in ("views", "again"):
+            batch.targets[name]["label"][:] = label
+        training.step(batch, 1)
         tensors.append(training.tensors())
     for name, tensor in tensors[0].items():
         assert torch.equal(tensor, tensors[1][name]), name
