@@ -85,6 +85,17 @@ def test_corners_go_clockwise_from_the_digits_own_top_left_around_what_is_seen_o
                 assert side.min() > -1.5 * np.linalg.norm(after - here), "no pixel is outside by more than its width"
 
 
+def test_the_object_of_keypoints_is_the_rectangle_whose_corners_they_are(tmp_path):
+    write_digit_scenes(tmp_path, train=6, val=1, others_share=0, layers=("keypoints",))
+    annotations = json.loads((tmp_path / "keypoints_train.json").read_text())["annotations"]
+    assert annotations
+    for annotation in annotations:
+        corners = np.reshape(annotation["keypoints"], (4, 3))[:, :2] + 0.5
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        assert annotation["area"] == pytest.approx(area(corners), abs=0.5)
+        assert annotation["bbox"] == pytest.approx([*low, *(high - low)], abs=0.02)
+
+
 def test_what_lies_on_top_is_nearer_and_larger():
     for index in range(30):
         scene = draw_scene("train", index)
