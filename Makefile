@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Two torch processes that spin on shared cores slow each other sixfold: all that runs from here waits passively.
 export OMP_WAIT_POLICY ?= PASSIVE
-# Where it is set, every process that imports torch compiles all of it again: 8.9 s of CPU instead of 3.5 s (measured on a busy core).
+# Where it is set, each process that imports torch compiles all of it again: 8.9 s of CPU instead of 3.5 s, on a busy core.
 unexport PYTHONDONTWRITEBYTECODE
 # How many test processes. Each uses one thread.
 WORKERS ?= 2
