@@ -35,7 +35,7 @@ def run(row: Row) -> dict[str, Any]:
     folder.mkdir(parents=True)
     (folder / "job.yaml").write_text(yaml.safe_dump(job_of(row), sort_keys=False))
     cpu_seconds, wall_seconds = _train(folder, dataset)
-    outcome = _outcome(row, folder)
+    outcome = _outcome(row)
     scores: dict[str, dict[str, float]] = {}
     for value in outcome.progress.metrics:
         scores.setdefault(value.head, {})[value.name] = round(value.value, 5)
@@ -108,9 +108,14 @@ def _tail(log: Path) -> list[str]:
     return log.read_text(errors="replace").splitlines()[-12:]
 
 
-def _outcome(row: Row, folder: Path) -> Outcome:
-    where = runfolder.run_folder(str(folder / "output"), "default", _PROJECT, "row", runfolder.UID_OF_LOCAL_RUNS)
-    outcome = Outcome.model_validate_json((Path(where) / runfolder.OUTCOME).read_text())
+def run_folder(row: Row) -> Path:
+    """Where the trainer puts what comes of a row."""
+    output = str(CACHE / "runs" / row.name / "output")
+    return Path(runfolder.run_folder(output, "default", _PROJECT, "row", runfolder.UID_OF_LOCAL_RUNS))
+
+
+def _outcome(row: Row) -> Outcome:
+    outcome = Outcome.model_validate_json((run_folder(row) / runfolder.OUTCOME).read_text())
     if outcome.outcome is not Verdict.DONE:
         raise RowFailedError(f"{row.name} ended as {outcome.outcome.value}: {outcome.message}")
     return outcome
