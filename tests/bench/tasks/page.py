@@ -64,8 +64,8 @@ photographs.
 
 - Scenes of one to five digits, {_images(SCENES)}: boxes, masks, segments and
   quadrilaterals of ten classes; keypoints, the corners of digits of one class; regions and depth; multilabel: which digits there
-  are; regression: how many. Keypoints are judged strictly: with OKS constants of 0.05 and a digit's ink as its area (152 pixels
-  in the median), a similarity of 0.5 wants corners within 1.4 pixels, 0.95 within 0.4.
+  are; regression: how many. Keypoints are judged with OKS
+  constants of 0.05 and the area of the rectangle.
 - Cards of one digit turned by up to 60°, {_images(CARDS)}: multiclass: which digit;
   metric learning: which scan, among scans never seen; the self-supervised tasks, where view invariance is scored by the digits of
   an image's nearest neighbours.
