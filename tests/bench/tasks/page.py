@@ -64,8 +64,8 @@ photographs.
 
 - Scenes of one to five digits, {_images(SCENES)}: boxes, masks, segments and
   quadrilaterals of ten classes; keypoints, the corners of digits of one class; regions and depth; multilabel: which digits there
-  are; regression: how many. Keypoints are judged with OKS
-  constants of 0.05 and the area of the rectangle.
+  are; regression: how many. Keypoints are judged with OKS constants of 0.05
+  and the area of the rectangle.
 - Cards of one digit turned by up to 60°, {_images(CARDS)}: multiclass: which digit;
   metric learning: which scan, among scans never seen; the self-supervised tasks, where view invariance is scored by the digits of
   an image's nearest neighbours.
