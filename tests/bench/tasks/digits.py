@@ -10,6 +10,7 @@ SCENES = DigitScenes(
     layers=("objects", "instances", "keypoints", "quads", "regions", "panoptic", "depth", "count"), train=3000, val=400, size=64
 )
 CARDS = DigitScenes(layers=("digit", "identity", "angle"), train=6000, val=600, size=32)
+IDENTITIES = DigitScenes(layers=("identity",), train=1200, val=240, size=32)
 STRIPS = DigitScenes(layers=("text",), train=3000, val=400, size=96)
 SHEETS = DigitScenes(layers=("oddity",), train=3000, val=400, size=64)
 FEW_LABELS = DigitScenes(layers=("angle",), train=6000, val=600, size=32, labelled_share=0.05)
@@ -64,7 +65,7 @@ TASKS: tuple[Row, ...] = (
     _alone("quadrilateral-detection", "quadrilateralDetection", "quads"),
     _alone("multilabel-classification", "multilabelClassification", "objects"),
     _alone("multiclass-classification", "multiclassClassification", "digit", CARDS, **_OF_CARDS),
-    _alone("metric-learning", "metricLearning", "identity", CARDS, **_OF_CARDS),
+    _alone("metric-learning", "metricLearning", "identity", IDENTITIES, **_OF_CARDS),
     _alone("regression", "regression", "count"),
     _alone("text-recognition", "textRecognition", "text", STRIPS, height=32, width=96),
     _alone("anomaly-detection", "anomalyDetection", "oddity", SHEETS),
