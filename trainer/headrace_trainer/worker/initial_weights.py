@@ -5,7 +5,6 @@ buffers, which may hold what follows from labels, only if the labels are the sam
 """
 
 import json
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +106,7 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     except Exception as error:  # readers meet hostile files here, and raise whatever they like: KeyError for a text
         if isinstance(error, MemoryError):
             raise
-        raise FatalError(Reason.BAD_MODEL, f"initialWeights: {file.name} cannot be read as weights: {_why(error)}") from error
+        raise FatalError(Reason.BAD_MODEL, f"initialWeights: {file.name} cannot be read as weights: {_why(file, error)}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise FatalError(
             Reason.BAD_MODEL, f"initialWeights: {file.name} is not a dict of tensors by name, as torchvision publishes them"
@@ -115,11 +114,11 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     return content
 
 
-def _why(error: Exception) -> str:
-    """Its first sentence. torch goes on about how to run what is in a file that holds more than tensors: nothing to advise."""
-    if isinstance(error, pickle.UnpicklingError):
-        return "it is no file of torch.save, or holds more than tensors and plain values"
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+def _why(file: Path, error: Exception) -> str:
+    """In one sentence. torch's own are long, and advise to run what is in a file that holds more than tensors."""
+    if file.suffix == ".safetensors":
+        return str(error)
+    return "it is no file of torch.save, or cut off, or it holds more than tensors and plain values"
 
 
 class _Finder:

@@ -109,6 +109,7 @@ class Attempt:
             self.optimizer,
             labels=self._labels(),
             training=self.plan.job.spec.training,
+            heads=[head.spec for head in self.heads],
             frozen_levels=self.network.backbone.frozen_levels,
         )
         self.iteration = self.saved_iteration = state.iteration
@@ -215,6 +216,7 @@ class Attempt:
             best=self.best,
             labels=self._labels(),
             training=self.plan.job.spec.training,
+            heads=tuple(head.spec for head in self.heads),
             frozen_levels=self.network.backbone.frozen_levels,
             history=self.history.copy(),
         )

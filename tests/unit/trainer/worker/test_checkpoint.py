@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import json
 import os
@@ -251,6 +252,38 @@ def test_a_checkpoint_that_was_trained_otherwise_is_refused_and_changes_nothing(
     assert not other.optimizer.state
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"weight": 2.0}, r"head 'kind': weight is 1\.0 there and 2\.0 in this job; put that back"),
+        ({"multiclass_classification": {"level": 2}}, r'multiclassClassification is {"level": null, .* there and {"level": 2, '),
+        ({"multiclass_classification": {"label_smoothing": 0.1}}, r"Classification\.labelSmoothing is 0\.0 there and 0\.1 in"),
+        ({"annotations": "the same under another name"}, None),
+    ],
+    ids=["weight", "level", "option", "a renamed layer"],
+)
+def test_heads_that_fit_in_shape_and_are_others_are_refused(
+    tmp_path: Path, writer: CheckpointWriter, changed: dict[str, Any], message: str | None
+) -> None:
+    heads = tuple(plan.spec for plan in HEADS)
+    kind = model.Head.model_validate({**heads[1].model_dump(exclude_none=True), **changed})
+    small = trained()
+    writer.save(files(small), state(2).model_copy(update={"heads": heads}), best=False)
+    writer.wait()
+    folder, other = tmp_path / "checkpoints/00000002", small_training(seed=7)
+    with pytest.raises(FatalError, match=message) if message else contextlib.nullcontext():
+        load_checkpoint(
+            folder,
+            other.network,
+            other.averaged,
+            other.optimizer,
+            labels=LABELS_OF_HEADS,
+            training=Training(),
+            heads=[heads[0], kind],
+        )
+    assert bool(other.optimizer.state) == (message is None), "nothing is changed unless all of it fits"
+
+
 def test_averaging_that_was_off_is_not_turned_on_in_the_middle(tmp_path: Path, writer: CheckpointWriter) -> None:
     writer.save(files(trained(ema_decay=0)), state(2, training=Training(ema_decay=0)), best=False)
     writer.wait()
@@ -296,6 +329,7 @@ def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: Chec
         "best": {"iteration": 1, "score": 0.5},
         "labels": {"tags": LABELS.to_json(), "kind": LABELS.to_json()},
         "training": Training().model_dump(mode="json", by_alias=True),
+        "heads": [],
         "frozenLevels": 0,
         "history": {
             "losses": {"iterations": [1], "reports": [1], "values": {"total": [2.5]}, "resolution": 1},
