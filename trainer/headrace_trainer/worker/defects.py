@@ -85,7 +85,8 @@ def _places(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor
 def _inward(offset: Tensor, draw: "_Draw", size: tuple[int, int]) -> Tensor:
     """Offsets from the centre [B, H, W, 2] -> [B, H, W]: how far inside a turned ellipse or rectangle with a ragged outline, which
     is where it is 0; about 1 in the middle and negative outside."""
-    side = draw.uniform(*(math.log(value) for value in _SIZES)).exp()
+    smallest, largest = _SIZES
+    side = draw.uniform(math.log(smallest), math.log(largest)).exp()
     stretch = draw.uniform(0, math.log(_ASPECT)).exp().sqrt()
     radii = torch.cat([side * stretch, side / stretch], dim=1)[:, None, None]
     x, y = (_turned(offset, draw.uniform(-math.pi, math.pi)) / radii).abs().unbind(-1)

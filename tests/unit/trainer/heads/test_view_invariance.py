@@ -81,7 +81,7 @@ def loss_of(first: Tensor, second: Tensor) -> dict[str, float]:
     return {name: term.item() for name, term in terms.items()}
 
 
-def test_loss_is_that_of_the_authors_code_by_25() -> None:
+def test_loss_is_that_of_the_paper() -> None:
     first, second = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0)).double()
     want_variance, want_covariance = [], []
     for vectors in (first.numpy(), second.numpy()):
@@ -91,7 +91,7 @@ def test_loss_is_that_of_the_authors_code_by_25() -> None:
     terms = loss_of(first, second)
     assert terms["invariance"] == pytest.approx((first - second).square().mean().item(), rel=1e-5)
     assert terms["variance"] == pytest.approx(np.mean(want_variance), rel=1e-5)
-    assert terms["covariance"] == pytest.approx(np.sum(want_covariance) / 25, rel=1e-5)
+    assert terms["covariance"] == pytest.approx(np.mean(want_covariance) / 25, rel=1e-5)
 
 
 def test_features_that_all_collapse_are_punished_and_those_that_are_right_are_not() -> None:
