@@ -67,7 +67,7 @@ TASKS: tuple[Row, ...] = (
     _alone("multiclass-classification", "multiclassClassification", "digit", CARDS, **_OF_CARDS),
     _alone("metric-learning", "metricLearning", "identity", IDENTITIES, **_OF_CARDS),
     _alone("regression", "regression", "count"),
-    _alone("text-recognition", "textRecognition", "text", STRIPS, height=32, width=96),
+    _alone("text-recognition", "textRecognition", "text", STRIPS, iterations=1200, height=32, width=96),
     _alone("anomaly-detection", "anomalyDetection", "oddity", SHEETS),
     _alone("autoencoding", "autoencoding", None, CARDS, **_OF_CARDS),
     _alone("view-invariance", "viewInvariance", "digit", CARDS, **_OF_CARDS),
