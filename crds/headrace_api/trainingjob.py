@@ -72,7 +72,11 @@ class TrainingJobSpec(Model):
     dataset: Dataset = Field(description="What to learn from.")
     storage: Storage | None = Field(None, description="Credentials for dataset and output. Default: the operator's, if it has one.")
     output: Output | None = Field(None, description="Where the run folder goes. Default: the operator's, if it has one.")
-    model: Network = Field(default_factory=default_network, description="Backbone, neck and heads.")
+    model: Network = Field(
+        default_factory=default_network,
+        description="Backbone, neck and heads. Default: ResNet-50 with an FPN of the levels 3 to 7; a model that is given and "
+        "names no neck has none.",
+    )
     training: Training = Field(default_factory=Training, description="How to learn.")
     resources: Resources = Field(default_factory=Resources, description="What the trainer pod asks for.")
     scheduling: Scheduling = Field(default_factory=Scheduling, description="Where the trainer pod may run.")
