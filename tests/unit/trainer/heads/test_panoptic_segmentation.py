@@ -55,7 +55,7 @@ def test_true_segments_as_predictions_score_one() -> None:
         ((False, True), {"classification", "boxes", "dice", "edges", "stuff"}),
         ((), set()),
     ],
-    ids=str,
+    ids=["things", "two kinds of stuff", "one kind of stuff", "both", "nothing"],
 )
 def test_classes_of_one_kind_alone_are_learnt_as_well(things: tuple[bool, ...], terms: set[str]) -> None:
     """Without a word about things, all are."""
