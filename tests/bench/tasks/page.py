@@ -75,8 +75,8 @@ photographs.
 - Sheets of nine noughts, {_images(SHEETS)}: of every second held-out one, a digit is
   another one."""
 
-_WEAK = """Weak in so short a time: text, whose network knows how many characters there are and where, but not which (its loss is that
-of a guess among ten); labels of whole scenes, of which hardly one is sure enough to be given (macroF1); and keypoints, which
+_WEAK = """Weak in so short a time: text, whose network knows how many characters there are and where, but not which (its loss is
+that of a guess among ten); labels of whole scenes, of which hardly one is sure enough to be given (macroF1); and keypoints, which
 follow the corners of boxes and the digits' turn only in part."""
 
 _MULTITASK = """## Five tasks at once
