@@ -95,13 +95,12 @@ COST_ITERATIONS = 20
 """The runs that take so few tell, beside those of ITERATIONS, what an iteration costs without start, evaluation and export."""
 
 
-def _multitask(name: str, heads: list[dict[str, Any]], iterations: int = ITERATIONS, **model: Any) -> Row:
-    return Row(f"multitask/{name}", SCENES, network(heads) | model, training(iterations), baseline=False)
+def _multitask(name: str, heads: list[dict[str, Any]], iterations: int = ITERATIONS) -> Row:
+    return Row(f"multitask/{name}", SCENES, network(heads), training(iterations), baseline=False)
 
 
 MULTITASK: tuple[Row, ...] = (
     _multitask("five-heads", _joint_heads()),
-    _multitask("five-heads-weighted", _joint_heads(), lossWeights="uncertainty"),
     _multitask("start-of-five-heads", _joint_heads(), COST_ITERATIONS),
     *(_multitask(f"start-of-{one['name']}", [{**one, "name": "head"}], COST_ITERATIONS) for one in _joint_heads()),
 )

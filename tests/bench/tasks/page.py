@@ -81,7 +81,7 @@ which follow the corners of boxes and the digits' turn only in part."""
 _MULTITASK = """## Five tasks at once
 
 One network with five heads beside five networks with one, on the same images, with the same seed, iterations and settings. Losses
-are added up as they are, with all weights 1, or weighted by what is learnt (`model.lossWeights: uncertainty`)."""
+are added up as they are, with all weights 1. Aimed at: ratios of 0.95 and more, in 0.55 of the time."""
 
 _SEMI = f"""## Few labels
 
@@ -154,17 +154,7 @@ def _lines_of_tasks(prefix: str) -> Iterator[Sequence[str]]:
 
 
 def _five_at_once() -> Iterator[str]:
-    header = (
-        "head",
-        "score",
-        "alone",
-        "one of five",
-        "ratio",
-        "one of five, weights learnt",
-        "ratio",
-        "CPU seconds an iteration, alone",
-    )
-    yield _table(header, _lines_of_joint())
+    yield _table(("head", "score", "alone", "one of five", "ratio", "CPU seconds an iteration, alone"), _lines_of_joint())
     joint, start = (measured.read(_BY_NAME[f"multitask/{name}five-heads"]) for name in ("", "start-of-"))
     together = _cost(joint, start)
     costs = [cost for name in JOINT_TASKS if (cost := _cost_alone(name)) is not None]
@@ -177,15 +167,13 @@ def _five_at_once() -> Iterator[str]:
 
 
 def _lines_of_joint() -> Iterator[Sequence[str]]:
-    together = [measured.read(_BY_NAME[f"multitask/five-heads{kind}"]) for kind in ("", "-weighted")]
+    joint = measured.read(_BY_NAME["multitask/five-heads"])
     for name, task in JOINT_TASKS.items():
         row = _BY_NAME[f"digits/{task}"]
         score = SCORES[_heads(row)[0].task][0]
-        alone = _value(measured.read(row), "head", score)
-        shared = [_value(result, name, score) for result in together]
-        ratios = ["–" if one is None or not alone else f"{one / alone:.3f}" for one in shared]
-        cells = [cell for one, ratio in zip(shared, ratios, strict=True) for cell in (_number(one), ratio)]
-        yield (f"{name}: {task}", score, _number(alone), *cells, _number(_cost_alone(name)))
+        alone, shared = _value(measured.read(row), "head", score), _value(joint, name, score)
+        ratio = f"{shared / alone:.3f}" if alone and shared is not None else "–"
+        yield (f"{name}: {task}", score, _number(alone), _number(shared), ratio, _number(_cost_alone(name)))
 
 
 def _value(result: Result | None, head: str, score: str) -> float | None:
