@@ -223,7 +223,14 @@ def _anomaly(batch: int, size: tuple[int, int], classes: int, generator: torch.G
     anomalous, has_mask = number % 2 == 1, number % 4 != 3
     mask = torch.zeros(batch, *size, dtype=torch.bool)
     mask[anomalous & has_mask, : size[0] // 2, : size[1] // 2] = True
-    return {"anomalous": anomalous, "mask": mask, "has_mask": has_mask}
+    return {"anomalous": anomalous, "mask": mask, "has_mask": has_mask, "shown": _shown(batch, size)}
+
+
+def _shown(batch: int, size: tuple[int, int]) -> Tensor:
+    """All but a strip at the right."""
+    shown = torch.ones(batch, *size, dtype=torch.bool)
+    shown[:, :, -(size[1] // 4) :] = False
+    return shown
 
 
 def _text(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -235,6 +242,10 @@ def _text(batch: int, size: tuple[int, int], classes: int, generator: torch.Gene
 def _image_only(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
     """Half of the images have a label to score by."""
     return {"label": torch.where(torch.arange(batch) % 4 < 2, torch.arange(batch) % classes, -1)}
+
+
+def _shown_image(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    return {**_image_only(batch, size, classes, generator), "shown": _shown(batch, size)}
 
 
 _TARGETS: dict[Task, Callable[[int, tuple[int, int], int, torch.Generator], dict[str, Tensor]]] = {
@@ -251,6 +262,6 @@ _TARGETS: dict[Task, Callable[[int, tuple[int, int], int, torch.Generator], dict
     Task.DEPTH_ESTIMATION: _depth,
     Task.ANOMALY_DETECTION: _anomaly,
     Task.TEXT_RECOGNITION: _text,
-    Task.AUTOENCODING: _image_only,
+    Task.AUTOENCODING: _shown_image,
     Task.VIEW_INVARIANCE: _image_only,
 }

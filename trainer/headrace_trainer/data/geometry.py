@@ -75,6 +75,14 @@ class Geometry:
             left, right = self.canvas[1] - right, self.canvas[1] - left
         return left, top, right, bottom
 
+    @property
+    def shown_map(self) -> Array:
+        """bool [H, W]: where the canvas shows the image, not padding."""
+        left, top, right, bottom = self.shown
+        shown = np.zeros(self.canvas, np.bool_)
+        shown[top:bottom, left:right] = True
+        return shown
+
     def place_map(self, values: Array, fill: float) -> Array:
         """A map [H, W] of the same type by nearest neighbour from one [h, w]; `fill` where there is no image."""
         top, left, bottom, right = self.window

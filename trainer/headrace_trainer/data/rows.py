@@ -26,6 +26,8 @@ from headrace_trainer.data.targets import (
 from headrace_trainer.label_space import LabelSpace
 
 NO_CHARACTER = -1
+ABOUT_EVERY_PIXEL = frozenset({Task.ANOMALY_DETECTION, Task.AUTOENCODING})
+"""Tasks that are about the image itself, not about what is annotated in it: they are told which pixels it has ("shown")."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def layout(task: Task, labels: LabelSpace, most: int, canvas: tuple[int, int]) -
         Task.AUTOENCODING: no_label,
         Task.VIEW_INVARIANCE: no_label,
     }
-    return layouts[task]
+    shown = {"shown": Field(canvas, False, "bool")} if task in ABOUT_EVERY_PIXEL else {}
+    return {**layouts[task], **shown}
 
 
 def rows_of(target: Target, labels: LabelSpace, most: int) -> dict[str, Array]:

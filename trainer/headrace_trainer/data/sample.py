@@ -11,7 +11,7 @@ from headrace_trainer.data.geometry import PAD_COLOR, Geometry
 from headrace_trainer.data.head_data import HeadData
 from headrace_trainer.data.picture import Picture
 from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
-from headrace_trainer.data.rows import rows_of
+from headrace_trainer.data.rows import ABOUT_EVERY_PIXEL, rows_of
 from headrace_trainer.data.split import Split
 from headrace_trainer.data.targets import NO_LABEL, Array, ImageOnly, Target
 
@@ -59,10 +59,10 @@ def load_sample(split: Split, index: int, canvas: tuple[int, int], choose: Choos
         except BadSampleError as problem:
             split.problems.bad(name, problem)
             split.lose(name, (layer,), problem)
-    return Sample(name, image, {head.spec.name: _rows(head, split, rendered) for head in split.heads})
+    return Sample(name, image, {head.spec.name: _rows(head, split, rendered, geometry) for head in split.heads})
 
 
-def _rows(head: HeadData, split: Split, rendered: Mapping[str, Target]) -> Mapping[str, Array] | None:
+def _rows(head: HeadData, split: Split, rendered: Mapping[str, Target], geometry: Geometry) -> Mapping[str, Array] | None:
     """The targets of a head from those of the layers; None where the image is unlabelled for it."""
     if head.layer is not None and head.layer in rendered and head.reads_annotations:
         target = convert_along(head.path, rendered[head.layer], head.layer_classes)
@@ -70,7 +70,8 @@ def _rows(head: HeadData, split: Split, rendered: Mapping[str, Target]) -> Mappi
         target = ImageOnly(NO_LABEL)
     else:
         return None
-    return rows_of(target, head.labels, split.padding[head.spec.name])
+    rows = rows_of(target, head.labels, split.padding[head.spec.name])
+    return {**rows, "shown": geometry.shown_map} if head.spec.task in ABOUT_EVERY_PIXEL else rows
 
 
 def _load_image(split: Split, name: str, choose: ChooseGeometry, annotations: Mapping[str, Annotation]) -> tuple[Array, Geometry]:

@@ -15,8 +15,9 @@ colour, and with every change of 0.03 called a defect. Nearest neighbours among 
 and 0.80 at best; a Gaussian of them: 0.57 and 0.75.
 
 Official metrics: AUROC of images by their scores, and of pixels by the map. An image whose anomalous pixels are not known (no mask)
-counts for the first and not for the second; all pixels of a normal image are normal. What fills up the network's input around an
-image of another shape counts as normal pixels of it. Where all images are normal, or all anomalous, there is no score: NaN.
+counts for the first and not for the second; all pixels of a normal image are normal. Where all images are normal, or all
+anomalous, there is no score: NaN. What fills up the network's input around an image of another shape is neither learnt from nor
+counted among the pixels, but it is a part of what the hundredth is taken of.
 
 B images, H and W their sides, h and w those of the logits.
 """
@@ -65,13 +66,14 @@ class AnomalyDetectionHead(Head):
         return {"logits": self.detect(self.map(features))}
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
-        """Reads targets["defects"]. "defects": focal loss over the pixels of the images with and without made-up defects, divided
-        by the number of pixels in defects."""
-        defects = targets["defects"] & labelled[:, None, None]
+        """Reads targets["defects"] and "shown". "defects": focal loss over the pixels of the images with and without made-up
+        defects, divided by the number of pixels in defects."""
+        counted = targets["shown"] & labelled[:, None, None]
+        defects = targets["defects"] & counted
         size = (defects.shape[1], defects.shape[2])
         truth = torch.cat([torch.zeros_like(defects), defects]).float()
         logits = torch.cat([to_image(outputs[key], self.map.level, size)[:, 0] for key in ("logits", "logits@2")])
-        losses = torch.where(labelled.repeat(2)[:, None, None], quality_focal_loss(logits, truth), 0)
+        losses = torch.where(counted.repeat(2, 1, 1), quality_focal_loss(logits, truth), 0)
         return {"defects": losses.sum() / defects.sum().clamp(min=1)}
 
     def decode(self, outputs: Outputs, image_size: tuple[int, int]) -> Predictions:
@@ -112,7 +114,7 @@ class AnomalyDetectionMetric(Metric):
         self._anomalous.append(targets["anomalous"][labelled])
         odds = torch.logit(predictions["map"].float(), eps=1e-7)
         place = ((odds + 16.2) / 32.4 * BINS).long() + BINS * targets["mask"]
-        counted = (labelled & targets["has_mask"])[:, None, None]
+        counted = (labelled & targets["has_mask"])[:, None, None] & targets["shown"]
         place = torch.where(counted, place, 2 * BINS).flatten()
         self._pixels = self._pixels.to(place.device).scatter_add(0, place, torch.ones_like(place))
 

@@ -12,7 +12,7 @@ bright an image is, 21.3 / 19.2; that without GroupNorm 21.4 / 20.3.
 Official metric: PSNR, -10 log10 of the mean squared error of an image whose channels are 0 to 1, the mean over images; an image
 counts as 59 dB at most, which is what rounding to 8 bits leaves. PSNR has no upper end, so the score that checkpoints are compared
 by is `fidelity`: 1 minus the root of the mean squared error of an image, the mean over images; 1 where nothing is lost. What fills
-up the network's input around an image of another shape counts as part of it: such images score higher than they would alone.
+up the network's input around an image of another shape is neither learnt from nor counted.
 
 B images, H and W their sides, C channels.
 """
@@ -66,10 +66,11 @@ class AutoencodingHead(Head):
         return {"image": self.pixels(self.decoder(features[self.levels[0]])).float()}
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
-        """Reads targets["image"]. "reconstruction": squared error in deviations of ImageNet's colours, mean over pixels."""
+        """Reads targets["image"] and "shown". "reconstruction": squared error in deviations of ImageNet's colours, mean over an
+        image's pixels, and over images."""
         wanted = torch.where(labelled[:, None, None, None], targets["image"], 0)
         height, width = wanted.shape[-2:]
-        error = (outputs["image"][:, :, :height, :width] - wanted).square().mean(dim=(1, 2, 3))
+        error = _mean_square(outputs["image"][:, :, :height, :width] - wanted, targets["shown"] & labelled[:, None, None])
         return {"reconstruction": masked_sum(error, labelled) / labelled.sum().clamp(min=1)}
 
     def decode(self, outputs: Outputs, image_size: tuple[int, int]) -> Predictions:
@@ -97,13 +98,19 @@ class ReconstructionMetric(Metric):
         self._sums = torch.zeros(3, dtype=torch.float64)
 
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
-        error = (predictions["image"] - denormalise(targets["image"])).square().mean(dim=(1, 2, 3)).double()
+        error = _mean_square(predictions["image"] - denormalise(targets["image"]), targets["shown"]).double()
         terms = torch.stack([torch.ones_like(error), _psnr(error), error.sqrt()])
         self._sums = self._sums.to(error.device) + torch.where(labelled, terms, 0).sum(dim=1)
 
     def compute(self) -> dict[str, float]:
         count, psnr, root = self._sums.cpu()
         return {"psnr": float(psnr / count), "fidelity": float(1 - root / count)}
+
+
+def _mean_square(difference: Tensor, shown: Tensor) -> Tensor:
+    """Of [B, 3, H, W] over the pixels that bool [B, H, W] tells: [B]."""
+    squared = torch.where(shown, difference.square().mean(dim=1), 0)
+    return squared.sum(dim=(1, 2)) / shown.sum(dim=(1, 2)).clamp(min=1)
 
 
 def _psnr(error: Tensor) -> Tensor:

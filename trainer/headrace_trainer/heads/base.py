@@ -37,9 +37,11 @@ Targets are dicts of tensors, batched and padded to static shapes, by task (they
     anomaly-detection            anomalous  bool    [B]        never True in the train split
                                  mask       bool    [B, H, W]  anomalous pixels
                                  has_mask   bool    [B]        False: which pixels are anomalous is not known
+                                 shown      bool    [B, H, W]  False: padding around an image of another shape
     text-recognition             text       int64   [B, L]     indices into the alphabet, then -1 as padding
     autoencoding,                label      int64   [B]        class or identity where a layer was named that has it, else -1;
     view-invariance                                            not to be learnt from
+    autoencoding                 shown      bool    [B, H, W]  as above
 
 Heads whose `uses_image` is True find in addition, put there by the step and by the evaluation:
 

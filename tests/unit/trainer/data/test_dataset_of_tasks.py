@@ -165,6 +165,24 @@ def test_an_anomaly_head_sees_nothing_but_what_is_normal_in_training(tmp_path: P
     assert batch.targets["odd"]["has_mask"].tolist() == [False, True]
 
 
+def test_heads_of_every_pixel_are_told_which_pixels_an_image_has(tmp_path: Path) -> None:
+    folder = table(
+        DatasetFolder(tmp_path),
+        "anomaly-detection",
+        [{"image": "images/a.png", "anomalous": False}],
+        [{"image": "images/b.png", "anomalous": True}],
+    )
+    folder.image("images/b.png", np.zeros((20, 60, 3), np.uint8))
+    odd = {"name": "odd", "annotations": "anomaly-detection", "anomalyDetection": {}}
+    dataset = folder.open(odd, {"name": "again", "autoencoding": {}})
+    (batch,) = eval_batches(dataset.val, TRAINING, threads=1)
+    for head in ("odd", "again"):
+        (shown,) = batch.targets[head]["shown"].numpy()
+        np.testing.assert_array_equal((batch.images[0].numpy() == 0).all(axis=0), shown, err_msg="black, but for padding")
+        assert shown.any()
+        assert not shown.all()
+
+
 def test_keypoints_that_are_all_unlabelled_are_said(tmp_path: Path) -> None:
     category = {"id": 1, "name": "cat", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]]}
     for split in ("train", "val"):

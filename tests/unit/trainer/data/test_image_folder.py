@@ -9,7 +9,7 @@ import pytest
 from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder
 from headrace_trainer.data.geometry import letterbox
 from headrace_trainer.data.problems import BadSampleError
-from headrace_trainer.data.targets import Anomaly, Identity
+from headrace_trainer.data.targets import Anomaly, Identity, Label
 from headrace_trainer.errors import FatalError
 
 SIZE = (HEIGHT, WIDTH)
@@ -24,6 +24,43 @@ def test_folders_are_identities(tmp_path: Path) -> None:
     assert dataset.heads[0].labels.classes == ("anna", "bob", "carl")
     labels = {image: one.render(letterbox(SIZE, SIZE)) for image, one in dataset.val.annotations["people"].items()}
     assert labels == {"images/test/carl/1.jpg": Identity(2), "images/test/anna/2.jpg": Identity(0)}
+
+
+def grades(root: Path, *names: str, **fields: Any) -> DatasetFolder:
+    folder = DatasetFolder(root)
+    for name in names:
+        folder.image(f"images/train/{name}/1.jpg").image(f"images/test/{name}/2.jpg")
+    return folder.layer("grades", "multiclass-classification", "image-folder", SPLITS, **fields)
+
+
+ORDINAL: dict[str, Any] = {"name": "grade", "annotations": "grades", "multiclassClassification": {"ordinal": True}}
+
+
+def test_folders_that_are_whole_numbers_are_in_the_order_of_numbers(tmp_path: Path) -> None:
+    folder = grades(tmp_path, "10", "2", "1", "-3")
+    dataset = folder.open(ORDINAL)
+    assert dataset.heads[0].labels.classes == ("-3", "1", "2", "10")
+    labels = {image: one.render(letterbox(SIZE, SIZE)) for image, one in dataset.val.annotations["grades"].items()}
+    assert labels["images/test/10/2.jpg"] == Label(3)
+    assert folder.said == []
+
+
+def test_steps_of_a_scale_in_alphabetical_order_are_warned_of(tmp_path: Path) -> None:
+    folder = grades(tmp_path, "low", "middle", "high")
+    folder.open(ORDINAL)
+    assert folder.said == [
+        "WARNING: head 'grade' is ordinal, and layer 'grades' has no 'classes' in dataset.json: the steps are in alphabetical order "
+        "(high, low, middle); give the layer its 'classes' in the order of the scale"
+    ]
+
+
+def test_steps_of_a_scale_whose_order_is_given_or_does_not_matter_are_not_warned_of(tmp_path: Path) -> None:
+    given = grades(tmp_path / "given", "low", "middle", "high", classes=["low", "middle", "high"])
+    assert given.open(ORDINAL).heads[0].labels.classes == ("low", "middle", "high")
+    assert given.said == []
+    nominal = grades(tmp_path / "nominal", "low", "middle", "high")
+    nominal.open(ORDINAL | {"multiclassClassification": {}})
+    assert nominal.said == []
 
 
 def mvtec(root: Path, mask: np.ndarray | None = None, **fields: Any) -> DatasetFolder:

@@ -19,11 +19,19 @@ from headrace_trainer.network.build import HeadPlan, build_network, normalise
 TASK = Task.ANOMALY_DETECTION
 
 
-def scores_of(scores: Tensor, maps: Tensor, anomalous: Tensor, mask: Tensor, has_mask: Tensor | None = None) -> dict[str, float]:
+def scores_of(
+    scores: Tensor,
+    maps: Tensor,
+    anomalous: Tensor,
+    mask: Tensor,
+    has_mask: Tensor | None = None,
+    shown: Tensor | None = None,
+) -> dict[str, float]:
     """In two batches."""
     metric, has_mask = AnomalyDetectionMetric(), torch.ones_like(anomalous) if has_mask is None else has_mask
     for part in (slice(0, 3), slice(3, None)):
         targets = {"anomalous": anomalous[part], "mask": mask[part], "has_mask": has_mask[part]}
+        targets["shown"] = torch.ones_like(mask[part]) if shown is None else shown[part]
         metric.update({"scores": scores[part], "map": maps[part]}, targets, torch.ones_like(anomalous[part]))
     return metric.compute()
 
@@ -63,6 +71,13 @@ def test_images_whose_anomalous_pixels_are_not_known_count_as_images_only() -> N
     assert found["pixelAUROC"] == pytest.approx(roc_auc_score(mask[has_mask].flatten(), maps[has_mask].flatten()), abs=1e-5)
 
 
+def test_padding_is_no_normal_pixel() -> None:
+    scores, maps, anomalous, mask = random_answers()
+    around = [torch.nn.functional.pad(x, (10, 10)) for x in (maps, mask, torch.ones_like(mask))]
+    padded = scores_of(scores, around[0], anomalous, around[1], shown=around[2])
+    assert padded == scores_of(scores, maps, anomalous, mask)
+
+
 @pytest.mark.parametrize("anomalous", [False, True])
 def test_without_one_of_either_kind_there_is_no_curve(anomalous: bool) -> None:
     scores, maps, flags, mask = random_answers()
@@ -82,7 +97,8 @@ def test_loss_is_nothing_where_every_defect_and_nothing_else_is_found() -> None:
     everyone = torch.tensor([True, True])
 
     def loss(first: Tensor, second: Tensor) -> float:
-        return head.loss({"logits": first, "logits@2": second}, {"defects": defects}, everyone)["defects"].item()
+        targets = {"defects": defects, "shown": torch.ones_like(defects)}
+        return head.loss({"logits": first, "logits@2": second}, targets, everyone)["defects"].item()
 
     right = loss(sure, found)
     assert right < 0.5, "edges are blurred by interpolation"
@@ -93,7 +109,7 @@ def test_loss_is_nothing_where_every_defect_and_nothing_else_is_found() -> None:
 def test_loss_looks_at_the_made_up_defects_and_at_no_truth() -> None:
     head, targets = make_head(TASK), make_targets(TASK, 2, (64, 64))
     outputs, everyone = answer(head, make_features(2, (64, 64))), torch.tensor([True, True])
-    only = {"defects": targets["defects"]}
+    only = {key: targets[key] for key in ("defects", "shown")}
     assert head.loss(outputs, only, everyone)["defects"] == head.loss(outputs, targets, everyone)["defects"]
 
 
@@ -146,7 +162,8 @@ def test_what_was_learnt_is_normal_and_an_odd_digit_is_not() -> None:
     optimizer = {"adamw": {"learning_rate": 0.002}}
     training = small_training(heads=plans, network=network, max_iterations=130, schedule=schedule, optimizer=optimizer, ema_decay=0)
     everyone = torch.ones(8, dtype=torch.bool)
-    targets = {"anomalous": ~everyone, "mask": torch.zeros(8, 64, 64, dtype=torch.bool), "has_mask": everyone}
+    nowhere = torch.zeros(8, 64, 64, dtype=torch.bool)
+    targets = {"anomalous": ~everyone, "mask": nowhere, "has_mask": everyone, "shown": ~nowhere}
     for iteration in range(1, 131):
         training.step(Batch(normal, {"odd": targets}, {"odd": everyone}, [""] * 8), iteration)
     head = network.eval().heads["odd"]
@@ -154,7 +171,7 @@ def test_what_was_learnt_is_normal_and_an_odd_digit_is_not() -> None:
     both, alone = head.metric(), head.metric()
     with torch.no_grad():
         seen = [head.decode(network(normalise(images))["odd"], (64, 64)) for images in (normal, odd)]
-    strange = {"anomalous": everyone, "mask": where, "has_mask": everyone}
+    strange = {"anomalous": everyone, "mask": where, "has_mask": everyone, "shown": ~nowhere}
     both.update(seen[0], targets, everyone)
     both.update(seen[1], strange, everyone)
     alone.update(seen[1], strange, everyone)

@@ -21,8 +21,13 @@ def scores_of(found: torch.Tensor, images: torch.Tensor) -> dict[str, float]:
     metric = ReconstructionMetric()
     for part in (slice(0, 3), slice(3, None)):
         everyone = torch.ones(len(images[part]), dtype=torch.bool)
-        metric.update({"image": found[part]}, {"image": normalise(images[part])}, everyone)
+        targets = {"image": normalise(images[part]), "shown": all_shown(images[part])}
+        metric.update({"image": found[part]}, targets, everyone)
     return metric.compute()
+
+
+def all_shown(images: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(images[:, 0], dtype=torch.bool)
 
 
 def test_psnr_equals_scikit_image_and_fidelity_is_one_minus_the_root_mean_squared_error() -> None:
@@ -65,7 +70,23 @@ def test_loss_is_the_squared_error_of_the_normalised_image() -> None:
     head, images = make_head(TASK), torch.randn(2, 3, 33, 70)
     outputs = {"image": torch.nn.functional.pad(images + 0.5, (0, 26, 0, 31), value=100.0)}
     labelled = torch.tensor([True, True])
-    assert head.loss(outputs, {"image": images}, labelled)["reconstruction"].item() == pytest.approx(0.25)
+    targets = {"image": images, "shown": all_shown(images)}
+    assert head.loss(outputs, targets, labelled)["reconstruction"].item() == pytest.approx(0.25)
+
+
+def test_padding_is_neither_learnt_from_nor_scored() -> None:
+    """Else an image of another shape than the network's input would score by how well its even padding is met."""
+    head, images = make_head(TASK), torch.randn(2, 3, 64, 64)
+    wide = torch.zeros(2, 64, 64, dtype=torch.bool)
+    wide[:, 16:48] = True
+    wrong = torch.where(wide[:, None], images + 0.5, images)
+    targets, labelled = {"image": images, "shown": wide}, torch.tensor([True, True])
+    assert head.loss({"image": wrong}, targets, labelled)["reconstruction"].item() == pytest.approx(0.25)
+    padded, alone = ReconstructionMetric(), ReconstructionMetric()
+    padded.update(head.decode({"image": wrong}, (64, 64)), targets, labelled)
+    cut = images[:, :, 16:48]
+    alone.update({"image": denormalise(wrong[:, :, 16:48]).clamp(0, 1)}, {"image": cut, "shown": all_shown(cut)}, labelled)
+    assert padded.compute() == pytest.approx(alone.compute())
 
 
 def test_the_picture_shows_the_reconstruction_and_its_psnr() -> None:
@@ -78,7 +99,7 @@ def test_a_handful_of_images_comes_back_far_better_than_its_mean_colors() -> Non
     """Eight images of coloured shapes, out of level 3. Seen: 21.7 dB; 13.8 with each image in its own mean colour."""
     torch.set_num_threads(1)
     shown = normalise(denormalise(make_scenes().images).clamp(0, 1))  # what an image can be: 0 to 1
-    targets = {"image": shown, "label": torch.full((8,), -1)}
+    targets = {"image": shown, "shown": all_shown(shown), "label": torch.full((8,), -1)}
     of_means = scores_of(denormalise(shown).mean(dim=(2, 3), keepdim=True).expand_as(shown), denormalise(shown))
     memoriser = Memoriser(TASK, model.Autoencoding(level=3), LabelSpace(), bottom_level=3, top_level=4)
     memoriser.train(shown, targets, iterations=100, peak=0.004)

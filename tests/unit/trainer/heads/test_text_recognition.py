@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,13 @@ def test_an_answer_longer_than_the_truth_has_an_error_rate_above_one_and_an_accu
     assert scores["characterAccuracy"] == 0
 
 
+def test_without_a_character_in_the_truth_there_is_no_error_rate() -> None:
+    scores = scores_of(["ab", ""], ["", ""])
+    assert math.isnan(scores["CER"])
+    assert math.isnan(scores["characterAccuracy"])
+    assert scores["exactMatch"] == 0.5
+
+
 def test_texts_that_are_not_labelled_have_no_say() -> None:
     assert scores_of(["abc", "e"], ["abc", "abc"], [True, False])["exactMatch"] == 1
 
@@ -79,6 +88,16 @@ def test_a_text_with_too_many_characters_is_not_learnt_and_the_others_are() -> N
     assert gradient is not None
     assert not gradient[0].any()
     assert gradient[1].any()
+
+
+@pytest.mark.parametrize("too_long", ["aaaaaaaa", "abcdeabcd", "aabbc" + "c"])
+def test_a_text_with_too_many_characters_does_not_dilute_the_loss_of_the_others(too_long: str) -> None:
+    head = make_head(TASK)
+    outputs = head(make_features(2, (32, 32)))  # 8 columns
+    text = indices([too_long, "abc"], length=9)
+    both = head.loss(outputs, {"text": text}, torch.tensor([True, True]))["text"]
+    alone = head.loss(outputs, {"text": text}, torch.tensor([False, True]))["text"]
+    assert both == alone
 
 
 def test_the_rows_of_an_image_are_told_apart() -> None:

@@ -21,7 +21,7 @@ def test_nothing_changes_but_the_defects() -> None:
     assert defects.shape == (32, 48, 80)
     assert changed.min() >= 0
     assert changed.max() <= 1
-    # What is called no defect has changed a little at most, or is beside one: each of them changes less than 0.08 over 7 x 7 pixels.
+    # What is called no defect has changed a little at most, or is beside one: each changes less than 0.08 over 7 x 7 pixels.
     near = torch.nn.functional.max_pool2d(defects.float(), 7, stride=1, padding=3).bool()
     change = torch.nn.functional.avg_pool2d((changed - images).abs().mean(dim=1), 7, stride=1, padding=3, count_include_pad=False)
     assert change[~near].max() <= DEFECTS * 0.08

@@ -103,8 +103,9 @@ def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(
     network, batch = small_network(heads=heads), random_batch(1)
     flags, mask = torch.tensor([False, True, False, True]), torch.zeros(4, 32, 32, dtype=torch.bool)
     mask[1, :8] = True
-    unlabelled = {"label": torch.full((4,), -1)}
-    odd = {"anomalous": flags, "mask": mask, "has_mask": torch.tensor([True, True, True, False])}
+    shown = torch.ones_like(mask)
+    unlabelled = {"label": torch.full((4,), -1), "shown": shown}
+    odd = {"anomalous": flags, "mask": mask, "has_mask": torch.tensor([True, True, True, False]), "shown": shown}
     everyone = torch.ones(4, dtype=torch.bool)
     targets = {"again": unlabelled, "views": unlabelled, "odd": odd}
     passes: list[int] = []

@@ -185,6 +185,36 @@ def test_what_fits_nowhere_is_refused(tmp_path: Path) -> None:
     assert "(mobilenet_v3_small)" in said
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300])
+def test_what_is_not_finite_is_refused(tmp_path: Path, value: float) -> None:
+    tensors = torchvision.models.resnet18(weights=None).state_dict()
+    for name in ("layer1.0.conv1.weight", "layer3.0.conv1.weight"):
+        tensors[name] = tensors[name].double()
+        tensors[name][5, 0, 0, 0] = value
+    save_file(tensors, tmp_path / "resnet18.safetensors")
+    assert refusal(tmp_path / "resnet18.safetensors", []) == (
+        "initialWeights: resnet18.safetensors: layer1.0.conv1.weight has values that are not finite (NaN, infinite, or beyond "
+        "torch.float32): name weights of a training that did not diverge"
+    )
+
+
+def test_an_earlier_job_that_diverged_is_refused(tmp_path: Path) -> None:
+    heads = plans({"tags": (TAGS, THREE)})
+    path, tensors = exported(tmp_path, heads)
+    last = [name for name in tensors if name.startswith("heads.tags.")][-1]
+    tensors[last].fill_(float("nan"))
+    save_file(tensors, path / "model.safetensors")
+    assert f"initialWeights: model.safetensors: {last} has values that are not finite" in refusal(path, heads)
+
+
+def test_what_is_not_taken_need_not_be_finite(tmp_path: Path) -> None:
+    tensors = torchvision.models.resnet18(weights=None).state_dict()
+    tensors["fc.weight"].fill_(float("nan"))
+    save_file(tensors, tmp_path / "resnet18.safetensors")
+    _, got, _ = load(tmp_path / "resnet18.safetensors", [])
+    assert torch.equal(got["backbone.conv1.weight"], tensors["conv1.weight"])
+
+
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"not at all")
     assert "a.safetensors cannot be read as weights" in refusal(tmp_path / "a.safetensors", [])

@@ -86,10 +86,11 @@ def test_a_pass_that_keeps_the_running_averages_normalises_by_its_batch() -> Non
 
 def batch_for_all(seed: int) -> Batch:
     batch = random_batch(seed)
-    masks = {"mask": torch.zeros(4, 32, 32, dtype=torch.bool), "has_mask": torch.ones(4, dtype=torch.bool)}
+    shown = torch.ones(4, 32, 32, dtype=torch.bool)
+    masks = {"mask": ~shown, "has_mask": torch.ones(4, dtype=torch.bool), "shown": shown}
     targets = {
         "views": {"label": torch.full((4,), -1)},
-        "again": {"label": torch.full((4,), -1)},
+        "again": {"label": torch.full((4,), -1), "shown": shown},
         "odd": {"anomalous": torch.zeros(4, dtype=torch.bool), **masks},
     }
     everyone = {name: torch.ones(4, dtype=torch.bool) for name in targets}
