@@ -1,13 +1,15 @@
 """Whether there is something to learn for each head, and something to score it by: known before the first iteration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from headrace_api.dataset import Layer
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_trainer.data.annotations import Annotation, KeypointList
 from headrace_trainer.data.head_data import HeadData
 from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.split import Split
+from headrace_trainer.data.table import are_whole_numbers
 from headrace_trainer.errors import FatalError
 
 _NAMED_CLASSES = 8
@@ -34,8 +36,7 @@ def check_labels(head: HeadData, train: Split, val: Split, layers: Mapping[str, 
             "in its splits"
         )
     if unseen := _unseen_classes(head, train, val):
-        named = ", ".join(unseen[:_NAMED_CLASSES]) + (", …" if len(unseen) > _NAMED_CLASSES else "")
-        say(f"WARNING: head '{name}' is scored on {len(unseen)} classes that no image to train on has: {named}")
+        say(f"WARNING: head '{name}' is scored on {len(unseen)} classes that no image to train on has: {_named(unseen)}")
     if head.spec.task in _OF_OBJECTS and not train.objects(head):
         say(
             f"WARNING: head '{name}' can learn only that nothing is there: none of the {labelled} labelled images to train on of "
@@ -43,6 +44,21 @@ def check_labels(head: HeadData, train: Split, val: Split, layers: Mapping[str, 
         )
     elif head.spec.task is Task.KEYPOINT_DETECTION and not any(map(_has_keypoint, train.of(head).values())):
         say(f"WARNING: head '{name}' can learn boxes only: no object to train on of layer '{layer}' has a labelled keypoint")
+
+
+def check_order(head: HeadData, layer: Layer, say: Callable[[str], None]) -> None:
+    """Warn of an ordinal head whose steps nobody put in order: "high, low, middle" is no scale."""
+    options = head.spec.multiclass_classification
+    if options is None or not options.ordinal or layer.classes is not None or are_whole_numbers(head.labels.classes):
+        return
+    say(
+        f"WARNING: head '{head.spec.name}' is ordinal, and layer '{layer.name}' has no 'classes' in dataset.json: the steps are in "
+        f"alphabetical order ({_named(head.labels.classes)}); give the layer its 'classes' in the order of the scale"
+    )
+
+
+def _named(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:_NAMED_CLASSES]) + (", …" if len(classes) > _NAMED_CLASSES else "")
 
 
 def _unseen_classes(head: HeadData, train: Split, val: Split) -> list[str]:

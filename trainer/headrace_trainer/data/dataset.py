@@ -8,7 +8,7 @@ from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_api.training import Augmentation, Scale
 from headrace_trainer.data.annotations.base import COUNTED
-from headrace_trainer.data.checks import check_labels
+from headrace_trainer.data.checks import check_labels, check_order
 from headrace_trainer.data.head_data import HeadData
 from headrace_trainer.data.label_spaces import head_data, learnable
 from headrace_trainer.data.layers import open_files, read_layer
@@ -95,6 +95,8 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     # 5. What every head can learn and be scored on.
     for head in heads:
         check_labels(head, dataset.train, dataset.val, data, say)
+        if head.layer is not None:
+            check_order(head, layers[head.layer], say)
     return dataset
 
 

@@ -168,4 +168,9 @@ def sorted_names(names: Iterable[str], layer: Layer) -> list[str]:
     found = sorted(set(names))
     if not found:
         raise bad_layer(layer, "no label in its files and no 'classes' in dataset.json: there is no class to learn")
-    return sorted(found, key=int) if all(name.removeprefix("-").isdecimal() for name in found) else found
+    return sorted(found, key=int) if are_whole_numbers(found) else found
+
+
+def are_whole_numbers(names: Iterable[str]) -> bool:
+    """Whether all of these names are, so that they have an order of their own."""
+    return all(name.removeprefix("-").isdecimal() for name in names)

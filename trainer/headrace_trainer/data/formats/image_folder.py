@@ -1,7 +1,7 @@
 """A folder a class: `<split's folder>/<class>/…/<image>`. The folders' names are the classes, unless dataset.json names them.
 
-The images are the files themselves, wherever the folder lies. Without `classes` in dataset.json the table is the sorted names of
-the folders of all splits. For metric learning the folders are identities.
+The images are the files themselves, wherever the folder lies. Without `classes` in dataset.json the table is the names of the
+folders of all splits in alphabetical order, or by number if all are whole numbers. For metric learning the folders are identities.
 
 For anomaly detection (MVTec AD's layout, https://www.mvtec.com/company/research/datasets/mvtec-ad) the images of a folder `good`
 (or `normal`, `ok`) are normal, those of all others anomalous. Masks of where they are lie in `ground_truth` beside the split's
@@ -18,6 +18,7 @@ from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles, is_image
 from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, class_table, field_of, sources
 from headrace_trainer.data.problems import Problems
+from headrace_trainer.data.table import sorted_names
 
 NORMAL = frozenset({"good", "normal", "ok"})
 GROUND_TRUTH = "ground_truth"
@@ -32,7 +33,7 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
         if not any(is_normal(name) for name in found):
             raise bad_layer(layer, f"expected a folder 'good' (or normal, ok) of images without anomaly; found: {', '.join(found)}")
         return LayerData(ClassTable((), ()), {source.split: dict(_anomalies(images[source.split], source)) for source in splits})
-    table = class_table(layer, files) or ClassTable.of(dict(enumerate(found)))
+    table = class_table(layer, files) or ClassTable.of(dict(enumerate(sorted_names(found, layer))))
     if unknown := sorted(set(found) - set(table.names)):
         raise bad_layer(layer, f"folders that are no class: {', '.join(unknown)}; the classes are: {', '.join(table.names)}")
     label = IdentityLabel if layer.task is Task.METRIC_LEARNING else ImageLabel
