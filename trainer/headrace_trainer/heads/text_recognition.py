@@ -34,7 +34,7 @@ from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
-from headrace_trainer.ops.ctc import best_path, ctc_loss
+from headrace_trainer.ops.ctc import best_path, columns_needed, ctc_loss
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.edit_distance import edit_distance
 from headrace_trainer.ops.layers import group_norm
@@ -82,11 +82,12 @@ class TextRecognitionHead(Head):
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
         """Reads targets["text"]. "text": negative log probability, mean over the characters of labelled images.
 
-        A text with too many characters for the columns is not learnt, and counts nothing.
+        A text with too many characters for the columns is not learnt, and its characters are not counted.
         """
         text = torch.where(labelled[:, None], targets["text"], -1)
         loss = masked_sum(ctc_loss(outputs["logits"], text), labelled)
-        return {"text": loss / (text >= 0).sum().clamp(min=1)}
+        learnt = columns_needed(text) <= outputs["logits"].shape[1]
+        return {"text": loss / ((text >= 0) & learnt[:, None]).sum().clamp(min=1)}
 
     def decode(self, outputs: Outputs, image_size: tuple[int, int]) -> Predictions:  # noqa: ARG002 - texts have no place
         text, scores = best_path(outputs["logits"])
@@ -104,7 +105,7 @@ class TextRecognitionHead(Head):
 
 
 class TextRecognitionMetric(Metric):
-    """characterAccuracy, CER, exactMatch; NaN where no labelled image has a character. Sums on the device, of constant size."""
+    """characterAccuracy, CER, both NaN where no labelled image has a character; exactMatch, NaN where none is labelled. Sums on the device, of constant size."""
 
     def __init__(self) -> None:
         # Texts, exact answers, edits, characters of the truth.
@@ -117,7 +118,7 @@ class TextRecognitionMetric(Metric):
 
     def compute(self) -> dict[str, float]:
         texts, exact, edits, characters = self._counts.cpu()
-        rate = edits / characters
+        rate = torch.where(characters > 0, edits / characters, torch.nan)
         return {"characterAccuracy": float((1 - rate).clamp(min=0)), "CER": float(rate), "exactMatch": float(exact / texts)}
 
 

@@ -21,10 +21,16 @@ BLANK = 0
 def ctc_loss(logits: Tensor, text: Tensor) -> Tensor:
     """float [B, T, 1 + A] and int64 [B, L], indices into the alphabet and then -1 -> float32 [B], natural logarithms.
 
-    0, with a zero gradient, where the columns are too few for the text: one for each character, and one between equal neighbours.
+    0, with a zero gradient, where the columns are too few for the text (`columns_needed`).
     """
     loss: Tensor = _Ctc.apply(logits.float().log_softmax(dim=2), text)
     return loss
+
+
+def columns_needed(text: Tensor) -> Tensor:
+    """What can say a text: int64 [B, L] -> int64 [B], one for each character, and one between equal neighbours."""
+    repeats = (text[:, 1:] >= 0) & (text[:, 1:] == text[:, :-1])
+    return (text >= 0).sum(dim=1) + repeats.sum(dim=1)
 
 
 def best_path(logits: Tensor) -> tuple[Tensor, Tensor]:
