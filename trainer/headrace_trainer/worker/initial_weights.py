@@ -63,7 +63,7 @@ class _Part:
 def load_initial_weights(path: Path, network: Network, heads: Sequence[HeadPlan], say: Callable[[str], None]) -> None:
     """Put what fits of `path` (a model/ folder, a .safetensors or a .pth file) into `network`, and `say` what did.
 
-    Raises FatalError(BAD_MODEL) where it cannot be read, or nothing fits.
+    Raises FatalError(BAD_MODEL) where it cannot be read, nothing fits, or what fits is not finite; `network` is then as it was.
     """
     saved = read_weights(path)
     found = _Finder(saved, network)
@@ -74,8 +74,9 @@ def load_initial_weights(path: Path, network: Network, heads: Sequence[HeadPlan]
         parts.append(_take_head(plan, network, found))
     if not any(part.taken for part in parts):
         raise FatalError(Reason.BAD_MODEL, _nothing_fits(path, saved, network))
+    found.copy(runfolder.MODEL_WEIGHTS if path.is_dir() else path.name)
     say(f"initial weights, tensors taken: {', '.join(part.described for part in parts)}")
-    if left := sorted(saved.tensors.keys() - found.taken):
+    if left := sorted(saved.tensors.keys() - found.taken.keys()):
         examples = ", ".join(left[:3]) + (" …" if len(left) > 3 else "")
         say(f"initial weights: {len(left)} tensors have no place in this network: {examples}")
     if parts[0].taken < _FEW * parts[0].weights:
@@ -122,11 +123,12 @@ def _why(file: Path, error: Exception) -> str:
 
 
 class _Finder:
-    """Looks a tensor of the network up among those that were saved, and remembers which were taken."""
+    """Looks a tensor of the network up among those that were saved, and remembers which are taken for which."""
 
     def __init__(self, saved: SavedWeights, network: Network) -> None:
         self.saved = saved
-        self.taken: set[str] = set()
+        self.taken: dict[str, Tensor] = {}
+        """By the name in `saved`, the network's."""
         self._network = network
         self._by_plain_name = {_plain(name): name for name in saved.tensors}
 
@@ -137,6 +139,19 @@ class _Finder:
         if not name.startswith("backbone."):
             return None
         return self._by_plain_name.get(_plain(self._network.backbone.name_in_checkpoint(name.removeprefix("backbone."))))
+
+    @torch.no_grad()
+    def copy(self, file: str) -> None:
+        """Give the network what was taken. Raises FatalError(BAD_MODEL), and copies nothing, where some of it is not finite."""
+        values = {name: self.saved.tensors[name].to(tensor.dtype) for name, tensor in self.taken.items()}
+        if (bad := next((name for name, value in values.items() if not value.isfinite().all()), None)) is not None:
+            raise FatalError(
+                Reason.BAD_MODEL,
+                f"initialWeights: {file}: {bad} has values that are not finite (NaN, infinite, or beyond {values[bad].dtype}): name "
+                "weights of a training that did not diverge",
+            )
+        for name, tensor in self.taken.items():
+            tensor.copy_(values[name])
 
 
 def _plain(name: str) -> str:
@@ -165,11 +180,10 @@ def _solves(there: Mapping[str, Any], head: model.Head) -> bool:
     return model.Head.model_fields[field_of_task].alias in there
 
 
-@torch.no_grad()
 def _take(
     part: str, prefix: str, network: Network, found: _Finder, note: str = "", *, parameters: bool = True, buffers: bool = True
 ) -> _Part:
-    """Copy what fits into the tensors of the network whose names begin with `prefix`; `parameters` and `buffers`: which of them."""
+    """Find what fits the tensors of the network whose names begin with `prefix`; `parameters` and `buffers`: which of them."""
     result = _Part(part, note)
     named_parameters = {name for name, _ in network.named_parameters()}
     for name, tensor in network.state_dict().items():
@@ -184,8 +198,7 @@ def _take(
         if value.shape != tensor.shape:
             result.differing.append(f"{there} is {list(value.shape)} there and {list(tensor.shape)} here")
             continue
-        tensor.copy_(value)
-        found.taken.add(there)
+        found.taken[there] = tensor
         result.taken += counts
     return result
 
