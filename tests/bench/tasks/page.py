@@ -75,9 +75,9 @@ photographs.
 - Sheets of nine noughts, {_images(SHEETS)}: of every second held-out one, a digit is
   another one."""
 
-_WEAK = """Weak in so short a time: labels of whole scenes, of which hardly one is sure enough to be given (macroF1); keypoints, which
-follow the corners of boxes and the digits' turn only in part; and view invariance, for which two views of a card are the same by
-its ground, not by its digit."""
+_WEAK = """Weak in so short a time: labels of whole scenes, of which hardly one is sure enough to be given (macroF1); keypoints,
+which follow the corners of boxes and the digits' turn only in part; and view invariance, little better than a network of random
+weights at telling digits: two views of a card share its ground as well as its digit."""
 
 _MULTITASK = """## Five tasks at once
 
