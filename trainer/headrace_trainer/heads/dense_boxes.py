@@ -30,7 +30,7 @@ from headrace_trainer.ops.assignment import Assignment, candidates, task_aligned
 from headrace_trainer.ops.boxes import giou, iou
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.grid import Level, cell_centers, covered_cells
-from headrace_trainer.ops.layers import conv_norm, conv_norm_relu
+from headrace_trainer.ops.layers import Float32Conv2d, conv_norm, conv_norm_relu
 from headrace_trainer.ops.losses import masked_sum, quality_focal_loss
 
 WIDTH = 256
@@ -105,7 +105,7 @@ class DenseBoxes(nn.Module):
         self.inputs = nn.ModuleDict({str(level): conv_norm(size, self.width, 1) for level, size in unlike.items()})
         self.class_tower, self.box_tower = tower(self.width), tower(self.width)
         self.class_output = nn.Conv2d(self.width, classes, 1)
-        self.box_output = nn.Conv2d(self.width, 4, 1)
+        self.box_output = Float32Conv2d(self.width, 4, 1)
         self.log_scales = nn.Parameter(torch.full((len(self.levels),), math.log(PRIOR_DISTANCE)))
         for output, bias in ((self.class_output, math.log(PRIOR / (1 - PRIOR))), (self.box_output, 0.0)):
             nn.init.normal_(output.weight, std=0.01)
@@ -125,7 +125,7 @@ class DenseBoxes(nn.Module):
                 x = self.inputs[str(level)](x)
             outputs[f"logits{level}"] = self.class_output(self.class_tower(x)).float()
             maps[level] = self.box_tower(x)
-            log_distances = self.box_output(maps[level]).float() + self.log_scales[index].float()
+            log_distances = self.box_output(maps[level]) + self.log_scales[index].float()
             outputs[f"distances{level}"] = log_distances.clamp(max=LONGEST_LOG_DISTANCE).exp() * 2**level
         return outputs, maps
 

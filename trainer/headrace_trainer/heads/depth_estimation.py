@@ -38,7 +38,7 @@ from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predict
 from headrace_trainer.heads.fused_map import FusedMap
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
-from headrace_trainer.ops.layers import conv_norm_relu
+from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
 from headrace_trainer.ops.losses import masked_sum
 
 SCALES = 4
@@ -64,13 +64,13 @@ class DepthEstimationHead(Head):
         super().__init__(sorted(channels), labels)
         self.map = FusedMap(channels)
         self.stride = 2**self.map.level
-        self.measure = nn.Conv2d(self.map.width, 1, 1)
+        self.measure = Float32Conv2d(self.map.width, 1, 1)
         self.mix = conv_norm_relu(self.map.width, self.map.width, 3)
         self.weigh = nn.Conv2d(self.map.width, 9 * self.stride**2, 1)
 
     def forward(self, features: Features) -> Outputs:
         fused = self.map(features)
-        cells = self.measure(fused).float()
+        cells = self.measure(fused)
         batch, _, height, width = cells.shape
         weights = self.weigh(self.mix(fused)).float().view(batch, 9, self.stride**2, height, width).softmax(dim=1)
         around = F.unfold(F.pad(cells, (1, 1, 1, 1), mode="replicate"), 3).view(batch, 9, 1, height, width)

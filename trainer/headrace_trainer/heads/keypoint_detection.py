@@ -49,7 +49,7 @@ from headrace_trainer.heads.dense_boxes import (
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.coco import Found, Truth, oks_average_precision
 from headrace_trainer.ops.drawing import Canvas
-from headrace_trainer.ops.layers import conv_norm_relu
+from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
 
 KEYPOINTS_WEIGHT = 0.2
 """Of an error of one tolerance beside the classification's loss."""
@@ -79,7 +79,7 @@ class KeypointDetectionHead(Head):
         self.max_detections = max_detections
         self.dense = DenseBoxes(channels, len(self.classes))
         self.tower = conv_norm_relu(self.dense.width, self.dense.width, 3)
-        self.points_output = nn.Conv2d(self.dense.width, 3 * len(labels.keypoints), 1)
+        self.points_output = Float32Conv2d(self.dense.width, 3 * len(labels.keypoints), 1)
         nn.init.normal_(self.points_output.weight, std=0.01)
         assert self.points_output.bias is not None  # for the type checker: Conv2d has one unless told otherwise
         nn.init.zeros_(self.points_output.bias)
@@ -87,7 +87,7 @@ class KeypointDetectionHead(Head):
 
     def forward(self, features: Features) -> Outputs:
         outputs, maps = self.dense(features)
-        return {**outputs, **{f"points{level}": self.points_output(self.tower(x)).float() for level, x in maps.items()}}
+        return {**outputs, **{f"points{level}": self.points_output(self.tower(x)) for level, x in maps.items()}}
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
         """Reads targets "boxes", "classes", "valid", "crowd", "keypoints", "visibility" and "area".

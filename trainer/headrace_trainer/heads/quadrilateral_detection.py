@@ -48,7 +48,7 @@ from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops import quads
 from headrace_trainer.ops.average_precision import Likeness, average_precision
 from headrace_trainer.ops.drawing import Canvas
-from headrace_trainer.ops.layers import conv_norm_relu
+from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
 
 CORNERS_WEIGHT = 2.0
 """Of the corners' loss beside the classification's, like the boxes'."""
@@ -75,7 +75,7 @@ class QuadrilateralDetectionHead(Head):
         self.max_detections = max_detections
         self.dense = DenseBoxes(channels, len(self.classes))
         self.tower = conv_norm_relu(self.dense.width, self.dense.width, 3)
-        self.corners_output = nn.Conv2d(self.dense.width, 8, 1)
+        self.corners_output = Float32Conv2d(self.dense.width, 8, 1)
         nn.init.normal_(self.corners_output.weight, std=0.01)
         assert self.corners_output.bias is not None  # for the type checker: Conv2d has one unless told otherwise
         with torch.no_grad():
@@ -83,7 +83,7 @@ class QuadrilateralDetectionHead(Head):
 
     def forward(self, features: Features) -> Outputs:
         outputs, maps = self.dense(features)
-        corners = {f"corners{level}": self.corners_output(self.tower(x)).float() for level, x in maps.items()}
+        corners = {f"corners{level}": self.corners_output(self.tower(x)) for level, x in maps.items()}
         return {**outputs, **corners}
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:

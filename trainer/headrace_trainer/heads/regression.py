@@ -25,6 +25,7 @@ from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
+from headrace_trainer.ops.layers import Float32Linear
 from headrace_trainer.ops.losses import masked_sum
 
 MOST_DRAWN = 8
@@ -47,14 +48,14 @@ class RegressionHead(Head):
         # Not part of the weights: they are kept with the model as its label space.
         self.register_buffer("means", torch.tensor(labels.means), persistent=False)
         self.register_buffer("deviations", torch.tensor(labels.deviations), persistent=False)
-        self.linear = nn.Linear(2 * channels, len(labels.values))
+        self.linear = Float32Linear(2 * channels, len(labels.values))
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Features) -> Outputs:
         x = features[self.levels[0]]
         pooled = torch.cat([x.mean(dim=(-2, -1)), x.amax(dim=(-2, -1))], dim=1)
-        return {"standardised": self.linear(pooled).float()}
+        return {"standardised": self.linear(pooled)}
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
         """Reads targets["values"] and ["known"]. "regression": Huber loss, mean over the known values of labelled images."""
