@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from headrace_trainer.counted import counted
+
 
 @dataclass(frozen=True)
 class LabelSpace:
@@ -33,7 +35,7 @@ class LabelSpace:
     @property
     def described(self) -> str:
         """What is in it, for messages: "3 classes (red, green, blue)"."""
-        parts = [f"{len(names)} {part} ({_shortened(names)})" for part in _NAMED if (names := tuple(getattr(self, part)))]
+        parts = [f"{counted(len(names), part)} ({_shortened(names)})" for part in _NAMED if (names := tuple(getattr(self, part)))]
         return " and ".join(parts) or "no labels"
 
     def to_json(self) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from headrace_api.dataset import Layer, Manifest
 from headrace_api.tasks import Task, reachable
+from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations.base import COUNTED
 
-_SINGULAR = {"classes": "class"}
 _NAMED = 24
 """So many classes (keypoints, characters) are all named; of more the most frequent, in half a line."""
 _MOST_FREQUENT = 10
@@ -110,7 +110,7 @@ class Report:
         if self.images:
             sides = f", sides of {_range(self.sides)} pixels" if self.sides else ""
             alone = ", ".join(task.words for task in _WITHOUT_LABELS)
-            yield f"{_counted(self.images, 'images')}{sides}; {self.unlisted:,} in no layer; without labels: {alone}"
+            yield f"{counted(self.images, 'images')}{sides}; {self.unlisted:,} in no layer; without labels: {alone}"
         if self.manifest is not None and not self.manifest.layers:
             yield "no layer: there are no labels, or none that are recognised, and no other head can be trained"
         for layer in self.layers:
@@ -118,9 +118,9 @@ class Report:
         for kind, said in (("note", self.notes), ("problem", self.problems)):
             yield from (f"{kind}: {line}" for line in said[:_NAMED_PROBLEMS])
             if len(said) > _NAMED_PROBLEMS:
-                yield f"and {len(said) - _NAMED_PROBLEMS:,} more {kind}s (--json has them all)"
+                yield f"and {counted(len(said) - _NAMED_PROBLEMS, f'more {kind}s')} (--json has them all)"
         looked = "images and annotations" if self.decoded else "annotations and images' headers"
-        yield f"{_counted(len(self.problems), 'problems') if self.problems else 'no problem'} found in {looked}"
+        yield f"{counted(len(self.problems), 'problems') if self.problems else 'no problem'} found in {looked}"
 
 
 def _manifest_lines(manifest: Manifest) -> Iterator[str]:
@@ -138,13 +138,13 @@ def _layer_lines(report: LayerReport) -> Iterator[str]:
     yield f"layer '{layer.name}': {layer.task.words}, format {layer.format}"
     for name, split in report.splits.items():
         negatives = f", {split.negatives:,} of them without an object" if split.negatives else ""
-        counted = f"; {_counted(split.objects, COUNTED[layer.task])}" if layer.task in COUNTED else ""
-        yield f"  {name:<6} {_counted(split.images, 'images')}{negatives}{counted}"
+        objects = f"; {counted(split.objects, COUNTED[layer.task])}" if layer.task in COUNTED else ""
+        yield f"  {name:<6} {counted(split.images, 'images')}{negatives}{objects}"
     if report.classes:
-        yield f"  {_counted(len(report.classes), 'classes')} ({'/'.join(report.splits)}): {_class_counts(report.classes)}"
+        yield f"  {counted(len(report.classes), 'classes')} ({'/'.join(report.splits)}): {_class_counts(report.classes)}"
     for what, names in report.names.items():
         more = f", … ({len(names) - _NAMED} more)" if len(names) > _NAMED else ""
-        yield f"  {_counted(len(names), what)}: {', '.join(names[:_NAMED])}{more}"
+        yield f"  {counted(len(names), what)}: {', '.join(names[:_NAMED])}{more}"
     yield f"  heads: {', '.join(task.words for task in report.serves if not task.self_supervised)}"
 
 
@@ -158,11 +158,6 @@ def _class_counts(classes: Mapping[str, Mapping[str, int]]) -> str:
         return shown
     never = sum(1 for counts in classes.values() if not counts.get("train"))
     return f"{shown}, … ({len(classes) - len(order)} rarer ones" + (f"; {never} never in train)" if never else ")")
-
-
-def _counted(count: int, plural: str) -> str:
-    """ "1 class", "2 classes"."""
-    return f"{count:,} {_SINGULAR.get(plural, plural.removesuffix('s')) if count == 1 else plural}"
 
 
 def _range(sides: tuple[int, int]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from headrace_api.dataset import Layer
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
+from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations import Annotation, KeypointList
 from headrace_trainer.data.head_data import HeadData
 from headrace_trainer.data.layer_data import LayerData
@@ -36,7 +37,9 @@ def check_labels(head: HeadData, train: Split, val: Split, layers: Mapping[str, 
             "in its splits"
         )
     if unseen := _unseen_classes(head, train, val):
-        say(f"WARNING: head '{name}' is scored on {len(unseen)} classes that no image to train on has: {_named(unseen)}")
+        say(
+            f"WARNING: head '{name}' is scored on {counted(len(unseen), 'classes')} that no image to train on has: {_named(unseen)}"
+        )
     if head.spec.task in _OF_OBJECTS and not train.objects(head):
         say(
             f"WARNING: head '{name}' can learn only that nothing is there: none of the {labelled} labelled images to train on of "

@@ -7,6 +7,7 @@ from pathlib import Path
 from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_api.training import Augmentation, Scale
+from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations.base import COUNTED
 from headrace_trainer.data.checks import check_labels, check_order
 from headrace_trainer.data.head_data import HeadData
@@ -30,7 +31,7 @@ class Dataset:
 
     def describe(self) -> list[str]:
         """Lines for the log: images, heads, classes, labels, conversions, what was mended or skipped."""
-        lines = [f"{len(self.train)} images to train on, {len(self.val)} to score on"]
+        lines = [f"{counted(len(self.train), 'images')} to train on, {len(self.val):,} to score on"]
         for head in self.heads:
             lines.append(f"head '{head.spec.name}' ({head.spec.task.words}) learns from {_source(head)}{_what(head)}")
             if not head.spec.task.self_supervised:
@@ -53,8 +54,9 @@ class Dataset:
 
     def _labels_of(self, head: HeadData, split: Split) -> str:
         annotated = head.path[0]
-        counted = f", {split.objects(head)} {COUNTED[annotated]}" if annotated in COUNTED else ""
-        return f"head '{head.spec.name}', {split.name}: {split.labelled(head)} of {len(split)} images labelled{counted}"
+        objects = f", {counted(split.objects(head), COUNTED[annotated])}" if annotated in COUNTED else ""
+        images = f"{split.labelled(head):,} of {counted(len(split), 'images')} labelled"
+        return f"head '{head.spec.name}', {split.name}: {images}{objects}"
 
 
 def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: Callable[[str], None]) -> Dataset:
@@ -111,7 +113,7 @@ def _what(head: HeadData) -> str:
     """What there is to learn, by name."""
     labels = head.labels
     named = {"classes": labels.classes, "keypoints": labels.keypoints, "values": labels.values, "characters": labels.alphabet}
-    lists = [f"{len(names)} {what}: {_shortened(tuple(names))}" for what, names in named.items() if names]
+    lists = [f"{counted(len(names), what)}: {_shortened(tuple(names))}" for what, names in named.items() if names]
     if head.spec.task.self_supervised and lists:
         return f", and is scored by layer '{head.layer}' of {'; '.join(lists)}"
     return f"; {'; '.join(lists)}" if lists else ""

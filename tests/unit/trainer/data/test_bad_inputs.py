@@ -61,7 +61,7 @@ def test_a_class_in_val_and_not_in_train(tmp_path: Path) -> None:
     assert check(folder).notes == ["layer 'things': classes in val and not in train: dog"]
     assert check(folder).problems == []
     folder.open()
-    assert folder.said == ["WARNING: head 'things' is scored on 1 classes that no image to train on has: dog"]
+    assert folder.said == ["WARNING: head 'things' is scored on 1 class that no image to train on has: dog"]
 
 
 def test_an_empty_split(tmp_path: Path) -> None:

@@ -144,10 +144,10 @@ def test_describe_says_what_is_learnt_from_what(tmp_path: Path) -> None:
         "head 'tags' (multilabel classification) learns from layer 'cats', converted: "
         "object detection → multilabel classification; 2 classes: cat, dog",
         "head 'tags', train: 2 of 2 images labelled, 2 objects",
-        "head 'tags', val: 1 of 1 images labelled, 1 objects",
+        "head 'tags', val: 1 of 1 image labelled, 1 object",
         "head 'boxes' (object detection) learns from layer 'cats'; 2 classes: cat, dog",
         "head 'boxes', train: 2 of 2 images labelled, 2 objects",
-        "head 'boxes', val: 1 of 1 images labelled, 1 objects",
+        "head 'boxes', val: 1 of 1 image labelled, 1 object",
         "layers that no head uses: dogs",
     ]
 
