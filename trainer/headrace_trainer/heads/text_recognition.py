@@ -105,7 +105,10 @@ class TextRecognitionHead(Head):
 
 
 class TextRecognitionMetric(Metric):
-    """characterAccuracy, CER, both NaN where no labelled image has a character; exactMatch, NaN where none is labelled. Sums on the device, of constant size."""
+    """characterAccuracy and CER, NaN where no labelled image has a character; exactMatch, NaN where no image is labelled.
+
+    Sums on the device, of constant size.
+    """
 
     def __init__(self) -> None:
         # Texts, exact answers, edits, characters of the truth.

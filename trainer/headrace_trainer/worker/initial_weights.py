@@ -147,8 +147,8 @@ class _Finder:
         if (bad := next((name for name, value in values.items() if not value.isfinite().all()), None)) is not None:
             raise FatalError(
                 Reason.BAD_MODEL,
-                f"initialWeights: {file}: {bad} has values that are not finite (NaN, infinite, or beyond {values[bad].dtype}): name "
-                "weights of a training that did not diverge",
+                f"initialWeights: {file}: {bad} has values that are not finite (NaN, infinite, or beyond {values[bad].dtype}): "
+                "name weights of a training that did not diverge",
             )
         for name, tensor in self.taken.items():
             tensor.copy_(values[name])

@@ -49,8 +49,8 @@ def test_steps_of_a_scale_in_alphabetical_order_are_warned_of(tmp_path: Path) ->
     folder = grades(tmp_path, "low", "middle", "high")
     folder.open(ORDINAL)
     assert folder.said == [
-        "WARNING: head 'grade' is ordinal, and layer 'grades' has no 'classes' in dataset.json: the steps are in alphabetical order "
-        "(high, low, middle); give the layer its 'classes' in the order of the scale"
+        "WARNING: head 'grade' is ordinal, and layer 'grades' has no 'classes' in dataset.json: the steps are in alphabetical "
+        "order (high, low, middle); give the layer its 'classes' in the order of the scale"
     ]
 
 
