@@ -88,7 +88,8 @@ _SEMI = f"""## Few labels
 
 The angle of a digit, in degrees, learnt from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the others,
 and with a `viewInvariance` head beside it, which learns from all of them. Same iterations, batch size and held-out images. Without
-the second head every image of a batch has a label; with it a quarter of them or more have (`sampler: balanced`)."""
+the second head every image of a batch has a label; with it a quarter of them or more have (`sampler: balanced`).
+Seeds change the weights at first and the order of images, not which of them have labels."""
 
 _PHOTOS = """## Photographs
 
