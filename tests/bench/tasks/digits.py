@@ -105,6 +105,18 @@ MULTITASK: tuple[Row, ...] = (
     *(_multitask(f"start-of-{one['name']}", [{**one, "name": "head"}], COST_ITERATIONS) for one in _joint_heads()),
 )
 
+NECKS: tuple[Row, ...] = tuple(
+    Row(
+        f"necks/{name}",
+        SCENES,
+        network([head("objectDetection", "objects")]) | {"neck": {field: {"channels": 64}, "bottomLevel": 2, "topLevel": 4}},
+        training(),
+        baseline=False,
+    )
+    for name, field in (("bi-fpn", "biFpn"), ("hybrid-encoder", "hybridEncoder"))
+)
+"""Beside digits/object-detection, which has the feature pyramid."""
+
 SEMI_ITERATIONS = 500
 
 _SELF_SUPERVISED = head("viewInvariance", None, "views")

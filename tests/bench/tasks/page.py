@@ -84,6 +84,10 @@ _MULTITASK = """## Five tasks at once
 One network with five heads beside five networks with one, on the same images, with the same seed, iterations and settings. Losses
 are added up as they are, with all weights 1. Aimed at: ratios of 0.95 and more, in 0.55 of the time."""
 
+_NECKS = """## Necks
+
+Object detection on digit scenes as above, with 64 channels in each neck; the default neck of a job is none."""
+
 _SEMI = f"""## Few labels
 
 The angle of a digit, in degrees, learnt from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the others,
@@ -101,6 +105,7 @@ def page() -> str:
     blocks = [
         *(_INTRODUCTION, _DIGITS, _table_of_tasks("digits/"), _WEAK),
         *(_MULTITASK, *_five_at_once()),
+        *(_NECKS, _table(("neck", "AP", "AP50", "AP75", "CPU minutes"), _lines_of_necks())),
         *(_SEMI, _few_labels()),
         *(_PHOTOS, *_photographs()),
     ]
@@ -192,6 +197,13 @@ def _cost(whole: Result | None, start: Result | None) -> float | None:
     if whole is None or start is None:
         return None
     return float((whole["cpu_seconds"] - start["cpu_seconds"]) / (whole["iterations"] - start["iterations"]))
+
+
+def _lines_of_necks() -> Iterator[Sequence[str]]:
+    for neck, name in (("fpn", "digits/object-detection"), ("biFpn", "necks/bi-fpn"), ("hybridEncoder", "necks/hybrid-encoder")):
+        result = measured.read(_BY_NAME[name])
+        scores = [_number(_value(result, "head", score)) for score in SCORES[Task.OBJECT_DETECTION]]
+        yield (f"`{neck}`", *scores, _minutes(result["cpu_seconds"]) if result else "–")
 
 
 def _few_labels() -> str:
