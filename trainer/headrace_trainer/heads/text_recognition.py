@@ -16,6 +16,10 @@ iterations of 16 out of 3,000 images, one seed each, character accuracy on 200 o
 CTC has only just found out which column says what): these blocks 0.70 with kernels of 7, 0.60 with 5, 0.75 with 3; two two-way
 LSTMs in their place 0.54. At 0.004: levels 3 and 4 added up 0.27, level 3 alone 0.55, and without any blocks 0.11.
 
+It wants small steps: on digit scenes' strips (textured, 32 × 96 px) ResNet-18 at 0.002 found how many characters there are and
+where within 100 iterations, and told no character from another after 1,200 (character accuracy 0.09); at 0.0007 it read 0.81 after
+700.
+
 Official metrics: character error rate (edits that make the truth of the answer, over all characters of the truth) and the share of
 texts that are exactly right. `characterAccuracy` is 1 - CER, and 0 where that is negative: too long an answer can need more edits
 than the truth has characters.
