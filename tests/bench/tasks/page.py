@@ -230,7 +230,7 @@ def _lines_of_seeds(found: Mapping[str, Sequence[Result]]) -> Iterator[Sequence[
 _OF_PHOTOS = {
     "photos/bccd": """**Blood cells** (BCCD, 640 × 480 pixels, seen at 224 × 168): boxes of three kinds of cells in Pascal VOC's
 layout, trained on its train split of 205 images, scored on its val split of 87.""",
-    "photos/coco128-learnt": """**COCO128, learnt by heart**: 32 images of COCO's train2017, seen at 160 × 160, one network with
+    "photos/coco128-learnt": """**COCO128, learnt by heart**: 8 images of COCO's train2017, seen at 160 × 160, one network with
 four heads, scored on the very images it was trained on. That shows what the heads can take in, not what they understand.""",
     "photos/coco-keypoints-learnt": """**COCO's people, learnt by heart**: the same with 37 images, seen at 192 × 192, and 17
 keypoints a person.""",

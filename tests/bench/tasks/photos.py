@@ -15,7 +15,7 @@ def _training(iterations: int, height: int, width: int, **more: Any) -> dict[str
 PHOTOS: tuple[Row, ...] = (
     Row(
         "photos/coco128-learnt",
-        Coco128Learnt(images=32),
+        Coco128Learnt(images=8),
         network(
             [
                 head("panopticSegmentation", "panoptic", "panoptic"),
