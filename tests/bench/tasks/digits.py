@@ -119,7 +119,12 @@ NECKS: tuple[Row, ...] = tuple(
 
 SEMI_ITERATIONS = 500
 
-_SELF_SUPERVISED = head("viewInvariance", None, "views")
+SECOND_HEADS: Mapping[str, list[dict[str, Any]]] = {
+    "alone": [],
+    "with-views": [head("viewInvariance", None, "views")],
+    "with-reconstruction": [head("autoencoding", None, "again")],
+}
+"""What stands beside the regression."""
 
 SEMI: tuple[Row, ...] = tuple(
     Row(
@@ -129,6 +134,6 @@ SEMI: tuple[Row, ...] = tuple(
         training(**{**_OF_CARDS, "iterations": SEMI_ITERATIONS}, seed=seed),
         baseline=seed == 0,
     )
-    for kind, others in (("alone", []), ("with-views", [_SELF_SUPERVISED]))
+    for kind, others in SECOND_HEADS.items()
     for seed in SEEDS
 )

@@ -9,7 +9,7 @@ from headrace_api.tasks import Task
 from tasks import measured
 from tasks.all_rows import ROWS
 from tasks.datasets import DigitScenes
-from tasks.digits import CARDS, COST_ITERATIONS, FEW_LABELS, IDENTITIES, JOINT_TASKS, SCENES, SEEDS, SHEETS, STRIPS
+from tasks.digits import CARDS, COST_ITERATIONS, FEW_LABELS, IDENTITIES, JOINT_TASKS, SCENES, SECOND_HEADS, SEEDS, SHEETS, STRIPS
 from tasks.rows import Row
 
 Result = Mapping[str, Any]
@@ -91,7 +91,7 @@ Object detection on digit scenes as above, with 64 channels in each neck; the de
 _SEMI = f"""## Few labels
 
 The angle of a digit, in degrees, learnt from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the others,
-and with a `viewInvariance` head beside it, which learns from all of them. Same iterations, batch size and held-out images. Without
+and with a self-supervised head beside it, which learns from all of them. Same iterations, batch size and held-out images. Without
 the second head every image of a batch has a label; with it a quarter of them or more have (`sampler: balanced`).
 Seeds change the weights at first and the order of images, not which of them have labels."""
 
@@ -128,7 +128,7 @@ def _score(name: str) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{round(value, 3) + 0.0:.3f}"  # never "-0.000"
 
 
 def _minutes(seconds: float) -> str:
@@ -207,15 +207,16 @@ def _lines_of_necks() -> Iterator[Sequence[str]]:
 
 
 def _few_labels() -> str:
-    rows = {kind: [_BY_NAME[f"semi/angle-{kind}-{seed}"] for seed in SEEDS] for kind in ("alone", "with-views")}
+    rows = {kind: [_BY_NAME[f"semi/angle-{kind}-{seed}"] for seed in SEEDS] for kind in SECOND_HEADS}
     found = {kind: [result for row in of_kind if (result := measured.read(row))] for kind, of_kind in rows.items()}
-    if not all(len(results) == len(SEEDS) for results in found.values()):
+    found = {kind: results for kind, results in found.items() if len(results) == len(SEEDS)}
+    if "alone" not in found:
         return "Not measured."
     return _table(("", *(f"seed {seed}" for seed in SEEDS), "mean ± deviation"), _lines_of_seeds(found))
 
 
 def _lines_of_seeds(found: Mapping[str, Sequence[Result]]) -> Iterator[Sequence[str]]:
-    words = {"alone": "regression alone", "with-views": "with view invariance"}
+    words = {"alone": "regression alone", "with-views": "with view invariance", "with-reconstruction": "with autoencoding"}
     for score in SCORES[Task.REGRESSION][:2]:
         for kind, results in found.items():
             values = [result["scores"]["angle"][score] for result in results]
@@ -224,7 +225,7 @@ def _lines_of_seeds(found: Mapping[str, Sequence[Result]]) -> Iterator[Sequence[
         simplest = found["alone"][0]["baselines"]["angle"]
         yield (f"{_score(score)}, {simplest['what']}", *[""] * len(SEEDS), _number(simplest["scores"][score]))
     minutes = {kind: mean(result["cpu_seconds"] for result in results) for kind, results in found.items()}
-    yield ("CPU minutes", *[""] * len(SEEDS), " and ".join(_minutes(seconds) for seconds in minutes.values()))
+    yield ("CPU minutes", *[""] * len(SEEDS), ", ".join(_minutes(seconds) for seconds in minutes.values()))
 
 
 _OF_PHOTOS = {
