@@ -3,14 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Two torch processes that spin on shared cores slow each other sixfold: all that runs from here waits passively.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Where it is set, each process that imports torch compiles all of it again: 8.9 s of CPU instead of 3.5 s, on a busy core.
+unexport PYTHONDONTWRITEBYTECODE
 # How many test processes. Each uses one thread.
 WORKERS ?= 2
 GPUS ?= 2
 
-.PHONY: help setup demo up down test e2e check format manifests lock bench images base-image release clean
+.PHONY: help setup demo up down test e2e check format manifests lock bench bench-tasks images base-image release clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## the Python environment in .venv (every other target does this first; again it costs nothing)
 	@$(PYTHON) local/bootstrap.py
@@ -57,7 +59,7 @@ manifests: setup ## write what is generated: from headrace_api, the programs' me
 	$(BIN)/python -m headrace_chart charts/headrace
 
 lock: setup ## resolve requirements.lock anew from pyproject.toml
-	uv pip compile pyproject.toml --extra operator --extra trainer --extra local --extra dev --extra release --universal --generate-hashes \
+	PATH="$$PATH:$(CURDIR)/.cache/uv/bin" uv pip compile pyproject.toml --extra operator --extra trainer --extra local --extra dev --extra release --universal --generate-hashes \
 	  --no-header --no-emit-index-url --quiet --output-file requirements.lock
 
 bench: setup ## the benchmarks, against peers where there is one: tables, and JSON in .cache/bench
@@ -65,6 +67,9 @@ bench: setup ## the benchmarks, against peers where there is one: tables, and JS
 	@set -e; for bench in tests/bench/bench_*.py; do \
 	  echo "== $$bench"; $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
 	done
+
+bench-tasks: setup ## what every task learns: trains what has no result yet, minutes a row, writes docs/results.md (ARGS="--list", "--only 'digits/*'", --again)
+	PYTHONPATH=tests/bench:tests/support$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python -m tasks $(ARGS)
 
 images: setup ## the operator's and the trainer's image (ENGINE=docker|podman|buildah, BASE=, BUILDER=, REPOSITORY=, TAG=, ONLY=)
 	@$(BIN)/python -m headrace_local.release images $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \

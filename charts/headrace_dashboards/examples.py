@@ -46,6 +46,7 @@ def trainer() -> CollectorRegistry:
             iteration=500,
             trained_seconds=60,
             losses={"total": 1.5, "boxes/class": 1.0},
+            loss_weights={"boxes": 1.0},
             learning_rate=1e-3,
             gradient_norm=2.0,
             images_per_second=140.0,

@@ -18,6 +18,7 @@ NOT_SHOWN: Final = {
     "headrace_trainer_dataset_pulled_files": "bytes tell more",
     "headrace_trainer_uploads": "bytes tell more",
     "process_start_time_seconds": "kubectl tells the age of a pod",
+    "headrace_trainer_loss_weight": "only there where weights are learnt",
     "process_virtual_memory_bytes": "says little about memory that is used",
     "process_open_fds": "for a look when something is wrong",
     "process_max_fds": "a setting of the node",

@@ -32,7 +32,9 @@ def read_job(file: Path) -> TrainingJob:
         if document.get(name) != wanted:
             fail(f"{file}: {name} is {document.get(name)!r}, and must be {wanted!r}")
     try:
-        job = TrainingJob.model_validate(document)
+        # By the names in YAML alone: Python's, which the models take too, mean nothing to the API server. Not strictly by type:
+        # what is a number to kubectl, such as 1e-3, is text to this reader of YAML.
+        job = TrainingJob.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         fail(f"{file} is not a valid {KIND}:\n" + "\n".join(f"  {line}" for line in problems(error, TrainingJob)))
     if not _NAME.fullmatch(job.metadata.name):

@@ -32,6 +32,7 @@ class TrainerProcess:
         *,
         dataset: str | None,
         output: str | None,
+        initial_weights: str | None = None,
         on_line: Callable[[str], None],
     ) -> None:
         self._outcome = folder / "outcome.json"
@@ -39,7 +40,8 @@ class TrainerProcess:
         self._on_line = on_line
         file = folder / "job.json"
         file.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
-        places = [*(("--dataset", dataset) if dataset else ()), *(("--output", output) if output else ())]
+        given = {"--dataset": dataset, "--output": output, "--initial-weights": initial_weights}
+        places = [part for option, place in given.items() if place for part in (option, place)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "headrace_trainer", str(file), *places, "--end-with-parent"],
             env={

@@ -4,6 +4,7 @@ What the API server demands of a schema ("structural": no references, no null ty
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema.
 """
 
+import copy
 import sys
 from typing import Any
 
@@ -117,7 +118,8 @@ def _first_type(options: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _map_of_fields(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """An object with properties: these are named by the user's fields, not by schema keywords."""
-    outer = {key: value for key, value in node.items() if key not in _DROPPED and key != "properties"}
+    # Copied: of a model that stands in two places, YAML would write what both share once, and refer to it.
+    outer = {key: copy.deepcopy(value) for key, value in node.items() if key not in _DROPPED and key != "properties"}
     fields = {name: _structural(field, definitions) for name, field in node["properties"].items()}
     return _in_openapi_terms({**outer, "properties": fields})
 

@@ -1,4 +1,20 @@
-"""`dataset.json`: what is where in a dataset whose files stay in the formats people already have them."""
+"""`dataset.json`: what is where in a dataset whose files stay in the formats people already have them.
+
+Tables, `csv` (a header row, then a row an image) and `jsonl` (an object an image), name the image in `image`: its path from the
+dataset's root, or as the other formats name images. Beside it they have, by task:
+
+    multiclass-classification   label
+    multilabel-classification   labels: in CSV with ";" between them, nothing where there are none; in JSON a list
+    metric-learning             identity
+    regression                  a column or key for each of the layer's `values`; empty or null where a value is not known
+    text-recognition            text
+    anomaly-detection           anomalous: true or false; mask, which may be missing: path from the root of a PNG, not 0 where it is
+    quadrilateral-detection     in CSV a row a quadrilateral with x1, y1, … x4, y4 (pixels, clockwise from where reading begins),
+                                class, ignore (true, false or missing), and a row without numbers for an image that has none; in
+                                JSON quads, a list of objects with points [[x, y], …], class and ignore
+
+A table of several splits has a column `split` (train, val, test); the layer's `columns` gives other names of columns.
+"""
 
 from typing import Literal
 
@@ -9,16 +25,51 @@ from headrace_api.tasks import Task
 
 MANIFEST = "dataset.json"
 
-Format = Literal["yolo", "coco", "coco-panoptic", "mask-png", "image-folder"]
+Format = Literal["yolo", "coco", "coco-panoptic", "mask-png", "image-folder", "voc", "csv", "jsonl", "depth", "icdar"]
+
+Part = Literal["train", "val", "all"]
+"""What of a layer's images a file or folder has; "all" is divided."""
+
+_Named = Literal["image", "split", "label", "labels", "identity", "text", "anomalous", "mask", "class", "ignore", "quads"]
+_Corner = Literal["x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"]
+Column = _Named | _Corner
+
+_OF_TABLES = (
+    Task.MULTICLASS_CLASSIFICATION,
+    Task.MULTILABEL_CLASSIFICATION,
+    Task.METRIC_LEARNING,
+    Task.REGRESSION,
+    Task.TEXT_RECOGNITION,
+    Task.ANOMALY_DETECTION,
+    Task.QUADRILATERAL_DETECTION,
+)
 
 FORMATS: dict[Format, tuple[Task, ...]] = {
-    "yolo": (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION),
-    "coco": (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION),
+    "yolo": (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION, Task.QUADRILATERAL_DETECTION),
+    "coco": (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION),
     "coco-panoptic": (Task.PANOPTIC_SEGMENTATION,),
     "mask-png": (Task.SEMANTIC_SEGMENTATION,),
-    "image-folder": (Task.MULTICLASS_CLASSIFICATION,),
+    "image-folder": (Task.MULTICLASS_CLASSIFICATION, Task.METRIC_LEARNING, Task.ANOMALY_DETECTION),
+    "voc": (Task.OBJECT_DETECTION,),
+    "csv": _OF_TABLES,
+    "jsonl": _OF_TABLES,
+    "depth": (Task.DEPTH_ESTIMATION,),
+    "icdar": (Task.QUADRILATERAL_DETECTION,),
 }
 """Which tasks' annotations each format can hold."""
+
+_FORMATS_OF: dict[str, tuple[Format, ...]] = {
+    "masks": ("coco-panoptic", "image-folder"),
+    "ignore": ("mask-png",),
+    "columns": ("csv", "jsonl"),
+    "scale": ("depth",),
+}
+_TASKS_OF: dict[str, tuple[Task, ...]] = {
+    "values": (Task.REGRESSION,),
+    **dict.fromkeys(("keypoints", "mirrored", "skeleton", "sigmas"), (Task.KEYPOINT_DETECTION,)),
+    "alphabet": (Task.TEXT_RECOGNITION,),
+}
+"""Where a field means anything; elsewhere it is refused, since somebody expects something of it."""
 
 
 class Layer(Model):
@@ -30,19 +81,53 @@ class Layer(Model):
     name: str = Field(min_length=1, max_length=253, description="What heads refer to.")
     task: Task = Field(description="What the annotations hold.")
     format: Format = Field(description="How they are written.")
-    splits: dict[Literal["train", "val"], str] = Field(
+    splits: dict[Part, str] = Field(
         min_length=1,
-        description="Where each split's annotations are, relative to the dataset's root: a folder, or a COCO JSON file.",
+        description="Where each split's annotations are, relative to the dataset's root: a folder or a file. `all` instead of "
+        "`train` and `val`: the images are divided by a hash of their paths, see `valShare`.",
     )
-    masks: dict[Literal["train", "val"], str] = Field(
+    masks: dict[Part, str] = Field(
         default_factory=dict,
-        description="coco-panoptic only: the folder of each split's PNGs. Default: the JSON file's path without .json.",
+        description="coco-panoptic: the folder of each split's PNGs; default: the JSON file's path without .json. image-folder of "
+        "anomaly detection: the folder of masks; default: `ground_truth` beside the split's folder.",
     )
     classes: str | list[str] | dict[int, str] | None = Field(
         None,
         description="Class names: in order, by id, or a YAML/JSON file with `names`. COCO files and image folders carry their own.",
     )
     ignore: int | None = Field(None, ge=0, description="mask-png: the pixel value that is not to be learnt from.")
+    columns: dict[Column, str] = Field(
+        default_factory=dict,
+        description="csv, jsonl: names of columns that are not called like what they hold: {image: filename, label: breed}.",
+    )
+    values: list[str] = Field(
+        default_factory=list,
+        max_length=256,
+        description="regression: names of the numbers, which are columns or keys of the files. Default: all but image and split.",
+    )
+    keypoints: list[str] = Field(
+        default_factory=list,
+        max_length=256,
+        description="keypoint-detection: names, in order. COCO files carry their own, a YOLO `data.yaml` may.",
+    )
+    mirrored: list[int] | None = Field(
+        None,
+        description="keypoint-detection: for each keypoint the index, from 0, that it has in a mirrored image. Default: by name, "
+        "`left` and `right` change places.",
+    )
+    skeleton: list[list[int]] = Field(
+        default_factory=list,
+        description="keypoint-detection: pairs of indices, from 0, to join in pictures. COCO files carry their own.",
+    )
+    sigmas: list[float] | None = Field(
+        None,
+        description="keypoint-detection: OKS constants, how far people place each keypoint from each other. Default: COCO's for "
+        "COCO's keypoints, else 0.05.",
+    )
+    alphabet: str | None = Field(None, description="text-recognition: the characters there are. Default: those that occur.")
+    scale: float = Field(
+        1.0, gt=0, description="depth: what values of the files are multiplied with (0.001: millimetres to metres)."
+    )
 
     @model_validator(mode="after")
     def _format_holds_task(self) -> "Layer":
@@ -51,13 +136,36 @@ class Layer(Model):
             raise ValueError(f"layer '{self.name}': format {self.format} holds {can}, not {self.task.value}")
         return self
 
+    @model_validator(mode="after")
+    def _all_alone(self) -> "Layer":
+        if "all" in self.splits and len(self.splits) > 1:
+            raise ValueError(f"layer '{self.name}': splits has either 'all', which is divided, or 'train' and 'val'")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_mean_something(self) -> "Layer":
+        for field in sorted(self.model_fields_set):
+            formats, tasks = _FORMATS_OF.get(field, ()), _TASKS_OF.get(field, ())
+            if (formats and self.format not in formats) or (tasks and self.task not in tasks):
+                can = " and ".join([*formats, *(task.value for task in tasks)])
+                raise ValueError(f"layer '{self.name}': '{field}' is for {can}; this is {self.task.value} as {self.format}")
+        return self
+
 
 class Manifest(Model):
     """The whole of dataset.json."""
 
     version: Literal[1] = Field(description="Of this format.")
     images: str = Field("images/", description="Folder of the images, relative to the dataset's root.")
-    layers: list[Layer] = Field(min_length=1, max_length=64, description="The annotations.")
+    val_share: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the images to score on, where nobody divided them; by a hash of their paths, the same everywhere.",
+    )
+    layers: list[Layer] = Field(
+        default_factory=list, max_length=64, description="The annotations. None: for self-supervised heads alone."
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Manifest":

@@ -1,20 +1,109 @@
 """`spec.model`: one backbone, an optional neck, any number of heads. A feature map of level i has stride 2^i."""
 
-from typing import Annotated, ClassVar, Literal
+import re
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from headrace_api.fields import DnsLabel, Model, Rule
-from headrace_api.tasks import Task
+from headrace_api.fields import Model, Rule, S3Uri
+from headrace_api.heads import (
+    HEAD_FIELDS,
+    AnomalyDetection,
+    Autoencoding,
+    DepthEstimation,
+    Head,
+    HeadOptions,
+    InstanceSegmentation,
+    KeypointDetection,
+    Level,
+    MetricLearning,
+    MulticlassClassification,
+    MultilabelClassification,
+    ObjectDetection,
+    PanopticSegmentation,
+    QuadrilateralDetection,
+    Regression,
+    SemanticSegmentation,
+    SeveralLevels,
+    SingleLevel,
+    TextRecognition,
+    ViewInvariance,
+)
+from headrace_api.storage import Storage
 
-Level = Annotated[int, Field(ge=1, le=10)]
+__all__ = [
+    "HEAD_FIELDS",
+    "MOST_HEADS",
+    "TORCHVISION_BACKBONES",
+    "AnomalyDetection",
+    "Autoencoding",
+    "Backbone",
+    "BiFpn",
+    "DepthEstimation",
+    "Fpn",
+    "Head",
+    "HeadOptions",
+    "HybridEncoder",
+    "InitialWeights",
+    "InstanceSegmentation",
+    "KeypointDetection",
+    "Level",
+    "MetricLearning",
+    "MulticlassClassification",
+    "MultilabelClassification",
+    "Neck",
+    "Network",
+    "ObjectDetection",
+    "PanopticSegmentation",
+    "QuadrilateralDetection",
+    "Regression",
+    "SemanticSegmentation",
+    "SeveralLevels",
+    "SingleLevel",
+    "TextRecognition",
+    "ViewInvariance",
+    "default_network",
+]
+
+
+TORCHVISION_BACKBONES: Final = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
+    *("convnext_tiny", "convnext_small", "convnext_base"),
+    *("efficientnet_v2_s", "efficientnet_v2_m"),
+    *("mobilenet_v3_small", "mobilenet_v3_large"),
+    *("regnet_x_400mf", "regnet_x_800mf", "regnet_x_1_6gf", "regnet_x_3_2gf", "regnet_x_8gf"),
+    *("regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf", "regnet_y_8gf"),
+    *("swin_t", "swin_s", "swin_v2_t"),
+)
+"""Names that torchvision knows them by. ConvNeXt and Swin begin with level 2, the others with level 1."""
+
+MOST_HEADS: Final = 32
+"""Of a network; the API server bounds what CEL rules may cost by it."""
+
+_TIMM = "^timm/[a-zA-Z0-9_.-]+$"
+_BACKBONE_NAMES = f"{', '.join(TORCHVISION_BACKBONES)}, or timm/<name>"
+_UNKNOWN_BACKBONE = f"backbone.name is one of {_BACKBONE_NAMES}"
+
+
+def _known_backbone(name: str) -> str:
+    if name not in TORCHVISION_BACKBONES and not re.search(_TIMM, name):
+        raise ValueError(_UNKNOWN_BACKBONE)
+    return name
 
 
 class Backbone(Model):
-    """Makes feature maps of the levels 1 to topLevel out of the image."""
+    """Makes feature maps of the levels 1 (some architectures: 2) to topLevel out of the image."""
 
-    name: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = Field(
-        "resnet50", description="Architecture, by torchvision's name."
+    name: Annotated[
+        str,
+        Rule(f"self in {list(TORCHVISION_BACKBONES)} || self.matches('{_TIMM}')", _UNKNOWN_BACKBONE),
+        AfterValidator(_known_backbone),
+    ] = Field(
+        "resnet50",
+        max_length=128,
+        description=f"Architecture, by torchvision's name: {_BACKBONE_NAMES} for one of timm's, which the trainer's image must "
+        "have (extra timm). Lowest level: 2 for ConvNeXt and Swin, 1 for torchvision's others.",
     )
     top_level: int = Field(
         5,
@@ -22,127 +111,79 @@ class Backbone(Model):
         le=5,
         description="The highest level made, and the last stage that exists: its stride is 2^topLevel.",
     )
+    frozen_levels: int = Field(
+        0,
+        ge=0,
+        le=5,
+        description="What makes the levels up to this one is not trained: weights and the statistics of batch normalisation stay "
+        "as they begin. Of use with initialWeights.",
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.frozenLevels <= self.topLevel", "backbone.frozenLevels must not lie above backbone.topLevel"),
+    )
+
+    @model_validator(mode="after")
+    def _frozen_levels_exist(self) -> "Backbone":
+        if self.frozen_levels > self.top_level:
+            raise ValueError("backbone.frozenLevels must not lie above backbone.topLevel")
+        return self
 
 
 class Fpn(Model):
-    """A feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144)."""
+    """A feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144): from the top down."""
 
     channels: int = Field(256, ge=8, le=1024, multiple_of=8, description="Channels of every level of the neck.")
 
 
-class Neck(Model):
-    """Fuses the backbone's levels; may add levels above the backbone's top."""
+class BiFpn(Model):
+    """A weighted pyramid (Tan et al. 2020, https://arxiv.org/abs/1911.09070): down and up again, several times."""
 
-    fpn: Fpn = Field(description="A feature pyramid network.")
+    channels: int = Field(128, ge=8, le=1024, multiple_of=8, description="Channels of every level of the neck.")
+    repeats: int = Field(3, ge=1, le=8, description="How often features go down and up.")
+
+
+class HybridEncoder(Model):
+    """RT-DETR's encoder (Zhao et al. 2024, https://arxiv.org/abs/2304.08069): attention at the top, then down and up once."""
+
+    channels: int = Field(256, ge=8, le=1024, multiple_of=8, description="Channels of every level of the neck.")
+    repeats: int = Field(3, ge=1, le=8, description="Convolutions in each fusion of two levels.")
+
+
+_ONE_NECK = "a neck is exactly one of fpn, biFpn and hybridEncoder"
+
+
+class Neck(Model):
+    """Fuses the backbone's levels; may add levels above the backbone's top. Exactly one kind is given."""
+
+    fpn: Fpn | None = Field(None, description="A feature pyramid network.")
+    bi_fpn: BiFpn | None = Field(None, description="A weighted bidirectional feature pyramid network.")
+    hybrid_encoder: HybridEncoder | None = Field(None, description="RT-DETR's hybrid encoder.")
     bottom_level: Level = Field(3, description="The lowest level made; the backbone must have it.")
     top_level: Level = Field(7, description="The highest level made; may lie above the backbone's topLevel.")
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("[has(self.fpn), has(self.biFpn), has(self.hybridEncoder)].filter(x, x).size() == 1", _ONE_NECK),
         Rule("self.topLevel >= self.bottomLevel", "neck.topLevel must be at least neck.bottomLevel"),
     )
 
     @model_validator(mode="after")
-    def _levels_in_order(self) -> "Neck":
+    def _one_kind_with_levels_in_order(self) -> "Neck":
+        if sum(kind is not None for kind in (self.fpn, self.bi_fpn, self.hybrid_encoder)) != 1:
+            raise ValueError(_ONE_NECK)
         if self.top_level < self.bottom_level:
             raise ValueError("neck.topLevel must be at least neck.bottomLevel")
         return self
 
 
-class _LevelRange(Model):
-    bottom_level: Level | None = Field(
-        None,
-        description="Lowest level the head looks at. Default: the neck's lowest, or without a neck level 3.",
+class InitialWeights(Model):
+    """Where the weights of a fresh start come from. What fits by name and shape is taken; the log says what, and what was not."""
+
+    uri: S3Uri = Field(
+        description="The model/ folder of an earlier job's run folder, or a file of a backbone's weights by torchvision's names: "
+        ".safetensors, or .pth as torchvision publishes it."
     )
-    top_level: Level | None = Field(None, description="Highest level the head looks at. Default: the highest there is.")
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "!has(self.topLevel) || !has(self.bottomLevel) || self.topLevel >= self.bottomLevel",
-            "topLevel must be at least bottomLevel",
-        ),
-    )
-
-    @model_validator(mode="after")
-    def _levels_in_order(self) -> "_LevelRange":
-        if self.top_level is not None and self.bottom_level is not None and self.top_level < self.bottom_level:
-            raise ValueError("topLevel must be at least bottomLevel")
-        return self
-
-
-class ObjectDetection(_LevelRange):
-    """Boxes and their classes, from several levels with shared weights. Metric: COCO AP."""
-
-    max_detections: int = Field(100, ge=1, le=1000, description="The most boxes given for one image.")
-
-
-class SemanticSegmentation(_LevelRange):
-    """A class for every pixel, from several levels fused. Metrics: mIoU, pixel accuracy."""
-
-
-class _SingleLevel(Model):
-    level: Level | None = Field(None, description="The level the head looks at. Default: the highest there is.")
-
-
-class MultilabelClassification(_SingleLevel):
-    """Any number of labels an image. Metrics: mAP, macro F1."""
-
-
-class MulticlassClassification(_SingleLevel):
-    """One label an image. Metrics: top-1 and top-5 accuracy, macro F1, expected calibration error."""
-
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread evenly over all classes.")
-
-
-HeadOptions = ObjectDetection | SemanticSegmentation | MultilabelClassification | MulticlassClassification
-
-HEAD_FIELDS: dict[str, Task] = {
-    "object_detection": Task.OBJECT_DETECTION,
-    "semantic_segmentation": Task.SEMANTIC_SEGMENTATION,
-    "multilabel_classification": Task.MULTILABEL_CLASSIFICATION,
-    "multiclass_classification": Task.MULTICLASS_CLASSIFICATION,
-}
-"""The fields of the union in a head, and the task each one is for."""
-
-_EXACTLY_ONE = (
-    "a head has exactly one task: objectDetection, semanticSegmentation, multilabelClassification or multiclassClassification"
-)
-
-
-class Head(Model):
-    """Solves one task. Exactly one of the task fields is given, like the source of a volume."""
-
-    name: DnsLabel = Field(description="Unique within the model; names the head in metrics, logs and pictures.")
-    annotations: str = Field(min_length=1, max_length=253, description="Layer of the dataset to learn from; converted if need be.")
-    weight: float = Field(1.0, ge=0, le=1e6, description="Factor of this head's loss in the sum.")
-    object_detection: ObjectDetection | None = Field(None, description="Boxes with classes.")
-    semantic_segmentation: SemanticSegmentation | None = Field(None, description="A class for every pixel.")
-    multilabel_classification: MultilabelClassification | None = Field(None, description="Any number of labels an image.")
-    multiclass_classification: MulticlassClassification | None = Field(None, description="One label an image.")
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "[has(self.objectDetection), has(self.semanticSegmentation), has(self.multilabelClassification),"
-            " has(self.multiclassClassification)].filter(x, x).size() == 1",
-            _EXACTLY_ONE,
-        ),
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one_task(self) -> "Head":
-        if sum(getattr(self, field) is not None for field in HEAD_FIELDS) != 1:
-            raise ValueError(_EXACTLY_ONE)
-        return self
-
-    @property
-    def task(self) -> Task:
-        """The one task of this head."""
-        return next(task for field, task in HEAD_FIELDS.items() if getattr(self, field) is not None)
-
-    @property
-    def options(self) -> HeadOptions:
-        """The hyperparameters of the one task."""
-        options: HeadOptions = next(o for field in HEAD_FIELDS if (o := getattr(self, field)) is not None)
-        return options
+    storage: Storage | None = Field(None, description="Credentials for it, if they are not those of spec.storage.")
 
 
 class Network(Model):
@@ -150,11 +191,19 @@ class Network(Model):
 
     backbone: Backbone = Field(default_factory=Backbone, description="Makes the features.")
     neck: Neck | None = Field(None, description="Fuses levels. Without one, heads look at the backbone's levels.")
+    initial_weights: InitialWeights | None = Field(
+        None, description="Weights to begin with, instead of random ones. A job that goes on from its checkpoint has its own."
+    )
     heads: list[Head] = Field(
         default_factory=list,
-        max_length=32,
+        max_length=MOST_HEADS,
         description="What is learnt. Empty: one head for each layer of the dataset, named after it.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    loss_weights: Literal["fixed", "uncertainty"] = Field(
+        "fixed",
+        description="How heads' losses are added up. fixed: each times its head's weight. uncertainty: each is also divided by the "
+        "head's variance, which is learnt (Kendall et al. 2018, https://arxiv.org/abs/1705.07115): losses of any size count alike.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (

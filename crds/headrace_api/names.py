@@ -56,6 +56,8 @@ ENV_CPUS: Final = "HEADRACE_CPUS"
 """Cores the container may use (its CPU limit, rounded up): how many threads to compute with."""
 STORAGE_ENV: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION")
 """Keys of the storage secret, and the environment variables they become in the trainer."""
+ENV_INITIAL_WEIGHTS: Final = "HEADRACE_INITIAL_WEIGHTS_"
+"""Before each of STORAGE_ENV: the keys of model.initialWeights.storage, where the weights are not in the dataset's storage."""
 STORAGE_ENV_OPTIONAL: Final = ("AWS_ENDPOINT_URL", "AWS_REGION")
 """Those a storage secret may lack: AWS's own endpoint and its default region are meant then."""
 

@@ -10,25 +10,47 @@ class Task(StrEnum):
     PANOPTIC_SEGMENTATION = "panoptic-segmentation"
     INSTANCE_SEGMENTATION = "instance-segmentation"
     SEMANTIC_SEGMENTATION = "semantic-segmentation"
+    KEYPOINT_DETECTION = "keypoint-detection"
+    QUADRILATERAL_DETECTION = "quadrilateral-detection"
     OBJECT_DETECTION = "object-detection"
     MULTILABEL_CLASSIFICATION = "multilabel-classification"
     MULTICLASS_CLASSIFICATION = "multiclass-classification"
+    METRIC_LEARNING = "metric-learning"
+    REGRESSION = "regression"
+    DEPTH_ESTIMATION = "depth-estimation"
+    ANOMALY_DETECTION = "anomaly-detection"
+    TEXT_RECOGNITION = "text-recognition"
+    AUTOENCODING = "autoencoding"
+    VIEW_INVARIANCE = "view-invariance"
 
     @property
     def words(self) -> str:
         """The name for people: "object detection"."""
         return self.value.replace("-", " ")
 
+    @property
+    def self_supervised(self) -> bool:
+        """Whether it is learnt from images alone."""
+        return self in SELF_SUPERVISED
 
-CONVERSIONS: dict[Task, tuple[Task, ...]] = {
+
+SELF_SUPERVISED = (Task.AUTOENCODING, Task.VIEW_INVARIANCE)
+
+_BETWEEN_ANNOTATIONS: dict[Task, tuple[Task, ...]] = {
     Task.PANOPTIC_SEGMENTATION: (Task.SEMANTIC_SEGMENTATION, Task.INSTANCE_SEGMENTATION),
     Task.INSTANCE_SEGMENTATION: (Task.OBJECT_DETECTION,),
-    Task.OBJECT_DETECTION: (Task.MULTILABEL_CLASSIFICATION,),
     Task.SEMANTIC_SEGMENTATION: (Task.MULTILABEL_CLASSIFICATION,),
-    Task.MULTICLASS_CLASSIFICATION: (Task.MULTILABEL_CLASSIFICATION,),
-    Task.MULTILABEL_CLASSIFICATION: (),
+    Task.KEYPOINT_DETECTION: (Task.OBJECT_DETECTION,),
+    Task.QUADRILATERAL_DETECTION: (Task.OBJECT_DETECTION,),
+    Task.OBJECT_DETECTION: (Task.MULTILABEL_CLASSIFICATION, Task.QUADRILATERAL_DETECTION),
+    Task.MULTICLASS_CLASSIFICATION: (Task.MULTILABEL_CLASSIFICATION, Task.METRIC_LEARNING),
+    Task.METRIC_LEARNING: (Task.MULTICLASS_CLASSIFICATION,),
 }
-"""Direct conversions. Longer ones are paths through this graph."""
+
+CONVERSIONS: dict[Task, tuple[Task, ...]] = {
+    task: (*_BETWEEN_ANNOTATIONS.get(task, ()), *(target for target in SELF_SUPERVISED if target is not task)) for task in Task
+}
+"""Direct conversions; every task's images serve the self-supervised ones. Longer conversions are paths through this graph."""
 
 
 def conversion_path(source: Task, target: Task) -> tuple[Task, ...] | None:

@@ -89,6 +89,12 @@ class Training(Model):
     )
     batch_size: int = Field(16, ge=1, le=4096, description="Images a step.")
     image_size: ImageSize = Field(default_factory=ImageSize, description="Size that the network sees.")
+    sampler: Literal["balanced", "uniform"] = Field(
+        "balanced",
+        description="Order of the train images. uniform: each once a pass. balanced: each at least once a pass, and those with "
+        "rare labels more often, so that every head finds its labels in at least 1 / 2K of the rows, where K is the number of "
+        "different sets of labelled images; where all images are labelled for all heads, the same as uniform.",
+    )
     optimizer: Optimizer = Field(default_factory=lambda: Optimizer(adamw=AdamW()), description="Exactly one of adamw, sgd.")
     schedule: Schedule = Field(default_factory=Schedule, description="Warm-up and decay of the learning rate.")
     augmentation: Augmentation = Field(default_factory=Augmentation, description="Random changes of training images.")

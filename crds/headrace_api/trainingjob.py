@@ -8,32 +8,19 @@ from pydantic.alias_generators import to_camel
 from headrace_api.fields import DnsLabel, Model, Quantity, Rule, S3Uri, Timestamp
 from headrace_api.model import Network, default_network
 from headrace_api.names import API_VERSION, KIND, Reason, State
+from headrace_api.storage import Storage
 from headrace_api.training import Training
 
 
 class Dataset(Model):
     """Where the images and annotations are."""
 
-    uri: S3Uri = Field(description="Folder with a dataset.json at its root.")
+    uri: S3Uri = Field(description="Folder of the dataset, with or without a dataset.json at its root.")
     max_bad_images: int = Field(
         10,
         ge=0,
         le=1_000_000,
         description="Images that may fail to decode, and annotations that may be broken, before the job ends in Error.",
-    )
-
-
-class SecretRef(Model):
-    """A Secret of the job's namespace."""
-
-    name: str = Field(min_length=1, max_length=253, description="Name of the Secret.")
-
-
-class Storage(Model):
-    """How to reach the object storage."""
-
-    secret_ref: SecretRef = Field(
-        description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for other than AWS, AWS_ENDPOINT_URL, AWS_REGION."
     )
 
 
@@ -85,7 +72,11 @@ class TrainingJobSpec(Model):
     dataset: Dataset = Field(description="What to learn from.")
     storage: Storage | None = Field(None, description="Credentials for dataset and output. Default: the operator's, if it has one.")
     output: Output | None = Field(None, description="Where the run folder goes. Default: the operator's, if it has one.")
-    model: Network = Field(default_factory=default_network, description="Backbone, neck and heads.")
+    model: Network = Field(
+        default_factory=default_network,
+        description="Backbone, neck and heads. Default: ResNet-50 with an FPN of the levels 3 to 7; a model that is given and "
+        "names no neck has none.",
+    )
     training: Training = Field(default_factory=Training, description="How to learn.")
     resources: Resources = Field(default_factory=Resources, description="What the trainer pod asks for.")
     scheduling: Scheduling = Field(default_factory=Scheduling, description="Where the trainer pod may run.")

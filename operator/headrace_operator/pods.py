@@ -1,10 +1,12 @@
 """TrainingJob -> trainer pod: the whole pod in one readable function. Pure; its input is left alone."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from headrace_api import names
-from headrace_api.trainingjob import Output, Resources, Scheduling, SecretRef, Storage, TrainingJobSpec
+from headrace_api.storage import SecretRef, Storage
+from headrace_api.trainingjob import Output, Resources, Scheduling, TrainingJobSpec
 from headrace_operator.api import Json
 from headrace_operator.settings import Settings
 from headrace_operator.state import Job
@@ -151,13 +153,21 @@ def _environment(spec: TrainingJobSpec, attempt: int) -> list[Json]:
     environment.append({"name": names.ENV_LISTEN_HOST, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
     cpus = {"containerName": names.CONTAINER, "resource": "limits.cpu"}
     environment.append({"name": names.ENV_CPUS, "valueFrom": {"resourceFieldRef": cpus}})
-    if spec.storage is not None:
-        for name in names.STORAGE_ENV:
-            key: dict[str, Any] = {"name": spec.storage.secret_ref.name, "key": name}
-            if name in names.STORAGE_ENV_OPTIONAL:
-                key["optional"] = True
-            environment.append({"name": name, "valueFrom": {"secretKeyRef": key}})
+    environment.extend(_storage_keys(spec.storage, prefix=""))
+    if spec.model.initial_weights is not None:
+        environment.extend(_storage_keys(spec.model.initial_weights.storage, prefix=names.ENV_INITIAL_WEIGHTS))
     return environment
+
+
+def _storage_keys(storage: Storage | None, prefix: str) -> Iterator[Json]:
+    """The keys of a storage's secret as environment variables, their names after `prefix`."""
+    if storage is None:
+        return
+    for name in names.STORAGE_ENV:
+        key: dict[str, Any] = {"name": storage.secret_ref.name, "key": name}
+        if name in names.STORAGE_ENV_OPTIONAL:
+            key["optional"] = True
+        yield {"name": prefix + name, "valueFrom": {"secretKeyRef": key}}
 
 
 def _resources(resources: Resources) -> Json:

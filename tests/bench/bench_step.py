@@ -33,6 +33,7 @@ from headrace_local.digit_scenes import write_digit_scenes
 from headrace_trainer.data.batch import Batch
 from headrace_trainer.data.dataset import open_dataset
 from headrace_trainer.data.loader import train_batches
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, build_network
 from headrace_trainer.worker.device import choose_device, configure
 from headrace_trainer.worker.ema import AveragedNetwork
@@ -108,7 +109,7 @@ def time_parts(dataset_folder: Path, threads: int, steps: int, device: torch.dev
     """Milliseconds of each part of a step of the demo's network."""
     training = _training(batch_size=8, size=96)
     dataset = open_dataset(dataset_folder, DEMO, 0, print)
-    step = build_step(DEMO, [HeadPlan(head.spec, head.classes) for head in dataset.heads], training, device)
+    step = build_step(DEMO, [HeadPlan(head.spec, head.labels) for head in dataset.heads], training, device)
     watch = Stopwatch(device)
     with closing(train_batches(dataset, training, 0, threads, pin_memory=device.type == "cuda")) as batches:
         for iteration in range(1, WARM_UP + steps + 1):
@@ -122,9 +123,9 @@ def _timed_step(step: Step, watch: Stopwatch, batch: Batch, iteration: int) -> N
     outputs = watch.time("forward", lambda: step.forward(images))
     terms: dict[str, Tensor] = {}
     for name in step.network.heads:
-        losses = watch.time(f"loss of {name}", partial(step.losses_of, name, outputs[name], batch))
+        losses = watch.time(f"loss of {name}", partial(step.losses_of, name, outputs[name], batch, images))
         terms |= {f"{name}/{term}": value for term, value in losses.items()}
-    total = step.total(terms)
+    total = step.loss_weights.total(terms, batch.labelled)
     watch.time("backward", total.backward)
     watch.time("clip, optimizer, average", lambda: step.update(terms, total.detach(), iteration))
 
@@ -133,7 +134,8 @@ def time_beside_peer(threads: int, steps: int, device: torch.device) -> dict[str
     """Seconds a step of ours and of torchvision's FCOS."""
     torch.set_num_threads(threads)
     training = _training(PEER_BATCH, PEER_SIZE)
-    ours = build_step(DETECTOR, [HeadPlan(DETECTOR.heads[0], tuple(map(str, range(PEER_CLASSES))))], training, device)
+    labels = LabelSpace(classes=tuple(map(str, range(PEER_CLASSES))))
+    ours = build_step(DETECTOR, [HeadPlan(DETECTOR.heads[0], labels)], training, device)
     batch = _random_boxes_batch()
     peer = fcos_resnet50_fpn(
         weights=None,
@@ -191,7 +193,7 @@ def main() -> None:
     configure(device, options.threads[0])
     results: dict[str, Any] = {"device": str(device), "torch": torch.__version__, "parts_ms": {}, "beside_peer_ms": {}}
     with tempfile.TemporaryDirectory() as folder:
-        write_digit_scenes(Path(folder) / "scenes", train=64, val=1, size=96, textures_share=0)
+        write_digit_scenes(Path(folder) / "scenes", train=64, val=1, size=96, others_share=0)
         for threads in options.threads:
             torch.set_num_threads(threads)
             results["parts_ms"][threads] = time_parts(Path(folder) / "scenes", threads, options.steps, device)

@@ -111,8 +111,14 @@ def operators(cluster: ClusterAccess, namespace: str = NAMESPACE) -> list[Json]:
 
 
 def log_of(cluster: ClusterAccess, namespace: str = NAMESPACE) -> str:
-    """What the operator's pods said."""
-    return "\n".join(cluster.kubectl("logs", "-n", namespace, pod["metadata"]["name"]) for pod in operators(cluster, namespace))
+    """What the operator's pods said; nothing where their container is not there yet."""
+    started = [pod for pod in operators(cluster, namespace) if _has_started(pod)]
+    return "\n".join(cluster.kubectl("logs", "-n", namespace, pod["metadata"]["name"]) for pod in started)
+
+
+def _has_started(pod: Json) -> bool:
+    containers = pod["status"].get("containerStatuses", [])
+    return any("running" in container["state"] or "terminated" in container["state"] for container in containers)
 
 
 def apply_by_hand(cluster: ClusterAccess, *words: str, text: str = DEFINITION) -> None:

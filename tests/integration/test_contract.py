@@ -48,6 +48,13 @@ def test_the_smallest_job_is_taken_and_defaults_are_filled_in(apply):
     assert (spec["stop"], spec["suspend"], spec["backoffLimit"]) == (False, False, 3)
 
 
+def test_backbones_of_timm_and_initial_weights_are_taken(apply):
+    weights = {"uri": "s3://zoo/x.safetensors", "storage": {"secretRef": {"name": "zoo"}}}
+    model = apply(model={"backbone": {"name": "timm/convnext_atto.d2_in1k"}, "initialWeights": weights})["spec"]["model"]
+    assert model["backbone"] == {"name": "timm/convnext_atto.d2_in1k", "topLevel": 5, "frozenLevels": 0}
+    assert model["initialWeights"] == weights
+
+
 def test_quantities_may_be_numbers(apply):
     assert apply(resources={"cpu": 4, "memory": "8Gi"})["spec"]["resources"]["cpu"] == 4
 
@@ -65,6 +72,13 @@ REFUSED = {
         {"model": {"backbone": {"topLevel": 3}, "neck": {"fpn": {}, "bottomLevel": 4}}},
         "neck.bottomLevel must not lie above backbone.topLevel",
     ),
+    "no neck": ({"model": {"neck": {}}}, "exactly one of fpn, biFpn and hybridEncoder"),
+    "two necks": ({"model": {"neck": {"fpn": {}, "hybridEncoder": {}}}}, "exactly one of fpn, biFpn and hybridEncoder"),
+    "frozen above the backbone": (
+        {"model": {"backbone": {"topLevel": 3, "frozenLevels": 4}}},
+        "backbone.frozenLevels must not lie above backbone.topLevel",
+    ),
+    "initial weights that are not in S3": ({"model": {"initialWeights": {"uri": "/data"}}}, "initialWeights.uri"),
     "negative weight": ({"model": {"heads": [HEAD | {"objectDetection": {}, "weight": -1}]}}, "greater than or equal to 0"),
     "unknown backbone": ({"model": {"backbone": {"name": "resnet19"}}}, "resnet18"),
     "learning rate zero": ({"training": {"optimizer": {"sgd": {"learningRate": 0}}}}, "greater than 0"),

@@ -1,6 +1,7 @@
 """`headrace train` with the real trainer on a generated dataset: no cluster, no object storage."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,9 +34,10 @@ spec:
 """
 
 
-def headrace_train(folder: Path, iterations: int) -> "subprocess.Popen[str]":
+def headrace_train(folder: Path, iterations: int, *others: str) -> "subprocess.Popen[str]":
     (folder / "job.yaml").write_text(_JOB.replace("ITERATIONS", str(iterations)))
     arguments = ["train", str(folder / "job.yaml"), "--dataset", str(folder / "data"), "--output", str(folder / "runs")]
+    arguments += others
     return subprocess.Popen(
         [sys.executable, "-m", "headrace_cli", *arguments],
         stdout=subprocess.PIPE,
@@ -87,3 +89,26 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on_to_the_end(tmp_p
     assert (run_folder / "model/config.json").is_file()
     assert {path.name for path in (run_folder / "attempts").iterdir()} == {"1", "2"}
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_later_run_begins_with_an_earlier_ones_model(tmp_path: Path) -> None:
+    write_digit_scenes(tmp_path / "data", train=8, val=4, size=32)
+    (tmp_path / "tmp").mkdir()
+
+    def train(*others: str) -> str:
+        run = headrace_train(tmp_path, 2, *others)
+        try:
+            _, said = run.communicate(timeout=_SECONDS)
+        finally:
+            run.kill()
+            run.wait()
+        assert run.returncode == ExitCode.OK, said
+        return said
+
+    train()
+    (tmp_path / "runs").rename(tmp_path / "earlier")
+    model = tmp_path / "earlier/default/demo/digits-local/model"
+    said = train("--initial-weights", str(model))
+    assert f"begins with the weights of {model}" in said
+    assert re.search(r"initial weights, tensors taken: backbone (\d+) of \1, head 'tags' (\d+) of \2\n", said)
+    assert model.is_dir()

@@ -318,15 +318,14 @@ def test_logs_and_metrics_are_in_the_run_folder_while_it_works(tmp_path: Path, d
 @pytest.mark.parametrize(
     ("manifest", "reason", "said"),
     [
-        (None, Reason.BAD_DATASET, "has no dataset.json"),
-        (b"{}", Reason.BAD_DATASET, "layers: Field required"),
+        (b"{}", Reason.BAD_DATASET, "version: Field required"),
         (b"not json", Reason.BAD_DATASET, "Invalid JSON"),
     ],
 )
 def test_a_dataset_that_says_nothing_sensible_of_itself_is_refused(
-    tmp_path: Path, output: Path, manifest: bytes | None, reason: Reason, said: str
+    tmp_path: Path, output: Path, manifest: bytes, reason: Reason, said: str
 ) -> None:
-    dataset = write_files(tmp_path / "dataset", {"images/1.jpg": b""} | ({"dataset.json": manifest} if manifest else {}))
+    dataset = write_files(tmp_path / "dataset", {"images/1.jpg": b"", "dataset.json": manifest})
     with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
     assert attempt.outcome.reason is reason

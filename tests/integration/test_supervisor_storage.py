@@ -66,6 +66,39 @@ def test_another_machine_goes_on_from_the_checkpoint_in_s3(tmp_path: Path, stora
     assert {key.split("/")[1] for key in keys_in(storage, f"runs/{RUN_FOLDER}") if key.startswith("attempts/")} == {"1", "2"}
 
 
+def test_an_earlier_jobs_model_is_what_a_fresh_start_begins_with_and_no_other(tmp_path: Path, storage: Storage) -> None:
+    with Attempt(tmp_path / "a", job_in(storage), environment=storage.environment) as earlier:
+        assert earlier.until_over() is ExitCode.OK
+    model = open_store(storage.uri(f"runs/{RUN_FOLDER}model/"), storage.environment)
+    model.write("model.safetensors", b"weights")  # the stand-in writes a config.json alone
+
+    job = job_document("later", storage.uri("dataset/"), storage.uri("runs/"))
+    job["spec"]["model"] = {"initialWeights": {"uri": model.uri}}
+    crash = Behaviour(at=6, trouble="crash")
+    with Attempt(tmp_path / "b", job, crash, environment=storage.environment) as first:
+        assert first.until_over() is ExitCode.RETRY
+    assert f"begins with the weights of {model.uri}" in first.log
+    assert f"worker: begins with {first.workspace}/weights: ['config.json', 'model.safetensors']" in first.log
+    assert first.wiped
+
+    # It goes on from its own checkpoint, even if the weights are gone by then.
+    model.remove(["model.safetensors"])
+    with Attempt(tmp_path / "c", job, environment=storage.environment, attempt=2) as second:
+        assert second.until_over() is ExitCode.OK
+    assert "worker: resumed at 4" in second.log
+    assert "begins with" not in second.log
+
+
+def test_initial_weights_that_are_not_there_end_the_job_before_the_dataset_is_pulled(tmp_path: Path, storage: Storage) -> None:
+    job = job_in(storage)
+    job["spec"]["model"] = {"initialWeights": {"uri": storage.uri("zoo/resnet18.safetensors")}}
+    with Attempt(tmp_path / "a", job, environment=storage.environment) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert attempt.outcome.reason is Reason.BAD_MODEL
+    assert "is not there, or has no resnet18.safetensors" in attempt.outcome.message
+    assert "pulling" not in attempt.log
+
+
 def test_a_bucket_that_is_not_there_is_named(tmp_path: Path, storage: Storage) -> None:
     job = job_document(dataset="s3://no-such-bucket-anywhere/x/", output=storage.uri("runs/"))
     with Attempt(tmp_path / "a", job, environment=storage.environment) as attempt:

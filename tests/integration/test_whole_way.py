@@ -107,7 +107,7 @@ class House:
 @pytest.fixture(scope="module")
 def house(cluster: ClusterAccess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     scenes = tmp_path_factory.mktemp("scenes")
-    write_digit_scenes(scenes, train=8, val=4, size=32, textures_share=0)
+    write_digit_scenes(scenes, train=8, val=4, size=32, others_share=0)
     node = NodeForTests.start(cluster, images={"trainer:test": [sys.executable, "-m", "headrace_trainer"]})
     with operated_namespace(cluster) as operated:
         create_storage(cluster, operated.name, [operated.name])

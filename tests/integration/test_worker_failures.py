@@ -17,7 +17,7 @@ from headrace_trainer.protocol import Evaluated, Exported, Saved, Stepped
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
-    write_digit_scenes(folder, train=6, val=2, size=32, textures_share=0)
+    write_digit_scenes(folder, train=6, val=2, size=32, others_share=0)
     return folder
 
 

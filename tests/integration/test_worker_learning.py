@@ -54,17 +54,25 @@ def memorised(tmp_path_factory: pytest.TempPathFactory) -> Scores:
 
 
 @pytest.mark.parametrize(
-    ("head", "metric"), [("boxes", "AP"), ("regions", "mIoU"), ("tags", "mAP"), ("tags", "macroF1"), ("texture", "top1")]
+    ("head", "metric", "least"),
+    [
+        ("boxes", "AP", 0.95),
+        ("regions", "mIoU", 0.9),
+        ("tags", "mAP", 0.95),
+        ("tags", "macroF1", 0.95),
+        ("texture", "top1", 0.95),
+    ],
 )
-def test_every_head_memorises_a_handful_of_images(memorised: Scores, head: str, metric: str) -> None:
-    assert memorised[head, metric] >= 0.9
+def test_every_head_memorises_a_handful_of_images(memorised: Scores, head: str, metric: str, least: float) -> None:
+    """Regions by themselves reach more: tests/unit/trainer/heads/test_semantic_segmentation.py."""
+    assert memorised[head, metric] >= least
 
 
 @pytest.fixture(scope="module")
 def generalised(tmp_path_factory: pytest.TempPathFactory) -> Scores:
     """What is known of scenes never seen, when only half of the scenes learnt from carry each kind of label."""
     folder = tmp_path_factory.mktemp("generalised")
-    write_digit_scenes(folder / "scenes", train=240, val=32, size=64, labelled_share=0.5, textures_share=0.5)
+    write_digit_scenes(folder / "scenes", train=240, val=32, size=64, labelled_share=0.5, others_share=0.5)
     training = {
         "maxIterations": 100,
         "batchSize": 16,

@@ -25,7 +25,7 @@ OPTIMIZERS = [
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Digit scenes of which half carry each kind of label: batches are mixed."""
     folder = tmp_path_factory.mktemp("scenes")
-    write_digit_scenes(folder, train=12, val=2, size=48, labelled_share=0.5, textures_share=0.5)
+    write_digit_scenes(folder, train=12, val=2, size=48, labelled_share=0.5, others_share=0.5)
     return folder
 
 
@@ -76,6 +76,12 @@ def test_three_iterations_and_three_more_are_six(scenes: Path, tmp_path: Path, o
     assert stepped[0] == 4, "the first iteration of the second half is the fourth"
     assert stepped[-1] == 6
     assert scores_of(second) == scores_of(whole)
+    curves = second[-2].pictures
+    assert curves == [Path("pictures/00000006-curves.png")]
+    assert (tmp_path / "second/output" / curves[0]).is_file()
+    history = CheckpointState.model_validate_json((tmp_path / "second" / end / "state.json").read_bytes()).history
+    assert history.losses.iterations[0] == 1, "the curves show both attempts"
+    assert history.scores.iterations == [4]
     seconds = [trained_seconds(folder) for folder in (tmp_path / "whole" / half, tmp_path / "second" / end)]
     assert 0 < seconds[0] < seconds[1], "of both attempts"
 

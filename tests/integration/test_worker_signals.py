@@ -20,7 +20,7 @@ ENDLESS = {"maxIterations": 1_000_000, "imageSize": {"height": 32, "width": 32},
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
-    write_digit_scenes(folder, train=6, val=4, size=32, textures_share=0)
+    write_digit_scenes(folder, train=6, val=4, size=32, others_share=0)
     return folder
 
 
@@ -98,7 +98,7 @@ def test_during_an_evaluation_a_stop_keeps_what_was_learnt_since_the_last_checkp
 def test_during_the_last_evaluation_a_stop_ends_it_as_stopped_with_all_iterations_kept(scenes: Path, tmp_path: Path) -> None:
     """So that the evaluation is still going on when the signal comes, it is of many images."""
     many = tmp_path / "many"
-    write_digit_scenes(many, train=2, val=400, size=32, textures_share=0)
+    write_digit_scenes(many, train=2, val=400, size=32, others_share=0)
     job = small_job([BOXES], {**ENDLESS, "maxIterations": 2, "imageSize": {"height": 64, "width": 64}})
     with running_worker(job, many, tmp_path / "run") as worker:
         worker.wait_for(Evaluating)

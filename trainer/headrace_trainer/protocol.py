@@ -32,6 +32,8 @@ class Plan(_Message):
     """Takes checkpoints/, model/ and pictures/, laid out as in the run folder (headrace_api.runfolder)."""
     resume_from: Path | None = None
     """Folder of the checkpoint to go on from."""
+    initial_weights: Path | None = None
+    """Weights to begin with where there is no checkpoint: the model/ folder of an earlier job, or a file of a backbone's."""
     threads: int = Field(ge=1)
     """Cores to compute with; data loading included."""
 
@@ -54,7 +56,10 @@ class Stepped(_Message):
     trained_seconds: float
     """Seconds of training (evaluation included) over all attempts."""
     losses: dict[str, float]
-    """Mean since the last message, by "<head>/<term>", and "total"."""
+    """Mean since the last message, by "<head>/<term>", and "total". Those of a head are over the iterations in which it had labels,
+    and not there where it had none."""
+    loss_weights: dict[str, float] = {}
+    """Learnt factors of the heads' losses, where they are learnt."""
     learning_rate: float
     gradient_norm: float
     images_per_second: float
@@ -91,10 +96,11 @@ class Saved(_Message):
 
 
 class Exported(_Message):
-    """The trained model lies complete in `folder`."""
+    """The trained model lies complete in `folder`, and pictures of the whole training are drawn."""
 
     type: Literal["exported"] = "exported"
     folder: Path
+    pictures: list[Path] = []
 
 
 class Ended(_Message):

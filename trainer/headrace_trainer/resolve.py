@@ -1,7 +1,10 @@
 """Which head learns from which layer, by which conversions: from the job and dataset.json alone, before an image is pulled."""
 
+import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from headrace_api import model
 from headrace_api.dataset import Layer, Manifest
@@ -9,21 +12,33 @@ from headrace_api.names import Reason
 from headrace_api.tasks import Task, conversion_path, reachable
 from headrace_trainer.errors import FatalError
 
+_LONGEST_NAME: Final = 63
+"""Of a head, as of every DNS label."""
+
 
 @dataclass(frozen=True)
 class ResolvedHead:
     """A head, the layer it learns from, and the way from the layer's task to the head's."""
 
     spec: model.Head
-    layer: Layer
+    layer: Layer | None
+    """None: a self-supervised head that names none."""
     path: tuple[Task, ...]
     """From the layer's task to the head's, both included; one entry where nothing is converted."""
 
+    @property
+    def described(self) -> str:
+        """What it learns from, and how, as a sentence for the log."""
+        if self.layer is None:
+            return f"head '{self.spec.name}' ({self.spec.task.words}) learns from every image"
+        way = " → ".join(task.words for task in self.path)
+        return f"head '{self.spec.name}' learns from layer '{self.layer.name}': {way}"
+
 
 def resolve_heads(network: model.Network, manifest: Manifest) -> tuple[ResolvedHead, ...]:
-    """The heads of `network`, or where it names none, one head with defaults for each layer that some head can learn.
+    """The heads of `network`, or where it names none, one head with defaults for each layer.
 
-    Raises FatalError(NO_SUCH_LAYER | NO_CONVERSION), whose message says what would be right.
+    Raises FatalError(NO_SUCH_LAYER | NO_CONVERSION | BAD_MODEL), whose message says what would be right.
     """
     layers = {layer.name: layer for layer in manifest.layers}
     heads = network.heads or _default_heads(manifest)
@@ -31,16 +46,18 @@ def resolve_heads(network: model.Network, manifest: Manifest) -> tuple[ResolvedH
 
 
 def _resolve(head: model.Head, layers: dict[str, Layer]) -> ResolvedHead:
+    if head.annotations is None:
+        return ResolvedHead(head, None, (head.task,))
     layer = layers.get(head.annotations)
     if layer is None:
-        names = ", ".join(f"'{name}' ({layer.task.words})" for name, layer in layers.items())
+        names = ", ".join(f"'{name}' ({layer.task.words})" for name, layer in layers.items()) or "none"
         raise FatalError(
             Reason.NO_SUCH_LAYER,
             f"head '{head.name}': the dataset has no layer '{head.annotations}'; its layers are: {names}",
         )
     path = conversion_path(layer.task, head.task)
     if path is None:
-        usable = ", ".join(task.words for task in _learnable(layer.task)) or "none of the tasks there are"
+        usable = ", ".join(task.words for task in _learnable(layer.task))
         raise FatalError(
             Reason.NO_CONVERSION,
             f"head '{head.name}': layer '{layer.name}' holds {layer.task.words}, which cannot become {head.task.words}; "
@@ -50,24 +67,47 @@ def _resolve(head: model.Head, layers: dict[str, Layer]) -> ResolvedHead:
 
 
 def _learnable(task: Task) -> tuple[Task, ...]:
-    """The tasks that heads exist for and that annotations of `task` can serve, fewest conversions first."""
-    learnable = [target for target in reachable(task) if target in model.HEAD_FIELDS.values()]
-    return tuple(sorted(learnable, key=lambda target: len(conversion_path(task, target) or ())))
+    """The tasks that annotations of `task` can serve, fewest conversions first; self-supervised ones, which any can, last."""
+
+    def distance(target: Task) -> tuple[bool, int]:
+        return target.self_supervised, len(conversion_path(task, target) or ())
+
+    return tuple(sorted(reachable(task), key=distance))
 
 
 def _default_heads(manifest: Manifest) -> list[model.Head]:
-    fields = {task: field for field, task in model.HEAD_FIELDS.items()}
-    heads = [
-        model.Head.model_validate({"name": _dns_label(layer.name), "annotations": layer.name, fields[tasks[0]]: {}})
-        for layer in manifest.layers
-        if (tasks := _learnable(layer.task))
+    if not manifest.layers:
+        raise FatalError(
+            Reason.NO_SUCH_LAYER,
+            "the dataset has no layer to make heads for: give it annotations, or the model a head that does without "
+            "(autoencoding, viewInvariance)",
+        )
+    if (count := len(manifest.layers)) > model.MOST_HEADS:
+        raise FatalError(
+            Reason.BAD_MODEL,
+            f"the dataset has {count} layers, and a model at most {model.MOST_HEADS} heads: name in model.heads which to learn",
+        )
+    names = _head_names([layer.name for layer in manifest.layers])
+    return [
+        model.Head.model_validate({"name": name, "annotations": layer.name, _field_of(layer.task): {}})
+        for name, layer in zip(names, manifest.layers, strict=True)
     ]
-    if not heads:
-        held = ", ".join(f"'{layer.name}' ({layer.task.words})" for layer in manifest.layers)
-        raise FatalError(Reason.NO_CONVERSION, f"no head can learn from any layer of the dataset: {held}")
-    return heads
 
 
-def _dns_label(name: str) -> str:
-    """A head's name from a layer's: lower case, anything else than letters and digits becomes "-"."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].rstrip("-") or "head"
+def _field_of(task: Task) -> str:
+    return next(field for field, its_task in model.HEAD_FIELDS.items() if its_task is task)
+
+
+def _head_names(layers: Iterable[str]) -> list[str]:
+    """Names of heads from those of layers, no two alike: "Cats" and "cats!" are `cats` and `cats-2`."""
+    names: list[str] = []
+    for layer in layers:
+        name = _dns_label(layer, _LONGEST_NAME)
+        further = (f"{_dns_label(layer, _LONGEST_NAME - 3)}-{number}" for number in itertools.count(2))
+        names.append(next(one for one in itertools.chain([name], further) if one not in names))
+    return names
+
+
+def _dns_label(name: str, longest: int) -> str:
+    """Lower case; anything else than letters and digits becomes "-"; "head" where nothing is left."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:longest].rstrip("-") or "head"

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from headrace_api import runfolder
+from headrace_api.model import InitialWeights
 from headrace_api.names import ExitCode
 from headrace_api.report import Outcome, Verdict
 from headrace_api.trainingjob import Dataset, Output, TrainingJob
@@ -41,6 +42,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    initial_weights: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Instead of spec.model.initialWeights.uri: a local path, which is only read, or s3://... "
+            f"{InitialWeights.model_fields['uri'].description}",
+            metavar="PATH|s3://...",
+            show_default=False,
+        ),
+    ] = None,
     workspace: Annotated[
         Path | None,
         typer.Option(
@@ -68,18 +78,18 @@ def train(
         fail(f"training needs packages that are not installed: {', '.join(missing)}", hint="pip install 'headrace[trainer]'")
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         place = workspace or Path(folder) / "workspace"
-        code, outcome = _train(wanted, Path(folder), place, dataset, output)
+        code, outcome = _train(wanted, Path(folder), place, dataset=dataset, output=output, initial_weights=initial_weights)
     _report(wanted, output, code, outcome)
     # Killed by a signal (negative) is a crash.
     raise typer.Exit(code if code >= 0 else ExitCode.RETRY)
 
 
-def _train(job: TrainingJob, folder: Path, workspace: Path, dataset: str | None, output: str | None) -> tuple[int, Outcome | None]:
-    """Run the trainer to its end, showing how far it is."""
+def _train(job: TrainingJob, folder: Path, workspace: Path, **places: str | None) -> tuple[int, Outcome | None]:
+    """Run the trainer to its end, showing how far it is; `places` instead of those that the job names."""
     from headrace_cli.progress_bar import ProgressBar
 
     with ProgressBar(job.metadata.name) as bar:
-        trainer = TrainerProcess(job, folder, workspace, dataset=dataset, output=output, on_line=bar.line)
+        trainer = TrainerProcess(job, folder, workspace, on_line=bar.line, **places)
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
             trainer.stop()

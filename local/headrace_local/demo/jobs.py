@@ -1,5 +1,6 @@
 """What the demo submits: two projects, in the order they are applied."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,20 +110,22 @@ def jobs_on_digit_scenes() -> list[DemoJob]:
     ]
 
 
-def jobs_on_own_dataset() -> list[DemoJob]:
-    """What is submitted for a folder of the user's: each layer that some head can learn gets one; no score is promised."""
+def jobs_on_own_dataset(heads: Sequence[dict[str, Any]]) -> list[DemoJob]:
+    """What is submitted for a folder of the user's; no score is promised. Without `heads`, each layer gets one."""
+    learns = "learns every layer of the dataset" if not heads else "learns without labels"
     return [
-        DemoJob("first-1", "first", "learns every layer of the dataset", iterations=150),
+        DemoJob("first-1", "first", learns, list(heads), iterations=150),
         DemoJob("first-2", "first", "names a layer that is not there", [WRONG], state=State.ERROR, reason=Reason.NO_SUCH_LAYER),
-        DemoJob("first-3", "first", "waits its turn", iterations=60),
+        DemoJob("first-3", "first", "waits its turn", list(heads), iterations=60),
         DemoJob(
             "second-1",
             "second",
             "is stopped by its user while it runs",
+            list(heads),
             iterations=5000,
             stop_at=30,
             state=State.STOPPED,
             reason=Reason.STOPPED_BY_USER,
         ),
-        DemoJob("second-2", "second", "takes over", iterations=100),
+        DemoJob("second-2", "second", "takes over", list(heads), iterations=100),
     ]

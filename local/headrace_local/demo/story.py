@@ -27,12 +27,15 @@ from headrace_local.demo.jobs import (
     jobs_on_own_dataset,
 )
 from headrace_local.demo.observer import Observer
+from headrace_local.demo.own_dataset import UnusableError, look_at
 from headrace_local.demo.table import jobs_table, state_line
 from headrace_local.digit_scenes import write_digit_scenes
 from headrace_local.put import put_folder
 from headrace_local.storage_setup import create_storage
 
 NODE = "node-0"
+_LAYERS = ("objects", "digits", "instances", "regions", "panoptic", "texture")
+"""What the demo's jobs use, and a little more to look at: every file is uploaded, and pulled by each job."""
 LOOK_SECONDS = 0.5
 LIMIT_SECONDS = 1800
 """Then something hangs: what was seen until then is reported, and the demo fails."""
@@ -42,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m headrace_local demo`; returns the exit status: 0 only if every claim was observed."""
     options = _parse(arguments)
     console = Console(stderr=False)
-    jobs = jobs_on_own_dataset() if options.dataset else jobs_on_digit_scenes()
+    own = options.own
+    jobs = jobs_on_own_dataset(own.heads) if own else jobs_on_digit_scenes()
     begun = time.monotonic()
 
     console.rule("[bold]1. A cluster: etcd, kube-apiserver, scheduler, S3, one node with two GPUs to offer")
@@ -56,10 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"ready after {setup['untilReady']:.0f} s")
 
         console.rule("[bold]2. A dataset in S3")
-        folder = options.dataset or _draw_dataset(Path(scratch) / "digit-scenes")
+        folder = own.folder if own else _draw_dataset(Path(scratch) / "digit-scenes")
         uri = f"s3://{DATASET_BUCKET}/{DATASET_KEY}/"
         count = put_folder(cluster.minio(), folder, uri)
         console.print(f"{count} files of {folder.name} at {uri}")
+        for line in own.found if own else ():
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
         console.rule("[bold]3. Jobs of two projects, applied one after the other")
         for job in jobs:
@@ -94,18 +100,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="headrace_local demo", description=__doc__)
-    parser.add_argument("--dataset", type=Path, help="a folder with a dataset.json; default: digit scenes are drawn")
+    parser.add_argument("--dataset", type=Path, help="a folder, with or without a dataset.json; default: digit scenes are drawn")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="takes the pictures (default: demo-output)")
     parser.add_argument("--report", type=Path, help="takes the facts as JSON")
     options = parser.parse_args(arguments)
-    if options.dataset and not (options.dataset / "dataset.json").is_file():
-        parser.error(f"{options.dataset} holds no dataset.json; docs/datasets.md says what it looks like")
+    try:
+        options.own = look_at(options.dataset) if options.dataset else None
+    except UnusableError as error:
+        parser.error(str(error))
     return options
 
 
 def _draw_dataset(folder: Path) -> Path:
     """600 scenes to learn from, of which each layer lists 70 %, and 80 held out."""
-    write_digit_scenes(folder, train=600, val=80, labelled_share=0.7)
+    write_digit_scenes(folder, train=600, val=80, labelled_share=0.7, layers=_LAYERS)
     return folder
 
 
@@ -153,7 +161,7 @@ def _save_pictures(store: Minio, observer: Observer, keys: dict[str, list[str]],
     folder.mkdir(parents=True, exist_ok=True)
     saved = {}
     for name, entry in observer.observed.items():
-        drawn = sorted(key for key in keys[name] if key.startswith(PICTURES))
+        drawn = sorted(key for key in keys[name] if key.startswith(PICTURES) and key.endswith("-predictions.png"))
         if drawn:
             bucket, _, prefix = entry.status["output"].removeprefix("s3://").partition("/")
             path = folder / f"{name}.png"

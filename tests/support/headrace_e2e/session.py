@@ -23,7 +23,6 @@ from headrace_local.storage_setup import create_storage
 
 GPUS = 8
 """More than ever run at once: what is short here is cores."""
-SCENES = {"train": 48, "val": 12, "size": 64}
 
 
 def _cluster(programs: Mapping[str, Path], stack: ExitStack) -> GivenCluster | KubeletCluster:
@@ -56,7 +55,7 @@ def laboratory(say: Callable[[str], None]) -> Iterator[Lab]:
         # 3. Data, and the key to them.
         create_storage(cluster, namespace, [BUCKET])
         with TemporaryDirectory() as folder:
-            write_digit_scenes(Path(folder), **SCENES)
+            write_digit_scenes(Path(folder), train=48, val=12, size=64)
             put_folder(cluster.minio(), Path(folder), f"s3://{BUCKET}/dataset/")
         # 4. Headrace.
         release = Release(cluster, programs["helm"], pushed, namespace)

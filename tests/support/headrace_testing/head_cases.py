@@ -1,4 +1,8 @@
-"""Inputs for any head of the registry: features, and random but valid targets of each task; seeded, and small."""
+"""Inputs for any head of the registry: features, and random but valid targets of each task; seeded, and small.
+
+The author of a head finds its targets in `_TARGETS` and what its numbers mean in `make_labels`; `OPTIONS` says with which options
+the contract's tests build it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,25 +12,58 @@ from torch import Tensor
 from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_trainer.heads import all as _all_heads  # noqa: F401 - fills the registry
-from headrace_trainer.heads.base import IGNORE, REGISTRY, Head
+from headrace_trainer.heads.base import IGNORE, REGISTRY, Head, Outputs
+from headrace_trainer.label_space import LabelSpace
 
 WIDTH = 32
 """Channels of every level."""
 OBJECTS = 6
-"""Padded objects an image."""
+"""Padded objects an image; the first is a crowd, the last is padding."""
+KEYPOINTS = ("left ear", "right ear", "nose", "tail")
+VALUES = ("angle", "count")
+ALPHABET = "abcde"
+CHARACTERS = 5
+"""Padded characters an image."""
 
 OPTIONS: dict[Task, model.HeadOptions] = {
-    Task.OBJECT_DETECTION: model.ObjectDetection(max_detections=20),
+    Task.PANOPTIC_SEGMENTATION: model.PanopticSegmentation(max_detections=20),
+    Task.INSTANCE_SEGMENTATION: model.InstanceSegmentation(max_detections=20),
     Task.SEMANTIC_SEGMENTATION: model.SemanticSegmentation(),
+    Task.KEYPOINT_DETECTION: model.KeypointDetection(max_detections=10),
+    Task.QUADRILATERAL_DETECTION: model.QuadrilateralDetection(max_detections=20),
+    Task.OBJECT_DETECTION: model.ObjectDetection(max_detections=20),
     Task.MULTILABEL_CLASSIFICATION: model.MultilabelClassification(),
     Task.MULTICLASS_CLASSIFICATION: model.MulticlassClassification(),
+    Task.METRIC_LEARNING: model.MetricLearning(dimensions=16),
+    Task.REGRESSION: model.Regression(),
+    Task.DEPTH_ESTIMATION: model.DepthEstimation(),
+    Task.ANOMALY_DETECTION: model.AnomalyDetection(),
+    Task.TEXT_RECOGNITION: model.TextRecognition(),
+    Task.AUTOENCODING: model.Autoencoding(),
+    Task.VIEW_INVARIANCE: model.ViewInvariance(),
 }
 
 
+def make_labels(classes: int = 3) -> LabelSpace:
+    """What the numbers of the targets mean, whatever the task; of the classes, the even ones are things."""
+    return LabelSpace(
+        classes=tuple(f"class {number}" for number in range(classes)),
+        things=tuple(number % 2 == 0 for number in range(classes)),
+        keypoints=KEYPOINTS,
+        mirrored=(1, 0, 2, 3),
+        skeleton=((0, 2), (1, 2), (2, 3)),
+        sigmas=(0.05,) * len(KEYPOINTS),
+        values=VALUES,
+        means=(10.0, 3.0),
+        deviations=(5.0, 1.5),
+        alphabet=ALPHABET,
+    )
+
+
 def make_head(task: Task, classes: int = 3, levels: Sequence[int] = (3, 4, 5)) -> Head:
-    """A head with defaults and seeded weights, over levels of WIDTH channels; in training mode."""
+    """A head with the options of `OPTIONS` and seeded weights, over levels of WIDTH channels; in training mode."""
     torch.manual_seed(0)
-    return REGISTRY[task](OPTIONS[task], dict.fromkeys(levels, WIDTH), [f"class {number}" for number in range(classes)])
+    return REGISTRY[task](OPTIONS[task], dict.fromkeys(levels, WIDTH), make_labels(classes))
 
 
 def make_features(batch: int, size: tuple[int, int], levels: Sequence[int] = (3, 4, 5), seed: int = 0) -> dict[int, Tensor]:
@@ -36,9 +73,25 @@ def make_features(batch: int, size: tuple[int, int], levels: Sequence[int] = (3,
     return {level: torch.randn(batch, WIDTH, *sides[level], generator=generator).requires_grad_() for level in levels}
 
 
+def answer(head: Head, features: Mapping[int, Tensor]) -> Outputs:
+    """The head's outputs, in training with those of a second look ("<key>@2") if it wants one, as the training step gives them.
+
+    The second look's features are a function of the first one's, image by image, so that gradients reach the same leaves.
+    """
+    outputs = dict(head(features))
+    if (head.uses_views or head.uses_defects) and head.training:
+        second = head({level: x + 0.3 * (5 * x).sin() for level, x in features.items()})
+        outputs |= {f"{key}@2": value for key, value in second.items()}
+    return outputs
+
+
 def make_targets(task: Task, batch: int, size: tuple[int, int], classes: int = 3, seed: int = 0) -> dict[str, Tensor]:
-    """Random targets as `headrace_trainer.heads.base` describes them."""
-    return _TARGETS[task](batch, size, classes, torch.Generator().manual_seed(seed))
+    """Random targets as `headrace_trainer.heads.base` describes them; with "image" and "defects" for every task, which
+    heads may use or not."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = _TARGETS[task](batch, size, classes, generator)
+    image, defects = torch.randn(batch, 3, *size, generator=generator), torch.rand(batch, *size, generator=generator) < 0.1
+    return targets | {"image": image, "defects": defects}
 
 
 def spoil(targets: Mapping[str, Tensor], unlabelled: Tensor) -> dict[str, Tensor]:
@@ -54,20 +107,87 @@ def rows(tensors: Mapping[str, Tensor], chosen: Tensor) -> dict[str, Tensor]:
     return {key: value[chosen] for key, value in tensors.items()}
 
 
-def _detection(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
-    limit = torch.tensor([size[1], size[0]]).repeat(2)
-    corners = torch.rand(batch, OBJECTS, 2, 2, generator=generator).sort(dim=2).values.flatten(2)
+def _objects(batch: int, classes: int, generator: torch.Generator) -> dict[str, Tensor]:
     number = torch.arange(OBJECTS)
     return {
-        "boxes": corners * limit,
         "classes": torch.randint(classes, (batch, OBJECTS), generator=generator),
         "valid": (number < OBJECTS - 1).expand(batch, -1).clone(),
         "crowd": (number == 0).expand(batch, -1).clone(),
     }
 
 
+def _detection(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    limit = torch.tensor([size[1], size[0]]).repeat(2)
+    corners = torch.rand(batch, OBJECTS, 2, 2, generator=generator).sort(dim=2).values.flatten(2)
+    return {"boxes": corners * limit, **_objects(batch, classes, generator)}
+
+
+def _instances(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Masks are ellipses, at least a pixel large, and boxes are tight."""
+    targets = _detection(batch, size, classes, generator)
+    low, high = targets["boxes"][..., :2], targets["boxes"][..., 2:]
+    center, radius = (low + high) / 2, ((high - low) / 2).clamp(min=1)
+    y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
+    offset = (torch.stack([x, y], dim=-1) - center[:, :, None, None]) / radius[:, :, None, None]
+    masks = (offset.square().sum(dim=-1) <= 1) & targets["valid"][:, :, None, None]
+    return {**targets, "masks": masks, "boxes": tight_boxes(masks)}
+
+
+def tight_boxes(masks: Tensor) -> Tensor:
+    """bool [..., H, W] -> float32 [..., 4], half-open; zeros for an empty mask."""
+    sides = []
+    for there in (masks.any(dim=-2), masks.any(dim=-1)):
+        first = there.int().argmax(dim=-1)
+        last = there.shape[-1] - there.flip(-1).int().argmax(dim=-1)
+        sides.append((first, torch.where(there.any(dim=-1), last, 0)))
+    (left, right), (top, bottom) = sides
+    return torch.stack([left, top, right, bottom], dim=-1).float()
+
+
+def _panoptic(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Ellipses over one another on a ground of the first segment; a strip at the left is of no segment."""
+    masks = _instances(batch, size, classes, generator)["masks"]
+    segments = torch.zeros(batch, *size, dtype=torch.int64)
+    for number in range(1, OBJECTS - 1):
+        segments[masks[:, number]] = number
+    segments[:, :, : size[1] // 8] = IGNORE
+    objects = _objects(batch, classes, generator)
+    shown = torch.stack([(segments == number).flatten(1).any(dim=1) for number in range(OBJECTS)], dim=1)
+    crowd = (torch.arange(OBJECTS) == 1).expand(batch, -1).clone()
+    return {**objects, "segments": segments, "valid": shown, "crowd": crowd & shown}
+
+
 def _segmentation(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
     return {"map": torch.randint(IGNORE, classes, (batch, *size), generator=generator)}
+
+
+def _keypoints(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Keypoints lie in their boxes; the second object of each image has none that is labelled."""
+    targets = _detection(batch, size, classes, generator)
+    low, high = targets["boxes"][..., None, :2], targets["boxes"][..., None, 2:]
+    shape = (batch, OBJECTS, len(KEYPOINTS))
+    visibility = torch.randint(3, shape, generator=generator)
+    visibility[:, 1] = 0
+    visibility[:, 2] = 2
+    points = low + torch.rand(*shape, 2, generator=generator) * (high - low)
+    return {
+        **targets,
+        "keypoints": torch.where(visibility[..., None] > 0, points, 0),
+        "visibility": visibility * targets["valid"][..., None],
+        "area": 0.6 * (high - low).prod(dim=-1)[..., 0],
+    }
+
+
+def _quads(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Rotated rectangles, not clipped to the image."""
+    shape = (batch, OBJECTS)
+    center = torch.rand(*shape, 2, generator=generator) * torch.tensor([size[1], size[0]])
+    half = (torch.rand(*shape, 2, generator=generator) * 0.4 + 0.1) * min(size) / 2
+    angle = (torch.rand(*shape, generator=generator) - 0.5) * torch.pi
+    corners = half[:, :, None] * torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+    cos, sin = angle.cos()[..., None], angle.sin()[..., None]
+    turned = torch.stack([corners[..., 0] * cos - corners[..., 1] * sin, corners[..., 0] * sin + corners[..., 1] * cos], dim=-1)
+    return {"quads": center[:, :, None] + turned, **_objects(batch, classes, generator)}
 
 
 def _multilabel(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -78,9 +198,70 @@ def _multiclass(batch: int, size: tuple[int, int], classes: int, generator: torc
     return {"label": torch.randint(classes, (batch,), generator=generator)}
 
 
+def _identity(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """All of one identity as long as there are few images, so that each has another to be found by."""
+    return {"label": torch.arange(batch) // 4 % classes}
+
+
+def _values(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    shape = (batch, len(VALUES))
+    labels = make_labels()
+    values = torch.randn(shape, generator=generator) * torch.tensor(labels.deviations) + torch.tensor(labels.means)
+    known = torch.ones(shape, dtype=torch.bool)
+    known[0, 0] = False
+    return {"values": torch.where(known, values, 0), "known": known}
+
+
+def _depth(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    known = torch.rand(batch, *size, generator=generator) < 0.8
+    return {"depth": torch.where(known, 1 + 9 * torch.rand(batch, *size, generator=generator), 0), "known": known}
+
+
+def _anomaly(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Every second image is anomalous; of every fourth the pixels are not known."""
+    number = torch.arange(batch)
+    anomalous, has_mask = number % 2 == 1, number % 4 != 3
+    mask = torch.zeros(batch, *size, dtype=torch.bool)
+    mask[anomalous & has_mask, : size[0] // 2, : size[1] // 2] = True
+    return {"anomalous": anomalous, "mask": mask, "has_mask": has_mask, "shown": _shown(batch, size)}
+
+
+def _shown(batch: int, size: tuple[int, int]) -> Tensor:
+    """All but a strip at the right."""
+    shown = torch.ones(batch, *size, dtype=torch.bool)
+    shown[:, :, -(size[1] // 4) :] = False
+    return shown
+
+
+def _text(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    text = torch.randint(len(ALPHABET), (batch, CHARACTERS), generator=generator)
+    length = torch.randint(1, CHARACTERS, (batch, 1), generator=generator)
+    return {"text": torch.where(torch.arange(CHARACTERS) < length, text, -1)}
+
+
+def _image_only(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Half of the images have a label to score by."""
+    return {"label": torch.where(torch.arange(batch) % 4 < 2, torch.arange(batch) % classes, -1)}
+
+
+def _shown_image(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
+    return {**_image_only(batch, size, classes, generator), "shown": _shown(batch, size)}
+
+
 _TARGETS: dict[Task, Callable[[int, tuple[int, int], int, torch.Generator], dict[str, Tensor]]] = {
-    Task.OBJECT_DETECTION: _detection,
+    Task.PANOPTIC_SEGMENTATION: _panoptic,
+    Task.INSTANCE_SEGMENTATION: _instances,
     Task.SEMANTIC_SEGMENTATION: _segmentation,
+    Task.KEYPOINT_DETECTION: _keypoints,
+    Task.QUADRILATERAL_DETECTION: _quads,
+    Task.OBJECT_DETECTION: _detection,
     Task.MULTILABEL_CLASSIFICATION: _multilabel,
     Task.MULTICLASS_CLASSIFICATION: _multiclass,
+    Task.METRIC_LEARNING: _identity,
+    Task.REGRESSION: _values,
+    Task.DEPTH_ESTIMATION: _depth,
+    Task.ANOMALY_DETECTION: _anomaly,
+    Task.TEXT_RECOGNITION: _text,
+    Task.AUTOENCODING: _shown_image,
+    Task.VIEW_INVARIANCE: _image_only,
 }

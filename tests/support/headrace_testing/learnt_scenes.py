@@ -9,7 +9,8 @@ from headrace_local.digit_scenes import write_digit_scenes
 
 def write_learnt_scenes(folder: Path, scenes: int, size: int, seed: int = 0) -> None:
     """A dataset of digit scenes whose val split shows the scenes of its train split, as files of its own."""
-    write_digit_scenes(folder, train=scenes, val=1, size=size, seed=seed, textures_share=1.0)
+    layers = ("objects", "regions", "texture")
+    write_digit_scenes(folder, train=scenes, val=1, size=size, seed=seed, others_share=1.0, layers=layers)
     for kind in ("images", "regions", "texture"):
         shutil.rmtree(folder / kind / "val")
         shutil.copytree(folder / kind / "train", folder / kind / "val")

@@ -7,10 +7,16 @@ import pytest
 _CHECKOUT = Path(__file__).parents[3]
 
 
+def find_shared_data() -> Path | None:
+    """The folder of real data sets; None where a plain clone has none."""
+    folders = (_CHECKOUT / "shared" / "data", _CHECKOUT.parent / "shared" / "data")
+    return next((folder for folder in folders if (folder / "README.md").is_file()), None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets; skips where a plain clone has none (they are not part of the repository)."""
-    for folder in (_CHECKOUT / "shared" / "data", _CHECKOUT.parent / "shared" / "data"):
-        if (folder / "README.md").is_file():
-            return folder
-    pytest.skip("no shared/data in or beside the checkout: real photographs are not part of the repository")
+    folder = find_shared_data()
+    if folder is None:
+        pytest.skip("no shared/data in or beside the checkout: real photographs are not part of the repository")
+    return folder

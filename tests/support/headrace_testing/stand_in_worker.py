@@ -69,6 +69,9 @@ def main() -> None:
     if plan.resume_from is not None:
         iteration = json.loads((plan.resume_from / "state.json").read_text())["iteration"]
         print(f"resumed at {iteration}", flush=True)
+    if plan.initial_weights is not None:
+        there = sorted(path.name for path in plan.initial_weights.iterdir()) if plan.initial_weights.is_dir() else "a file"
+        print(f"begins with {plan.initial_weights}: {there}", flush=True)
     training = plan.job.spec.training
     while iteration < training.max_iterations and not stopping:
         if iteration == behaviour.at:

@@ -1,7 +1,7 @@
 """A network small enough to train a step in milliseconds, batches for it, and all that a step needs."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -9,23 +9,25 @@ from torch import Tensor
 from headrace_api import model
 from headrace_api.training import Training
 from headrace_trainer.data.batch import Batch
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, Network, build_network
 from headrace_trainer.worker.ema import AveragedNetwork
 from headrace_trainer.worker.optimizer import build_optimizer
 from headrace_trainer.worker.step import Step
 
-CLASSES = ("red", "green", "blue")
+LABELS = LabelSpace(classes=("red", "green", "blue"), things=(True, True, True))
 HEADS = (
-    HeadPlan(model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification()), CLASSES),
-    HeadPlan(model.Head(name="kind", annotations="b", multiclass_classification=model.MulticlassClassification()), CLASSES),
+    HeadPlan(model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification()), LABELS),
+    HeadPlan(model.Head(name="kind", annotations="b", multiclass_classification=model.MulticlassClassification()), LABELS),
 )
 CPU = torch.device("cpu")
+LossWeights = Literal["fixed", "uncertainty"]
 
 
-def small_network(seed: int = 0, heads: tuple[HeadPlan, ...] = HEADS) -> Network:
+def small_network(seed: int = 0, heads: tuple[HeadPlan, ...] = HEADS, loss_weights: LossWeights = "fixed") -> Network:
     """The first two levels of a ResNet-18 with a multilabel head `tags` and a multiclass head `kind`."""
     torch.manual_seed(seed)
-    spec = model.Network(backbone=model.Backbone(name="resnet18", top_level=2))
+    spec = model.Network(backbone=model.Backbone(name="resnet18", top_level=2), loss_weights=loss_weights)
     return build_network(spec, heads).to(memory_format=torch.channels_last)
 
 
@@ -57,15 +59,21 @@ class SmallTraining:
 
 
 def small_training(
-    seed: int = 0, head_weights: dict[str, float] | None = None, dtype: torch.dtype = torch.float32, **training: Any
+    seed: int = 0,
+    head_weights: dict[str, float] | None = None,
+    dtype: torch.dtype = torch.float32,
+    loss_weights: LossWeights = "fixed",
+    heads: tuple[HeadPlan, ...] = HEADS,
+    network: Network | None = None,
+    **training: Any,
 ) -> SmallTraining:
-    """`training` in snake_case, over: no schedule, averaging with a decay of 0.9."""
+    """`training` in snake_case, over: no schedule, averaging with a decay of 0.9. `network` has `heads`; default: a small one."""
     given = {"schedule": {"warmup_iterations": 0, "decay": "constant"}, "ema_decay": 0.9, "seed": seed} | training
     settings = Training.model_validate(given)
-    network = small_network(seed)
+    network = small_network(seed, heads, loss_weights) if network is None else network
     averaged = AveragedNetwork(network, settings.ema_decay) if settings.ema_decay > 0 else None
     optimizer = build_optimizer(network, settings.optimizer)
-    weights = {"tags": 1.0, "kind": 1.0} | (head_weights or {})
+    weights = {plan.spec.name: 1.0 for plan in heads} | (head_weights or {})
     step = Step(
         network=network, head_weights=weights, optimizer=optimizer, averaged=averaged, training=settings, device=CPU, dtype=dtype
     )

@@ -3,6 +3,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
+from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_api.trainingjob import TrainingJobSpec, parse_job
 
@@ -35,6 +36,23 @@ def test_a_head_knows_its_task_and_options():
     assert parsed.options.level == 4
 
 
+@pytest.mark.parametrize("name", ["convnext_tiny", "swin_v2_t", "timm/convnext_atto.d2_in1k", "timm/resnet50d"])
+def test_backbones_go_by_the_names_of_torchvision_and_timm(name):
+    assert parse_job(manifest(model={"backbone": {"name": name}})).spec.model.backbone.name == name
+
+
+@pytest.mark.parametrize("task", Task)
+def test_every_task_is_a_field_of_a_head(task):
+    field = model.Head.model_fields[task.name.lower()].alias
+    annotations = {} if task.self_supervised else {"annotations": "layer"}
+    head = model.Head.model_validate({"name": "x", field: {}, **annotations})
+    assert head.task is task
+    assert isinstance(head.options, model.HeadOptions)
+    assert type(head.options).__name__.lower() == field.lower()
+    assert type(head.options).__doc__
+    assert all(option.description for option in type(head.options).model_fields.values())
+
+
 HEAD = {"name": "x", "annotations": "layer"}
 
 REFUSED = {
@@ -45,6 +63,10 @@ REFUSED = {
     "a head with two tasks": (
         lambda m: m["spec"].update(model={"heads": [HEAD | {"objectDetection": {}, "semanticSegmentation": {}}]}),
         "exactly one task",
+    ),
+    "a head that would learn from nothing": (
+        lambda m: m["spec"].update(model={"heads": [{"name": "x", "regression": {}}]}),
+        "a head needs annotations, the layer to learn from, unless it is autoencoding or viewInvariance",
     ),
     "two heads of one name": (
         lambda m: m["spec"].update(model={"heads": [HEAD | {"objectDetection": {}}] * 2}),
@@ -58,6 +80,20 @@ REFUSED = {
         lambda m: m["spec"].update(model={"backbone": {"topLevel": 3}, "neck": {"fpn": {}, "bottomLevel": 4}}),
         "neck.bottomLevel must not lie above backbone.topLevel",
     ),
+    "a neck of no kind": (lambda m: m["spec"].update(model={"neck": {}}), "exactly one of fpn, biFpn and hybridEncoder"),
+    "a neck of two kinds": (
+        lambda m: m["spec"].update(model={"neck": {"fpn": {}, "biFpn": {}}}),
+        "exactly one of fpn, biFpn and hybridEncoder",
+    ),
+    "a backbone that nobody knows": (
+        lambda m: m["spec"].update(model={"backbone": {"name": "resnet19"}}),
+        "backbone.name is one of resnet18, resnet34,",
+    ),
+    "more levels frozen than there are": (
+        lambda m: m["spec"].update(model={"backbone": {"topLevel": 3, "frozenLevels": 4}}),
+        "backbone.frozenLevels must not lie above backbone.topLevel",
+    ),
+    "initial weights that are not in S3": (lambda m: m["spec"].update(model={"initialWeights": {"uri": "/data"}}), "pattern"),
     "two optimizers": (
         lambda m: m["spec"].update(training={"optimizer": {"adamw": {}, "sgd": {}}}),
         "exactly one of adamw and sgd",

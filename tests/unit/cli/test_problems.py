@@ -35,7 +35,7 @@ def test_an_unknown_field_is_answered_with_those_there_are() -> None:
 
 def test_a_missing_field_says_what_it_is_for() -> None:
     (line,) = problems_of({"dataset": {}})
-    assert line == "spec.dataset.uri: is required (Folder with a dataset.json at its root.)"
+    assert line == "spec.dataset.uri: is required (Folder of the dataset, with or without a dataset.json at its root.)"
 
 
 def test_inside_a_list_the_entry_is_numbered() -> None:
@@ -45,7 +45,7 @@ def test_inside_a_list_the_entry_is_numbered() -> None:
 
 def test_a_rule_across_fields_is_told_in_its_own_words() -> None:
     (line,) = problems_of({"model": {"heads": [{"name": "a", "annotations": "x"}]}})
-    assert line.startswith("spec.model.heads.0: a head has exactly one task: objectDetection")
+    assert line.startswith("spec.model.heads.0: a head has exactly one task of: panopticSegmentation")
 
 
 def test_every_problem_gets_a_line() -> None:

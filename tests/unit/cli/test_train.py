@@ -42,6 +42,10 @@ def refused(tmp_path: Path, manifest: str | None, *arguments: str) -> str:
         (VALID.replace("street-1", "../street"), "metadata.name is '../street', and must be a DNS label"),
         (VALID.replace("street-1", "x" * 53), "at most 52 characters"),
         (VALID.replace("project: street", "project: Street!"), "spec.project: "),
+        (
+            VALID.replace("{uri:", "{max_bad_images: 1, uri:"),
+            "max_bad_images: there is no such field; did you mean 'maxBadImages'?",
+        ),
     ],
 )
 def test_what_is_not_one_valid_job_is_refused(tmp_path: Path, manifest: str | None, said: str) -> None:

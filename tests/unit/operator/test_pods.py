@@ -75,6 +75,18 @@ def test_storage_keys_come_from_the_secret_and_some_may_be_missing() -> None:
         assert reference.get("optional", False) == (name in names.STORAGE_ENV_OPTIONAL)
 
 
+def test_initial_weights_have_keys_of_their_own_where_the_job_names_a_secret_for_them() -> None:
+    prefix = "HEADRACE_INITIAL_WEIGHTS_"
+    weights = {"uri": "s3://zoo/resnet18.safetensors"}
+    plain = environment(pod_of(make_job("a").spec(model={"initialWeights": weights})))
+    assert not [name for name in plain if name.startswith(prefix)]
+    env = environment(pod_of(make_job("a").spec(model={"initialWeights": weights | {"storage": {"secretRef": {"name": "zoo"}}}})))
+    for name in names.STORAGE_ENV:
+        reference = env[prefix + name]["secretKeyRef"]
+        assert (reference["name"], reference["key"]) == ("zoo", name)
+        assert env[name]["secretKeyRef"]["name"] == "headrace-storage"
+
+
 def test_what_the_trainer_is_told_by_its_environment() -> None:
     env = environment(pod_of(make_job("a").spec(terminationGracePeriodSeconds=45), 2))
     assert env[names.ENV_ATTEMPT] == "2"

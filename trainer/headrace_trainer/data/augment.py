@@ -35,12 +35,11 @@ def jitter_color(images: Tensor, strength: float, generator: torch.Generator) ->
     factors = 1 + strength * (2 * torch.rand((3, images.shape[0], 1, 1, 1), generator=generator, device=generator.device) - 1)
     brightness, contrast, saturation = factors.to(images.device, images.dtype, non_blocking=True)
     images = (images * brightness).clamp(0, 1)
-    gray = _gray(images)
-    images = torch.lerp(gray.mean(dim=(2, 3), keepdim=True), images, contrast).clamp(0, 1)
-    return torch.lerp(_gray(images), images, saturation).clamp(0, 1)
+    images = torch.lerp(grayscale(images).mean(dim=(2, 3), keepdim=True), images, contrast).clamp(0, 1)
+    return torch.lerp(grayscale(images), images, saturation).clamp(0, 1)
 
 
-def _gray(images: Tensor) -> Tensor:
-    """[B, 1, H, W]"""
+def grayscale(images: Tensor) -> Tensor:
+    """[B, 3, H, W] -> [B, 1, H, W]"""
     red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
     return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from headrace_trainer.counted import counted
 from headrace_trainer.data.problems import BadSampleError
 
 
@@ -43,7 +44,7 @@ class ClassTable:
         """Size and range, for messages."""
         if not self.ids:
             return "which is empty"
-        return f"which has {len(self)} classes with ids {self.ids[0]} to {self.ids[-1]}"
+        return f"which has {counted(len(self), 'classes')} with ids {self.ids[0]} to {self.ids[-1]}"
 
     @cached_property
     def _index_of(self) -> dict[int, int]:

@@ -1,75 +1,22 @@
-"""Opens a dataset: which images there are, which labels each has for which head. No image is decoded to do so.
+"""Opens a dataset: which images there are, which labels each has for which head. No image is decoded to do so."""
 
-Splits: the train split is the union of what the layers list for training, likewise val. An image in both is taken out of train.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from headrace_api import model
-from headrace_api.dataset import MANIFEST, Manifest
-from headrace_api.names import Reason
 from headrace_api.tasks import Task
-from headrace_trainer.data.annotations import Annotation
-from headrace_trainer.data.classes import ClassTable
-from headrace_trainer.data.convert import classes_along
-from headrace_trainer.data.files import DatasetFiles, contents
-from headrace_trainer.data.layer_data import LayerData, SplitName
-from headrace_trainer.data.layers import read_layer
+from headrace_api.training import Augmentation, Scale
+from headrace_trainer.counted import counted
+from headrace_trainer.data.annotations.base import COUNTED
+from headrace_trainer.data.checks import check_labels, check_order
+from headrace_trainer.data.head_data import HeadData
+from headrace_trainer.data.label_spaces import head_data, learnable
+from headrace_trainer.data.layers import open_files, read_layer
+from headrace_trainer.data.manifest import read_manifest
 from headrace_trainer.data.problems import Problems
-from headrace_trainer.errors import FatalError
+from headrace_trainer.data.split import Split, annotations_in, divide_images, make_split
 from headrace_trainer.resolve import resolve_heads
-
-MOST_BOXES = 300
-"""Training targets are padded to the most objects an image has, but to no more than this: memory goes with the padding."""
-_PADDING_STEP = 8
-_NAMED_PROBLEMS = 5
-
-_Layers = Mapping[str, LayerData]
-
-
-@dataclass(frozen=True)
-class HeadData:
-    """A head, and how it gets its labels."""
-
-    spec: model.Head
-    layer: str
-    layer_classes: ClassTable
-    path: tuple[Task, ...]
-    """From the layer's task to the head's; one entry where nothing is converted."""
-    classes: tuple[str, ...]
-    """Names of the head's classes, which are those of the layer as far as the conversions keep them."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """The images of a split and their annotations."""
-
-    name: str
-    images: tuple[str, ...]
-    """Paths from the dataset's root, sorted: the same on every machine."""
-    root: Path
-    heads: tuple[HeadData, ...]
-    annotations: Mapping[str, Mapping[str, Annotation]]
-    """By layer and image; an image that is missing is unlabelled."""
-    max_boxes: Mapping[str, int]
-    """By layer, to how many objects detection targets are padded: static, so that shapes are."""
-    problems: Problems
-    """Takes what turns out to be bad while loading."""
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def labelled(self, head: HeadData) -> int:
-        """How many images have labels for `head`."""
-        return len(self.annotations[head.layer])
-
-    def objects(self, head: HeadData) -> int:
-        """How many objects the layer of `head` has in these images."""
-        return sum(annotation.objects for annotation in self.annotations[head.layer].values())
 
 
 @dataclass(frozen=True)
@@ -84,35 +31,32 @@ class Dataset:
 
     def describe(self) -> list[str]:
         """Lines for the log: images, heads, classes, labels, conversions, what was mended or skipped."""
-        lines = [f"{len(self.train)} images to train on, {len(self.val)} to score on"]
+        lines = [f"{counted(len(self.train), 'images')} to train on, {len(self.val):,} to score on"]
         for head in self.heads:
-            converted = "" if len(head.path) == 1 else f", converted: {' → '.join(task.words for task in head.path)}"
-            lines.append(
-                f"head '{head.spec.name}' ({head.spec.task.words}) learns from layer '{head.layer}'{converted}; "
-                f"{len(head.classes)} classes: {_shortened(head.classes)}"
-            )
-            lines += [
-                f"head '{head.spec.name}', {split.name}: {split.labelled(head)} of {len(split)} images labelled, "
-                f"{split.objects(head)} objects"
-                for split in (self.train, self.val)
-            ]
+            lines.append(f"head '{head.spec.name}' ({head.spec.task.words}) learns from {_source(head)}{_what(head)}")
+            if not head.spec.task.self_supervised:
+                lines += [self._labels_of(head, split) for split in (self.train, self.val)]
+        if reading := self._reading_heads():
+            lines.append(f"no image is mirrored or cropped, since text is to be read: {', '.join(reading)}")
         if self.unused_layers:
             lines.append(f"layers that no head uses: {', '.join(self.unused_layers)}")
         return lines + self.problems.summary()
 
+    def augmentation(self, wanted: Augmentation) -> Augmentation:
+        """`wanted` as far as labels survive it: where a text is to be read, no image is mirrored, and none is cut."""
+        if not self._reading_heads():
+            return wanted
+        scale = Scale(min=min(wanted.scale.min, 1.0), max=min(wanted.scale.max, 1.0))
+        return wanted.model_copy(update={"horizontal_flip": False, "scale": scale})
 
-def read_manifest(root: Path) -> Manifest:
-    """The dataset's dataset.json; FatalError(BAD_DATASET) naming each wrong field where it is missing or wrong."""
-    path = root / MANIFEST
-    if not path.is_file():
-        there = contents(root, "it") if root.is_dir() else "there is no such folder"
-        raise FatalError(Reason.BAD_DATASET, f"{MANIFEST}: expected at the dataset's root, which is not there; {there}")
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        wrong = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'the file'}: {p['msg']}" for p in problems[:_NAMED_PROBLEMS])
-        raise FatalError(Reason.BAD_DATASET, f"{MANIFEST}: {wrong}") from error
+    def _reading_heads(self) -> list[str]:
+        return [head.spec.name for head in self.heads if head.spec.task is Task.TEXT_RECOGNITION]
+
+    def _labels_of(self, head: HeadData, split: Split) -> str:
+        annotated = head.path[0]
+        objects = f", {counted(split.objects(head), COUNTED[annotated])}" if annotated in COUNTED else ""
+        images = f"{split.labelled(head):,} of {counted(len(split), 'images')} labelled"
+        return f"head '{head.spec.name}', {split.name}: {images}{objects}"
 
 
 def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: Callable[[str], None]) -> Dataset:
@@ -125,96 +69,54 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     # 1. What is to be learnt from what: this alone can end a job within milliseconds.
     manifest = read_manifest(root)
     resolved = resolve_heads(network, manifest)
-    # 2. The annotations, each layer once however many heads share it.
+    # 2. The annotations, each layer once however many heads share it, and without what cannot be learnt from.
     problems = Problems(max_bad_images, say)
-    files = DatasetFiles(root, manifest.images)
-    layers = {head.layer.name: head.layer for head in resolved}
-    data = {name: read_layer(layer, files, problems) for name, layer in layers.items()}
-    # 3. The heads' classes.
+    files = open_files(root, manifest)
+    layers = {head.layer.name: head.layer for head in resolved if head.layer is not None}
+    data = {
+        name: learnable(layer.task, read_layer(layer, files, problems, manifest.val_share), problems)
+        for name, layer in layers.items()
+    }
+    # 3. The splits.
+    takes_all = any(head.layer is None for head in resolved)
+    images = divide_images(data, files.images() if takes_all else (), manifest.val_share, problems)
+    # 4. What the heads' numbers mean, and what there is for them.
+    train = {name: annotations_in(images.train, layer, "train") for name, layer in data.items()}
     heads = tuple(
-        HeadData(
-            spec=head.spec,
-            layer=head.layer.name,
-            layer_classes=(classes := data[head.layer.name].classes),
-            path=head.path,
-            classes=classes_along(head.path, classes).names,
-        )
+        head_data(head, data[head.layer.name], train[head.layer.name]) if head.layer is not None else head_data(head, None, {})
         for head in resolved
     )
-    for head_data in heads:
-        if not head_data.classes:
-            raise FatalError(Reason.BAD_DATASET, f"layer '{head_data.layer}': no class is left for head '{head_data.spec.name}'")
-    # 4. The splits.
-    train, val = _images_of(data, "train"), _images_of(data, "val")
-    problems.mended("images are in both splits and were taken out of train", len(train & val))
-    _refuse_empty(train - val, val, tuple(layers))
     unused = tuple(layer.name for layer in manifest.layers if layer.name not in layers)
     dataset = Dataset(
         heads,
-        _split("train", train - val, data, root=root, heads=heads, problems=problems),
-        _split("val", val, data, root=root, heads=heads, problems=problems),
+        make_split("train", images.train, data, root=root, heads=heads, problems=problems),
+        make_split("val", images.val, data, root=root, heads=heads, problems=problems),
         problems,
         unused,
     )
     # 5. What every head can learn and be scored on.
-    for head_data in heads:
-        _check_labels(dataset, head_data, taken_out=len(data[head_data.layer].splits.get("train", {}).keys() & val), say=say)
+    for head in heads:
+        check_labels(head, dataset.train, dataset.val, data, say)
+        if head.layer is not None:
+            check_order(head, layers[head.layer], say)
     return dataset
 
 
-def _images_of(read: _Layers, split: SplitName) -> set[str]:
-    return {image for data in read.values() for image in data.splits.get(split, {})}
+def _source(head: HeadData) -> str:
+    if head.spec.task.self_supervised:
+        return "every image"
+    converted = "" if len(head.path) == 1 else f", converted: {' → '.join(task.words for task in head.path)}"
+    return f"layer '{head.layer}'{converted}"
 
 
-def _refuse_empty(train: set[str], val: set[str], layers: tuple[str, ...]) -> None:
-    named = ", ".join(f"'{name}'" for name in layers)
-    for split, images, other in (("val", val, "train"), ("train", train, "val")):
-        if not images:
-            raise FatalError(
-                Reason.BAD_DATASET,
-                f"{MANIFEST}: no image is in the split '{split}': give at least one of the layers {named} a '{split}' in its "
-                f"splits, with images that are not in '{other}'",
-            )
-
-
-def _check_labels(dataset: Dataset, head: HeadData, taken_out: int, say: Callable[[str], None]) -> None:
-    """Refuse a head that nothing is labelled for, of whose layer `taken_out` train images are in val; warn of lesser gaps."""
-    name, layer = head.spec.name, head.layer
-    labelled = dataset.train.labelled(head)
-    if not labelled:
-        why = f": {taken_out} of its images were taken out of train because they are in a layer's 'val'" if taken_out else ""
-        raise FatalError(
-            Reason.BAD_DATASET,
-            f"head '{name}': layer '{layer}' has no labelled image to train on{why}; give the layer a 'train' in its splits, with "
-            "images that are in no layer's 'val'",
-        )
-    if not dataset.val.labelled(head):
-        say(
-            f"WARNING: head '{name}' will have no score: layer '{layer}' has no labelled image to score on; give the layer a 'val' "
-            "in its splits"
-        )
-    if head.spec.task is Task.OBJECT_DETECTION and not dataset.train.objects(head):
-        say(
-            f"WARNING: head '{name}' can learn only that nothing is there: none of the {labelled} labelled images to train on of "
-            f"layer '{layer}' has an object"
-        )
-
-
-def _split(
-    name: SplitName, images: set[str], read: _Layers, *, root: Path, heads: tuple[HeadData, ...], problems: Problems
-) -> Split:
-    annotations = {
-        layer: {image: annotation for image, annotation in data.splits.get(name, {}).items() if image in images}
-        for layer, data in read.items()
-    }
-    max_boxes = {}
-    for layer, by_image in annotations.items():
-        most = max((annotation.objects for annotation in by_image.values()), default=1)
-        max_boxes[layer] = -(-max(most, 1) // _PADDING_STEP) * _PADDING_STEP
-        if name == "train" and most > MOST_BOXES:
-            problems.say(f"layer '{layer}': an image has {most} objects; boxes are learnt from the {MOST_BOXES} largest of a crop")
-            max_boxes[layer] = MOST_BOXES
-    return Split(name, tuple(sorted(images)), root, heads, annotations, max_boxes, problems)
+def _what(head: HeadData) -> str:
+    """What there is to learn, by name."""
+    labels = head.labels
+    named = {"classes": labels.classes, "keypoints": labels.keypoints, "values": labels.values, "characters": labels.alphabet}
+    lists = [f"{counted(len(names), what)}: {_shortened(tuple(names))}" for what, names in named.items() if names]
+    if head.spec.task.self_supervised and lists:
+        return f", and is scored by layer '{head.layer}' of {'; '.join(lists)}"
+    return f"; {'; '.join(lists)}" if lists else ""
 
 
 def _shortened(names: tuple[str, ...], most: int = 12) -> str:

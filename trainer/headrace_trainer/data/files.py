@@ -7,10 +7,12 @@ Files go by name here: the path from the dataset's root as a string with `/`. (S
 are listed in a tenth of the time.)
 """
 
+import itertools
 import os
 import posixpath
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from headrace_api.names import Reason
@@ -21,19 +23,26 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 NAMED_OF_A_FOLDER = 8
 """So many entries are named when a message says what is in a folder."""
 
+_WORDS = re.compile(r"[^\W_]+")
+
 
 class DatasetFiles:
-    """The root of a dataset, and an index of its images."""
+    """The root of a dataset, and an index of its images. Those in the folders `maps` are none, but masks or depth."""
 
-    def __init__(self, root: Path, images: str) -> None:
+    def __init__(self, root: Path, images: str, maps: Iterable[str] = ()) -> None:
         self.root = root
         self.image_folder = self.folder(images, "dataset.json: images")
         self._by_stem: dict[str, list[str]] = defaultdict(list)
+        not_in = tuple(posixpath.normpath(folder) + "/" for folder in maps)
         for name in self.walk(self.image_folder):
-            if is_image(name):
+            if is_image(name) and not name.startswith(not_in):
                 self._by_stem[_stem(name)].append(name)
         if not self._by_stem:
             raise FatalError(Reason.BAD_DATASET, f"dataset.json: images: no image in '{images}'; {self.inside(self.image_folder)}")
+
+    def images(self) -> Iterator[str]:
+        """Every image of the images' folder."""
+        return itertools.chain.from_iterable(self._by_stem.values())
 
     def path(self, name: str) -> Path:
         """Where the file called `name` lies."""
@@ -51,18 +60,7 @@ class DatasetFiles:
 
     def walk(self, folder: str) -> Iterator[str]:
         """Every file below `folder`, in no particular order; hidden ones left out, folders reached twice through links once."""
-        seen: set[tuple[int, int]] = set()
-        top = str(self.path(folder))
-        for directory, subfolders, files in os.walk(top, followlinks=True):
-            status = Path(directory).stat()
-            if (key := (status.st_dev, status.st_ino)) in seen:
-                subfolders.clear()
-                continue
-            seen.add(key)
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            below = posixpath.normpath(posixpath.join(folder, os.path.relpath(directory, top)))
-            prefix = "" if below == "." else below + "/"
-            yield from (prefix + name for name in files if not name.startswith("."))
+        return walk(self.root, folder)
 
     def inside(self, folder: str) -> str:
         """What is in a folder, for messages."""
@@ -72,17 +70,22 @@ class DatasetFiles:
         """Name of the image that an annotation refers to as `reference`: a path, with or without its suffix and folders.
 
         The image is the one of that stem that agrees with the most folders at the end of `reference`; among equals, the one that
-        has a folder called like one of `hints` (the split's name, say). Raises BadSampleError where there is none or several, and
-        FatalError(BAD_DATASET) where the reference leads out of the dataset; `field` says where it stands.
+        has a folder called like one of `hints` (the split's name, say), or with these words in the names of its folders. Where the
+        images' folder has none, `reference` may be the path from the dataset's root. Raises BadSampleError where there is none or
+        several, and FatalError(BAD_DATASET) where the reference leads out of the dataset; `field` says where it stands.
         """
         wanted = relative_path(reference, field)
         candidates = self._by_stem.get(_stem(wanted)) or self._by_stem.get(posixpath.basename(wanted), [])
         if not candidates:
+            if is_image(wanted) and self.path(wanted).is_file():
+                return wanted
             raise BadSampleError(f"no image '{reference}' in '{self.image_folder}'")
         tests: tuple[Callable[[str], int], ...] = (
             lambda name: _shared_folders(name, wanted),
             lambda name: len(set(hints).intersection(name.split("/")[:-1])),
             lambda name: int(posixpath.basename(name) == posixpath.basename(wanted)),
+            lambda name: int(name == wanted),
+            lambda name: len(set(hints).intersection(_WORDS.findall(posixpath.dirname(name)))),
         )
         for score in tests:
             if len(candidates) > 1:
@@ -99,6 +102,22 @@ class DatasetFiles:
         raise FatalError(
             Reason.BAD_DATASET, f"{field}: expected {expected} at '{name}', which is not there; {self.inside(parent or '.')}"
         )
+
+
+def walk(root: Path, folder: str = ".") -> Iterator[str]:
+    """Every file below `folder` of `root`, as names; hidden ones left out, folders reached twice through links once."""
+    seen: set[tuple[int, int]] = set()
+    top = str(root / folder)
+    for directory, subfolders, files in os.walk(top, followlinks=True):
+        status = Path(directory).stat()
+        if (key := (status.st_dev, status.st_ino)) in seen:
+            subfolders.clear()
+            continue
+        seen.add(key)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        below = posixpath.normpath(posixpath.join(folder, os.path.relpath(directory, top)))
+        prefix = "" if below == "." else below + "/"
+        yield from (prefix + name for name in files if not name.startswith("."))
 
 
 def relative_path(text: str, field: str) -> str:

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
+from headrace_trainer.data.quads import MIRRORED, area, signed_areas, visible_part
 from headrace_trainer.data.targets import Array
 
 PAD_COLOR = (124, 116, 104)
@@ -66,7 +67,23 @@ class Geometry:
         canvas[top:bottom, left:right] = np.asarray(image.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box))
         return canvas[:, ::-1] if self.flip else canvas
 
-    def place_map(self, values: Array, fill: int) -> Array:
+    @cached_property
+    def shown(self) -> tuple[int, int, int, int]:
+        """The part of the canvas that shows the image, flip included: left, top, right, bottom."""
+        top, left, bottom, right = self.window
+        if self.flip:
+            left, right = self.canvas[1] - right, self.canvas[1] - left
+        return left, top, right, bottom
+
+    @property
+    def shown_map(self) -> Array:
+        """bool [H, W]: where the canvas shows the image, not padding."""
+        left, top, right, bottom = self.shown
+        shown = np.zeros(self.canvas, np.bool_)
+        shown[top:bottom, left:right] = True
+        return shown
+
+    def place_map(self, values: Array, fill: float) -> Array:
         """A map [H, W] of the same type by nearest neighbour from one [h, w]; `fill` where there is no image."""
         top, left, bottom, right = self.window
         rows = ((np.arange(top, bottom) + 0.5 - self.top) / self.scale[0]).astype(np.intp)
@@ -76,7 +93,7 @@ class Geometry:
         return placed[:, ::-1] if self.flip else placed
 
     def place_points(self, points: Array) -> Array:
-        """float64 [k, 2] (x, y) on the canvas, not clipped, from the same in the source's pixels."""
+        """float64 [k, 2] (x, y) on the canvas, neither clipped nor renumbered, from the same in the source's pixels."""
         down, across = self.scale
         placed = np.asarray(points, np.float64) * (across, down) + (self.left, self.top)
         if self.flip:
@@ -91,14 +108,37 @@ class Geometry:
         corners = self.place_points(np.asarray(boxes, np.float64).reshape(-1, 2)).reshape(-1, 4)
         if self.flip:
             corners = corners[:, [2, 1, 0, 3]]
-        top, left, bottom, right = self.window
-        if self.flip:
-            left, right = self.canvas[1] - right, self.canvas[1] - left
-        clipped = corners.clip((left, top, left, top), (right, bottom, right, bottom))
+        clipped = corners.clip(self.shown[:2] * 2, self.shown[2:] * 2)
         sides = clipped[:, 2:] - clipped[:, :2]
         whole = np.prod(corners[:, 2:] - corners[:, :2], axis=1)
         enough = np.prod(sides, axis=1) >= self.min_visible * whole
         return clipped.astype(np.float32), enough & (sides >= self.min_side).all(axis=1) & (sides > 0).all(axis=1)
+
+    def place_quads(self, quads: Array) -> tuple[Array, Array, Array]:
+        """Quadrilaterals [n, 4, 2] of the source, corners clockwise, to the canvas.
+
+        Gives float32 [n, 4, 2], not clipped, and clockwise from the same corner, mirrored or not; float32 [n, 4], the tight boxes
+        around what is visible; and bool [n]: enough of it is, as for boxes.
+        """
+        placed = self.place_points(quads.reshape(-1, 2)).reshape(-1, 4, 2)
+        if self.flip:
+            placed = placed[:, MIRRORED]
+        bounds = np.concatenate((placed.min(axis=1), placed.max(axis=1)), axis=1)
+        visible = np.abs(signed_areas(placed))
+        whole = visible.copy()
+        for index in np.flatnonzero(~self.shows(placed).all(axis=1)):
+            polygon = visible_part(placed[index], self.shown)
+            visible[index] = area(polygon)
+            bounds[index] = (*polygon.min(axis=0), *polygon.max(axis=0)) if len(polygon) else 0
+        bounds = bounds.clip(self.shown[:2] * 2, self.shown[2:] * 2)
+        sides = bounds[:, 2:] - bounds[:, :2]
+        enough = (visible > 0) & (visible >= self.min_visible * whole) & (sides >= self.min_side).all(axis=1)
+        return placed.astype(np.float32), bounds.astype(np.float32), enough
+
+    def shows(self, points: Array) -> Array:
+        """bool [...]: which points [..., 2] of the canvas lie in what it shows of the image, its border included."""
+        inside: Array = np.all((points >= self.shown[:2]) & (points <= self.shown[2:]), axis=-1)
+        return inside
 
 
 def letterbox(source: tuple[int, int], canvas: tuple[int, int]) -> Geometry:

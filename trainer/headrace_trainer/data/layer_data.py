@@ -1,7 +1,7 @@
 """What reading a layer gives, and what its readers share: the split being read, class tables, JSON files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import yaml
 
-from headrace_api.dataset import Layer
+from headrace_api.dataset import Layer, Part
 from headrace_api.names import Reason
 from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.problems import BadSampleError, Problems
+from headrace_trainer.data.keypoints import KeypointTable
+from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
 from headrace_trainer.errors import FatalError
 
 SplitName = Literal["train", "val"]
@@ -22,10 +23,18 @@ SplitName = Literal["train", "val"]
 
 @dataclass(frozen=True)
 class LayerData:
-    """A layer, read: its classes, and by split and image name, the annotations."""
+    """A layer, read: what its numbers mean, and by split and image name, the annotations."""
 
     classes: ClassTable
-    splits: Mapping[SplitName, Mapping[str, Annotation]]
+    """Identities for metric learning; empty for tasks without classes."""
+    splits: Mapping[Part, Mapping[str, Annotation]]
+    """`layers.read_layer` divides "all", which readers may give: what comes from there has train and val only."""
+    keypoints: KeypointTable | None = None
+    """Of keypoint detection."""
+    values: tuple[str, ...] = ()
+    """Names of the numbers of regression, in the order of ValueList.values."""
+    alphabet: str | None = None
+    """Characters of text recognition, where dataset.json says; else those that occur."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Source:
     """One split of a layer while it is being read."""
 
     layer: Layer
-    split: SplitName
+    split: Part
     files: DatasetFiles
     problems: Problems
     _claims: dict[str, str] = field(default_factory=dict)
@@ -56,11 +65,12 @@ class Source:
         """`path` as a file that is there."""
         return self.files.file(self.path, self.field)
 
-    def list_files(self, suffix: str, called: str) -> list[str]:
-        """The split's files with this suffix, sorted; FatalError(BAD_DATASET) if there is none."""
-        names = sorted(name for name in self.files.walk(self.folder()) if name.lower().endswith(suffix))
+    def list_files(self, suffixes: str | tuple[str, ...], called: str) -> list[str]:
+        """The split's files with one of these suffixes, sorted; FatalError(BAD_DATASET) if there is none."""
+        names = sorted(name for name in self.files.walk(self.folder()) if name.lower().endswith(suffixes))
         if not names:
-            raise bad_layer(self.layer, f"no {called} ({suffix}) in '{self.path}'; {self.files.inside(self.folder())}")
+            wanted = suffixes if isinstance(suffixes, str) else ", ".join(suffixes)
+            raise bad_layer(self.layer, f"no {called} ({wanted}) in '{self.path}'; {self.files.inside(self.folder())}")
         return names
 
     def image_for(self, reference: str, where: str) -> str:
@@ -97,7 +107,7 @@ def class_table(layer: Layer, files: DatasetFiles) -> ClassTable | None:
     classes: Any = layer.classes
     where = field_of(layer, "classes")
     if isinstance(classes, str):
-        classes, where = _class_file(files.path(files.file(classes, where)), where), f"{where}: {classes}"
+        classes, where = _class_names(class_file(layer, files), classes, where), f"{where}: {classes}"
     if classes is None:
         return None
     if isinstance(classes, Mapping):
@@ -120,6 +130,33 @@ def needed_class_table(layer: Layer, files: DatasetFiles) -> ClassTable:
     )
 
 
+def keypoint_table(
+    layer: Layer, names: Sequence[str], mirrored: Sequence[int] | None = None, skeleton: Sequence[Sequence[int]] = ()
+) -> KeypointTable:
+    """The keypoints that dataset.json gives for `layer`; where it gives none, those of its files."""
+    names = layer.keypoints or names
+    if not names:
+        raise FatalError(
+            Reason.BAD_DATASET,
+            f"{field_of(layer, 'keypoints')}: expected the keypoints' names in order, which its files do not have",
+        )
+    mirrored = layer.mirrored if layer.mirrored is not None else mirrored
+    try:
+        return KeypointTable.of(names, mirrored, layer.skeleton or skeleton, layer.sigmas)
+    except ValueError as error:
+        raise FatalError(Reason.BAD_DATASET, f"dataset.json: layer '{layer.name}': {error}") from None
+
+
+def read_text(name: str, files: DatasetFiles) -> str:
+    """A text file of the dataset, UTF-8 with or without a byte order mark; BadSampleError where it is none."""
+    try:
+        return files.path(name).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        if is_of_the_machine(error):
+            raise
+        raise BadSampleError(f"{name}: not a text file: {error}") from error
+
+
 def read_json(name: str, files: DatasetFiles) -> Any:
     """A JSON file of the dataset; FatalError(BAD_DATASET) with file, line and column where it is none."""
     try:
@@ -128,16 +165,24 @@ def read_json(name: str, files: DatasetFiles) -> Any:
         raise FatalError(Reason.BAD_DATASET, f"{name}: not JSON: {error}") from error
 
 
-def _class_file(path: Path, where: str) -> Any:
-    """`names` (as in YOLO's data.yaml) or `classes` of a YAML or JSON file."""
+def class_file(layer: Layer, files: DatasetFiles) -> Any:
+    """The content of the YAML or JSON file that `classes` of dataset.json names; None where it names none."""
+    if not isinstance(layer.classes, str):
+        return None
+    where = field_of(layer, "classes")
+    name = files.file(layer.classes, where)
     try:
-        content = yaml.safe_load(path.read_text())
+        return yaml.safe_load(files.path(name).read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FatalError(Reason.BAD_DATASET, f"{where}: {path.name} is not YAML or JSON: {error}") from error
-    if isinstance(content, Mapping):
-        for key in ("names", "classes"):
-            if key in content:
-                return content[key]
-        found = ", ".join(map(str, content)) or "nothing"
-        raise FatalError(Reason.BAD_DATASET, f"{where}: {path.name} has no 'names'; it has: {found}")
-    return content
+        raise FatalError(Reason.BAD_DATASET, f"{where}: {name} is not YAML or JSON: {error}") from error
+
+
+def _class_names(content: Any, name: str, where: str) -> Any:
+    """`names` (as in YOLO's data.yaml) or `classes` of a file's content."""
+    if not isinstance(content, Mapping):
+        return content
+    for key in ("names", "classes"):
+        if key in content:
+            return content[key]
+    found = ", ".join(map(str, content)) or "nothing"
+    raise FatalError(Reason.BAD_DATASET, f"{where}: {name} has no 'names'; it has: {found}")

@@ -1,10 +1,26 @@
 """How each format is read: a registry, so that nothing else asks which format a layer has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 
-from headrace_api.dataset import Format, Layer
+from headrace_api.dataset import Format, Layer, Manifest, Part
+from headrace_api.tasks import Task
+from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.formats import coco, coco_panoptic, image_folder, mask_png, yolo
+from headrace_trainer.data.formats import (
+    coco,
+    coco_panoptic,
+    csv_table,
+    depth,
+    icdar,
+    image_folder,
+    json_lines,
+    mask_png,
+    voc,
+    yolo,
+)
+from headrace_trainer.data.held_out import held_out
 from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.problems import Problems
 
@@ -16,12 +32,47 @@ READERS: dict[Format, Reader] = {
     "coco-panoptic": coco_panoptic.read,
     "mask-png": mask_png.read,
     "image-folder": image_folder.read,
+    "voc": voc.read,
+    "csv": csv_table.read,
+    "jsonl": json_lines.read,
+    "depth": depth.read,
+    "icdar": icdar.read,
 }
 
 
-def read_layer(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
-    """All splits of `layer`.
+def open_files(root: Path, manifest: Manifest) -> DatasetFiles:
+    """The files of a dataset; masks and depth maps, whose files are images too, are none of its images."""
+    return DatasetFiles(root, manifest.images, {folder for layer in manifest.layers for folder in folders_of_maps(layer)})
+
+
+def folders_of_maps(layer: Layer) -> Iterator[str]:
+    """Folders that hold annotations which look like images."""
+    yield from layer.masks.values()
+    for place in layer.splits.values():
+        if layer.format in {"mask-png", "depth"}:
+            yield place
+        elif layer.format == "coco-panoptic":
+            yield coco_panoptic.beside(place)
+        elif layer.task is Task.ANOMALY_DETECTION and layer.format == "image-folder":
+            yield image_folder.beside(place)
+
+
+def read_layer(layer: Layer, files: DatasetFiles, problems: Problems, val_share: float) -> LayerData:
+    """All images of `layer`, divided into train and val.
 
     Broken annotations are counted in `problems` and left out; FatalError(BAD_DATASET) where the layer as a whole cannot be read.
     """
-    return READERS[layer.format](layer, files, problems)
+    data = READERS[layer.format](layer, files, problems)
+    return replace(data, splits=_divided(data.splits, val_share))
+
+
+def _divided(splits: Mapping[Part, Mapping[str, Annotation]], val_share: float) -> dict[Part, Mapping[str, Annotation]]:
+    """Train and val, where the layer has them: a share of the images of "all" goes to val."""
+    if "all" not in splits:
+        return dict(splits)
+    images = splits["all"]
+    val = held_out(images, val_share)
+    return {
+        "train": {image: annotation for image, annotation in images.items() if image not in val},
+        "val": {image: annotation for image, annotation in images.items() if image in val},
+    }

@@ -6,23 +6,24 @@ nothing but (dataset, training, iteration, row): any number of threads makes the
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import partial
 
 import numpy as np
 
-from headrace_api.training import Training
+from headrace_api.training import Augmentation, Training
 from headrace_trainer.data.augment import random_geometry
 from headrace_trainer.data.batch import Batch, empty_batch, write_row
-from headrace_trainer.data.dataset import Dataset, Split
+from headrace_trainer.data.dataset import Dataset
 from headrace_trainer.data.geometry import Geometry, letterbox
 from headrace_trainer.data.sample import ChooseGeometry, load_sample
-from headrace_trainer.data.targets import Array
+from headrace_trainer.data.sampler import ImageOrder
+from headrace_trainer.data.split import Split
 from headrace_trainer.errors import TrainerError
 
-_ORDER, _AUGMENTATION = 0, 1
-"""Keep the random streams of one seed apart."""
+_AUGMENTATION = 1
+"""Keeps the random streams of one seed apart; 0 and 2 are the sampler's."""
 
 _Item = tuple[int, ChooseGeometry]
 """Index of an image in the split, and how it is placed."""
@@ -33,16 +34,17 @@ def train_batches(
 ) -> Generator[Batch]:
     """Batches for the iterations `start_iteration`, `start_iteration` + 1, … without end; close the generator to end it.
 
-    Batch i has the images at i·B … i·B + B - 1 of the epochs' permutations, one after the other: every image comes once an epoch.
+    Batch i shows the images of the rows i·B … i·B + B - 1 (sampler.py).
     """
     size = training.batch_size
     canvas = (training.image_size.height, training.image_size.width)
-    order = _epochs(len(dataset.train), training.seed)
+    order = ImageOrder(dataset.train, training.sampler, training.seed)
+    choose = partial(_augmented, training.seed, dataset.augmentation(training.augmentation), canvas)
 
     def items() -> Iterator[list[_Item]]:
         iteration = start_iteration
         while True:
-            yield [(order(iteration * size + row), _augmented(training, canvas, iteration, row)) for row in range(size)]
+            yield [(order(iteration * size + row), choose(iteration, row)) for row in range(size)]
             iteration += 1
 
     return _prefetched(dataset.train, items(), canvas, threads, pin_memory)
@@ -63,22 +65,12 @@ def eval_batches(split: Split, training: Training, threads: int, pin_memory: boo
     return _prefetched(split, items(), canvas, threads, pin_memory)
 
 
-def _augmented(training: Training, canvas: tuple[int, int], iteration: int, row: int) -> ChooseGeometry:
+def _augmented(seed: int, augmentation: Augmentation, canvas: tuple[int, int], iteration: int, row: int) -> ChooseGeometry:
     def choose(source: tuple[int, int]) -> Geometry:
-        random = np.random.default_rng((training.seed, _AUGMENTATION, iteration, row))
-        return random_geometry(source, canvas, training.augmentation, random)
+        random = np.random.default_rng((seed, _AUGMENTATION, iteration, row))
+        return random_geometry(source, canvas, augmentation, random)
 
     return choose
-
-
-def _epochs(images: int, seed: int) -> Callable[[int], int]:
-    """The image at each position of an endless row of permutations."""
-
-    @lru_cache(maxsize=4)
-    def permutation(epoch: int) -> Array:
-        return np.random.default_rng((seed, _ORDER, epoch)).permutation(images)
-
-    return lambda position: int(permutation(position // images)[position % images])
 
 
 def _prefetched(

@@ -3,7 +3,7 @@
 import errno
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
@@ -49,6 +49,18 @@ class Problems:
         """How many different images or annotation files were found to be bad."""
         return len(self._causes)
 
+    @property
+    def causes(self) -> Mapping[str, str]:
+        """What is wrong, by what it is wrong with."""
+        return self._causes
+
+    def first_cause(self) -> str:
+        """How many bad images there were and what was wrong with the first, in brackets, for the end of a message; "" for none."""
+        if not self._causes:
+            return ""
+        name, cause = next(iter(self._causes.items()))
+        return f" ({len(self._causes)} bad images or annotations were skipped; {name}: {cause})"
+
     def bad(self, name: str, cause: object) -> None:
         """Count `name` (an image, or an annotation without one) as bad; a second problem of the same name is not counted again.
 
@@ -74,10 +86,14 @@ class Problems:
 
     def summary(self) -> list[str]:
         """One line for each kind of thing that was mended, and one for the bad images."""
-        lines = [f"{count} {what}" for what, count in sorted(self._mended.items())]
+        lines = self.mended_lines()
         if self._causes:
             lines.append(f"{len(self._causes)} bad images or annotations skipped, of at most {self.max_bad_images}")
         return lines
+
+    def mended_lines(self) -> list[str]:
+        """One line for each kind of thing that was mended."""
+        return [f"{count} {what}" for what, count in sorted(self._mended.items())]
 
     def _too_many(self) -> str:
         first = "; ".join(f"{name}: {cause}" for name, cause in list(self._causes.items())[:NAMED_AT_THE_END])

@@ -1,7 +1,8 @@
 """What one image's labels look like once geometry was applied, one class per task. Plain numpy; padding and tensors come later.
 
-Shape letters: H, W height and width of the network's input in pixels; n objects of the image; C classes of the layer. All
-coordinates are pixels of the network's input, the origin at the outer corner of the first pixel; boxes are xyxy and half-open.
+Shape letters: H, W height and width of the network's input in pixels; n objects of the image; C classes of the layer; K keypoints
+of an object; D values of an image. All coordinates are pixels of the network's input, the origin at the outer corner of the first
+pixel; boxes are xyxy and half-open.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ Array = NDArray[Any]
 
 IGNORE = -1
 """Pixels that are neither learnt from nor scored. Equal to heads.base.IGNORE (a test holds them together), which needs torch."""
+NO_LABEL = -1
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,38 @@ class ClassMap:
 
 
 @dataclass(frozen=True)
+class Keypoints:
+    """Keypoint detection."""
+
+    boxes: Array
+    """float32 [n, 4]"""
+    classes: Array
+    """int64 [n]"""
+    crowd: Array
+    """bool [n]"""
+    keypoints: Array
+    """float32 [n, K, 2] (x, y); 0 where visibility is 0"""
+    visibility: Array
+    """int64 [n, K]: 0 not labelled, or not on the canvas; 1 labelled but hidden; 2 visible"""
+    area: Array
+    """float32 [n]: of the whole object in square pixels, also where the crop cuts it: the scale of OKS."""
+
+
+@dataclass(frozen=True)
+class Quads:
+    """Quadrilateral detection."""
+
+    quads: Array
+    """float32 [n, 4, 2] (x, y): corners clockwise on screen, the first where reading begins; not clipped"""
+    classes: Array
+    """int64 [n]"""
+    crowd: Array
+    """bool [n]: not to be read; not learnt from, and ignored by the metric."""
+    bounds: Array
+    """float32 [n, 4]: the tight box around what the canvas shows of each"""
+
+
+@dataclass(frozen=True)
 class Labels:
     """Multilabel classification."""
 
@@ -76,4 +110,72 @@ class Label:
     label: int
 
 
-Target = Boxes | Instances | Panoptic | ClassMap | Labels | Label
+@dataclass(frozen=True)
+class Identity:
+    """Metric learning."""
+
+    label: int
+
+
+@dataclass(frozen=True)
+class Values:
+    """Regression."""
+
+    values: Array
+    """float32 [D]; 0 where not known"""
+    known: Array
+    """bool [D]"""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Depth estimation."""
+
+    depth: Array
+    """float32 [H, W]; 0 where not known"""
+    known: Array
+    """bool [H, W]"""
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """Anomaly detection."""
+
+    anomalous: bool
+    mask: Array
+    """bool [H, W]: anomalous pixels"""
+    has_mask: bool
+    """Whether `mask` is known; it is for every image that is normal."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text recognition."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ImageOnly:
+    """Either self-supervised task: the image itself."""
+
+    label: int
+    """Class or identity where the layer has one, to score by; else NO_LABEL."""
+
+
+Target = (
+    Panoptic
+    | Instances
+    | ClassMap
+    | Keypoints
+    | Quads
+    | Boxes
+    | Labels
+    | Label
+    | Identity
+    | Values
+    | Depth
+    | Anomaly
+    | Text
+    | ImageOnly
+)

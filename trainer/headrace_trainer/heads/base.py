@@ -1,19 +1,58 @@
-"""The contract of heads. A head declares what it needs (levels, targets) and what it gives; the registry of heads is all there is.
+"""The contract of heads. A head declares what it needs (levels, labels, targets) and what it gives; the registry of heads is all
+there is.
 
-Shape letters: B images of a batch, N objects (padded), C classes, H and W the image's height and width in pixels.
+Shape letters: B images of a batch, N objects (padded), C classes, K keypoints, D values, L characters (padded), H and W the image's
+height and width in pixels.
 
 Targets are dicts of tensors, batched and padded to static shapes, by task (they are what `data` makes and `loss` and metrics read):
 
-    object-detection             boxes   float32 [B, N, 4]  xyxy, pixels of the network's input, half-open
-                                 classes int64   [B, N]
-                                 valid   bool    [B, N]     False is padding
-                                 crowd   bool    [B, N]     True: a group; not learnt from, and ignored by the metric as COCO does
-    semantic-segmentation        map     int64   [B, H, W]  class, or IGNORE
-    multilabel-classification    labels  float32 [B, C]     0 or 1
-    multiclass-classification    label   int64   [B]
+    object-detection             boxes      float32 [B, N, 4]  xyxy, pixels of the network's input, half-open
+                                 classes    int64   [B, N]
+                                 valid      bool    [B, N]     False is padding
+                                 crowd      bool    [B, N]     True: a group; not learnt from, ignored by the metric as COCO does
+    instance-segmentation        object-detection's, and
+                                 masks      bool    [B, N, H, W]  may overlap; each is inside its box, which is tight
+    panoptic-segmentation        segments   int64   [B, H, W]  index into the N segments, or IGNORE
+                                 classes    int64   [B, N]
+                                 valid      bool    [B, N]     False is padding; segments that are valid have a pixel
+                                 crowd      bool    [B, N]
+    semantic-segmentation        map        int64   [B, H, W]  class, or IGNORE
+    keypoint-detection           object-detection's, and
+                                 keypoints  float32 [B, N, K, 2]  x, y in pixels; meaningless where visibility is 0
+                                 visibility int64   [B, N, K]  0 not labelled, or out of the crop; 1 labelled but hidden; 2 visible
+                                 area       float32 [B, N]     of the whole object in square pixels, the scale of OKS
+                                 An object none of whose keypoints is labelled counts for boxes, not for keypoints.
+    quadrilateral-detection      quads      float32 [B, N, 4, 2]  x, y in pixels: corners clockwise on screen from where reading
+                                                               begins (top left); not renumbered by position, and not clipped
+                                 classes    int64   [B, N]
+                                 valid      bool    [B, N]
+                                 crowd      bool    [B, N]     True: not to be read ("###"); not learnt from, ignored by the metric
+    multilabel-classification    labels     float32 [B, C]     0 or 1
+    multiclass-classification    label      int64   [B]
+    metric-learning              label      int64   [B]        identity
+    regression                   values     float32 [B, D]     in the annotations' own units
+                                 known      bool    [B, D]     False: this value of the image is not known
+    depth-estimation             depth      float32 [B, H, W]
+                                 known      bool    [B, H, W]
+    anomaly-detection            anomalous  bool    [B]        never True in the train split
+                                 mask       bool    [B, H, W]  anomalous pixels
+                                 has_mask   bool    [B]        False: which pixels are anomalous is not known
+                                 shown      bool    [B, H, W]  False: padding around an image of another shape
+    text-recognition             text       int64   [B, L]     indices into the alphabet, then -1 as padding
+    autoencoding,                label      int64   [B]        class or identity where a layer was named that has it, else -1;
+    view-invariance                                            not to be learnt from
+    autoencoding                 shown      bool    [B, H, W]  as above
+
+Heads whose `uses_image` is True find in addition, put there by the step and by the evaluation:
+
+                                 image      float32 [B, 3, H, W]  the network's input, normalised
+
+and in training those whose `uses_defects` is True:
+
+                                 defects    bool    [B, H, W]  pixels of the second look's made-up defects
 
 and `labelled`, bool [B], tells which images carry this head's labels at all: "no object in this image" is a label, "nobody looked"
-is not. The rows of unlabelled images hold padding and must not be looked at.
+is not. Every image is labelled for a self-supervised head. The rows of unlabelled images hold padding and must not be looked at.
 """
 
 from abc import ABC, abstractmethod
@@ -26,6 +65,7 @@ from torch import Tensor, nn
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_trainer.errors import FatalError
+from headrace_trainer.label_space import LabelSpace
 
 IGNORE: Final = -1
 """Value of pixels in a class map that are neither learnt from nor scored."""
@@ -56,16 +96,37 @@ class Head(nn.Module, ABC):
 
     task: ClassVar[Task]
     primary: ClassVar[str]
-    """The score, in 0 to 1 and higher is better, that decides which checkpoint is best."""
+    """The score that decides which checkpoint is best: higher is better, 1 the best there is, and 0 or less as good as nothing."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Parts of the label space that may not be empty."""
+    uses_image: ClassVar[bool] = False
+    """Whether `loss` and the metric find the input in targets["image"]."""
+    uses_views: ClassVar[bool] = False
+    """Whether in training `loss` finds the outputs for a second view of the same images, under "<key>@2" beside each "<key>"."""
+    uses_defects: ClassVar[bool] = False
+    """Whether in training `loss` finds the outputs for the same images with made-up defects, under "<key>@2" beside each "<key>",
+    and in targets["defects"] where these are. A head uses views or defects, not both."""
+    log_variance: nn.Parameter | None
+    """Logarithm of the variance that its loss is divided by, a scalar, where that is learnt (worker/loss_weights.py)."""
 
-    def __init__(self, levels: Sequence[int], classes: Sequence[str]) -> None:
+    def __init__(self, levels: Sequence[int], labels: LabelSpace) -> None:
+        """Raises FatalError(BAD_DATASET) where a part of `labels` that the head needs is empty."""
         super().__init__()
+        for part in self.needs:
+            if not getattr(labels, part):
+                raise FatalError(Reason.BAD_DATASET, f"{self.task.words} has no {part} to learn")
         self.levels = tuple(levels)
-        self.classes = tuple(classes)
+        self.labels = labels
+        self.register_parameter("log_variance", None)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their indices."""
+        return self.labels.classes
 
     @abstractmethod
     def forward(self, features: Features) -> Outputs:
-        """Raw outputs from the feature maps of `levels`."""
+        """Raw outputs from the feature maps of `levels`, with the batch first in each."""
 
     @abstractmethod
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
@@ -91,10 +152,11 @@ class Head(nn.Module, ABC):
         """
 
 
-HeadFactory = Callable[[Any, Mapping[int, int], Sequence[str]], Head]
-"""(options of the head as in headrace_api.model, channels by level, class names) -> head.
+HeadFactory = Callable[[Any, Mapping[int, int], LabelSpace], Head]
+"""(options of the head as in headrace_api.model, channels by level, what its numbers mean) -> head.
 
-Raises errors.FatalError(Reason.BAD_MODEL) where a level that the options name is not there, saying which there are.
+Raises errors.FatalError: BAD_MODEL where a level that the options name is not there, saying which there are; BAD_DATASET where a
+part of the label space that the head needs is empty.
 """
 
 REGISTRY: Final[dict[Task, HeadFactory]] = {}
@@ -111,6 +173,14 @@ def register(task: Task) -> Callable[[HeadFactory], HeadFactory]:
         return factory
 
     return add
+
+
+def head_factory(task: Task) -> HeadFactory:
+    """How to build the head of `task`; FatalError(BAD_MODEL) where this version has none, naming the tasks that have one."""
+    if task in REGISTRY:
+        return REGISTRY[task]
+    there = ", ".join(sorted(known.words for known in REGISTRY))
+    raise FatalError(Reason.BAD_MODEL, f"this version of Headrace has no head for {task.words}; it has heads for: {there}")
 
 
 def levels_between(channels: Mapping[int, int], bottom: int | None, top: int | None) -> tuple[int, ...]:

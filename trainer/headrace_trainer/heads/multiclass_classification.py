@@ -4,13 +4,18 @@ Method: global average pooling and one linear layer (He et al. 2015, https://arx
 and optional label smoothing (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567). A strong backbone leaves a head nothing to
 add.
 
+Where the classes are ordinal, the layer tells for each step of the scale whether the label lies above it, given that it lies above
+the steps before (continuation ratios; for deep networks CORN, Shi et al. 2021, https://arxiv.org/abs/2111.08851). The products are
+probabilities of the classes that sum to 1 by construction, so that loss and decoding stay what they are; CORAL (Cao et al. 2019,
+https://arxiv.org/abs/1901.07884) needs one weight vector for all steps to get there.
+
 Official metrics: top-1 and top-5 accuracy, macro F1, and the expected calibration error over 15 bins of equal width (Guo et al.
-2017, https://arxiv.org/abs/1706.04599).
+2017, https://arxiv.org/abs/1706.04599); for ordinal classes also the mean absolute error, in steps, of the median class.
 
 B images, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -18,8 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headrace_api import model
+from headrace_api.names import Reason
 from headrace_api.tasks import Task
+from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.losses import masked_sum
 
@@ -27,20 +35,29 @@ CALIBRATION_BINS = 15
 
 
 class MulticlassClassificationHead(Head):
-    """Outputs {"logits": float32 [B, C]}; predictions {"probabilities": float32 [B, C]}, rows of which sum to 1."""
+    """Outputs {"logits": float32 [B, C]}, log probabilities where `ordinal`; predictions {"probabilities": float32 [B, C]}, rows of
+    which sum to 1.
+
+    Raises FatalError(BAD_DATASET) where `ordinal` and there are fewer than two classes.
+    """
 
     task = Task.MULTICLASS_CLASSIFICATION
     primary = "top1"
+    needs = ("classes",)
 
-    def __init__(self, level: int, channels: int, classes: Sequence[str], label_smoothing: float) -> None:
-        super().__init__([level], classes)
+    def __init__(self, level: int, channels: int, labels: LabelSpace, label_smoothing: float, ordinal: bool) -> None:
+        super().__init__([level], labels)
         self.label_smoothing = label_smoothing
-        self.linear = nn.Linear(channels, len(self.classes))
+        self.ordinal = ordinal
+        if ordinal and len(self.classes) < 2:
+            raise FatalError(Reason.BAD_DATASET, f"ordinal classes are at least two; there is only '{self.classes[0]}'")
+        self.linear = nn.Linear(channels, len(self.classes) - int(ordinal))
         nn.init.normal_(self.linear.weight, std=0.01)
 
     def forward(self, features: Features) -> Outputs:
         pooled = features[self.levels[0]].mean(dim=(-2, -1))
-        return {"logits": self.linear(pooled).float()}
+        logits = self.linear(pooled).float()
+        return {"logits": _of_continuation_ratios(logits) if self.ordinal else logits}
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
         """Reads targets["label"]. "classification": cross entropy, mean over labelled images."""
@@ -52,7 +69,7 @@ class MulticlassClassificationHead(Head):
         return {"probabilities": outputs["logits"].softmax(dim=1)}
 
     def metric(self) -> Metric:
-        return MulticlassClassificationMetric(len(self.classes))
+        return MulticlassClassificationMetric(len(self.classes), self.ordinal)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The three most probable classes with their probabilities."""
@@ -64,13 +81,22 @@ class MulticlassClassificationHead(Head):
         return canvas.pixels()
 
 
+def _of_continuation_ratios(logits: Tensor) -> Tensor:
+    """Log probabilities [B, C] of the classes from the logits [B, C - 1] of lying above each step, given all steps before it."""
+    above, not_above = F.logsigmoid(logits), F.logsigmoid(-logits)
+    return F.pad(above.cumsum(dim=1), (1, 0)) + F.pad(not_above, (0, 1))
+
+
 class MulticlassClassificationMetric(Metric):
-    """top1, top5 (rank of the label, equal probabilities by class number), macroF1, calibrationError; NaN without labelled images.
+    """top1, top5 (rank of the label, equal probabilities by class number), macroF1, calibrationError, and for ordinal classes
+    meanAbsoluteError; NaN without labelled images.
 
     macroF1 is the mean over classes that are the label or the answer of some image. Sums on the device, of constant size.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, ordinal: bool = False) -> None:
+        self._ordinal = ordinal
+        self._steps = torch.zeros((), dtype=torch.float64)
         # Rows: right answers, labels, answers; of each class. All that accuracy and F1 need of the confusion matrix.
         self._counts = torch.zeros(3, classes, dtype=torch.float64)
         self._top5 = torch.zeros((), dtype=torch.float64)
@@ -87,6 +113,9 @@ class MulticlassClassificationMetric(Metric):
         ranked = probabilities.argsort(dim=1, descending=True, stable=True)[:, :5]
         self._top5 += (ranked == label[:, None]).any(dim=1).sum()
         self._bins += _calibration_bins(confidence, answer == label)
+        # The first class at which half of the probability is reached: of all answers the one of the least expected error.
+        median = (probabilities.cumsum(dim=1) < 0.5).sum(dim=1).clamp(max=probabilities.shape[1] - 1)
+        self._steps += (median - label).abs().sum()
 
     def compute(self) -> dict[str, float]:
         hits, labels, answers = self._counts.cpu()
@@ -94,15 +123,17 @@ class MulticlassClassificationMetric(Metric):
         f1 = (2 * hits / (answers + labels))[answers + labels > 0]
         _, correct, confidence = self._bins.cpu()
         gap = (correct - confidence).abs().sum() / total
-        return {
+        scores = {
             "top1": float(hits.sum() / total),
             "top5": float(self._top5.cpu() / total),
             "macroF1": float(f1.mean()),
             "calibrationError": float(gap),
         }
+        return scores | ({"meanAbsoluteError": float(self._steps.cpu() / total)} if self._ordinal else {})
 
     def _to(self, device: torch.device) -> None:
-        self._counts, self._top5, self._bins = (x.to(device) for x in (self._counts, self._top5, self._bins))
+        sums = (self._counts, self._top5, self._bins, self._steps)
+        self._counts, self._top5, self._bins, self._steps = (x.to(device) for x in sums)
 
 
 def _calibration_bins(confidence: Tensor, correct: Tensor) -> Tensor:
@@ -113,7 +144,7 @@ def _calibration_bins(confidence: Tensor, correct: Tensor) -> Tensor:
 
 
 @register(Task.MULTICLASS_CLASSIFICATION)
-def build(options: model.MulticlassClassification, channels: Mapping[int, int], classes: Sequence[str]) -> Head:
+def build(options: model.MulticlassClassification, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     level = single_level(channels, options.level)
-    return MulticlassClassificationHead(level, channels[level], classes, options.label_smoothing)
+    return MulticlassClassificationHead(level, channels[level], labels, options.label_smoothing, options.ordinal)

@@ -9,7 +9,7 @@ Official metrics: mAP, the macro mean of average precision as scikit-learn defin
 B images, C classes, D channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.losses import masked_sum
 
@@ -34,9 +35,10 @@ class MultilabelClassificationHead(Head):
 
     task = Task.MULTILABEL_CLASSIFICATION
     primary = "mAP"
+    needs = ("classes",)
 
-    def __init__(self, level: int, channels: int, classes: Sequence[str]) -> None:
-        super().__init__([level], classes)
+    def __init__(self, level: int, channels: int, labels: LabelSpace) -> None:
+        super().__init__([level], labels)
         self.linear = nn.Linear(2 * channels, len(self.classes))
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.constant_(self.linear.bias, float(np.log(PRIOR / (1 - PRIOR))))
@@ -104,7 +106,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 @register(Task.MULTILABEL_CLASSIFICATION)
-def build(options: model.MultilabelClassification, channels: Mapping[int, int], classes: Sequence[str]) -> Head:
+def build(options: model.MultilabelClassification, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     level = single_level(channels, options.level)
-    return MultilabelClassificationHead(level, channels[level], classes)
+    return MultilabelClassificationHead(level, channels[level], labels)

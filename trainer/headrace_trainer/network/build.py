@@ -5,7 +5,6 @@ Images come as float32 [B, 3, H, W], RGB, of any height and width, with `IMAGE_M
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import torch
@@ -15,43 +14,39 @@ from headrace_api import model
 from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads import all as _all_heads  # noqa: F401 - fills the registry
-from headrace_trainer.heads.base import REGISTRY, Outputs
-from headrace_trainer.network.fpn import Fpn
-from headrace_trainer.network.resnet import ResNet
+from headrace_trainer.heads.base import Outputs, head_factory
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.network.backbones import Backbone, build_backbone
+from headrace_trainer.network.necks import Neck, build_neck
+from headrace_trainer.ops.pixels import IMAGE_MEAN, IMAGE_STD, normalise
 
-IMAGE_MEAN: Final = (0.485, 0.456, 0.406)
-"""Of red, green and blue in 0 to 1 over ImageNet, as torchvision's models expect."""
-IMAGE_STD: Final = (0.229, 0.224, 0.225)
+__all__ = [
+    "DEFAULT_BOTTOM_LEVEL",
+    "IMAGE_MEAN",
+    "IMAGE_STD",
+    "HeadPlan",
+    "Network",
+    "build_network",
+    "check_batch_normalisation",
+    "normalise",
+]
 
 DEFAULT_BOTTOM_LEVEL: Final = 3
 """Lowest level that heads over several levels look at where there is no neck: below it, features see little but edges."""
 
 
-def normalise(images: Tensor) -> Tensor:
-    """uint8 [B, 3, H, W] (RGB), or float in 0 to 1 -> float32 of zero mean and unit deviation over ImageNet, on the same device."""
-    scaled = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-    mean, std = _statistics(images.device)
-    return (scaled - mean) / std
-
-
-@cache
-def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and deviation, each [3, 1, 1]. Kept on the device: to copy them there at every step is to wait for it."""
-    return torch.tensor(IMAGE_MEAN, device=device).view(3, 1, 1), torch.tensor(IMAGE_STD, device=device).view(3, 1, 1)
-
-
 @dataclass(frozen=True)
 class HeadPlan:
-    """A head as the job describes it, and the names of the classes it tells apart, in the order of their numbers."""
+    """A head as the job describes it, and what its numbers mean."""
 
     spec: model.Head
-    classes: tuple[str, ...]
+    labels: LabelSpace
 
 
 class Network(nn.Module):
     """Images -> outputs of every head by name. `heads` is keyed by head name."""
 
-    def __init__(self, backbone: ResNet, neck: Fpn | None, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, backbone: Backbone, neck: Neck | None, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck
@@ -64,56 +59,54 @@ class Network(nn.Module):
             features = self.neck(features)
         return features
 
-    def forward(self, images: Tensor) -> dict[str, Outputs]:
+    def forward(self, images: Tensor, heads: Sequence[str] | None = None) -> dict[str, Outputs]:
+        """Outputs of every head, or of those named."""
         features = self.features(images)
-        return {name: head(features) for name, head in self.heads.items()}
+        return {name: head(features) for name, head in self.heads.items() if heads is None or name in heads}
 
 
 def build_network(network: model.Network, heads: Sequence[HeadPlan]) -> Network:
     """The network with fresh random weights (from torch's global generator).
 
-    Raises FatalError(BAD_MODEL) where a head names a level that is not there, or has no classes to learn.
+    Raises FatalError: BAD_MODEL where neck or head name a level that is not there, there is no head for a task or no such backbone
+    here, BAD_DATASET where a head has no classes, keypoints, values or characters to learn.
     """
-    backbone = ResNet(network.backbone.name, network.backbone.top_level)
-    neck = _build_neck(network.neck, backbone.channels)
+    backbone = build_backbone(network.backbone)
+    neck = None if network.neck is None else build_neck(network.neck, backbone.channels)
     channels = backbone.channels if neck is None else neck.channels
     lowest = min(DEFAULT_BOTTOM_LEVEL, max(channels)) if neck is None else min(channels)
     built = {plan.spec.name: _build_head(plan, channels, lowest) for plan in heads}
+    if network.loss_weights == "uncertainty":
+        for head in built.values():
+            head.register_parameter("log_variance", nn.Parameter(torch.zeros(())))
     return Network(backbone, neck, built)
 
 
-def check_batch_normalisation(backbone: model.Backbone, batch_size: int, height: int, width: int) -> None:
+def check_batch_normalisation(backbone: Backbone, batch_size: int, height: int, width: int) -> None:
     """Raise FatalError(BAD_MODEL) where images of this size leave batch normalisation a single value a channel to learn from.
 
-    That is so where the backbone's top level (stride 2^top) is 1 × 1 and the batch is one image. Necks and heads have GroupNorm.
+    That is so where the backbone has batch normalisation that is not frozen, its top level (stride 2^top) is 1 × 1 and the batch is
+    one image. Necks and heads have GroupNorm.
     """
-    stride = 2**backbone.top_level
-    if batch_size * -(-height // stride) * -(-width // stride) < 2:
+    top = max(backbone.channels)
+    if backbone.learns_batch_statistics and batch_size * -(-height // 2**top) * -(-width // 2**top) < 2:
         raise FatalError(
             Reason.BAD_MODEL,
-            f"batch normalisation cannot train on one value a channel: backbone level {backbone.top_level} is 1 × 1 for images "
+            f"batch normalisation cannot train on one value a channel: backbone level {top} is 1 × 1 for images "
             f"of {height} × {width} pixels, and batchSize is 1; raise batchSize or imageSize, or lower backbone.topLevel",
         )
 
 
-def _build_neck(neck: model.Neck | None, channels: Mapping[int, int]) -> Fpn | None:
-    if neck is None:
-        return None
-    return Fpn(channels, neck.fpn.channels, neck.bottom_level, neck.top_level)
-
-
 def _build_head(plan: HeadPlan, channels: Mapping[int, int], lowest: int) -> nn.Module:
-    if not plan.classes:
-        raise FatalError(Reason.BAD_MODEL, f"head '{plan.spec.name}': layer '{plan.spec.annotations}' has no classes to learn")
     try:
-        return REGISTRY[plan.spec.task](_with_lowest_level(plan.spec.options, lowest), channels, plan.classes)
+        return head_factory(plan.spec.task)(_with_lowest_level(plan.spec.options, lowest), channels, plan.labels)
     except FatalError as error:
         raise FatalError(error.reason, f"head '{plan.spec.name}': {error.message}") from error
 
 
 def _with_lowest_level(options: model.HeadOptions, lowest: int) -> model.HeadOptions:
     """`options` with the default of `bottom_level` filled in, where the head looks at several levels."""
-    if isinstance(options, model.ObjectDetection | model.SemanticSegmentation) and options.bottom_level is None:
+    if isinstance(options, model.SeveralLevels) and options.bottom_level is None:
         bottom = lowest if options.top_level is None else min(lowest, options.top_level)
         return options.model_copy(update={"bottom_level": bottom})
     return options

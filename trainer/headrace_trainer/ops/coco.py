@@ -1,13 +1,21 @@
-"""COCO average precision of boxes (https://cocodataset.org/#detection-eval) by faster-coco-eval, from arrays."""
+"""COCO average precision of boxes, masks and keypoints by faster-coco-eval, from arrays.
+
+https://cocodataset.org/#detection-eval, https://cocodataset.org/#keypoints-eval
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
+from faster_coco_eval.core import mask as run_length
 
 _NAMES = ("AP", "AP50", "AP75")
 """In the order of COCO's summary."""
+
+RunLengths = dict[str, Any]
+"""A mask as COCO compresses it: {"size": [height, width], "counts": bytes}."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,13 @@ class Truth:
     classes: np.ndarray
     """int [n]."""
     crowd: np.ndarray
-    """bool [n]: groups, which are neither found nor missed, and swallow any number of boxes that lie in them."""
+    """bool [n]: groups, which are neither found nor missed, and swallow any number of answers that lie in them."""
+    masks: Sequence[RunLengths] | None = None
+    """[n]; where they are given, masks are compared instead of boxes."""
+    keypoints: np.ndarray | None = None
+    """float [n, K, 3], x, y and visibility, which is 0 where a keypoint is not labelled; an object without any is ignored."""
+    areas: np.ndarray | None = None
+    """float [n], square pixels: the scale that keypoints are compared at; given where they are."""
 
 
 @dataclass(frozen=True)
@@ -32,54 +46,108 @@ class Found:
     """int [n]."""
     scores: np.ndarray
     """float [n]."""
+    masks: Sequence[RunLengths] | None = None
+    """[n]; given where the truth's are."""
+    keypoints: np.ndarray | None = None
+    """float [n, K, 3], x, y and score, which does not count; given where the truth's are."""
+
+
+def run_lengths(masks: np.ndarray) -> list[RunLengths]:
+    """bool [n, H, W] -> n masks in a small part of the memory."""
+    # Column by column is how they are run through, hence Fortran's order.
+    encoded: list[RunLengths] = run_length.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
+    return encoded
 
 
 def coco_average_precision(truth: Sequence[Truth], found: Sequence[Found], classes: int) -> dict[str, float]:
     """{"AP", "AP50", "AP75"}, 0 to 1, over the images' `truth` and what was `found` in them (same order).
 
-    The mean over classes that have an object other than crowds, at most 100 boxes an image; NaN where no class has.
+    The mean over classes that have an object other than crowds, at most 100 answers an image; NaN where no class has.
     """
     if not any((~image.crowd).any() for image in truth):
         return dict.fromkeys(_NAMES, float("nan"))
+    gt, dt = _tables(truth, found, classes)
+    return _scores(COCOeval_faster(gt, dt, "segm" if any(image.masks for image in truth) else "bbox"))
+
+
+def oks_average_precision(
+    truth: Sequence[Truth], found: Sequence[Found], classes: int, sigmas: Sequence[float]
+) -> dict[str, float]:
+    """As `coco_average_precision`, by object keypoint similarity with the constants `sigmas` [K].
+
+    At most 20 answers of a class an image count. An object without a labelled keypoint is neither found nor missed, as crowds are;
+    NaN where there is nothing else.
+    """
+    if not any((~image.crowd & _labelled(image).any(axis=1)).any() for image in truth):
+        return dict.fromkeys(_NAMES, float("nan"))
+    gt, dt = _tables(truth, found, classes)
+    return _scores(COCOeval_faster(gt, dt, "keypoints", kpt_oks_sigmas=list(sigmas)))
+
+
+def _labelled(image: Truth) -> np.ndarray:
+    """bool [n, K]."""
+    assert image.keypoints is not None, "they are what is compared"
+    return np.asarray(image.keypoints[..., 2] > 0)
+
+
+def _tables(truth: Sequence[Truth], found: Sequence[Found], classes: int) -> tuple[COCO, COCO]:
+    """As COCO keeps annotations and results."""
     gt = COCO(
         {
-            "images": [{"id": image} for image in range(len(truth))],
+            "images": [{"id": image, **_size(both)} for image, both in enumerate(zip(truth, found, strict=True))],
             "categories": [{"id": label} for label in range(classes)],
             "annotations": _truth_annotations(truth),
         }
     )
-    dt = gt.loadRes(_found_annotations(found))
-    evaluation = COCOeval_faster(gt, dt, "bbox")
+    return gt, gt.loadRes(_found_annotations(found))
+
+
+def _scores(evaluation: COCOeval_faster) -> dict[str, float]:
     evaluation.run()
     return {name: float(value) for name, value in zip(_NAMES, evaluation.stats, strict=False)}
+
+
+def _size(image: tuple[Truth, Found]) -> dict[str, int]:
+    """Height and width of an image, where masks tell them; where none is, nothing asks for them."""
+    sizes = [mask["size"] for objects in image for mask in objects.masks or ()]
+    return {"height": sizes[0][0], "width": sizes[0][1]} if sizes else {}
 
 
 def _truth_annotations(truth: Sequence[Truth]) -> list[dict[str, object]]:
     annotations: list[dict[str, object]] = []
     for image, objects in enumerate(truth):
-        for box, label, crowd in zip(_xywh(objects.boxes), objects.classes.tolist(), objects.crowd.tolist(), strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,  # from 1: COCO's evaluation takes id 0 for "no match"
-                    "image_id": image,
-                    "category_id": label,
-                    "bbox": box,
-                    "area": box[2] * box[3],
-                    "iscrowd": int(crowd),
-                }
-            )
+        for shape, label, crowd in zip(_shapes(objects), objects.classes.tolist(), objects.crowd.tolist(), strict=True):
+            # Ids from 1: COCO's evaluation takes id 0 for "no match".
+            number = len(annotations) + 1
+            annotations.append({"id": number, "image_id": image, "category_id": label, **shape, "iscrowd": int(crowd)})
     return annotations
 
 
 def _found_annotations(found: Sequence[Found]) -> list[dict[str, object]]:
     return [
-        {"image_id": image, "category_id": label, "bbox": box, "score": score}
+        {"image_id": image, "category_id": label, **shape, "score": score}
         for image, objects in enumerate(found)
-        for box, label, score in zip(_xywh(objects.boxes), objects.classes.tolist(), objects.scores.tolist(), strict=True)
+        for shape, label, score in zip(_shapes(objects), objects.classes.tolist(), objects.scores.tolist(), strict=True)
     ]
 
 
-def _xywh(boxes: np.ndarray) -> list[list[float]]:
-    boxes = boxes.astype(np.float64)
-    sizes: list[list[float]] = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-    return sizes
+def _shapes(objects: Truth | Found) -> list[dict[str, object]]:
+    """What COCO's annotations say of the objects' shapes."""
+    if objects.masks is not None:
+        return [{"segmentation": mask, "area": int(run_length.area(mask))} for mask in objects.masks]
+    boxes = objects.boxes.astype(np.float64)
+    sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
+    shapes = [{"bbox": side, "area": side[2] * side[3]} for side in sides]
+    return shapes if objects.keypoints is None else [{**a, **b} for a, b in zip(shapes, _keypoints(objects), strict=True)]
+
+
+def _keypoints(objects: Truth | Found) -> list[dict[str, object]]:
+    """What they say of keypoints, and at which scale."""
+    assert objects.keypoints is not None, "the caller asked"
+    rows = [triples.ravel().tolist() for triples in objects.keypoints.astype(np.float64)]
+    if isinstance(objects, Found):
+        return [{"keypoints": row} for row in rows]
+    assert objects.areas is not None, "given where keypoints are"
+    counts = _labelled(objects).sum(axis=1).tolist()
+    areas = objects.areas.astype(np.float64).tolist()
+    return [{"keypoints": k, "num_keypoints": n, "area": area} for k, n, area in zip(rows, counts, areas, strict=True)]

@@ -11,6 +11,8 @@ SMALLEST_SIDE = 384
 _FONT_SIZE = 14
 _GOLDEN = 0.618034
 _LINE = 2
+_DOT = 4
+"""Radius of a dot. Lines and dots are as thick on large pictures as on small ones."""
 
 
 def color_of(number: int) -> tuple[int, int, int]:
@@ -34,25 +36,50 @@ class Canvas:
         """The rectangle x0, y0, x1, y1 in the colour of class `number`, with `text` at its top left, inside the picture."""
         left, top, right, bottom = (value * self.scale for value in box)
         self._draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=color_of(number), width=_LINE)
-        _, _, text_width, text_height = self._draw.textbbox((0, 0), text, font=self._font)
-        x = max(0, min(left, self._picture.width - text_width - 4))
-        y = max(0, top - (text_height + 4))
-        self._text(x, y, text, color_of(number))
+        self._label(left, top, text, number)
+
+    def polygon(self, corners: Sequence[Sequence[float]], text: str, number: int) -> None:
+        """The outline through corners (x, y), the first of them marked by a dot, with `text` as boxes have it."""
+        around = [self._place(corner) for corner in corners]
+        self._draw.line([*around, around[0]], fill=color_of(number), width=_LINE, joint="curve")
+        self._label(min(x for x, _ in around), min(y for _, y in around), text, number)
+        self.dot(corners[0], number)  # last, or the label may hide it
+
+    def line(self, start: Sequence[float], end: Sequence[float], number: int) -> None:
+        """From one place (x, y) to another, in the colour of `number`."""
+        self._draw.line([self._place(start), self._place(end)], fill=color_of(number), width=_LINE)
+
+    def dot(self, center: Sequence[float], number: int) -> None:
+        """A disc about a place (x, y) in the colour of `number`, with a rim that tells it from lines of that colour."""
+        self._draw.circle(self._place(center), _DOT, fill=color_of(number), outline=(255, 255, 255))
 
     def caption(self, text: str, number: int | None = None) -> None:
         """A line of text at the top left, below earlier ones, in the colour of class `number`."""
         color = (64, 64, 64) if number is None else color_of(number)
         self._caption_top += self._text(0, self._caption_top, text, color)
 
-    def overlay(self, colors: np.ndarray, opacity: float) -> None:
-        """Blend `colors` (uint8 [H, W, 3]) over the image."""
-        layer = Image.fromarray(colors).resize(self._picture.size, Image.Resampling.NEAREST)
-        self._picture = Image.blend(self._picture, layer, opacity)
+    def overlay(self, colors: np.ndarray, opacity: float, where: np.ndarray | None = None) -> None:
+        """Blend `colors` (uint8 [H, W, 3]) over the image; only where bool [H, W] says, if given."""
+        layer, shown = Image.fromarray(colors), np.full(colors.shape[:2], True) if where is None else where
+        layer = layer.resize(self._picture.size, Image.Resampling.NEAREST)
+        stencil = Image.fromarray(shown).resize(self._picture.size, Image.Resampling.NEAREST)
+        self._picture = Image.composite(Image.blend(self._picture, layer, opacity), self._picture, stencil)
         self._draw = ImageDraw.Draw(self._picture)
 
     def pixels(self) -> np.ndarray:
         """The picture: uint8 [H * scale, W * scale, 3]."""
         return np.asarray(self._picture).copy()
+
+    def _place(self, point: Sequence[float]) -> tuple[float, float]:
+        x, y = point
+        return x * self.scale, y * self.scale
+
+    def _label(self, left: float, top: float, text: str, number: int) -> None:
+        """Text above a place of the picture, moved to be inside."""
+        _, _, text_width, text_height = self._draw.textbbox((0, 0), text, font=self._font)
+        x = max(0, min(left, self._picture.width - text_width - 4))
+        y = max(0, top - (text_height + 4))
+        self._text(x, y, text, color_of(number))
 
     def _text(self, x: float, y: float, text: str, color: tuple[int, int, int]) -> int:
         """Text on a plate of `color`, white or black as can be read on it; returns the plate's height."""

@@ -4,10 +4,34 @@ GroupNorm (Wu & He 2018, https://arxiv.org/abs/1803.08494) instead of batch norm
 an image without labels then changes nothing about what a head learns from the others, and batches of one image train as well.
 """
 
-from torch import nn
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
 
 _CHANNELS_PER_GROUP = 16
 """At least so many: a group must hold more than a value or two where a map is 1 × 1, or nothing is left after the normalisation."""
+
+
+class Float32Conv2d(nn.Conv2d):
+    """A convolution in float32 also under autocast, for outputs that are quantities: bfloat16 has not three digits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with _without_autocast(x):
+            return super().forward(x.float())
+
+
+class Float32Linear(nn.Linear):
+    """A linear layer in float32 also under autocast, as Float32Conv2d."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with _without_autocast(x):
+            return super().forward(x.float())
+
+
+def _without_autocast(x: Tensor) -> AbstractContextManager[None]:
+    # Nothing where there is none: a graph that is exported shall not hold a context that does nothing.
+    return torch.autocast(x.device.type, enabled=False) if torch.is_autocast_enabled(x.device.type) else nullcontext()
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

@@ -1,6 +1,7 @@
 """The trainer's command line. In a pod, everything it needs is in its environment (headrace_api.names, settings.py).
 
-    python -m headrace_trainer [JOB.json] [--dataset FOLDER|s3://...] [--output FOLDER|s3://...] [--end-with-parent]
+    python -m headrace_trainer [JOB.json] [--dataset FOLDER|s3://...] [--output FOLDER|s3://...]
+                              [--initial-weights PATH|s3://...] [--end-with-parent]
 
 `headrace train` starts it with these arguments.
 """
@@ -33,7 +34,7 @@ def execute(stop: Stop, worker_module: str = WORKER_MODULE, preload: tuple[str, 
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     journal = Journal()
     try:
-        settings = settings_from(os.environ, arguments.job, arguments.dataset, arguments.output)
+        settings = settings_from(os.environ, arguments.job, arguments.dataset, arguments.output, arguments.initial_weights)
     except TrainerError as error:
         journal.say(error.message)
         return _refused(error)
@@ -45,6 +46,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("job", nargs="?", help="the TrainingJob, as JSON (default: the file that HEADRACE_JOB_FILE names)")
     parser.add_argument("--dataset", help="instead of spec.dataset.uri: s3://bucket/prefix/ or a folder, which is only read")
     parser.add_argument("--output", help="instead of spec.output.uri: s3://bucket/prefix/ or a folder")
+    parser.add_argument(
+        "--initial-weights", help="instead of spec.model.initialWeights.uri: s3://... or a path, which is only read"
+    )
     parser.add_argument("--end-with-parent", action="store_true", help="stop in good order when the parent process is gone")
     return parser.parse_args()
 

@@ -28,11 +28,12 @@ class FolderStore:
         objects = (StoredObject(path.relative_to(self.root).as_posix(), path.stat().st_size) for path in found)
         return sorted((one for one in objects if one.key.startswith(prefix)), key=lambda one: one.key)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int | None = None) -> bytes:
         path = path_for(self.root, key)
         refuse_symlinks(self.root, path)
         try:
-            return path.read_bytes()
+            with path.open("rb") as file:
+                return file.read(most)
         except FileNotFoundError as error:
             raise NotFoundError(f"no file {path}") from error
 

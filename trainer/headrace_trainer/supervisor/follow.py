@@ -136,6 +136,7 @@ class Follower:
             case Exported():
                 self._show(Phase.EXPORTING, "uploading the trained model")
                 self.publisher.exported(message)
+                self.publisher.pictures(message.pictures)
             case Ended():
                 pass
             case _:

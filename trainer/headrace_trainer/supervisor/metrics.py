@@ -45,7 +45,13 @@ class Metrics:
         self._began = self._gauge("training_start_timestamp_seconds", "When this attempt made its first iteration, Unix time.")
         self._trained = self._gauge("trained_seconds", "Seconds of training, over all attempts.")
         self._loss = Gauge(
-            "headrace_trainer_loss", "Mean of a loss term since the last report.", ["head", "term"], registry=self.registry
+            "headrace_trainer_loss",
+            "Mean of a loss term since the last report, over the iterations in which its head had labels.",
+            ["head", "term"],
+            registry=self.registry,
+        )
+        self._loss_weight = Gauge(
+            "headrace_trainer_loss_weight", "Learnt factor of a head's loss, where it is learnt.", ["head"], registry=self.registry
         )
         self._total_loss = self._gauge("total_loss", "Mean of the weighted sum of all heads' losses since the last report.")
         self._score = Gauge("headrace_trainer_score", "A score of the last evaluation.", ["head", "metric"], registry=self.registry)
@@ -86,6 +92,8 @@ class Metrics:
                 self._loss.labels(head, term).set(value)
             else:
                 self._total_loss.set(value)
+        for head, value in message.loss_weights.items():
+            self._loss_weight.labels(head).set(value)
         self._learning_rate.set(message.learning_rate)
         self._gradient_norm.set(message.gradient_norm)
         self._speed.set(message.images_per_second)

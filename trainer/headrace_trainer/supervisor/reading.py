@@ -32,15 +32,12 @@ def read_job(file: Path) -> TrainingJob:
     return job
 
 
-def read_manifest(dataset: Store, retry: Retry) -> Manifest:
-    """What is where in the dataset. Raises FatalError(BAD_DATASET)."""
+def read_manifest(dataset: Store, retry: Retry) -> Manifest | None:
+    """What dataset.json says is where in the dataset; None where there is no such file. Raises FatalError(BAD_DATASET)."""
     try:
         content = retry.call(f"reading {MANIFEST}", lambda: dataset.read(MANIFEST))
-    except NotFoundError as error:
-        raise FatalError(
-            Reason.BAD_DATASET,
-            f"{dataset.uri} has no {MANIFEST}: check the URI; a dataset has that file at its root, and it says what is where",
-        ) from error
+    except NotFoundError:
+        return None
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from headrace_api import runfolder
+from headrace_api.dataset import Manifest
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Outcome, Phase, Verdict
 from headrace_api.trainingjob import TrainingJob
@@ -16,6 +17,7 @@ from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.ending import Ending, UploadDeadline
 from headrace_trainer.supervisor.follow import Follower
+from headrace_trainer.supervisor.initial_weights import FoundWeights, environment_for_weights, find_weights
 from headrace_trainer.supervisor.journal import Journal
 from headrace_trainer.supervisor.metrics import Metrics
 from headrace_trainer.supervisor.places import local_path, open_store
@@ -24,6 +26,7 @@ from headrace_trainer.supervisor.publish import Publisher
 from headrace_trainer.supervisor.pull import Pull, check_space, in_words
 from headrace_trainer.supervisor.quantity import quantity_bytes
 from headrace_trainer.supervisor.reading import read_job, read_manifest
+from headrace_trainer.supervisor.recognise import recognise_local, recognise_stored
 from headrace_trainer.supervisor.retry import Retry
 from headrace_trainer.supervisor.serve import serving
 from headrace_trainer.supervisor.settings import Settings
@@ -87,12 +90,16 @@ class Run:
         self._uploads = uploads = self._begin_uploads(run_folder, job)
 
         # 4. What the dataset says of itself; a head that fits no layer ends the job before any image is pulled.
-        manifest = read_manifest(dataset, self._retry)
+        manifest = read_manifest(dataset, self._retry) or self._recognise(dataset, job, workspace)
         for head in resolve_heads(job.spec.model, manifest):
-            way = " → ".join(task.words for task in head.path)
-            self._journal.say(f"head '{head.spec.name}' learns from layer '{head.layer.name}': {way}")
+            self._journal.say(head.described)
 
-        # 5. The worker warms up (it takes seconds to import torch) while the dataset comes in.
+        # 5. What to begin with: the latest complete checkpoint, if an earlier attempt left one, else the weights that the job
+        #    names. Looked for now, so that a wrong URI ends the job before any image is pulled; fetched after the dataset.
+        checkpoint = self._find_checkpoint(run_folder)
+        weights = self._find_weights(job) if checkpoint is None else None
+
+        # 6. The worker warms up (it takes seconds to import torch) while the dataset comes in.
         self._worker = worker = WorkerProcess(
             workspace.plan,
             worker_environment(settings.environment, workspace.temporary, settings.threads),
@@ -100,19 +107,21 @@ class Run:
             self._worker_module,
             self._preload,
         )
-        dataset_folder = self._pull_dataset(dataset, job, workspace)
+        dataset_folder = self._pull_dataset(dataset, job, workspace, weights)
 
-        # 6. The latest complete checkpoint, if an earlier attempt left one.
+        # 7. The checkpoint or the weights.
         publisher = Publisher(workspace.run, uploads, self.board, self._journal.say)
-        resume_from = self._pull_checkpoint(run_folder, workspace, meter, publisher)
+        resume_from = self._pull_checkpoint(checkpoint, run_folder, workspace, meter, publisher)
         self.board.show_progress(meter)
+        initial_weights = weights and weights.bring_in(workspace.weights, workspace.partial, self._retry)
 
-        # 7. The worker learns; what it makes is uploaded meanwhile.
+        # 8. The worker learns; what it makes is uploaded meanwhile.
         plan = Plan(
             job=job,
             dataset_dir=dataset_folder,
             output_dir=workspace.run,
             resume_from=resume_from,
+            initial_weights=initial_weights,
             threads=settings.threads,
         )
         workspace.plan.write_text(plan.model_dump_json())
@@ -136,7 +145,8 @@ class Run:
         workspace = self._settings.workspace.resolve()
         dataset = local_path(self._settings.dataset or job.spec.dataset.uri)
         output = local_path(self._run_folder_uri(job))
-        for what, place in (("dataset", dataset), ("output", output)):
+        weights = local_path(uri) if (uri := self._initial_weights_uri(job)) else None
+        for what, place in (("dataset", dataset), ("output", output), ("initial weights", weights)):
             if place is not None and place.resolve().is_relative_to(workspace):
                 raise FatalError(
                     Reason.INVALID_SPEC, f"the {what} {place} lies in the workspace {workspace}, which is wiped: move one of them"
@@ -156,6 +166,10 @@ class Run:
         meta = job.metadata
         return runfolder.run_folder(output, meta.namespace, job.spec.project, meta.name, meta.uid or runfolder.UID_OF_LOCAL_RUNS)
 
+    def _initial_weights_uri(self, job: TrainingJob) -> str | None:
+        wanted = job.spec.model.initial_weights
+        return self._settings.initial_weights or (wanted.uri if wanted else None)
+
     def _begin_uploads(self, run_folder: Store, job: TrainingJob) -> Uploads:
         content = job.model_dump_json(by_alias=True, exclude_none=True, indent=2).encode() + b"\n"
         self._retry.call("writing job.json", lambda: run_folder.write(runfolder.JOB, content))
@@ -170,14 +184,28 @@ class Run:
         uploads.start()
         return uploads
 
-    def _pull_dataset(self, dataset: Store, job: TrainingJob, workspace: Workspace) -> Path:
+    def _recognise(self, dataset: Store, job: TrainingJob, workspace: Workspace) -> Manifest:
+        """What a dataset without dataset.json is: its annotation files come before its images."""
+        pull = Pull(dataset, workspace.dataset, workspace.partial, self._retry, self._settings.pull_connections)
+        limit = quantity_bytes(job.spec.resources.workspace)
+        folder = local_path(self._settings.dataset or job.spec.dataset.uri)
+        if folder is not None:
+            recognised = recognise_local(folder)
+        else:
+            recognised = recognise_stored(pull, lambda objects: check_space(objects, workspace.free_bytes(), limit))
+        for line in recognised.describe():
+            self._journal.say(line)
+        return recognised.manifest
+
+    def _pull_dataset(self, dataset: Store, job: TrainingJob, workspace: Workspace, weights: FoundWeights | None) -> Path:
         """The folder that the dataset is in: where it was, if that is a local folder, else pulled into the workspace."""
         uri = self._settings.dataset or job.spec.dataset.uri
         if (folder := local_path(uri)) is not None:
             return folder.absolute()
         objects = self._retry.call("listing the dataset", lambda: dataset.list(cancelled=lambda: self._stop.requested))
         size = sum(one.size for one in objects)
-        check_space(objects, workspace.free_bytes(), quantity_bytes(job.spec.resources.workspace))
+        beside = weights.objects if weights else ()
+        check_space([*objects, *beside], workspace.free_bytes(), quantity_bytes(job.spec.resources.workspace))
         self.board.metrics.dataset_files.set(len(objects))
         self.board.metrics.dataset_bytes.set(size)
         self._journal.say(f"pulling {len(objects):,} files, {in_words(size)}, from {dataset.uri}")
@@ -191,8 +219,25 @@ class Run:
         pull.run(objects, show)
         return workspace.dataset
 
-    def _pull_checkpoint(self, run_folder: Store, workspace: Workspace, meter: ProgressMeter, publisher: Publisher) -> Path | None:
-        found = self._retry.call("looking for a checkpoint", lambda: checkpoints.find_complete(run_folder, self._journal.say))
+    def _find_checkpoint(self, run_folder: Store) -> checkpoints.Marker | None:
+        return self._retry.call("looking for a checkpoint", lambda: checkpoints.find_complete(run_folder, self._journal.say))
+
+    def _find_weights(self, job: TrainingJob) -> FoundWeights | None:
+        uri = self._initial_weights_uri(job)
+        if uri is None:
+            return None
+        found = find_weights(uri, environment_for_weights(self._settings.environment), self._retry)
+        self._journal.say(f"begins with the weights of {found.uri}")
+        return found
+
+    def _pull_checkpoint(
+        self,
+        found: checkpoints.Marker | None,
+        run_folder: Store,
+        workspace: Workspace,
+        meter: ProgressMeter,
+        publisher: Publisher,
+    ) -> Path | None:
         if found is None:
             return None
         pull = Pull(run_folder, workspace.resume, workspace.partial, self._retry, self._settings.pull_connections)

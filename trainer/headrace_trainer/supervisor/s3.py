@@ -92,10 +92,10 @@ class S3Store:
             key=lambda one: one.key,
         )
 
-    def read(self, key: str) -> bytes:
-        with self._errors(key), self._get(key) as response:
+    def read(self, key: str, most: int | None = None) -> bytes:
+        with self._errors(key), self._get(key, most or 0) as response:
             content: bytes = response.read()
-            return content
+            return content[:most]
 
     def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
         checksum = hashlib.md5(usedforsecurity=False)
@@ -126,9 +126,9 @@ class S3Store:
                 self._client.remove_object(self._bucket, self._prefix + key)
 
     @contextmanager
-    def _get(self, key: str) -> Iterator[Any]:
-        """The response to a GET, to be read to its end; its connection goes back to the pool."""
-        response = self._client.get_object(self._bucket, self._prefix + key)
+    def _get(self, key: str, length: int = 0) -> Iterator[Any]:
+        """The response to a GET of so many bytes (0: all), to be read to its end; its connection goes back to the pool."""
+        response = self._client.get_object(self._bucket, self._prefix + key, length=length)
         try:
             yield response
         except BaseException:

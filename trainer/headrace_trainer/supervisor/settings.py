@@ -30,6 +30,8 @@ class Settings:
     """Instead of spec.dataset.uri: s3://bucket/prefix/ or a folder, which is used in place."""
     output: str | None = None
     """Instead of spec.output.uri: s3://bucket/prefix/ or a folder."""
+    initial_weights: str | None = None
+    """Instead of spec.model.initialWeights.uri: s3://... or a path, which is only read."""
     attempt: int | None = None
     """Number of this attempt; None counts those in the run folder."""
     termination_log: Path | None = None
@@ -55,7 +57,11 @@ class Settings:
 
 
 def settings_from(
-    environment: Mapping[str, str], job_file: str | None = None, dataset: str | None = None, output: str | None = None
+    environment: Mapping[str, str],
+    job_file: str | None = None,
+    dataset: str | None = None,
+    output: str | None = None,
+    initial_weights: str | None = None,
 ) -> Settings:
     """Settings from environment variables, whose names are in headrace_api.names and above.
 
@@ -86,6 +92,7 @@ def settings_from(
         environment=environment,
         dataset=dataset,
         output=output,
+        initial_weights=initial_weights,
         attempt=int(number(names.ENV_ATTEMPT, 1)) if attempt else None,
         termination_log=Path(log) if log else None,
         listen_host=environment.get(names.ENV_LISTEN_HOST) or defaults.listen_host,

@@ -59,8 +59,8 @@ class Store(Protocol):
     def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         """All objects whose key starts with `prefix`, sorted by key; empty where there is none."""
 
-    def read(self, key: str) -> bytes:
-        """A small object."""
+    def read(self, key: str, most: int | None = None) -> bytes:
+        """A small object, or the first `most` bytes of one."""
 
     def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
         """Write an object to `target`, a file that does not exist yet, and verify its size and, where known, its MD5."""

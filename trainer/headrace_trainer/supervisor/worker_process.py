@@ -13,12 +13,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from headrace_api.names import ENV_INITIAL_WEIGHTS
 from headrace_trainer.protocol import ENV_MESSAGES_FD, MESSAGE, Message
 
 WORKER_MODULE = "headrace_trainer.worker"
 PRELOADED_MODULES = ("torch", "torchvision")
 """Imported while the dataset is pulled: 5.4 s of CPU time, measured with torch 2.15 on a core shared with others."""
-_SECRETS = ("AWS_", "MINIO_")
+_SECRETS = ("AWS_", "MINIO_", ENV_INITIAL_WEIGHTS)
 KILLED_SECONDS = 10.0
 """How long a worker may take to be gone after SIGKILL; one that hangs in a driver may never be."""
 _READERS_SECONDS = 5.0

@@ -4,6 +4,7 @@
             dataset/                what was pulled
             partial/                downloads under way
             resume/                 the checkpoint to go on from
+            weights/                those to begin with
             run/                    what the worker makes, laid out as in the run folder
             tmp/                    TMPDIR of the worker
             plan.json
@@ -37,7 +38,7 @@ class Workspace:
         self.root.mkdir(parents=True, exist_ok=True)
         self._lock = self._claim()
         self.wipe()
-        for folder in (self.dataset, self.partial, self.resume, self.run, self.temporary):
+        for folder in (self.dataset, self.partial, self.resume, self.weights, self.run, self.temporary):
             folder.mkdir()
 
     @property
@@ -51,6 +52,10 @@ class Workspace:
     @property
     def resume(self) -> Path:
         return self.root / "resume"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "weights"
 
     @property
     def run(self) -> Path:

@@ -14,25 +14,28 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, PlainSerializer, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from headrace_api import runfolder
 from headrace_api.fields import Model
+from headrace_api.heads import HEAD_FIELDS, Head
 from headrace_api.names import Reason
 from headrace_api.training import Training
 from headrace_trainer.errors import FatalError, RetryableError
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import optimizer as optimizers
 from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.history import History
 from headrace_trainer.worker.messages import Messages
 
 STATE: Final = "state.json"
@@ -45,6 +48,10 @@ _AFRESH: Final = "submit it under another name or output to start afresh"
 
 _MAY_CHANGE: Final = {"max_iterations", "max_training_hours", "evaluate_every", "checkpoint_every"}
 """Settings of the training that say how long and how often, not what is learnt."""
+
+
+_MAY_CHANGE_OF_A_HEAD: Final[dict[str, Any]] = {"annotations": True, **{field: {"max_detections"} for field in HEAD_FIELDS}}
+"""The layer may be called otherwise, since labels are compared as such; and how many answers are given is nothing to learn."""
 
 
 class Best(Model):
@@ -64,10 +71,16 @@ class CheckpointState(Model):
     trained_seconds: float
     """Seconds of training, over all attempts."""
     best: Best | None
-    classes: dict[str, tuple[str, ...]]
-    """Class names of every head: weights of another list would fit in shape and be wrong in meaning."""
+    labels: dict[str, Annotated[LabelSpace, PlainSerializer(LabelSpace.to_json)]]
+    """What the numbers of every head mean: weights of other labels would fit in shape and be wrong in meaning."""
     training: Training
     """How it was trained: moments, averages and the order of images go on from there only as they began."""
+    heads: tuple[Head, ...] = ()
+    """As the job described them: a head that looks at another level may fit in shape, too."""
+    frozen_levels: int = 0
+    """Of the backbone: what was frozen has no moments to go on from."""
+    history: History = Field(default_factory=History)
+    """Losses and scores so far, for the curves at the end."""
 
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]
@@ -196,12 +209,14 @@ def load_checkpoint(
     averaged: AveragedNetwork | None,
     optimizer: torch.optim.Optimizer,
     *,
-    classes: Mapping[str, tuple[str, ...]],
+    labels: Mapping[str, LabelSpace],
     training: Training,
+    heads: Sequence[Head] = (),
+    frozen_levels: int = 0,
 ) -> CheckpointState:
     """Put the checkpoint in `folder` into network, average and optimizer.
 
-    Nothing is changed unless all of it fits. Raises FatalError(BAD_MODEL) where it is of another network, of other classes or of a
+    Nothing is changed unless all of it fits. Raises FatalError(BAD_MODEL) where it is of another network, of other labels or of a
     training with other settings, naming what differs, and RetryableError(STORAGE_UNAVAILABLE) where it is not complete.
     """
     # 1. What it is of. First, because settings decide which files there are.
@@ -210,7 +225,10 @@ def load_checkpoint(
     except (OSError, ValidationError) as error:
         raise _incomplete(folder, error) from error
     _check_training(folder.name, state.training, training)
-    _check_classes(folder.name, state.classes, classes)
+    if state.frozen_levels != frozen_levels:
+        difference = f"backbone.frozenLevels is {state.frozen_levels} there and {frozen_levels} in this job"
+        raise _of_another_network(folder.name, difference)
+    _check_labels(folder.name, state.labels, labels)
     # 2. The tensors.
     names = [NETWORK, OPTIMIZER] if averaged is None else [NETWORK, OPTIMIZER, EMA]
     try:
@@ -220,6 +238,7 @@ def load_checkpoint(
     _check_fits(folder.name, NETWORK, files[NETWORK], network.state_dict())
     if averaged is not None:
         _check_fits(folder.name, EMA, files[EMA], averaged.network.state_dict())
+    _check_heads(folder.name, state.heads, heads)
     # 3. All in: the optimizer's state, which is checked on the way, before the others, which are known to fit.
     try:
         optimizers.load_state_tensors(optimizer, network, files[OPTIMIZER])
@@ -240,12 +259,26 @@ def _of_another_network(checkpoint: str, difference: str) -> FatalError:
 
 
 def _check_training(checkpoint: str, saved: Training, wanted: Training) -> None:
-    differences = list(_differences("training", _what_is_learnt(saved), _what_is_learnt(wanted)))
+    _refuse(checkpoint, list(_differences("training.", _what_is_learnt(saved), _what_is_learnt(wanted))))
+
+
+def _refuse(checkpoint: str, differences: Sequence[str]) -> None:
     if differences:
         raise FatalError(
             Reason.BAD_MODEL,
             f"checkpoint {checkpoint} was trained with other settings: {'; '.join(differences)}; put that back, or {_AFRESH}",
         )
+
+
+def _check_heads(checkpoint: str, saved: Sequence[Head], wanted: Sequence[Head]) -> None:
+    """Of heads whose tensors fit: their weights, levels and whatever else shapes do not tell."""
+    there, here = ({head.name: _without_what_is_free(head) for head in heads} for heads in (saved, wanted))
+    both = [name for name in here if name in there]
+    _refuse(checkpoint, [line for name in both for line in _differences(f"head '{name}': ", there[name], here[name])])
+
+
+def _without_what_is_free(head: Head) -> Any:
+    return head.model_dump(mode="json", by_alias=True, exclude=_MAY_CHANGE_OF_A_HEAD)
 
 
 def _what_is_learnt(training: Training) -> Any:
@@ -254,27 +287,25 @@ def _what_is_learnt(training: Training) -> Any:
 
 
 def _differences(path: str, saved: Any, wanted: Any) -> Iterator[str]:
-    """The innermost fields that differ. Where one side has no such part (adamw, sgd), the whole that it is a part of."""
+    """The innermost fields that differ, each after `path`. Where one side lacks a part (adamw, sgd), the whole it is a part of."""
     parts = isinstance(saved, dict) and isinstance(wanted, dict)
     if parts and all((saved[key] is None) == (wanted[key] is None) for key in wanted):
         for key in wanted:
-            yield from _differences(f"{path}.{key}", saved[key], wanted[key])
+            yield from _differences(f"{path}{key}.", saved[key], wanted[key])
     elif saved != wanted:
-        yield f"{path} is {json.dumps(saved)} there and {json.dumps(wanted)} in this job"
+        yield f"{path.rstrip('.: ')} is {json.dumps(saved)} there and {json.dumps(wanted)} in this job"
 
 
-def _check_classes(checkpoint: str, saved: Mapping[str, tuple[str, ...]], wanted: Mapping[str, tuple[str, ...]]) -> None:
+def _check_labels(checkpoint: str, saved: Mapping[str, LabelSpace], wanted: Mapping[str, LabelSpace]) -> None:
     for head in sorted(saved.keys() | wanted.keys()):
         if saved.get(head) != wanted.get(head):
             there, here = _words(saved.get(head)), _words(wanted.get(head))
-            raise _of_another_network(checkpoint, f"head '{head}' has {there} there and {here} in this job")
+            same = ", otherwise described," if there == here else ""
+            raise _of_another_network(checkpoint, f"head '{head}' has {there} there{same} and {here} in this job")
 
 
-def _words(classes: tuple[str, ...] | None) -> str:
-    if classes is None:
-        return "no place"
-    shown = ", ".join(classes[:8]) + (", ..." if len(classes) > 8 else "")
-    return f"the {len(classes)} classes ({shown})"
+def _words(labels: LabelSpace | None) -> str:
+    return "no place" if labels is None else labels.described
 
 
 def _check_fits(checkpoint: str, file: str, saved: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -16,6 +16,7 @@ from headrace_trainer.data.batch import Batch
 from headrace_trainer.heads.base import Head
 from headrace_trainer.network.build import Network, normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
+from headrace_trainer.worker.history import PRIMARY
 from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.pictures import PredictionGrid
 
@@ -29,7 +30,7 @@ class Scores:
     by_head: dict[str, dict[str, float]]
     """Scores by name, by head; NaN where nothing was labelled."""
     primary: float
-    """Mean of the heads' primary scores, those that are NaN left out; NaN where all are."""
+    """`primary_score` of them."""
 
     def values(self, iteration: int) -> list[MetricValue]:
         """As the contract has them; what is NaN is left out, being nothing that was measured."""
@@ -39,6 +40,11 @@ class Scores:
             for name, value in scores.items()
             if math.isfinite(value)
         ]
+
+    def curves(self) -> dict[str, float]:
+        """By "<head>/<metric>", and "primary"; what is NaN is left out."""
+        named = {f"{head}/{name}": value for head, scores in self.by_head.items() for name, value in scores.items()}
+        return {name: value for name, value in {**named, PRIMARY: self.primary}.items() if math.isfinite(value)}
 
 
 class Evaluation:
@@ -66,26 +72,28 @@ class Evaluation:
             self._say_progress(iteration, done=0)
             done, said = 0, time.monotonic()
             for batch in batches:
-                predictions = self._predict(network, heads, batch.images)
+                inputs = normalise(batch.images.to(self._device)).contiguous(memory_format=torch.channels_last)
+                predictions = self._predict(network, heads, inputs)
                 for name, metric in metrics.items():
                     targets = {key: value.to(self._device) for key, value in batch.targets[name].items()}
+                    targets |= {"image": inputs} if heads[name].uses_image else {}
                     metric.update(predictions[name], targets, batch.labelled[name].to(self._device))
-                grid.add(batch.images, predictions)
+                grid.add(batch, predictions)
                 done += len(batch.images)
                 if time.monotonic() - said >= _REPORT_SECONDS:
                     self._say_progress(iteration, done)
                     said = time.monotonic()
         finally:
             network.train(was_training)
-        scores = _scores({name: metric.compute() for name, metric in metrics.items()}, heads)
+        by_head = {name: metric.compute() for name, metric in metrics.items()}
+        scores = Scores(by_head, primary_score(by_head, {name: head.primary for name, head in heads.items()}))
         self._messages.send(Evaluated(iteration=iteration, scores=scores.values(iteration), pictures=self._draw(grid, iteration)))
         return scores
 
-    def _predict(self, network: Network, heads: Mapping[str, Head], images: Tensor) -> dict[str, Mapping[str, Tensor]]:
-        inputs = normalise(images.to(self._device)).contiguous(memory_format=torch.channels_last)
+    def _predict(self, network: Network, heads: Mapping[str, Head], inputs: Tensor) -> dict[str, Mapping[str, Tensor]]:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             outputs = network(inputs)
-        height, width = images.shape[-2:]
+        height, width = inputs.shape[-2:]
         return {
             name: head.decode({key: value.float() for key, value in outputs[name].items()}, (height, width))
             for name, head in heads.items()
@@ -102,7 +110,10 @@ class Evaluation:
         self._messages.send(Evaluating(iteration=iteration, images_done=done, images=self._images))
 
 
-def _scores(by_head: dict[str, dict[str, float]], heads: Mapping[str, Head]) -> Scores:
-    primaries = [by_head[name][head.primary] for name, head in heads.items()]
-    known = [value for value in primaries if not math.isnan(value)]
-    return Scores(by_head, sum(known) / len(known) if known else math.nan)
+def primary_score(by_head: Mapping[str, Mapping[str, float]], primaries: Mapping[str, str]) -> float:
+    """The mean of the score that `primaries` names for each head; those that are NaN left out, NaN where all are.
+
+    What is negative counts as 0: R² has no lower bound, and one head's early -50 would be all that the mean is about.
+    """
+    known = [max(0.0, by_head[head][name]) for head, name in primaries.items() if not math.isnan(by_head[head][name])]
+    return sum(known) / len(known) if known else math.nan

@@ -1,7 +1,7 @@
 """The trained model for use: what it takes to load and run it, in one folder that appears complete.
 
 model/model.safetensors    the evaluated weights (the averaged ones, where averaging is on)
-      config.json          network, classes of each head, image size, normalisation
+      config.json          network, labels of each head, image size, normalisation
       metrics.json         scores of the last evaluation, by head
 """
 
@@ -21,8 +21,8 @@ from headrace_api.training import ImageSize
 from headrace_trainer.network.build import IMAGE_MEAN, IMAGE_STD, HeadPlan, Network
 from headrace_trainer.worker.evaluate import Scores
 
-WEIGHTS: Final = "model.safetensors"
-CONFIG: Final = "config.json"
+WEIGHTS: Final = runfolder.MODEL_WEIGHTS
+CONFIG: Final = runfolder.MODEL_CONFIG
 METRICS: Final = "metrics.json"
 
 
@@ -54,12 +54,12 @@ def export_model(
 
 
 def _config(spec: NetworkSpec, heads: tuple[HeadPlan, ...], image_size: ImageSize) -> dict[str, Any]:
-    """`network` is a TrainingJob's spec.model with the heads that were made; `build_network` takes it and `classes`."""
+    """`network` is a TrainingJob's spec.model with the heads that were made; `build_network` takes it and `labels` (LabelSpace)."""
     made = spec.model_copy(update={"heads": [head.spec for head in heads]})
     return {
         "version": 1,
         "network": made.model_dump(mode="json", by_alias=True, exclude_none=True),
-        "classes": {head.spec.name: list(head.classes) for head in heads},
+        "labels": {head.spec.name: head.labels.to_json() for head in heads},
         "imageSize": image_size.model_dump(mode="json", by_alias=True),
         "normalisation": {"scale": 1 / 255, "mean": list(IMAGE_MEAN), "std": list(IMAGE_STD), "channels": "RGB"},
     }

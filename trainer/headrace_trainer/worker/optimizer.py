@@ -15,12 +15,12 @@ from headrace_api.training import Optimizer
 
 
 def build_optimizer(network: nn.Module, spec: Optimizer) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum, over all parameters of `network`.
+    """AdamW, or SGD with Nesterov momentum, over all parameters of `network` that are not frozen.
 
     Weight decay spares biases and the affine part of normalisation: every parameter of fewer than two dimensions. The fused
     implementations are the fastest on GPU and CPU, and honour `found_inf` (see step.py).
     """
-    parameters = list(network.parameters())
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim >= 2]},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},

@@ -1,7 +1,7 @@
-"""A picture for people: a row for each head, a column for each of a few held-out images, with what the head sees in it."""
+"""A picture for people: what each head sees in a few held-out images and, below that, what is true where it can be drawn."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from headrace_trainer.data.batch import Batch
 from headrace_trainer.heads.base import Head, Predictions
+from headrace_trainer.worker.truth import truth_as_predictions
 
 COLUMNS: Final = 8
 _CELL: Final = 384
@@ -21,42 +23,70 @@ _INK: Final = (235, 235, 235)
 
 
 class PredictionGrid:
-    """Gathers the first `COLUMNS` images of an evaluation, drawn by each head."""
+    """Gathers for each head the first `COLUMNS` images of an evaluation that are labelled for it; the very first where none is."""
 
     def __init__(self, heads: Mapping[str, Head]) -> None:
         self._heads = heads
-        self._rows: dict[str, list[Image.Image]] = {name: [] for name in heads}
+        self._seen: dict[str, list[Image.Image]] = {name: [] for name in heads}
+        self._true: dict[str, list[Image.Image]] = {name: [] for name in heads}
+        self._unlabelled: dict[str, list[Image.Image]] = {}
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to show."""
-        return not any(self._rows.values())
+        return not self._rows()
 
-    def add(self, images: Tensor, predictions: Mapping[str, Predictions]) -> None:
-        """Draw a batch: uint8 [B, 3, H, W] and each head's predictions; ignored once there are enough."""
-        drawn = len(next(iter(self._rows.values()), []))
-        count = min(len(images), COLUMNS - drawn)
-        pixels = images[:count].permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    def add(self, batch: Batch, predictions: Mapping[str, Predictions]) -> None:
+        """Draw of a batch, and each head's predictions for it, what there is still room for."""
+        first = not self._unlabelled
         for name, head in self._heads.items():
-            for index in range(count):
-                self._rows[name].append(_fit(head.draw(pixels[index], predictions[name], index)))
+            labelled = batch.labelled[name].nonzero()[:, 0].tolist()[: COLUMNS - len(self._seen[name])]
+            if labelled:
+                found = _rows_of(predictions[name], labelled)
+                self._seen[name] += _drawn(head, batch.images, labelled, found)
+                truth = truth_as_predictions(head, _rows_of(batch.targets[name], labelled), found)
+                if truth is not None:
+                    self._true[name] += _drawn(head, batch.images, labelled, truth)
+            if first:
+                shown = [] if labelled else list(range(min(COLUMNS, len(batch.images))))
+                self._unlabelled[name] = _drawn(head, batch.images, shown, _rows_of(predictions[name], shown))
 
     def save(self, path: Path) -> None:
         """Write the grid as PNG; it appears whole or not at all."""
-        cells = [cell for row in self._rows.values() for cell in row]
+        rows = self._rows()
+        cells = [cell for row in rows.values() for cell in row]
         width, height = max(cell.width for cell in cells), max(cell.height for cell in cells)
-        columns = max(len(row) for row in self._rows.values())
-        sheet = Image.new("RGB", (_GAP + columns * (width + _GAP), _GAP + len(self._rows) * (_TITLE + height + _GAP)), _BACKGROUND)
+        columns = max(len(row) for row in rows.values())
+        sheet = Image.new("RGB", (_GAP + columns * (width + _GAP), _GAP + len(rows) * (_TITLE + height + _GAP)), _BACKGROUND)
         draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=18)
-        for number, (name, row) in enumerate(self._rows.items()):
+        for number, (title, row) in enumerate(rows.items()):
             top = _GAP + number * (_TITLE + height + _GAP)
-            draw.text((_GAP, top + 3), f"{name}: {self._heads[name].task.words}", fill=_INK, font=font)
+            draw.text((_GAP, top + 3), title, fill=_INK, font=font)
             for column, cell in enumerate(row):
                 sheet.paste(cell, (_GAP + column * (width + _GAP), top + _TITLE))
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         sheet.save(temporary, format="PNG")
         temporary.rename(path)
+
+    def _rows(self) -> dict[str, list[Image.Image]]:
+        """Those that have an image, by title."""
+        rows = {}
+        for name, head in self._heads.items():
+            rows[f"{name}: {head.task.words}"] = self._seen[name] or self._unlabelled.get(name, [])
+            rows[f"{name}: truth"] = self._true[name]
+        return {title: row for title, row in rows.items() if row}
+
+
+def _rows_of(tensors: Mapping[str, Tensor], chosen: Sequence[int]) -> dict[str, Tensor]:
+    """The chosen images of a batch, on the CPU."""
+    return {name: tensor[list(chosen)].cpu() for name, tensor in tensors.items()}
+
+
+def _drawn(head: Head, images: Tensor, chosen: Sequence[int], predictions: Predictions) -> list[Image.Image]:
+    """The chosen of the images, uint8 [B, 3, H, W], with `predictions`, which are of these alone."""
+    pixels = images[list(chosen)].permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return [_fit(head.draw(pixels[index], predictions, index)) for index in range(len(chosen))]
 
 
 def _fit(drawn: np.ndarray) -> Image.Image:

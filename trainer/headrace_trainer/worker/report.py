@@ -7,7 +7,7 @@ from typing import Final
 from headrace_trainer.data.batch import Batch
 from headrace_trainer.protocol import Stepped
 from headrace_trainer.worker.messages import Messages
-from headrace_trainer.worker.step import Step
+from headrace_trainer.worker.step import Reading, Step
 
 _SECONDS: Final = 1.0
 
@@ -32,11 +32,14 @@ class Reporter:
         self._images += len(batch.images)
         return batch
 
-    def report_if_due(self, step: Step, iteration: int, trained_seconds: float, at_once: bool = False) -> None:
-        """Send Stepped if it is time, or `at_once`. Raises FatalError(LOSS_NOT_FINITE) where the ledger shows it."""
+    def report_if_due(self, step: Step, iteration: int, trained_seconds: float, at_once: bool = False) -> Reading | None:
+        """Send Stepped if it is time, or `at_once`; gives what was read for it.
+
+        Raises FatalError(LOSS_NOT_FINITE) where the ledger shows it.
+        """
         elapsed = self._now() - self._since
         if self._reported and elapsed < _SECONDS and not at_once:
-            return
+            return None
         reading = step.ledger.read()  # waits for the device, so that what was queued is in `elapsed` too
         elapsed = max(self._now() - self._since, 1e-9)
         self._messages.send(
@@ -44,6 +47,7 @@ class Reporter:
                 iteration=iteration,
                 trained_seconds=trained_seconds,
                 losses=reading.losses,
+                loss_weights=step.loss_weights.read(),
                 learning_rate=step.learning_rate(iteration),
                 gradient_norm=reading.gradient_norm,
                 images_per_second=self._images / elapsed,
@@ -53,6 +57,7 @@ class Reporter:
         )
         self._reported = True
         self.restart()
+        return reading
 
     def report_nothing_to_learn(self, step: Step, iteration: int, trained_seconds: float) -> None:
         """Send Stepped, without losses, where earlier attempts have done it all: it makes this one's trainer Ready too."""

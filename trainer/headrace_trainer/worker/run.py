@@ -4,22 +4,30 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
+from headrace_api import runfolder
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
 from headrace_api.training import Training
 from headrace_trainer.data.dataset import Dataset, open_dataset
 from headrace_trainer.data.loader import eval_batches, train_batches
+from headrace_trainer.data.sampler import ImageOrder
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.network.backbones import build_backbone
 from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation
 from headrace_trainer.protocol import Building, Ended, Exported, Plan
 from headrace_trainer.worker import device as devices
 from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
+from headrace_trainer.worker.curves import save_curves
 from headrace_trainer.worker.ema import AveragedNetwork
 from headrace_trainer.worker.evaluate import Evaluation, Scores
 from headrace_trainer.worker.export import export_model
+from headrace_trainer.worker.history import History
+from headrace_trainer.worker.initial_weights import load_initial_weights
 from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.optimizer import build_optimizer
 from headrace_trainer.worker.precision import compute_dtype
@@ -79,6 +87,8 @@ class Attempt:
     best: Best | None = None
     seconds_before: float = 0.0
     """Of training, in earlier attempts."""
+    history: History = field(default_factory=History)
+    """Losses and scores, over all attempts."""
     started: float | None = None
     """`time.monotonic()` when the training began in this attempt."""
 
@@ -97,12 +107,15 @@ class Attempt:
             self.network,
             self.averaged,
             self.optimizer,
-            classes=self._classes(),
+            labels=self._labels(),
             training=self.plan.job.spec.training,
+            heads=[head.spec for head in self.heads],
+            frozen_levels=self.network.backbone.frozen_levels,
         )
         self.iteration = self.saved_iteration = state.iteration
         self.seconds_before = state.trained_seconds
         self.best = state.best
+        self.history = state.history
         self.messages.send(Building(message=f"going on from the checkpoint of iteration {state.iteration}"))
 
     def train(self) -> Reason:
@@ -123,7 +136,9 @@ class Attempt:
                 self.iteration += 1
                 reason, stopping = self._finished(), self.stop.requested
                 pausing = reason is not None or stopping or self._evaluation_due()
-                reporter.report_if_due(self.step, self.iteration, self.trained_seconds, at_once=pausing)
+                reading = reporter.report_if_due(self.step, self.iteration, self.trained_seconds, at_once=pausing)
+                if reading is not None:
+                    self.history.losses.add(self.iteration, reading.losses)
                 if reason is not None:
                     return reason
                 if stopping:
@@ -178,7 +193,14 @@ class Attempt:
                 iteration=self.iteration,
                 scores=scores,
             )
-        self.messages.send(Exported(folder=folder))
+            curves = self._draw_curves()
+        self.messages.send(Exported(folder=folder, pictures=[curves]))
+
+    def _draw_curves(self) -> Path:
+        path = Path(runfolder.picture(self.iteration, "curves"))
+        heads = {head.spec.name: head.spec.task.words for head in self.heads}
+        save_curves(self.history, heads, self.plan.output_dir / path)
+        return path
 
     def save_if_ahead(self) -> None:
         """Write a checkpoint, and wait for it, unless the newest one is of this very iteration."""
@@ -192,8 +214,11 @@ class Attempt:
             iteration=self.iteration,
             trained_seconds=self.trained_seconds,
             best=self.best,
-            classes=self._classes(),
+            labels=self._labels(),
             training=self.plan.job.spec.training,
+            heads=tuple(head.spec for head in self.heads),
+            frozen_levels=self.network.backbone.frozen_levels,
+            history=self.history.copy(),
         )
         self.writer.save(tensor_files(self.network, self.averaged, self.optimizer), state, best)
         self.saved_iteration = self.iteration
@@ -202,7 +227,9 @@ class Attempt:
         self.step.ledger.check()
         val = self.dataset.val
         with self.stop.interruptible(), closing(eval_batches(val, self.plan.job.spec.training, self.plan.threads)) as batches:
-            return self.evaluation(self._evaluated_network(), batches, self.iteration)
+            scores = self.evaluation(self._evaluated_network(), batches, self.iteration)
+        self.history.scores.add(self.iteration, scores.curves())
+        return scores
 
     def _evaluated_network(self) -> Network:
         return self.network if self.averaged is None else self.averaged.network
@@ -214,8 +241,8 @@ class Attempt:
         self.best = Best(iteration=self.iteration, score=scores.primary)
         return True
 
-    def _classes(self) -> dict[str, tuple[str, ...]]:
-        return {head.spec.name: head.classes for head in self.heads}
+    def _labels(self) -> dict[str, LabelSpace]:
+        return {head.spec.name: head.labels for head in self.heads}
 
 
 def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
@@ -226,18 +253,24 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     def say(message: str) -> None:
         messages.send(Building(message=message))
 
-    check_batch_normalisation(spec.model.backbone, training.batch_size, training.image_size.height, training.image_size.width)
+    # Half a second, to refuse a backbone that cannot work before the dataset is read, which may take minutes.
+    backbone = build_backbone(spec.model.backbone)
+    check_batch_normalisation(backbone, training.batch_size, training.image_size.height, training.image_size.width)
     device = devices.choose_device(spec.resources.gpus, say)
     devices.configure(device, plan.threads)
     _warn_of_endless_warmup(training, say)
     say("reading annotations")
     dataset = open_dataset(plan.dataset_dir, spec.model, spec.dataset.max_bad_images, say)
-    for line in dataset.describe():
+    for line in [*dataset.describe(), *ImageOrder(dataset.train, training.sampler, training.seed).describe()]:
         say(line)
-    heads = tuple(HeadPlan(head.spec, head.classes) for head in dataset.heads)
+    heads = tuple(HeadPlan(head.spec, head.labels) for head in dataset.heads)
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")
     torch.manual_seed(training.seed)  # the initial weights
     network = build_network(spec.model, heads).to(device).to(memory_format=torch.channels_last)
+    if plan.resume_from is None:
+        if plan.initial_weights is not None:
+            load_initial_weights(plan.initial_weights, network, heads, say)
+        _warn_of_frozen_noise(network, plan, say)
     averaged = AveragedNetwork(network, training.ema_decay) if training.ema_decay > 0 else None
     optimizer = build_optimizer(network, training.optimizer)
     dtype = compute_dtype(training.precision, device)
@@ -274,3 +307,9 @@ def _warn_of_endless_warmup(training: Training, say: Callable[[str], None]) -> N
             f"WARNING: training.schedule.warmupIterations = {warmup} is not below maxIterations = {last}: the learning rate rises "
             f"until the end, to {share:.0%} of its peak"
         )
+
+
+def _warn_of_frozen_noise(network: Network, plan: Plan, say: Callable[[str], None]) -> None:
+    """What is frozen stays as it begins: with random weights that is seldom meant."""
+    if (levels := network.backbone.frozen_levels) and plan.initial_weights is None:
+        say(f"WARNING: backbone.frozenLevels = {levels} without initialWeights: these levels stay random")

@@ -3,7 +3,7 @@
 Shape letters: B images, T loss terms, P parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -19,9 +19,12 @@ from headrace_trainer.heads.base import Head, Outputs
 from headrace_trainer.network.build import Network, normalise
 from headrace_trainer.worker.device import generator_of
 from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.loss_weights import LossWeights
 from headrace_trainer.worker.optimizer import peak_learning_rate
 from headrace_trainer.worker.schedule import learning_rate_factor
+from headrace_trainer.worker.views import SecondLook, SecondLooks
 
+_ADVICE: Final = "a lower learning rate, a longer warm-up or a smaller gradientClip may help"
 _SEED_STRIDE: Final = 1_000_003
 """A prime above any seed's neighbourhood: iteration 1 of seed 1 shares no stream with iteration 2 of seed 0."""
 
@@ -48,14 +51,17 @@ class Step:
         self.network = network
         self.optimizer = optimizer
         self.averaged = averaged
-        self.ledger = Ledger([name for name, _ in network.named_parameters()], device)
-        self._head_weights = head_weights
+        trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+        statistics = {name: buffer for name, buffer in network.named_buffers() if buffer.is_floating_point()}
+        self.ledger = Ledger(list(trained), statistics, device)
+        self.loss_weights = LossWeights(network, head_weights)
         self._training = training
         self._device = device
         self._dtype = dtype
         self._peak = peak_learning_rate(training.optimizer)
         self._generator = generator_of(device)
-        self._parameters = list(network.parameters())
+        self._second_looks = SecondLooks(network, training.augmentation, self._generator)
+        self._parameters = list(trained.values())
 
     def learning_rate(self, iteration: int) -> float:
         """The rate of iteration `iteration`, counted from 1."""
@@ -65,14 +71,17 @@ class Step:
         """Do iteration `iteration`, counted from 1."""
         # Dropout, colour and whatever else is random depend on the iteration alone, so that a resumed run draws the same.
         self._generator.manual_seed(self._training.seed * _SEED_STRIDE + iteration)
-        outputs = self.forward(self.prepare(batch.images))
+        inputs = self.prepare(batch.images)
+        outputs = self.forward(inputs)
+        again = self._second_looks(inputs, self.forward)
         terms = {
             f"{name}/{term}": value
             for name in self.network.heads
-            for term, value in self.losses_of(name, outputs[name], batch).items()
+            for term, value in self.losses_of(name, outputs[name], batch, inputs, again.get(name)).items()
         }
-        total = self.total(terms)
+        total = self.loss_weights.total(terms, batch.labelled)
         total.backward()
+        self.ledger.count(batch.labelled)
         self.update(terms, total.detach(), iteration)
 
     def prepare(self, images: Tensor) -> Tensor:
@@ -82,21 +91,22 @@ class Step:
             images = jitter_color(images.float() / 255, self._training.augmentation.color, self._generator)
         return normalise(images).contiguous(memory_format=torch.channels_last)
 
-    def forward(self, images: Tensor) -> dict[str, Outputs]:
-        """Outputs of every head by name, in float32 whatever the network computes in."""
+    def forward(self, inputs: Tensor, heads: Sequence[str] | None = None) -> dict[str, Outputs]:
+        """Outputs by head, of every one or of those named, in float32 whatever the network computes in."""
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            outputs: dict[str, Outputs] = self.network(images)
+            outputs: dict[str, Outputs] = self.network(inputs, heads)
         return {name: {key: value.float() for key, value in head.items()} for name, head in outputs.items()}
 
-    def losses_of(self, head: str, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """A head's loss terms by name, without its weight."""
-        targets = {key: value.to(self._device, non_blocking=True) for key, value in batch.targets[head].items()}
-        labelled = batch.labelled[head].to(self._device, non_blocking=True)
-        return cast(Head, self.network.heads[head]).loss(outputs, targets, labelled)
-
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The sum of the terms, by "<head>/<term>", each with its head's weight."""
-        return torch.stack([value * self._head_weights[name.split("/")[0]] for name, value in terms.items()]).sum()
+    def losses_of(
+        self, name: str, outputs: Outputs, batch: Batch, inputs: Tensor, again: SecondLook | None = None
+    ) -> dict[str, Tensor]:
+        """The loss terms of head `name` by theirs, without its weight. `inputs` are the network's, float32 [B, 3, H, W]; `again` is
+        the head's second look at them, if it wants one."""
+        head, again = cast(Head, self.network.heads[name]), again or SecondLook()
+        targets = {key: value.to(self._device, non_blocking=True) for key, value in batch.targets[name].items()}
+        targets |= {"image": inputs} if head.uses_image else {}
+        labelled = batch.labelled[name].to(self._device, non_blocking=True)
+        return head.loss({**outputs, **again.outputs}, {**targets, **again.targets}, labelled)
 
     @torch.no_grad()
     def update(self, terms: Mapping[str, Tensor], total: Tensor, iteration: int) -> None:
@@ -113,6 +123,7 @@ class Step:
             group["lr"] = rate
         self.optimizer.found_inf = bad  # type: ignore[attr-defined]
         self.optimizer.step()
+        self.loss_weights.bound()
         self.optimizer.zero_grad()
         if self.averaged is not None:
             self.averaged.update(iteration)
@@ -123,21 +134,39 @@ class Reading:
     """Means over the iterations since the last reading."""
 
     losses: dict[str, float]
-    """By "<head>/<term>", unweighted, and "total", the weighted sum."""
+    """By "<head>/<term>", unweighted, and "total", the weighted sum. Those of a head over the iterations in which it had a label:
+    in the others they are zero and say nothing. Not there where it had none."""
     gradient_norm: float
     """Before clipping."""
 
 
 class Ledger:
-    """Sums losses on the device, and remembers which of them was the first that was not finite, and when."""
+    """Sums losses on the device, and remembers which of them was the first that was not finite, and when.
 
-    def __init__(self, parameter_names: list[str], device: torch.device) -> None:
+    `statistics` are the network's buffers by name: batch normalisation's running averages, which a forward pass changes, may
+    overflow while what they are not used for, the loss, is still finite; and they never come back.
+    """
+
+    def __init__(self, parameter_names: list[str], statistics: Mapping[str, Tensor], device: torch.device) -> None:
         self._parameters = parameter_names
+        self._statistics = statistics
+        self._iteration = 0
         self._terms: list[str] = []
         self._device = device
         self._sums = torch.zeros(0, device=device)
         self._count = 0
+        self._heads: list[str] = []
+        self._labelled = torch.zeros(0, dtype=torch.int64, device=device)
+        """By head, in how many of the summed iterations it had a label."""
         self._first_bad = torch.zeros(0, dtype=torch.int64, device=device)
+
+    def count(self, labelled: Mapping[str, Tensor]) -> None:
+        """Note which heads have a label in this iteration: bool [B] by head, on the host or the device."""
+        there = torch.stack([images.any() for images in labelled.values()]).to(self._device, non_blocking=True)
+        if not self._heads:
+            self._heads = list(labelled)
+            self._labelled = torch.zeros_like(there, dtype=torch.int64)
+        self._labelled += there
 
     def add(self, terms: Mapping[str, Tensor], total: Tensor, norms: Tensor, norm: Tensor, iteration: int) -> Tensor:
         """Add an iteration: T loss terms, their weighted sum, gradient norms [P] and the norm of all.
@@ -152,6 +181,7 @@ class Ledger:
             self._first_bad = torch.zeros(len(values) + len(norms), dtype=torch.int64, device=self._device)
         self._sums += values
         self._count += 1
+        self._iteration = iteration
         bad = torch.cat([values, norms]).isfinite().logical_not_()
         self._first_bad = torch.where(bad & (self._first_bad == 0), iteration, self._first_bad)
         return self._first_bad.any().float()
@@ -159,32 +189,41 @@ class Ledger:
     def read(self) -> Reading:
         """Means since the last reading. Waits for the device; raises as `check` does."""
         self.check()
-        means = [value / max(1, self._count) for value in self._sums.tolist()]
+        *losses, total, norm = self._sums.tolist() or (0.0, 0.0)
+        counts = dict(zip(self._heads, self._labelled.tolist(), strict=True))
+        summed = [(name, loss, counts.get(name.split("/")[0], 0)) for name, loss in zip(self._terms, losses, strict=True)]
+        means = {name: loss / count for name, loss, count in summed if count}
+        iterations = max(1, self._count)
         self._sums.zero_()
+        self._labelled.zero_()
         self._count = 0
-        *losses, norm = means
-        return Reading(dict(zip([*self._terms, "total"], losses, strict=True)), norm)
+        return Reading({**means, "total": total / iterations}, norm / iterations)
 
     def check(self) -> None:
-        """Wait for the device; raise FatalError(LOSS_NOT_FINITE) where a loss or a gradient was not finite since the start."""
+        """Wait for the device; raise FatalError(LOSS_NOT_FINITE) where a loss or a gradient was not finite since the start, or the
+        network's statistics are not now."""
         first_bad = self._first_bad.tolist()
         if any(first_bad):
             raise FatalError(Reason.LOSS_NOT_FINITE, self._complaint(first_bad))
+        if self._statistics:
+            largest = torch.stack(torch._foreach_norm(list(self._statistics.values()), ord=float("inf")))
+            bad = [name for name, finite in zip(self._statistics, largest.isfinite().tolist(), strict=True) if not finite]
+            if bad:
+                where = f"not finite at iteration {self._iteration} ({len(bad)} statistics, {bad[0]} first)"
+                raise FatalError(Reason.LOSS_NOT_FINITE, f"what the network remembers of its features is {where}; {_ADVICE}")
 
     def _complaint(self, first_bad: list[int]) -> str:
         """What was not finite in the first bad iteration: loss terms if there were any, else gradients."""
         iteration = min(first for first in first_bad if first)
-        advice = "a lower learning rate, a longer warm-up or a smaller gradientClip may help"
         terms = [name for name, first in zip(self._terms, first_bad, strict=False) if first == iteration]
         if terms:
             heads = ", ".join(f"'{term.split('/')[0]}' ({term.split('/')[1]})" for term in terms)
-            return f"the loss of head {heads} is not finite at iteration {iteration}; {advice}"
+            return f"the loss of head {heads} is not finite at iteration {iteration}; {_ADVICE}"
         gradients = first_bad[len(self._terms) + 2 :]
         names = [name for name, first in zip(self._parameters, gradients, strict=True) if first == iteration]
         if not names:
-            return f"the sum of the losses is not finite at iteration {iteration}; {advice}"
+            return f"the sum of the losses is not finite at iteration {iteration}; {_ADVICE}"
         heads = ", ".join(f"'{head}'" for head in dict.fromkeys(n.split(".")[1] for n in names if n.startswith("heads.")))
         where = f"head {heads}" if heads else "the backbone"
-        return (
-            f"the gradient of {where} is not finite at iteration {iteration} ({len(names)} parameters, {names[0]} first); {advice}"
-        )
+        what = f"({len(names)} parameters, {names[0]} first)"
+        return f"the gradient of {where} is not finite at iteration {iteration} {what}; {_ADVICE}"

@@ -8,6 +8,7 @@ import pytest
 from pycocotools import mask as official
 
 from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder, coco
+from headrace_trainer.data.annotations import KeypointList
 from headrace_trainer.data.geometry import letterbox
 from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.targets import Boxes, Instances, Target
@@ -41,7 +42,7 @@ def test_boxes_classes_and_crowds(tmp_path: Path) -> None:
     np.testing.assert_allclose(target.boxes, np.array([[10, 5, 30.5, 15], [0, 0, 5, 5]]))
     assert target.classes.tolist() == [1, 0], "ids with gaps become indices in their order"
     assert target.crowd.tolist() == [False, True]
-    assert folder.open().heads[0].classes == ("cat", "dog")
+    assert folder.open().heads[0].labels.classes == ("cat", "dog")
 
 
 def test_images_without_annotations_are_negatives_and_those_not_listed_unlabelled(tmp_path: Path) -> None:
@@ -85,13 +86,14 @@ def test_masks_are_pycocotools_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(target.masks[2], blob.astype(np.bool_))
 
 
-def test_empty_masks_are_dropped_and_counted(tmp_path: Path) -> None:
+def test_masks_that_cover_nothing_of_the_image_are_dropped_and_counted(tmp_path: Path) -> None:
     empty = official.encode(np.zeros(SIZE, np.uint8, order="F"))
-    segmentations: list[Any] = [[], [[1, 1, 2, 2]], {"size": list(SIZE), "counts": empty["counts"].decode()}]
+    outside = [[WIDTH + 1.0, 5, WIDTH + 9.0, 5, WIDTH + 5.0, 9]]
+    segmentations: list[Any] = [[], [[1, 1, 2, 2]], outside, {"size": list(SIZE), "counts": empty["counts"].decode()}]
     annotations = [{"image_id": 1, "category_id": 1, "segmentation": segmentation} for segmentation in segmentations]
     dataset = coco_dataset(tmp_path, annotations, "instance-segmentation").open()
     assert dataset.train.annotations["things"]["images/train/a.png"].objects == 0
-    assert "3 instances with an empty mask dropped" in dataset.describe()
+    assert "4 instances without a mask in their image dropped" in dataset.describe()
 
 
 GOOD = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": [[1, 1, 5, 1, 5, 5]]}
@@ -186,3 +188,97 @@ def test_categories_may_not_contradict_each_other(tmp_path: Path) -> None:
         folder.json("train.json", coco(["a.png"]) | {"categories": []}).json(
             "val.json", coco(["v.png"]) | {"categories": []}
         ).open()
+
+
+PERSON = {
+    "id": 1,
+    "name": "person",
+    "keypoints": ["nose", "left_eye", "right_eye"],
+    "skeleton": [[1, 2], [1, 3]],
+}
+OBJECT = {"image_id": 1, "category_id": 1, "bbox": [10, 5, 20, 10], "area": 77.5}
+
+
+def keypoint_dataset(root: Path, *annotations: dict[str, Any], category: dict[str, Any] = PERSON, **fields: Any) -> DatasetFolder:
+    folder = DatasetFolder(root).image("images/train/a.png").image("images/val/v.png")
+    folder.json("train.json", coco(["a.png"], annotations) | {"categories": [category]})
+    folder.json("val.json", coco(["v.png"]) | {"categories": [category]})
+    return folder.layer("people", "keypoint-detection", "coco", {"train": "train.json", "val": "val.json"}, **fields)
+
+
+def keypoints_of(folder: DatasetFolder) -> KeypointList:
+    annotation = folder.open().train.annotations["people"]["images/train/a.png"]
+    assert isinstance(annotation, KeypointList)
+    return annotation
+
+
+def test_keypoints_are_at_the_centres_of_pixels(tmp_path: Path) -> None:
+    folder = keypoint_dataset(tmp_path, OBJECT | {"keypoints": [12, 6, 2, 0, 0, 0, 20, 8, 1], "iscrowd": 1})
+    target = keypoints_of(folder).render(letterbox(SIZE, SIZE))
+    assert target.keypoints.tolist() == [[[12.5, 6.5], [0, 0], [20.5, 8.5]]]
+    assert target.visibility.tolist() == [[2, 0, 1]]
+    assert (target.area.tolist(), target.crowd.tolist()) == ([77.5], [True])
+    labels = folder.open().heads[0].labels
+    assert (labels.keypoints, labels.mirrored) == (("nose", "left_eye", "right_eye"), (0, 2, 1))
+    assert labels.skeleton == ((0, 1), (0, 2)), "counted from 0"
+    assert labels.sigmas == (0.05,) * 3, "nobody measured those"
+
+
+def test_objects_without_keypoints_count_for_boxes(tmp_path: Path) -> None:
+    without = {key: value for key, value in OBJECT.items() if key != "area"}
+    folder = keypoint_dataset(tmp_path, without, OBJECT | {"keypoints": []}, OBJECT | {"keypoints": [0] * 9})
+    keypoints = keypoints_of(folder)
+    assert not keypoints.visibility.any()
+    np.testing.assert_allclose(keypoints.area, [0.53 * 200, 77.5, 77.5])
+    said = folder.open().describe()
+    assert "3 objects without a labelled keypoint, which show where boxes are" in said
+    assert any("can learn boxes only: no object to train on" in line for line in folder.said)
+
+
+def test_keypoints_outside_the_image_are_not_labelled(tmp_path: Path) -> None:
+    folder = keypoint_dataset(tmp_path, OBJECT | {"keypoints": [12, 6, 2, WIDTH + 3, 8, 2, 20, -4, 1]})
+    assert keypoints_of(folder).visibility.tolist() == [[2, 0, 0]]
+    assert "2 keypoints outside their image taken as not labelled" in folder.open().describe()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "complaint"),
+    [
+        ({"keypoints": [1, 2, 2]}, r"train\.json: annotation 1: expected keypoints as 3 × 3 numbers: x, y, visibility"),
+        ({"keypoints": ["a"] * 9}, "expected keypoints as 3 × 3 numbers"),
+        ({"keypoints": [1, 2, 3] * 3}, "expected finite keypoints with 0, 1 or 2 as visibility"),
+        ({"keypoints": [float("nan"), 2, 2] * 3}, "expected finite keypoints"),
+        ({"bbox": None}, "expected bbox"),
+        ({"area": -1}, "expected an area of at least 0; found -1"),
+        ({"area": "x"}, "expected an area of at least 0"),
+    ],
+)
+def test_broken_keypoints_are_named(tmp_path: Path, annotation: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(FatalError, match=complaint):
+        keypoint_dataset(tmp_path, OBJECT | annotation).open()
+
+
+@pytest.mark.parametrize(
+    ("category", "complaint"),
+    [
+        ({"id": 1, "name": "person"}, r"layer 'people': keypoints: expected the keypoints' names in order"),
+        (PERSON | {"skeleton": [[1, 9]]}, "skeleton: expected pairs of indices from 0 to 2"),
+        (PERSON | {"skeleton": [1]}, "expected keypoints as names and skeleton as pairs of numbers"),
+    ],
+)
+def test_categories_without_sensible_keypoints_are_refused(tmp_path: Path, category: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(FatalError, match=complaint):
+        keypoint_dataset(tmp_path, category=category).open()
+
+
+def test_all_categories_have_the_same_keypoints(tmp_path: Path) -> None:
+    folder = keypoint_dataset(tmp_path).json("val.json", coco(["v.png"]) | {"categories": [PERSON | {"skeleton": []}]})
+    with pytest.raises(FatalError, match="categories: expected the same keypoints in all; 'person' has others"):
+        folder.open()
+
+
+def test_dataset_json_may_name_keypoints_that_the_file_does_not(tmp_path: Path) -> None:
+    nameless = {"id": 1, "name": "person"}
+    folder = keypoint_dataset(tmp_path, OBJECT | {"keypoints": [1, 1, 2] * 2}, category=nameless, keypoints=["left", "right"])
+    labels = folder.open().heads[0].labels
+    assert (labels.keypoints, labels.mirrored) == (("left", "right"), (1, 0))

@@ -72,6 +72,7 @@ def test_padding_is_ignored_in_maps_and_of_one_colour_in_pictures(geometry: Geom
     image = geometry.place_image(Image.new("RGB", geometry.source[::-1], RED))
     np.testing.assert_array_equal(image[placed == IGNORE], np.broadcast_to(PAD_COLOR, ((placed == IGNORE).sum(), 3)))
     np.testing.assert_array_equal(image[placed == 0], np.broadcast_to(RED, ((placed == 0).sum(), 3)))
+    np.testing.assert_array_equal(geometry.shown_map, placed == 0)
     assert image.shape == (*geometry.canvas, 3)
 
 

@@ -60,7 +60,7 @@ def test_the_ignored_value_is_not_a_class(tmp_path: Path, ignore: int) -> None:
     assert isinstance(target, ClassMap)
     left, right = {0: (IGNORE, 0), 1: (0, IGNORE), 255: (0, IGNORE)}[ignore]
     np.testing.assert_array_equal(target.map, halves(left, right, np.int32))
-    assert folder.open().heads[0].classes == tuple(name for value, name in enumerate(classes) if value != ignore)
+    assert folder.open().heads[0].labels.classes == tuple(name for value, name in enumerate(classes) if value != ignore)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_panoptic_colours_are_segment_ids(tmp_path: Path) -> None:
     head = {"name": "map", "annotations": "panoptic", "semanticSegmentation": {}}
     boxes = {"name": "boxes", "annotations": "panoptic", "objectDetection": {}}
     opened = folder.open(head, boxes)
-    assert [head.classes for head in opened.heads] == [("cat", "grass", "dog"), ("cat", "dog")]
+    assert [head.labels.classes for head in opened.heads] == [("cat", "grass", "dog"), ("cat", "dog")]
 
 
 def test_a_segment_that_only_the_png_knows_is_broken(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def scene_dataset(root: Path, **fields: Any) -> DatasetFolder:
 
 def test_folders_are_classes_over_all_splits(tmp_path: Path) -> None:
     dataset = scene_dataset(tmp_path).open()
-    assert dataset.heads[0].classes == ("forest", "sea")
+    assert dataset.heads[0].labels.classes == ("forest", "sea")
     geometry = letterbox(SIZE, SIZE)
     labels = {image: annotation.render(geometry) for image, annotation in dataset.train.annotations["scene"].items()}
     assert labels == {
@@ -167,7 +167,11 @@ def test_folders_are_classes_over_all_splits(tmp_path: Path) -> None:
 
 
 def test_dataset_json_may_order_the_classes_and_refuses_other_folders(tmp_path: Path) -> None:
-    assert scene_dataset(tmp_path / "a", classes=["sea", "forest", "city"]).open().heads[0].classes == ("sea", "forest", "city")
+    assert scene_dataset(tmp_path / "a", classes=["sea", "forest", "city"]).open().heads[0].labels.classes == (
+        "sea",
+        "forest",
+        "city",
+    )
     with pytest.raises(FatalError, match="folders that are no class: forest; the classes are: sea, wood"):
         scene_dataset(tmp_path / "b", classes=["sea", "wood"]).open()
 

@@ -1,16 +1,18 @@
 """YOLO text files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from headrace_api.names import Reason
 from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder, yolo_dataset
-from headrace_trainer.data.dataset import Split
+from headrace_trainer.data.annotations import KeypointList
 from headrace_trainer.data.formats.yolo import split_rings
 from headrace_trainer.data.geometry import letterbox
-from headrace_trainer.data.targets import Boxes, Instances, Target
+from headrace_trainer.data.split import Split
+from headrace_trainer.data.targets import Boxes, Instances, Quads, Target
 from headrace_trainer.errors import FatalError
 
 
@@ -168,7 +170,7 @@ def test_a_layer_without_classes_or_labels_says_what_is_missing(tmp_path: Path) 
 def test_class_names_may_be_in_a_file(tmp_path: Path, content: str, want: tuple[str, ...]) -> None:
     folder = yolo_dataset(tmp_path, {"a": ""}).text("data.yaml", content)
     folder.layers[0]["classes"] = "data.yaml"
-    assert folder.json("dataset.json", {"version": 1, "layers": folder.layers}).open().heads[0].classes == want
+    assert folder.json("dataset.json", {"version": 1, "layers": folder.layers}).open().heads[0].labels.classes == want
 
 
 @pytest.mark.parametrize(
@@ -185,3 +187,96 @@ def test_a_file_without_class_names_is_refused(tmp_path: Path, content: str, com
     folder.layers[0]["classes"] = "data.yaml"
     with pytest.raises(FatalError, match=complaint):
         folder.json("dataset.json", {"version": 1, "layers": folder.layers}).open()
+
+
+POSE = "kpt_shape: [2, 3]\nflip_idx: [1, 0]\nnames: {0: cat}\n"
+
+
+def yolo_task(root: Path, task: str, text: str, data: str = POSE, **fields: Any) -> DatasetFolder:
+    folder = yolo_dataset(root, {"a": text}).text("data.yaml", data)
+    folder.layers[0] |= {"task": task, "classes": "data.yaml", **fields}
+    return folder.json("dataset.json", {"version": 1, "layers": folder.layers})
+
+
+def keypoints_of(folder: DatasetFolder) -> KeypointList:
+    annotation = folder.open().train.annotations["things"]["images/train/a.png"]
+    assert isinstance(annotation, KeypointList)
+    return annotation
+
+
+@pytest.mark.parametrize(
+    ("line", "visibility"),
+    [("0 0.5 0.5 0.4 0.2 0.4 0.5 2 0.6 0.45 1", [2, 1]), ("0 0.5 0.5 0.4 0.2 0.4 0.5 0.6 0.45", [2, 2])],
+)
+def test_keypoints_have_two_or_three_numbers(tmp_path: Path, line: str, visibility: list[int]) -> None:
+    target = keypoints_of(yolo_task(tmp_path, "keypoint-detection", line)).render(letterbox((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
+    np.testing.assert_allclose(target.boxes, [[0.3 * WIDTH, 0.4 * HEIGHT, 0.7 * WIDTH, 0.6 * HEIGHT]], rtol=1e-5)
+    np.testing.assert_allclose(target.keypoints[0], [[0.4 * WIDTH, 0.5 * HEIGHT], [0.6 * WIDTH, 0.45 * HEIGHT]], rtol=1e-5)
+    assert target.visibility.tolist() == [visibility]
+    np.testing.assert_allclose(target.area, [0.53 * 0.4 * 0.2 * WIDTH * HEIGHT], rtol=1e-5)
+
+
+def test_keypoints_that_nobody_set_or_outside_are_not_labelled(tmp_path: Path) -> None:
+    folder = yolo_task(tmp_path, "keypoint-detection", "0 0.5 0.5 0.4 0.2 0 0 2 0.6 1.2 2\n0 0.5 0.5 0.4 0.2 -1 0.3 2 0.6 0.5 0\n")
+    assert keypoints_of(folder).visibility.tolist() == [[0, 0], [0, 0]]
+    said = folder.open().describe()
+    assert "1 keypoints outside their image taken as not labelled" in said
+    assert "2 objects without a labelled keypoint, which show where boxes are" in said
+    assert any("can learn boxes only" in line for line in folder.said)
+
+
+def test_names_and_mirroring_come_from_data_yaml_or_dataset_json(tmp_path: Path) -> None:
+    line = "0 0.5 0.5 0.4 0.2 0.4 0.5 2 0.6 0.45 1"
+    table = keypoints_of(yolo_task(tmp_path / "a", "keypoint-detection", line)).table
+    assert (table.names, table.mirrored) == (("0", "1"), (1, 0))
+    named = POSE + "kpt_names: {0: [left eye, right eye]}\n"
+    labels = yolo_task(tmp_path / "b", "keypoint-detection", line, named).open().heads[0].labels
+    assert (labels.keypoints, labels.mirrored) == (("left eye", "right eye"), (1, 0))
+    given = yolo_task(tmp_path / "c", "keypoint-detection", line, keypoints=["top", "end"], mirrored=[0, 1], skeleton=[[0, 1]])
+    labels = given.open().heads[0].labels
+    assert (labels.keypoints, labels.mirrored, labels.skeleton) == (("top", "end"), (0, 1), ((0, 1),))
+
+
+@pytest.mark.parametrize(
+    ("line", "data", "complaint"),
+    [
+        ("0 0.5 0.5 0.4 0.2 0.1 0.2 1", POSE, r"a\.txt:1: expected a class, a box and 2 keypoints of 2 or 3 numbers; found 7"),
+        ("0 0.5 0.5 0.4 0.2 0.4 0.5 1.5 0.6 0.45 1", POSE, r"a\.txt:1: expected 0, 1 or 2 as visibility"),
+        ("0 0.5 0.5 0.4 0.2 4 5 1 6 4 1", POSE, r"a\.txt:1: expected shares of the image's sides"),
+        ("", "names: {0: cat}", r"layer 'things': keypoints: expected the keypoints' names in order"),
+        ("", "names: {0: cat}\nkpt_shape: many", r"layer 'things': data\.yaml: expected kpt_shape \[number, 2 or 3\]"),
+        ("", POSE + "kpt_names: [a, b]", r"layer 'things': data\.yaml: expected kpt_shape"),
+        ("", "names: {0: cat}\nkpt_shape: [2, 3]\nflip_idx: [1, 1]", "mirrored: expected 2 indices"),
+    ],
+)
+def test_broken_keypoints_are_named(tmp_path: Path, line: str, data: str, complaint: str) -> None:
+    with pytest.raises(FatalError, match=complaint):
+        yolo_task(tmp_path, "keypoint-detection", line, data).open()
+
+
+def test_oriented_boxes_keep_their_corners(tmp_path: Path) -> None:
+    folder = yolo_task(tmp_path, "quadrilateral-detection", "0 0.5 0.1 0.9 0.5 0.5 0.9 0.1 0.5\n", "names: [cat]")
+    target = folder.open().train.annotations["things"]["images/train/a.png"].render(letterbox((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
+    assert isinstance(target, Quads)
+    want = np.array([[0.5, 0.1], [0.9, 0.5], [0.5, 0.9], [0.1, 0.5]]) * (WIDTH, HEIGHT)
+    np.testing.assert_allclose(target.quads[0], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("line", ["0 0.5 0.5 0.4 0.2", "0 0.1 0.1 0.9 0.1 0.9 0.9"])
+def test_an_oriented_box_has_four_corners(tmp_path: Path, line: str) -> None:
+    with pytest.raises(FatalError, match=r"a\.txt:1: expected a class and 4 corners \(x y\); found [46] numbers"):
+        yolo_task(tmp_path, "quadrilateral-detection", line, "names: [cat]").open()
+
+
+def test_polygons_outside_the_image_are_dropped_and_counted(tmp_path: Path) -> None:
+    text = "0 1.1 0.1 1.5 0.1 1.5 0.5\n0 0.5 0.5 1.5 0.5 1.5 0.9\n"
+    folder = yolo_task(tmp_path, "instance-segmentation", text, "names: [cat]")
+    assert folder.open().train.annotations["things"]["images/train/a.png"].objects == 1
+    assert "1 instances without a mask in their image dropped" in folder.open().describe()
+
+
+def test_oriented_boxes_outside_the_image_are_dropped_and_counted(tmp_path: Path) -> None:
+    text = "0 1.1 0.1 1.5 0.1 1.5 0.5 1.1 0.5\n0 0.9 0.1 1.5 0.1 1.5 0.5 0.9 0.5\n"
+    folder = yolo_task(tmp_path, "quadrilateral-detection", text, "names: [cat]")
+    assert folder.open().train.annotations["things"]["images/train/a.png"].objects == 1
+    assert "1 quadrilaterals outside their image dropped" in folder.open().describe()

@@ -5,8 +5,9 @@ from sklearn.metrics import f1_score, top_k_accuracy_score
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_testing.head_cases import make_head
-from headrace_trainer.heads.base import REGISTRY
+from headrace_testing.head_cases import make_head, make_labels
+from headrace_trainer.errors import FatalError
+from headrace_trainer.heads.base import REGISTRY, Head
 from headrace_trainer.heads.multiclass_classification import MulticlassClassificationMetric
 
 TASK = Task.MULTICLASS_CLASSIFICATION
@@ -85,8 +86,53 @@ def test_precision_and_recall_are_told_apart_by_macro_f1() -> None:
 
 def test_label_smoothing_reaches_the_loss() -> None:
     options = model.MulticlassClassification(label_smoothing=0.3)
-    head = REGISTRY[TASK](options, {5: 8}, ["a", "b", "c"])
+    head = REGISTRY[TASK](options, {5: 8}, make_labels())
     logits, label = torch.tensor([[4.0, 0.0, -1.0]]), torch.tensor([0])
     want = -(logits.log_softmax(dim=1) * torch.tensor([0.8, 0.1, 0.1])).sum()
     loss = head.loss({"logits": logits}, {"label": label}, torch.tensor([True]))
     torch.testing.assert_close(loss["classification"], want)
+
+
+def ordinal_head(classes: int) -> Head:
+    torch.manual_seed(0)
+    return REGISTRY[TASK](model.MulticlassClassification(ordinal=True), {5: 8}, make_labels(classes))
+
+
+def test_ordinal_probabilities_are_products_of_lying_above_each_step() -> None:
+    head = ordinal_head(4)
+    x = {5: torch.randn(3, 8, 2, 2)}
+    found = head.decode(head(x), (64, 64))["probabilities"]
+    above = head.linear(x[5].mean(dim=(2, 3))).sigmoid()  # type: ignore[operator]
+    want = torch.stack(
+        [1 - above[:, 0], above[:, 0] * (1 - above[:, 1]), above[:, :2].prod(1) * (1 - above[:, 2]), above.prod(1)], dim=1
+    )
+    torch.testing.assert_close(found, want)
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(3))
+
+
+def test_ordinal_loss_is_that_of_the_steps_up_to_the_label() -> None:
+    head = ordinal_head(4)
+    x, label = {5: torch.randn(2, 8, 1, 1)}, torch.tensor([1, 3])
+    loss = head.loss(head(x), {"label": label}, torch.tensor([True, True]))["classification"]
+    steps = head.linear(x[5][..., 0, 0])  # type: ignore[operator]
+    binary = torch.nn.functional.binary_cross_entropy_with_logits
+    first = binary(steps[0, :2], torch.tensor([1.0, 0.0]), reduction="sum")
+    second = binary(steps[1], torch.ones(3), reduction="sum")
+    torch.testing.assert_close(loss, (first + second) / 2)
+    loss.backward()
+    assert all(p.grad is not None and p.grad.any() for p in head.parameters())
+
+
+def test_ordinal_classes_are_scored_by_how_far_the_median_is_from_the_label() -> None:
+    head = ordinal_head(4)
+    metric = head.metric()
+    probabilities = torch.tensor([[0.4, 0.0, 0.35, 0.25], [0.0, 0.0, 0.0, 1.0], [0.6, 0.1, 0.1, 0.2]])
+    metric.update({"probabilities": probabilities}, {"label": torch.tensor([2, 0, 1])}, torch.tensor([True, True, False]))
+    scores = metric.compute()
+    assert scores["meanAbsoluteError"] == pytest.approx((0 + 3) / 2)
+    assert "meanAbsoluteError" not in MulticlassClassificationMetric(4).compute()
+
+
+def test_a_scale_of_one_step_is_refused() -> None:
+    with pytest.raises(FatalError, match="ordinal classes are at least two; there is only 'class 0'"):
+        ordinal_head(1)

@@ -112,7 +112,7 @@ def test_images_without_objects_teach_what_is_not_there() -> None:
     assert terms["boxes"].item() == 0.0
     assert terms["classification"].item() > 0
     terms["classification"].backward()
-    gradient = head.get_parameter("class_output.bias").grad
+    gradient = head.get_parameter("dense.class_output.bias").grad
     assert gradient is not None
     assert (gradient > 0).all()  # a step against it lowers every score
 

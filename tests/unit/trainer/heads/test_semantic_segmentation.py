@@ -3,10 +3,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head
+from headrace_testing.memorising import Memoriser
+from headrace_testing.shape_scenes import KINDS, make_scenes
 from headrace_trainer.heads.base import IGNORE
 from headrace_trainer.heads.semantic_segmentation import SemanticSegmentationMetric
+from headrace_trainer.label_space import LabelSpace
 
 TASK = Task.SEMANTIC_SEGMENTATION
 
@@ -24,6 +28,16 @@ def numpy_miou(truth: np.ndarray, found: np.ndarray, classes: int) -> float:
 def right_logits(truth: Tensor, classes: int, stride: int) -> Tensor:
     coarse = truth[:, stride // 2 :: stride, stride // 2 :: stride]
     return torch.nn.functional.one_hot(coarse, classes).permute(0, 3, 1, 2).float() * 20
+
+
+def test_eight_images_are_memorised() -> None:
+    torch.set_num_threads(1)
+    scenes = make_scenes(8, 64)
+    classes = scenes.panoptic_targets["classes"]
+    targets = {"map": classes.gather(1, scenes.panoptic_targets["segments"].flatten(1)).view(8, 64, 64)}
+    memoriser = Memoriser(TASK, model.SemanticSegmentation(), LabelSpace(classes=(*KINDS, "upper", "lower")), top_level=3)
+    memoriser.train(scenes.images, targets, iterations=160, peak=0.008)
+    assert memoriser.scores(scenes.images, targets)["mIoU"] >= 0.95
 
 
 @pytest.mark.parametrize(("levels", "stride"), [((1, 2), 1), ((2, 3, 4), 2), ((3, 4, 5), 2), ((5,), 2)], ids=str)

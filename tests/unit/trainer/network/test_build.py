@@ -6,6 +6,7 @@ import torch
 from headrace_api import model
 from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import (
     IMAGE_MEAN,
     IMAGE_STD,
@@ -16,7 +17,7 @@ from headrace_trainer.network.build import (
     normalise,
 )
 
-CLASSES = ("cat", "dog")
+LABELS = LabelSpace(classes=("cat", "dog"))
 
 
 def build(heads: dict[str, dict[str, Any]], **parts: Any) -> Network:
@@ -29,7 +30,7 @@ def build(heads: dict[str, dict[str, Any]], **parts: Any) -> Network:
         }
     )
     torch.manual_seed(0)
-    return build_network(spec, [HeadPlan(head, parts.get("classes", CLASSES)) for head in spec.heads])
+    return build_network(spec, [HeadPlan(head, parts.get("labels", LABELS)) for head in spec.heads])
 
 
 ALL_HEADS: dict[str, dict[str, Any]] = {
@@ -100,8 +101,8 @@ def test_a_level_that_is_not_there_is_refused_with_the_heads_name(head: dict[str
 
 
 def test_a_head_without_classes_is_refused() -> None:
-    with pytest.raises(FatalError, match="head 'boxes': layer 'things' has no classes to learn"):
-        build({"boxes": {"objectDetection": {}}}, classes=())
+    with pytest.raises(FatalError, match="head 'boxes': object detection has no classes to learn"):
+        build({"boxes": {"objectDetection": {}}}, labels=LabelSpace())
 
 
 def test_normalise_takes_bytes_and_fractions_alike() -> None:
@@ -113,27 +114,45 @@ def test_normalise_takes_bytes_and_fractions_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "height", "width", "top_level", "trains"),
+    ("batch_size", "height", "width", "backbone", "trains"),
     [
-        (1, 32, 32, 5, False),
-        (2, 32, 32, 5, True),
-        (1, 32, 33, 5, True),
-        (1, 33, 32, 5, True),
-        (1, 32, 32, 4, True),
+        (1, 32, 32, {}, False),
+        (2, 32, 32, {}, True),
+        (1, 32, 33, {}, True),
+        (1, 33, 32, {}, True),
+        (1, 32, 32, {"topLevel": 4}, True),
+        (1, 32, 32, {"frozenLevels": 5}, True),
+        (1, 32, 32, {"frozenLevels": 4}, False),
+        (1, 32, 32, {"name": "convnext_tiny"}, True),
     ],
 )
 def test_what_is_refused_for_batch_normalisation_is_what_cannot_train(
-    batch_size: int, height: int, width: int, top_level: int, trains: bool
+    batch_size: int, height: int, width: int, backbone: dict[str, Any], trains: bool
 ) -> None:
-    backbone = model.Backbone(name="resnet18", top_level=top_level)
-    network = build_network(model.Network(backbone=backbone), [])
+    network = build({}, backbone=backbone)
     images = torch.randn(batch_size, 3, height, width)
     if trains:
-        check_batch_normalisation(backbone, batch_size, height, width)
+        check_batch_normalisation(network.backbone, batch_size, height, width)
         network.features(images)
     else:
         with pytest.raises(FatalError, match=r"level 5 .* raise batchSize or imageSize, or lower backbone\.topLevel") as caught:
-            check_batch_normalisation(backbone, batch_size, height, width)
+            check_batch_normalisation(network.backbone, batch_size, height, width)
         assert caught.value.reason is Reason.BAD_MODEL
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             network.features(images)
+
+
+@pytest.mark.parametrize("backbone", ["convnext_tiny", "swin_t"])
+def test_a_backbone_without_level_1_tells_neck_and_heads_so(backbone: str) -> None:
+    with pytest.raises(FatalError, match="the backbone has the levels 2, 3, 4, 5"):
+        build({"boxes": {"objectDetection": {}}}, backbone={"name": backbone}, neck={"fpn": {}, "bottomLevel": 1})
+    with pytest.raises(FatalError, match="there is no level 1 to look at; there are the levels 2, 3, 4, 5"):
+        build({"boxes": {"objectDetection": {"bottomLevel": 1}}}, backbone={"name": backbone})
+
+
+@pytest.mark.parametrize("neck", [{"biFpn": {"channels": 32}}, {"hybridEncoder": {"channels": 32}}])
+@pytest.mark.parametrize("backbone", ["mobilenet_v3_small", "convnext_tiny"])
+def test_other_backbones_and_necks_carry_heads(backbone: str, neck: dict[str, Any]) -> None:
+    network = build(ALL_HEADS, backbone={"name": backbone}, neck={**neck, "bottomLevel": 3, "topLevel": 6})
+    outputs = network(torch.randn(2, 3, 97, 64))
+    assert list(outputs) == list(ALL_HEADS)

@@ -1,16 +1,20 @@
 """Against pycocotools, which is what papers report."""
 
 import contextlib
+import dataclasses
 import io
+from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from headrace_trainer.ops.coco import Found, Truth, coco_average_precision
+from headrace_trainer.ops.coco import Found, Truth, coco_average_precision, run_lengths
 
 CLASSES = 4
+HEIGHT, WIDTH = 125, 130
 
 
 def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -32,34 +36,53 @@ def random_scene(rng: np.random.Generator) -> tuple[Truth, Found]:
 
 
 def pycocotools_scores(truth: list[Truth], found: list[Found]) -> list[float]:
-    def xywh(box: np.ndarray) -> list[float]:
-        x0, y0, x1, y1 = box.astype(np.float64).tolist()
-        return [x0, y0, x1 - x0, y1 - y0]
-
     annotations = [
-        {"image_id": i, "category_id": int(c), "bbox": (b := xywh(box)), "area": b[2] * b[3], "iscrowd": int(crowd)}
-        for i, image in enumerate(truth)
-        for box, c, crowd in zip(image.boxes, image.classes, image.crowd, strict=True)
+        {"id": number, "image_id": i, "category_id": int(image.classes[n]), **shape(image, n), "iscrowd": int(image.crowd[n])}
+        for number, (i, image, n) in enumerate(
+            ((i, image, n) for i, image in enumerate(truth) for n in range(len(image.classes))), 1
+        )
     ]
     answers = [
-        {"image_id": i, "category_id": int(c), "bbox": xywh(box), "score": float(score)}
+        {"image_id": i, "category_id": int(image.classes[n]), **shape(image, n), "score": float(image.scores[n])}
         for i, image in enumerate(found)
-        for box, c, score in zip(image.boxes, image.classes, image.scores, strict=True)
+        for n in range(len(image.classes))
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         gt = COCO()
         gt.dataset = {
-            "images": [{"id": i} for i in range(len(truth))],
+            "images": [{"id": i, "height": HEIGHT, "width": WIDTH} for i in range(len(truth))],
             "categories": [{"id": c} for c in range(CLASSES)],
-            "annotations": [{"id": number, **a} for number, a in enumerate(annotations, start=1)],
+            "annotations": annotations,
         }
         gt.createIndex()
         gt.dataset["info"] = {}
-        evaluation = COCOeval(gt, gt.loadRes(answers), "bbox")
+        evaluation = COCOeval(gt, gt.loadRes(answers), "bbox" if truth[0].masks is None else "segm")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return evaluation.stats[:3].tolist()
+
+
+def shape(image: Truth | Found, number: int) -> dict[str, Any]:
+    """The annotation's part that says where an object is."""
+    if image.masks is not None:
+        return {"segmentation": image.masks[number], "area": float(coco_mask.area(image.masks[number]))}
+    x0, y0, x1, y1 = image.boxes[number].astype(np.float64).tolist()
+    return {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+
+
+def with_masks(rng: np.random.Generator, image: Truth | Found) -> Truth | Found:
+    """The same objects as ragged ellipses in their boxes; an empty one here and there among those that were found."""
+    masks = ellipses(image.boxes) & (rng.random((len(image.boxes), HEIGHT, WIDTH)) < 0.97)
+    if isinstance(image, Found):
+        masks[rng.random(len(masks)) < 0.05] = False
+    return dataclasses.replace(image, masks=run_lengths(masks))
+
+
+def ellipses(boxes: np.ndarray) -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    x0, y0, x1, y1 = (side[:, None, None] for side in boxes.T)
+    return ((2 * x - x0 - x1) / (x1 - x0)) ** 2 + ((2 * y - y0 - y1) / (y1 - y0)) ** 2 <= 1
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -70,6 +93,32 @@ def test_scores_equal_pycocotools(seed: int) -> None:
     want = pycocotools_scores(truth, found)
     assert 0.05 < want[0] < 0.95
     assert list(coco_average_precision(truth, found, CLASSES).values()) == pytest.approx(want, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_of_masks_equal_pycocotools(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, found = zip(*(random_scene(rng) for _ in range(12)), strict=True)
+    truth, found = ([with_masks(rng, image) for image in images] for images in (truth, found))
+    assert any(image.crowd.any() for image in truth)
+    want = pycocotools_scores(truth, found)
+    assert 0.05 < want[0] < 0.95
+    assert list(coco_average_precision(truth, found, CLASSES).values()) == pytest.approx(want, abs=1e-6)
+
+
+def test_run_lengths_are_those_of_pycocotools() -> None:
+    masks = np.random.default_rng(0).random((3, 7, 5)) < 0.5
+    assert (coco_mask.decode(run_lengths(masks)).transpose(2, 0, 1) == masks).all()
+    assert run_lengths(np.zeros((0, 7, 5), np.bool_)) == []
+
+
+def test_masks_found_where_there_is_none_are_mistakes() -> None:
+    square = run_lengths(np.ones((1, 5, 4), np.bool_))
+    boxes, classes = np.zeros((1, 4), np.float32), np.zeros(1, np.int64)
+    one, nothing = Truth(boxes, classes, np.zeros(1, np.bool_), square), Truth(boxes[:0], classes[:0], np.zeros(0, np.bool_), [])
+    first, second = (Found(boxes, classes, np.asarray([score]), square) for score in (0.5, 0.9))
+    assert coco_average_precision([nothing, one], [second, first], 1)["AP"] == pytest.approx(0.5)
+    assert coco_average_precision([nothing, one], [first, second], 1)["AP"] == pytest.approx(1.0)
 
 
 def test_nothing_found_scores_zero() -> None:

@@ -26,6 +26,43 @@ def test_boxes_outside_the_image_or_turned_over_do_no_harm() -> None:
     assert canvas.pixels().any()
 
 
+def colors_at(picture: np.ndarray, x: float, y: float) -> set[tuple[int, int, int]]:
+    """Those of the enlarged pixels around a place of a 96 px image."""
+    patch = picture[round(y * 4) - 2 : round(y * 4) + 3, round(x * 4) - 2 : round(x * 4) + 3].reshape(-1, 3)
+    return {(int(red), int(green), int(blue)) for red, green, blue in patch}
+
+
+def test_a_polygon_is_an_outline_whose_first_corner_is_marked() -> None:
+    corners = [[70.0, 40.0], [80.0, 80.0], [30.0, 85.0], [20.0, 50.0]]
+    canvas = Canvas(np.zeros((96, 96, 3), np.uint8))
+    canvas.polygon(corners, "", 5)
+    picture = canvas.pixels()
+    for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True):
+        assert color_of(5) in colors_at(picture, (x0 + x1) / 2, (y0 + y1) / 2)
+    assert not picture[65 * 4, 50 * 4].any()
+    marked = [(colors_at(picture, x, y) == {color_of(5)}) for x, y in corners]
+    assert marked == [True, False, False, False]
+
+
+def test_lines_and_dots_are_drawn_where_they_lie() -> None:
+    canvas = Canvas(np.zeros((96, 96, 3), np.uint8))
+    canvas.line([10, 20], [90, 60], 3)
+    canvas.dot([40, 80], 4)
+    picture = canvas.pixels()
+    for share in (0, 0.3, 1):
+        assert color_of(3) in colors_at(picture, 10 + 80 * share, 20 + 40 * share)
+    assert colors_at(picture, 40, 80) == {color_of(4)}
+    assert colors_at(picture, 90, 20) == {(0, 0, 0)}
+
+
+def test_lines_and_polygons_that_leave_the_image_do_no_harm() -> None:
+    canvas = Canvas(np.zeros((32, 32, 3), np.uint8))
+    canvas.line([-1e9, 5], [1e9, 5], 0)
+    canvas.polygon([[-1e6, -1e6], [1e6, -1e6], [1e6, 1e6], [-1e6, 1e6]], "everywhere", 1)
+    canvas.polygon([[8, 8]] * 4, "a point", 2)
+    assert canvas.pixels().any()
+
+
 def test_captions_are_stacked() -> None:
     one, two = Canvas(np.zeros((96, 96, 3), np.uint8)), Canvas(np.zeros((96, 96, 3), np.uint8))
     one.caption("cat", 0)
@@ -41,6 +78,16 @@ def test_an_overlay_blends_and_keeps_the_image_below() -> None:
     canvas = Canvas(np.full((4, 4, 3), 200, np.uint8))
     canvas.overlay(np.zeros((4, 4, 3), np.uint8), opacity=0.5)
     assert np.unique(canvas.pixels()).tolist() == [100]
+
+
+def test_an_overlay_leaves_the_rest_alone() -> None:
+    canvas = Canvas(np.full((4, 4, 3), 200, np.uint8))
+    where = np.zeros((4, 4), np.bool_)
+    where[:, :2] = True
+    canvas.overlay(np.zeros((4, 4, 3), np.uint8), opacity=0.5, where=where)
+    picture = canvas.pixels()
+    assert (picture[:, : 2 * canvas.scale] == 100).all()
+    assert (picture[:, 2 * canvas.scale :] == 200).all()
 
 
 def test_neighbouring_classes_have_colors_that_differ() -> None:

@@ -40,7 +40,7 @@ class FakeStore:
                 raise error
             file.write(self.objects[stored.key])
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int | None = None) -> bytes:
         raise NotImplementedError
 
     def write(self, key: str, content: bytes) -> None:

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import json
 import os
@@ -14,15 +15,18 @@ from headrace_api import model
 from headrace_api.names import Reason
 from headrace_api.training import Training
 from headrace_testing.kept_messages import KeptMessages
-from headrace_testing.steps import CLASSES, HEADS, SmallTraining, random_batch, small_network, small_training
+from headrace_testing.steps import HEADS, LABELS, SmallTraining, random_batch, small_network, small_training
 from headrace_trainer.errors import FatalError, RetryableError
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import checkpoint
 from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
+from headrace_trainer.worker.history import History
 from headrace_trainer.worker.optimizer import build_optimizer, state_tensors
 
-CLASSES_OF_HEADS = {"tags": CLASSES, "kind": CLASSES}
+REORDERED = LabelSpace(classes=("green", "red", "blue"), things=(True, True, True))
+LABELS_OF_HEADS = {"tags": LABELS, "kind": LABELS}
 
 
 @pytest.fixture
@@ -36,9 +40,16 @@ def writer(tmp_path: Path, pipe: KeptMessages) -> Iterator[CheckpointWriter]:
         yield writer
 
 
-def state(iteration: int, best: Best | None = None, training: Training | None = None) -> CheckpointState:
+def state(
+    iteration: int, best: Best | None = None, training: Training | None = None, history: History | None = None
+) -> CheckpointState:
     return CheckpointState(
-        iteration=iteration, trained_seconds=12.5, best=best, classes=CLASSES_OF_HEADS, training=training or Training()
+        iteration=iteration,
+        trained_seconds=12.5,
+        best=best,
+        labels=LABELS_OF_HEADS,
+        training=training or Training(),
+        history=history or History(),
     )
 
 
@@ -56,10 +67,10 @@ def files(small: SmallTraining) -> dict[str, dict[str, torch.Tensor]]:
 def load(
     folder: Path,
     small: SmallTraining,
-    classes: Mapping[str, tuple[str, ...]] = CLASSES_OF_HEADS,
+    labels: Mapping[str, LabelSpace] = LABELS_OF_HEADS,
     training: Training | None = None,
 ) -> CheckpointState:
-    return load_checkpoint(folder, small.network, small.averaged, small.optimizer, classes=classes, training=training or Training())
+    return load_checkpoint(folder, small.network, small.averaged, small.optimizer, labels=labels, training=training or Training())
 
 
 @pytest.mark.parametrize("optimizer", [{"adamw": {}}, {"sgd": {}}], ids=["adamw", "sgd"])
@@ -176,32 +187,35 @@ def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: 
     writer.save(files(trained()), state(2), best=False)
     writer.wait()
     spec = model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification(level=1))
-    network = small_network(heads=(HeadPlan(spec, CLASSES), HEADS[1]))
+    network = small_network(heads=(HeadPlan(spec, LABELS), HEADS[1]))
     head = network.heads["tags"]
     head.linear = torch.nn.Linear(10, 3)
     optimizer = build_optimizer(network, small_training().step._training.optimizer)
     folder = tmp_path / "checkpoints/00000002"
     with pytest.raises(FatalError, match=r"heads\.tags\.linear\.weight is \[3, 128\] there and \[3, 10\] in this job") as caught:
-        load_checkpoint(folder, network, None, optimizer, classes=CLASSES_OF_HEADS, training=Training())
+        load_checkpoint(folder, network, None, optimizer, labels=LABELS_OF_HEADS, training=Training())
     assert caught.value.reason is Reason.BAD_MODEL
 
 
 @pytest.mark.parametrize(
-    ("classes", "message"),
+    ("labels", "message"),
     [
-        ({"tags": ("green", "red", "blue"), "kind": CLASSES}, r"head 'tags' has the 3 classes \(red, green, blue\) there and"),
-        ({"tags": CLASSES}, "head 'kind' has .* there and no place in this job"),
-        ({"tags": CLASSES, "kind": CLASSES, "new": CLASSES}, "head 'new' has no place there and the 3 classes"),
+        (
+            {"tags": REORDERED, "kind": LABELS},
+            r"head 'tags' has 3 classes \(red, green, blue\) there and",
+        ),
+        ({"tags": LABELS}, "head 'kind' has .* there and no place in this job"),
+        ({"tags": LABELS, "kind": LABELS, "new": LABELS}, "head 'new' has no place there and 3 classes"),
     ],
     ids=["classes in another order", "a head less", "a head more"],
 )
 def test_a_checkpoint_of_other_classes_is_refused(
-    tmp_path: Path, writer: CheckpointWriter, classes: dict[str, tuple[str, ...]], message: str
+    tmp_path: Path, writer: CheckpointWriter, labels: dict[str, LabelSpace], message: str
 ) -> None:
     writer.save(files(trained()), state(2), best=False)
     writer.wait()
     with pytest.raises(FatalError, match=message):
-        load(tmp_path / "checkpoints/00000002", small_training(), classes)
+        load(tmp_path / "checkpoints/00000002", small_training(), labels)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +252,38 @@ def test_a_checkpoint_that_was_trained_otherwise_is_refused_and_changes_nothing(
     assert not other.optimizer.state
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"weight": 2.0}, r"head 'kind': weight is 1\.0 there and 2\.0 in this job; put that back"),
+        ({"multiclass_classification": {"level": 2}}, r'multiclassClassification is {"level": null, .* there and {"level": 2, '),
+        ({"multiclass_classification": {"label_smoothing": 0.1}}, r"Classification\.labelSmoothing is 0\.0 there and 0\.1 in"),
+        ({"annotations": "the same under another name"}, None),
+    ],
+    ids=["weight", "level", "option", "a renamed layer"],
+)
+def test_heads_that_fit_in_shape_and_are_others_are_refused(
+    tmp_path: Path, writer: CheckpointWriter, changed: dict[str, Any], message: str | None
+) -> None:
+    heads = tuple(plan.spec for plan in HEADS)
+    kind = model.Head.model_validate({**heads[1].model_dump(exclude_none=True), **changed})
+    small = trained()
+    writer.save(files(small), state(2).model_copy(update={"heads": heads}), best=False)
+    writer.wait()
+    folder, other = tmp_path / "checkpoints/00000002", small_training(seed=7)
+    with pytest.raises(FatalError, match=message) if message else contextlib.nullcontext():
+        load_checkpoint(
+            folder,
+            other.network,
+            other.averaged,
+            other.optimizer,
+            labels=LABELS_OF_HEADS,
+            training=Training(),
+            heads=[heads[0], kind],
+        )
+    assert bool(other.optimizer.state) == (message is None), "nothing is changed unless all of it fits"
+
+
 def test_averaging_that_was_off_is_not_turned_on_in_the_middle(tmp_path: Path, writer: CheckpointWriter) -> None:
     writer.save(files(trained(ema_decay=0)), state(2, training=Training(ema_decay=0)), best=False)
     writer.wait()
@@ -271,7 +317,9 @@ def test_a_file_of_another_network_beside_the_right_weights_changes_nothing(
 
 
 def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: CheckpointWriter) -> None:
-    writer.save(files(trained(ema_decay=0)), state(2, Best(iteration=1, score=0.5)), best=False)
+    history = History()
+    history.losses.add(1, {"total": 2.5})
+    writer.save(files(trained(ema_decay=0)), state(2, Best(iteration=1, score=0.5), history=history), best=False)
     writer.wait()
     folder = tmp_path / "checkpoints/00000002"
     assert json.loads((folder / "state.json").read_text()) == {
@@ -279,7 +327,13 @@ def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: Chec
         "iteration": 2,
         "trainedSeconds": 12.5,
         "best": {"iteration": 1, "score": 0.5},
-        "classes": {"tags": list(CLASSES), "kind": list(CLASSES)},
+        "labels": {"tags": LABELS.to_json(), "kind": LABELS.to_json()},
         "training": Training().model_dump(mode="json", by_alias=True),
+        "heads": [],
+        "frozenLevels": 0,
+        "history": {
+            "losses": {"iterations": [1], "reports": [1], "values": {"total": [2.5]}, "resolution": 1},
+            "scores": {"iterations": [], "reports": [], "values": {}, "resolution": 1},
+        },
     }
     assert {path.name for path in folder.iterdir()} == {"state.json", "network.safetensors", "optimizer.safetensors"}

@@ -5,11 +5,15 @@ import pytest
 import torch
 from PIL import Image
 
+from headrace_api import model
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.steps import CPU, random_batch, small_network
 from headrace_trainer.data.batch import Batch
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.network.build import HeadPlan
+from headrace_trainer.ops.pixels import denormalise, normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
-from headrace_trainer.worker.evaluate import Evaluation
+from headrace_trainer.worker.evaluate import Evaluation, primary_score
 
 
 @pytest.fixture
@@ -53,6 +57,11 @@ def test_without_any_held_out_label_there_is_no_primary_score(evaluation: Evalua
     assert math.isnan(scores.primary)
 
 
+def test_a_score_without_lower_bound_cannot_outweigh_the_other_heads() -> None:
+    by_head = {"angle": {"R2": -50.0}, "boxes": {"AP": 0.6}, "tags": {"mAP": math.nan}}
+    assert primary_score(by_head, {"angle": "R2", "boxes": "AP", "tags": "mAP"}) == pytest.approx(0.3)
+
+
 def test_evaluating_and_drawing_leave_the_network_as_it_was_and_able_to_learn(evaluation: Evaluation) -> None:
     network = small_network()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -79,4 +88,37 @@ def test_pictures_show_the_first_images_once_for_each_head(tmp_path: Path, evalu
     assert said.pictures == [Path("pictures/00000012-predictions.png")]
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["00000012-predictions.png"]
     with Image.open(tmp_path / said.pictures[0]) as picture:
-        assert picture.size == (6 + 8 * (384 + 6), 6 + 2 * (30 + 384 + 6))
+        assert picture.size == (6 + 8 * (384 + 6), 6 + 4 * (30 + 384 + 6)), "what each head sees, and what is true"
+
+
+def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(
+    tmp_path: Path, evaluation: Evaluation, pipe: KeptMessages
+) -> None:
+    """Also where they would look twice in training: an evaluation looks once."""
+    heads = (
+        HeadPlan(model.Head(name="again", autoencoding=model.Autoencoding()), LabelSpace()),
+        HeadPlan(model.Head(name="views", view_invariance=model.ViewInvariance(dimensions=16)), LabelSpace()),
+        HeadPlan(model.Head(name="odd", annotations="c", anomaly_detection=model.AnomalyDetection()), LabelSpace()),
+    )
+    network, batch = small_network(heads=heads), random_batch(1)
+    flags, mask = torch.tensor([False, True, False, True]), torch.zeros(4, 32, 32, dtype=torch.bool)
+    mask[1, :8] = True
+    shown = torch.ones_like(mask)
+    unlabelled = {"label": torch.full((4,), -1), "shown": shown}
+    odd = {"anomalous": flags, "mask": mask, "has_mask": torch.tensor([True, True, True, False]), "shown": shown}
+    everyone = torch.ones(4, dtype=torch.bool)
+    targets = {"again": unlabelled, "views": unlabelled, "odd": odd}
+    passes: list[int] = []
+    network.backbone.register_forward_hook(lambda module, inputs, outputs: passes.append(len(inputs[0])))
+    scores = evaluation(network, [Batch(batch.images, targets, dict.fromkeys(targets, everyone), batch.names)], iteration=1)
+    assert passes == [4]
+    with torch.no_grad():
+        found = denormalise(network.eval()(normalise(batch.images))["again"]["image"])
+    error = (found.clamp(0, 1) - batch.images / 255).square().mean(dim=(1, 2, 3))
+    assert scores.by_head["again"]["psnr"] == pytest.approx((-10 * error.log10()).mean().item(), rel=1e-4)
+    assert math.isnan(scores.by_head["views"]["knnAccuracy"])
+    assert all(math.isfinite(value) for value in scores.by_head["odd"].values())
+    said = pipe.sent[-1]
+    assert isinstance(said, Evaluated)
+    with Image.open(tmp_path / said.pictures[0]) as picture:
+        assert picture.size == (6 + 4 * (384 + 6), 6 + 4 * (30 + 384 + 6)), "three heads, and the truth of the one that has any"

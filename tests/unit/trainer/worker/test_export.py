@@ -6,7 +6,8 @@ from safetensors.torch import load_file
 
 from headrace_api import model
 from headrace_api.training import ImageSize
-from headrace_testing.steps import CLASSES, HEADS, small_network
+from headrace_testing.steps import HEADS, LABELS, small_network
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, build_network
 from headrace_trainer.worker.evaluate import Scores
 from headrace_trainer.worker.export import export_model
@@ -32,7 +33,7 @@ def test_the_exported_folder_alone_rebuilds_the_network(tmp_path: Path) -> None:
     assert folder == tmp_path / "model"
     config = json.loads((folder / "config.json").read_text())
     spec = model.Network.model_validate(config["network"])
-    heads = [HeadPlan(head, tuple(config["classes"][head.name])) for head in spec.heads]
+    heads = [HeadPlan(head, LabelSpace.from_json(config["labels"][head.name])) for head in spec.heads]
     network = build_network(spec, heads)
     network.load_state_dict(load_file(folder / "model.safetensors"))
     images = torch.randn(1, 3, 32, 64)
@@ -41,7 +42,7 @@ def test_the_exported_folder_alone_rebuilds_the_network(tmp_path: Path) -> None:
     for head in ("tags", "kind"):
         torch.testing.assert_close(got[head]["logits"], want[head]["logits"])
     assert config["imageSize"] == {"height": 32, "width": 64}
-    assert config["classes"]["tags"] == list(CLASSES)
+    assert LabelSpace.from_json(config["labels"]["tags"]) == LABELS
 
 
 def test_scores_that_are_not_numbers_are_left_out(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def _untouched_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
-    write_digit_scenes(folder, train=2, val=1, size=32, textures_share=0)
+    write_digit_scenes(folder, train=2, val=1, size=32, others_share=0)
     return folder
 
 

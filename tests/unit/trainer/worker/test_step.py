@@ -42,6 +42,20 @@ def test_losses_are_means_since_the_last_reading() -> None:
     assert reading.gradient_norm == pytest.approx((singles[0].gradient_norm + singles[1].gradient_norm) / 2)
 
 
+def test_losses_of_a_head_are_means_over_the_iterations_in_which_it_had_labels() -> None:
+    """Its zeros in the others would make rare labels look as if they were learnt."""
+    nobody = {"tags": [False] * 4}
+    alone, rare = small_training(), small_training()
+    alone.step(random_batch(1), 1)
+    want = alone.step.ledger.read().losses["tags/classification"]
+    rare.step(random_batch(1), 1)
+    for iteration in (2, 3):
+        rare.step(random_batch(iteration, nobody), iteration)
+    assert rare.step.ledger.read().losses["tags/classification"] == want
+    rare.step(random_batch(4, nobody), 4)
+    assert rare.step.ledger.read().losses.keys() == {"kind/classification", "total"}
+
+
 def test_total_weighs_the_heads() -> None:
     training = small_training(head_weights={"tags": 0.5, "kind": 2})
     training.step(random_batch(1), 1)
@@ -114,6 +128,19 @@ def test_a_gradient_that_is_not_finite_is_blamed_on_its_head_though_the_loss_was
         training.step.ledger.read()
 
 
+def test_statistics_that_overflowed_are_told_though_loss_and_gradients_are_finite() -> None:
+    training = small_training()
+    training.step(random_batch(1), 1)
+    training.step.ledger.check()
+    name, variances = next((n, b) for n, b in training.network.named_buffers() if n.endswith("running_var"))
+    variances[0] = INFINITY  # as the variance of features above 1e19 is in float32
+    training.step(random_batch(2), 2)
+    assert all(p.isfinite().all() for p in training.network.parameters())
+    with pytest.raises(FatalError, match=rf"not finite at iteration 2 \(1 statistics, {name} first\)") as caught:
+        training.step.ledger.check()
+    assert caught.value.reason is Reason.LOSS_NOT_FINITE
+
+
 def test_a_weight_of_zero_does_not_hide_a_loss_that_is_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     training = small_training(head_weights={"tags": 0})
     spoil(training.network.heads["tags"], monkeypatch, in_call=1, change=lambda loss: loss * NAN)
@@ -127,7 +154,7 @@ def test_images_that_a_head_has_no_labels_for_do_not_change_its_weights() -> Non
     training = small_training(optimizer={"sgd": {"weight_decay": 0}}, gradient_clip=0)
     before = {name: p.detach().clone() for name, p in training.network.named_parameters()}
     training.step(random_batch(1, {"tags": nobody}), 1)
-    assert training.step.ledger.read().losses["tags/classification"] == 0
+    assert "tags/classification" not in training.step.ledger.read().losses
     for name, parameter in training.network.heads.named_parameters():
         changed = not torch.equal(parameter, before[f"heads.{name}"])
         assert changed == name.startswith("kind"), name

@@ -1,11 +1,14 @@
-"""COCO's JSON for detection and instance segmentation: boxes `[x, y, w, h]`, polygons, run lengths (compressed or not), `iscrowd`.
+"""COCO's JSON: boxes `[x, y, w, h]`, polygons, run lengths (compressed or not), keypoints `[x, y, visibility, …]`, `iscrowd`.
 
 https://cocodataset.org/#format-data. One file a split. An image of `images` without annotations is a negative. Segments of a layer
 whose task is object detection are not looked at. `file_name` is relative to the images' folder or any folder below it.
+Keypoints are numbers of pixels: their centres, half a pixel on, are what counts.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,10 +16,12 @@ from faster_coco_eval.core import mask as coco_mask
 
 from headrace_api.dataset import Layer
 from headrace_api.tasks import Task
-from headrace_trainer.data.annotations import Annotation, BoxList, InstanceList, Rings, Runs, Shape
+from headrace_trainer.data.annotations import Annotation, BoxList, InstanceList, KeypointList, Rings, Runs, Shape
 from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, class_table, read_json, sources
+from headrace_trainer.data.inside import clip_boxes, rings_inside, seen_inside
+from headrace_trainer.data.keypoints import AREA_OF_BOX, KeypointTable
+from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, class_table, keypoint_table, read_json, sources
 from headrace_trainer.data.problems import BadSampleError, Problems
 
 Json = Mapping[str, Any]
@@ -27,9 +32,12 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
     splits = sources(layer, files, problems)
     contents = [read_sections(source) for source in splits]
     classes = class_table(layer, files) or categories(layer, contents)
+    keypoints = _keypoint_table(layer, contents) if layer.task is Task.KEYPOINT_DETECTION else None
+    read_image = _image_reader(layer.task, classes, keypoints)
     return LayerData(
         classes,
-        {source.split: _read_split(source, content, classes) for source, content in zip(splits, contents, strict=True)},
+        {source.split: _read_split(source, content, read_image) for source, content in zip(splits, contents, strict=True)},
+        keypoints,
     )
 
 
@@ -61,6 +69,23 @@ def categories(layer: Layer, contents: Iterable[Json]) -> ClassTable:
     return ClassTable.of(names, things)
 
 
+def _keypoint_table(layer: Layer, contents: Iterable[Json]) -> KeypointTable:
+    """The keypoints of the categories that have any, which may not differ; pairs of their `skeleton` count from 1."""
+    tables: list[KeypointTable] = []
+    for category in (category for content in contents for category in content.get("categories", ())):
+        if not (names := category.get("keypoints")):
+            continue
+        try:
+            skeleton = [[int(end) - 1 for end in pair] for pair in category.get("skeleton", ())]
+            table = keypoint_table(layer, [str(name) for name in names], skeleton=skeleton)
+        except (TypeError, ValueError) as error:
+            raise bad_layer(layer, f"categories: expected keypoints as names and skeleton as pairs of numbers; {error}") from None
+        if tables and table != tables[0]:
+            raise bad_layer(layer, f"categories: expected the same keypoints in all; '{category['name']}' has others")
+        tables.append(table)
+    return tables[0] if tables else keypoint_table(layer, ())
+
+
 @dataclass(frozen=True)
 class ListedImage:
     """An entry of `images`."""
@@ -90,7 +115,20 @@ def images_by_id(source: Source, content: Json) -> dict[Any, ListedImage]:
     return listed
 
 
-def _read_split(source: Source, content: Json, classes: ClassTable) -> dict[str, Annotation]:
+ImageReader = Callable[[Iterable[Json], "tuple[int, int] | None", Source], Annotation]
+"""Takes the annotations of one image, and its height and width where the file states them."""
+
+
+def _image_reader(task: Task, classes: ClassTable, keypoints: KeypointTable | None) -> ImageReader:
+    if task is Task.OBJECT_DETECTION:
+        return partial(_read_boxes, classes)
+    if task is Task.INSTANCE_SEGMENTATION:
+        return partial(_read_instances, classes)
+    assert keypoints is not None, "of keypoint detection"
+    return partial(_read_keypoints, classes, keypoints)
+
+
+def _read_split(source: Source, content: Json, read_image: ImageReader) -> dict[str, Annotation]:
     images = images_by_id(source, content)
     objects: dict[Any, list[Json]] = {image_id: [] for image_id in images}
     for position, annotation in enumerate(content["annotations"]):
@@ -98,19 +136,18 @@ def _read_split(source: Source, content: Json, classes: ClassTable) -> dict[str,
             objects[annotation["image_id"]].append(annotation)
         except (KeyError, TypeError) as error:
             source.problems.bad(f"{source.path}: annotations[{position}]", f"expected the image_id of a listed image; {error!r}")
-    read_image = _read_boxes if source.layer.task is Task.OBJECT_DETECTION else _read_instances
     annotations: dict[str, Annotation] = {}
     for image_id, image in images.items():
         if image.name is None:
             continue
         try:
-            annotations[image.name] = read_image(objects[image_id], image.size, classes, source)
+            annotations[image.name] = read_image(objects[image_id], image.size, source)
         except BadSampleError as problem:
             source.problems.bad(image.name, problem)
     return annotations
 
 
-def _read_boxes(objects: Iterable[Json], size: tuple[int, int] | None, classes: ClassTable, source: Source) -> BoxList:
+def _read_boxes(classes: ClassTable, objects: Iterable[Json], size: tuple[int, int] | None, source: Source) -> BoxList:
     boxes, indices, crowd = [], [], []
     for annotation in objects:
         where = f"{source.path}: annotation {annotation.get('id')}"
@@ -119,19 +156,6 @@ def _read_boxes(objects: Iterable[Json], size: tuple[int, int] | None, classes: 
         crowd.append(bool(annotation.get("iscrowd", 0)))
     kept, inside = clip_boxes(np.array(boxes, np.float32).reshape(-1, 4), size, source.problems)
     return BoxList(inside, np.array(indices, np.int64)[kept], np.array(crowd, np.bool_)[kept], False, size, source.path)
-
-
-def clip_boxes(boxes: np.ndarray, size: tuple[int, int] | None, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
-    """Which boxes have any area inside an image of `size` (height, width), bool [n], and these, float32 [k, 4], clipped to it."""
-    limit = np.array((size[1], size[0]) * 2 if size else (np.inf,) * 4, np.float32)
-    clipped = boxes.clip(0, limit)
-    sides = clipped[:, 2:] - clipped[:, :2]
-    kept = (sides > 0).all(axis=1)
-    # Files that round coordinates put a box's edge a fraction of a pixel outside; that is nothing to report.
-    moved = (np.abs(clipped - boxes) > 1e-3 * np.where(np.isfinite(limit), limit, 1)).any(axis=1)
-    problems.mended("boxes that reach out of their image clipped", int((moved & kept).sum()))
-    problems.mended("boxes without area in their image dropped", int((~kept).sum()))
-    return kept, clipped[kept]
 
 
 def _box(annotation: Json, where: str) -> list[float]:
@@ -153,14 +177,70 @@ def _class_index(annotation: Json, classes: ClassTable, where: str) -> int:
         raise BadSampleError(f"{where}: {problem}") from None
 
 
-def _read_instances(objects: Iterable[Json], size: tuple[int, int] | None, classes: ClassTable, source: Source) -> InstanceList:
+def _read_keypoints(
+    classes: ClassTable, table: KeypointTable, objects: Iterable[Json], size: tuple[int, int] | None, source: Source
+) -> KeypointList:
+    boxes, indices, crowd, areas, points, visibility = [], [], [], [], [], []
+    for annotation in objects:
+        where = f"{source.path}: annotation {annotation.get('id')}"
+        boxes.append(_box(annotation, where))
+        indices.append(_class_index(annotation, classes, where))
+        crowd.append(bool(annotation.get("iscrowd", 0)))
+        areas.append(_area(annotation, where))
+        triples = _triples(annotation.get("keypoints"), len(table.names), where)
+        points.append(triples[:, :2] + 0.5)
+        visibility.append(triples[:, 2])
+    kept, inside = clip_boxes(np.array(boxes, np.float32).reshape(-1, 4), size, source.problems)
+    placed = np.array(points, np.float32).reshape(len(boxes), len(table.names), 2)
+    return KeypointList(
+        table,
+        inside,
+        np.array(indices, np.int64)[kept],
+        np.array(crowd, np.bool_)[kept],
+        placed[kept],
+        seen_inside(placed, np.array(visibility, np.int64).reshape(placed.shape[:2]), size, source.problems)[kept],
+        np.array(areas, np.float32)[kept],
+        normalised=False,
+        size=size,
+        where=source.path,
+    )
+
+
+def _triples(keypoints: Any, count: int, where: str) -> np.ndarray:
+    """float64 [K, 3] of x, y and visibility; all 0 where an object has none, as crowds do."""
+    if not keypoints:
+        return np.zeros((count, 3))
+    try:
+        triples = np.array(keypoints, np.float64).reshape(count, 3)
+    except (TypeError, ValueError):
+        raise BadSampleError(f"{where}: expected keypoints as {count} × 3 numbers: x, y, visibility") from None
+    if not np.isfinite(triples).all() or not np.isin(triples[:, 2], (0, 1, 2)).all():
+        raise BadSampleError(f"{where}: expected finite keypoints with 0, 1 or 2 as visibility; found {keypoints!r}")
+    return triples
+
+
+def _area(annotation: Json, where: str) -> float:
+    """In square pixels; where the file has none, a share of the box."""
+    if "area" not in annotation:
+        _, _, width, height = map(float, annotation["bbox"])
+        return AREA_OF_BOX * width * height
+    try:
+        area = float(annotation["area"])
+    except (TypeError, ValueError):
+        area = math.nan
+    if not 0 <= area < math.inf:
+        raise BadSampleError(f"{where}: expected an area of at least 0; found {annotation['area']!r}")
+    return area
+
+
+def _read_instances(classes: ClassTable, objects: Iterable[Json], size: tuple[int, int] | None, source: Source) -> InstanceList:
     shapes: list[Shape] = []
     indices, crowd = [], []
     for annotation in objects:
         where = f"{source.path}: annotation {annotation.get('id')}"
         shape = _shape(annotation.get("segmentation"), size, where)
         if shape is None:
-            source.problems.mended("instances with an empty mask dropped")
+            source.problems.mended("instances without a mask in their image dropped")
             continue
         shapes.append(shape)
         indices.append(_class_index(annotation, classes, where))
@@ -169,15 +249,15 @@ def _read_instances(objects: Iterable[Json], size: tuple[int, int] | None, class
 
 
 def _shape(segmentation: Any, size: tuple[int, int] | None, where: str) -> Shape | None:
-    """Polygons or run lengths; None where they cover nothing."""
+    """Polygons or run lengths; None where they cover nothing of the image."""
     if isinstance(segmentation, list):
-        return _rings(segmentation, where)
+        return _rings(segmentation, size, where)
     if isinstance(segmentation, dict):
         return _runs(segmentation, size, where)
     raise BadSampleError(f"{where}: expected segmentation as polygons or run lengths; found {type(segmentation).__name__}")
 
 
-def _rings(polygons: list[Any], where: str) -> Rings | None:
+def _rings(polygons: list[Any], size: tuple[int, int] | None, where: str) -> Rings | None:
     rings = []
     for polygon in polygons:
         try:
@@ -188,7 +268,8 @@ def _rings(polygons: list[Any], where: str) -> Rings | None:
             raise BadSampleError(f"{where}: expected each polygon as a flat list of x, y")
         if len(ring) >= 6:
             rings.append(ring.reshape(-1, 2))
-    return Rings(tuple(rings), normalised=False) if rings else None
+    kept = rings_inside(rings, size)
+    return Rings(kept, normalised=False) if kept else None
 
 
 def _runs(segmentation: Json, size: tuple[int, int] | None, where: str) -> Runs | None:

@@ -40,6 +40,10 @@ class PanopticFile:
     def objects(self) -> int:
         return len(self.ids)
 
+    def class_indices(self) -> list[int]:
+        indices: list[int] = self.classes.tolist()
+        return indices
+
     def stated_size(self) -> tuple[int, int] | None:
         return self.size
 
@@ -80,8 +84,13 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
     )
 
 
+def beside(json_file: str) -> str:
+    """Where the PNGs of a JSON file lie, unless dataset.json says otherwise."""
+    return json_file.removesuffix(".json")
+
+
 def _read_split(source: Source, content: Json, classes: ClassTable) -> dict[str, Annotation]:
-    folder = source.layer.masks.get(source.split, source.path.removesuffix(".json"))
+    folder = source.layer.masks.get(source.split, beside(source.path))
     folder = source.files.folder(folder, field_of(source.layer, f"masks.{source.split}"))
     images = images_by_id(source, content)
     annotations: dict[str, Annotation] = {}

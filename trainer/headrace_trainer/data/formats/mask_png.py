@@ -3,6 +3,7 @@
 The PNG of an image has its stem and its size. Read when needed: opening a dataset lists the files only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,9 @@ class MaskFile:
     @property
     def objects(self) -> int:
         return 1
+
+    def class_indices(self) -> Sequence[int]:
+        return ()
 
     def stated_size(self) -> tuple[int, int] | None:
         """From the file's header."""

@@ -1,0 +1,51 @@
+"""A dataset of the user's, looked at before a cluster is started for it: by the program behind `headrace dataset check`."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_CHECK = "headrace_trainer.supervisor.dataset_check"
+_WITHOUT_LABELS = {"name": "pixels", "autoencoding": {}}
+
+
+class UnusableError(Exception):
+    """No job could learn from the dataset; the message says why."""
+
+
+@dataclass(frozen=True)
+class OwnDataset:
+    """What is known of it."""
+
+    folder: Path
+    found: tuple[str, ...]
+    """Lines for people: its layers, and its problems, which need not keep jobs from learning."""
+    heads: tuple[dict[str, Any], ...]
+    """What jobs learn: none, which means a head for each layer, or what does without labels where there is no layer."""
+
+
+def look_at(folder: Path) -> OwnDataset:
+    """Raises UnusableError where there is no dataset, or what it is cannot be read for certain."""
+    check = subprocess.run([sys.executable, "-m", _CHECK, "--json", "--", str(folder)], capture_output=True, text=True, check=False)
+    if not check.stdout:
+        raise UnusableError(check.stderr.strip())
+    report: dict[str, Any] = json.loads(check.stdout)
+    unreadable = report["manifest"] is None or (report["manifest"]["layers"] and not report["layers"])
+    if report["suggested"] or unreadable:
+        raise UnusableError(f"{report['problems'][0]}\n`headrace dataset check {folder}` tells more")
+    layers = tuple(f"layer '{layer['name']}': {layer['task']}, {_images(layer['splits'])}" for layer in report["layers"])
+    found = (*(layers or ("no labels: what is learnt is to draw the images again",)), *_problems(report["problems"]))
+    return OwnDataset(folder, found, () if layers else (_WITHOUT_LABELS,))
+
+
+def _images(splits: dict[str, dict[str, int]]) -> str:
+    return "images: " + ", ".join(f"{split['images']:,} in {name}" for name, split in splits.items())
+
+
+def _problems(problems: list[str]) -> tuple[str, ...]:
+    if not problems:
+        return ()
+    more = f" (and {len(problems) - 1:,} more: `headrace dataset check` has them)" if len(problems) > 1 else ""
+    return (f"problem: {problems[0]}{more}",)

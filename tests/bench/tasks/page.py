@@ -1,0 +1,246 @@
+"""docs/results.md, made of the results in measured/ and of nothing else."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from headrace_api.heads import Head
+from headrace_api.tasks import Task
+from tasks import measured
+from tasks.all_rows import ROWS
+from tasks.datasets import DigitScenes
+from tasks.digits import CARDS, COST_ITERATIONS, FEW_LABELS, IDENTITIES, JOINT_TASKS, SCENES, SECOND_HEADS, SEEDS, SHEETS, STRIPS
+from tasks.rows import Row
+
+Result = Mapping[str, Any]
+
+SCORES: Mapping[Task, tuple[str, ...]] = {
+    Task.PANOPTIC_SEGMENTATION: ("PQ", "SQ", "RQ"),
+    Task.INSTANCE_SEGMENTATION: ("AP", "AP50", "AP75"),
+    Task.SEMANTIC_SEGMENTATION: ("mIoU", "pixelAccuracy"),
+    Task.KEYPOINT_DETECTION: ("AP", "AP50", "AP75"),
+    Task.QUADRILATERAL_DETECTION: ("AP", "AP50", "AP75"),
+    Task.OBJECT_DETECTION: ("AP", "AP50", "AP75"),
+    Task.MULTILABEL_CLASSIFICATION: ("mAP", "macroF1"),
+    Task.MULTICLASS_CLASSIFICATION: ("top1", "macroF1", "calibrationError"),
+    Task.METRIC_LEARNING: ("recallAt1", "recallAt5", "mAP"),
+    Task.REGRESSION: ("R2", "MAE", "RMSE"),
+    Task.DEPTH_ESTIMATION: ("delta1", "AbsRel", "RMSE"),
+    Task.ANOMALY_DETECTION: ("imageAUROC", "pixelAUROC"),
+    Task.TEXT_RECOGNITION: ("exactMatch", "CER"),
+    Task.AUTOENCODING: ("psnr",),
+    Task.VIEW_INVARIANCE: ("knnAccuracy",),
+}
+"""What is shown of a task, first by what runs with several heads are compared."""
+LESS_IS_BETTER = {"MAE", "RMSE", "AbsRel", "CER", "calibrationError"}
+_BY_NAME = {row.name: row for row in ROWS}
+
+_INTRODUCTION = """# What the tasks learn
+
+`make bench-tasks` writes this page out of the files in `tests/bench/tasks/measured/`; a run that is not there is trained first.
+Each is a training as a user starts it, `headrace train JOB.yaml --dataset FOLDER --output FOLDER`, and its scores are those that
+the trainer writes into the run folder: each head's [official metric](trainer.md#heads), on images held out from training unless
+a table says otherwise. Beside them is what the simplest answer scores by the same metric. ↓ marks scores of which less is better.
+
+- **Small on purpose.** A ResNet-18 without its last stage and a pyramid of 64 channels, from random weights, small images, a few
+  hundred iterations of 16 images (cards: 32; photographs: a whole ResNet-18, 8). All rows have the same optimizer (AdamW at 0.002,
+  photographs 0.001, text 0.0007) and schedule. What was changed after a first try that had taught little: cards are smaller and
+  more (top1 was 0.20 with 3,000 of 64 × 64), identities fewer (recallAt1 was 0.04 with 1,000), text's learning rate lower (at
+  0.002 CER was 0.87 after 500 iterations and 0.91 after 1,200). The others were not tuned, and some may well want a lower rate
+  too. Longer training of larger networks scores higher; how much is not known from here.
+- **One seed a row**, but where several are shown. Differences of a few hundredths mean nothing.
+- **CPU time** is of one thread of a shared x86 server, start, evaluation and export included: it compares rows, not machines.
+- **Not measured, not claimed**: accuracy on COCO, ImageNet or any other benchmark, with pretrained weights, or on a GPU. The few
+  photographs below show that heads learn from real annotations in real formats, not how they would do in general."""
+
+
+def _images(data: DigitScenes, height: int | None = None) -> str:
+    return f"{height or data.size} × {data.size} pixels, {data.train:,} to learn from and {data.val} to score on"
+
+
+_DIGITS = f"""## Each task alone, on digit scenes
+
+[Digit scenes](datasets.md) are generated: real scans of handwritten digits on photographed textures
+(`python -m headrace_local.digit_scenes`). Scans on held-out images are on no train image; the textures are other crops of the same
+photographs.
+
+- Scenes of one to five digits, {_images(SCENES)}: boxes, masks, segments and
+  quadrilaterals of ten classes; keypoints, the corners of digits of one class; regions and depth; multilabel: which digits there
+  are; regression: how many. Keypoints are judged with OKS constants of 0.05
+  and the area of the rectangle.
+- Cards of one digit turned by up to 60°, {_images(CARDS)}: multiclass: which
+  digit; the self-supervised tasks, where view invariance is scored by the digits of an image's nearest neighbours.
+- Metric learning: fewer cards, {IDENTITIES.train:,} and {IDENTITIES.val}, six of each scan: which scan, among scans never seen.
+- Strips, {_images(STRIPS, STRIPS.size // 3)}: text of one to six digits.
+- Sheets of nine noughts, {_images(SHEETS)}: of every second held-out one, a digit is
+  another one."""
+
+_WEAK = """Weak in so short a time: labels of whole scenes, of which hardly one is sure enough to be given (macroF1); keypoints,
+which follow the corners of boxes and the digits' turn only in part; and view invariance, little better than a network of random
+weights at telling digits: two views of a card share its ground as well as its digit."""
+
+_MULTITASK = """## Five tasks at once
+
+One network with five heads beside five networks with one, on the same images, with the same seed, iterations and settings. Losses
+are added up as they are, with all weights 1. Aimed at: ratios of 0.95 and more, in 0.55 of the time."""
+
+_NECKS = """## Necks
+
+Object detection on digit scenes as above, with 64 channels in each neck; the default neck of a job is none."""
+
+_SEMI = f"""## Few labels
+
+The angle of a digit, in degrees, learnt from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the others,
+and with a self-supervised head beside it, which learns from all of them. Same iterations, batch size and held-out images. Without
+the second head every image of a batch has a label; with it a quarter of them or more have (`sampler: balanced`).
+Seeds change the weights at first and the order of images, not which of them have labels."""
+
+_PHOTOS = """## Photographs
+
+Real images with annotations by people, from random weights."""
+
+
+def page() -> str:
+    """The whole page."""
+    blocks = [
+        *(_INTRODUCTION, _DIGITS, _table_of_tasks("digits/"), _WEAK),
+        *(_MULTITASK, *_five_at_once()),
+        *(_NECKS, _table(("neck", "AP", "AP50", "AP75", "CPU minutes"), _lines_of_necks())),
+        *(_SEMI, _few_labels()),
+        *(_PHOTOS, *_photographs()),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _heads(row: Row) -> list[Head]:
+    return [Head.model_validate(head) for head in row.model["heads"]]
+
+
+def _score(name: str) -> str:
+    return f"{name} ↓" if name in LESS_IS_BETTER else name
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{round(value, 3) + 0.0:.3f}"  # never "-0.000"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f}"
+
+
+def _results(prefix: str) -> Iterator[tuple[Row, Result | None]]:
+    return ((row, measured.read(row)) for row in ROWS if row.name.startswith(prefix))
+
+
+def _table_of_tasks(prefix: str) -> str:
+    header = ("task", "score", "trained", "baseline", "the baseline", "iterations", "CPU minutes")
+    return _table(header, _lines_of_tasks(prefix))
+
+
+def _lines_of_tasks(prefix: str) -> Iterator[Sequence[str]]:
+    """A line a score; what is the same for all of a head's scores only in its first."""
+    for row, result in _results(prefix):
+        for number, head in enumerate(_heads(row)):
+            if result is None:
+                yield (head.task.words, "not measured", *[""] * 5)
+                continue
+            baseline = result["baselines"].get(head.name, {"what": "", "scores": {}})
+            stale = "" if measured.up_to_date(row) else " (as it was defined before)"
+            of_run = (f"{result['iterations']}{stale}", _minutes(result["cpu_seconds"])) if number == 0 else ("", "")
+            for line, name in enumerate(SCORES[head.task]):
+                first = (head.task.words, baseline["what"], *of_run) if line == 0 else ("", "", "", "")
+                trained, simplest = result["scores"].get(head.name, {}).get(name), baseline["scores"].get(name)
+                yield (first[0], _score(name), _number(trained), _number(simplest), *first[1:])
+
+
+def _five_at_once() -> Iterator[str]:
+    yield _table(("head", "score", "alone", "one of five", "ratio", "CPU seconds an iteration, alone"), _lines_of_joint())
+    joint, start = (measured.read(_BY_NAME[f"multitask/{name}five-heads"]) for name in ("", "start-of-"))
+    together = _cost(joint, start)
+    costs = [cost for name in JOINT_TASKS if (cost := _cost_alone(name)) is not None]
+    if together is not None and len(costs) == len(JOINT_TASKS):
+        yield (
+            f"An iteration of all five at once takes {together:.2f} s of CPU; of the five alone, {sum(costs):.2f} s in sum: the\n"
+            f"joint one is {together / sum(costs):.2f} of that. (The time of a run above less that of a run of its first "
+            f"{COST_ITERATIONS}\niterations, divided by the iterations between.)"
+        )
+
+
+def _lines_of_joint() -> Iterator[Sequence[str]]:
+    joint = measured.read(_BY_NAME["multitask/five-heads"])
+    for name, task in JOINT_TASKS.items():
+        row = _BY_NAME[f"digits/{task}"]
+        score = SCORES[_heads(row)[0].task][0]
+        alone, shared = _value(measured.read(row), "head", score), _value(joint, name, score)
+        ratio = f"{shared / alone:.3f}" if alone and shared is not None else "–"
+        yield (f"{name}: {task}", score, _number(alone), _number(shared), ratio, _number(_cost_alone(name)))
+
+
+def _value(result: Result | None, head: str, score: str) -> float | None:
+    return None if result is None else float(result["scores"][head][score])
+
+
+def _cost_alone(head: str) -> float | None:
+    whole, start = f"digits/{JOINT_TASKS[head]}", f"multitask/start-of-{head}"
+    return _cost(measured.read(_BY_NAME[whole]), measured.read(_BY_NAME[start]))
+
+
+def _cost(whole: Result | None, start: Result | None) -> float | None:
+    """Seconds of CPU that an iteration takes."""
+    if whole is None or start is None:
+        return None
+    return float((whole["cpu_seconds"] - start["cpu_seconds"]) / (whole["iterations"] - start["iterations"]))
+
+
+def _lines_of_necks() -> Iterator[Sequence[str]]:
+    for neck, name in (("fpn", "digits/object-detection"), ("biFpn", "necks/bi-fpn"), ("hybridEncoder", "necks/hybrid-encoder")):
+        result = measured.read(_BY_NAME[name])
+        scores = [_number(_value(result, "head", score)) for score in SCORES[Task.OBJECT_DETECTION]]
+        yield (f"`{neck}`", *scores, _minutes(result["cpu_seconds"]) if result else "–")
+
+
+def _few_labels() -> str:
+    rows = {kind: [_BY_NAME[f"semi/angle-{kind}-{seed}"] for seed in SEEDS] for kind in SECOND_HEADS}
+    found = {kind: [result for row in of_kind if (result := measured.read(row))] for kind, of_kind in rows.items()}
+    found = {kind: results for kind, results in found.items() if len(results) == len(SEEDS)}
+    if "alone" not in found:
+        return "Not measured."
+    return _table(("", *(f"seed {seed}" for seed in SEEDS), "mean ± deviation"), _lines_of_seeds(found))
+
+
+def _lines_of_seeds(found: Mapping[str, Sequence[Result]]) -> Iterator[Sequence[str]]:
+    words = {"alone": "regression alone", "with-views": "with view invariance", "with-reconstruction": "with autoencoding"}
+    for score in SCORES[Task.REGRESSION][:2]:
+        for kind, results in found.items():
+            values = [result["scores"]["angle"][score] for result in results]
+            spread = f"{_number(mean(values))} ± {_number(stdev(values))}"
+            yield (f"{_score(score)}, {words[kind]}", *map(_number, values), spread)
+        simplest = found["alone"][0]["baselines"]["angle"]
+        yield (f"{_score(score)}, {simplest['what']}", *[""] * len(SEEDS), _number(simplest["scores"][score]))
+    minutes = {kind: mean(result["cpu_seconds"] for result in results) for kind, results in found.items()}
+    yield ("CPU minutes", *[""] * len(SEEDS), ", ".join(_minutes(seconds) for seconds in minutes.values()))
+
+
+_OF_PHOTOS = {
+    "photos/bccd": """**Blood cells** (BCCD, 640 × 480 pixels, seen at 224 × 168): boxes of three kinds of cells in Pascal VOC's
+layout, trained on its train split of 205 images, scored on its val split of 87.""",
+    "photos/coco128-learnt": """**COCO128, learnt by heart**: 8 images of COCO's train2017, seen at 160 × 160, one network with
+four heads, scored on the very images it was trained on. That shows what the heads can take in, not what they understand.""",
+    "photos/coco-keypoints-learnt": """**COCO's people, learnt by heart**: the same with 37 images, seen at 192 × 192, and 17
+keypoints a person.""",
+    "photos/icdar-learnt": """**ICDAR 2015, learnt by heart**: the same with 40 images of signs and shops, seen at 384 × 216, where
+most words are a few pixels high.""",
+}
+
+
+def _photographs() -> Iterator[str]:
+    for name, words in _OF_PHOTOS.items():
+        yield words
+        yield _table_of_tasks(name)

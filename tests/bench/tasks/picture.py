@@ -1,0 +1,64 @@
+"""`python -m tasks.picture`: docs/tasks.jpg, what the networks of the rows on digit scenes see in the same held-out scenes.
+
+Drawn by `headrace predict` with the models that `make bench-tasks` left in .cache; tasks whose rows were not run here are left out.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+from tasks.digits import SCENES, TASKS
+from tasks.rows import Row
+from tasks.run import CACHE, run_folder
+
+PICTURE: Final = Path("docs/tasks.jpg")
+_SCENES: Final = 4
+_SIDE: Final = 164
+_GAP: Final = 4
+_TITLE: Final = 24
+
+
+def main() -> int:
+    """The exit status: 1 where there is no model at all."""
+    scenes = sorted((CACHE / "datasets" / SCENES.key.replace(" ", "-") / "images/val").glob("*.jpg"))[:_SCENES]
+    there = [row for row in TASKS if row.data == SCENES and _model(row).exists()]
+    if not there:
+        print("no model of a row on digit scenes is in .cache: make bench-tasks", file=sys.stderr)
+        return 1
+    columns = {row.name.split("/")[1].replace("-", " "): _drawn(row, scenes) for row in there}
+    _sheet(columns).save(PICTURE, quality=85)
+    print(f"wrote {PICTURE}: {', '.join(columns)}")
+    return 0
+
+
+def _model(row: Row) -> Path:
+    return run_folder(row) / "model"
+
+
+def _drawn(row: Row, scenes: list[Path]) -> list[Image.Image]:
+    """What the one head of `row` sees in each scene."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        command = [sys.executable, "-m", "headrace_cli", "predict", str(_model(row)), *map(str, scenes), "--out", str(out)]
+        subprocess.run([*command, "--min-score", "0.3"], check=True, stdout=subprocess.DEVNULL)
+        pictures = sorted((out / "pictures" / "head").glob("*.jpg"))
+        return [Image.open(picture).convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS) for picture in pictures]
+
+
+def _sheet(columns: dict[str, list[Image.Image]]) -> Image.Image:
+    step = _SIDE + _GAP
+    sheet = Image.new("RGB", (_GAP + len(columns) * step, _TITLE + _SCENES * step), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
+    for column, (title, pictures) in enumerate(columns.items()):
+        draw.text((_GAP + column * step, 5), title, fill="black", font=font)
+        for row, picture in enumerate(pictures):
+            sheet.paste(picture, (_GAP + column * step, _TITLE + row * step))
+    return sheet
+
+
+if __name__ == "__main__":
+    sys.exit(main())

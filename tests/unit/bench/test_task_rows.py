@@ -1,0 +1,69 @@
+"""The rows of `make bench-tasks`: all of them could be run, and the page says what was measured."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from tasks.all_rows import ROWS
+from tasks.baselines import score_baselines
+from tasks.datasets import DigitScenes
+from tasks.digits import JOINT_TASKS, MULTITASK, SEMI, TASKS
+from tasks.page import page
+from tasks.rows import Row
+from tasks.run import job_of
+
+from headrace_api.tasks import Task
+from headrace_api.trainingjob import TrainingJob
+from headrace_trainer.heads.base import REGISTRY
+
+RESULTS = Path(__file__).parents[3] / "docs/results.md"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_row_is_a_job(row: Row) -> None:
+    TrainingJob.model_validate(job_of(row))
+
+
+def test_no_two_rows_share_a_name_or_a_definition() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert len({row.digest for row in ROWS}) == len(ROWS)
+
+
+def test_every_task_has_a_row_of_its_own() -> None:
+    assert {row.name for row in TASKS} == {f"digits/{task.value}" for task in Task}
+    for row in TASKS:
+        job = TrainingJob.model_validate(job_of(row))
+        assert [f"digits/{head.task.value}" for head in job.spec.model.heads] == [row.name]
+
+
+def test_the_joint_row_differs_from_those_alone_in_its_heads_only() -> None:
+    joint, *_ = MULTITASK
+    alone = {row.name.removeprefix("digits/"): row for row in TASKS}
+    for task in JOINT_TASKS.values():
+        assert {**alone[task].model, "heads": None} == {**joint.model, "heads": None}
+        assert (alone[task].training, alone[task].data) == (joint.training, joint.data)
+
+
+def test_rows_with_few_labels_differ_in_seed_and_the_second_head_only() -> None:
+    for row in SEMI:
+        assert {**row.model, "heads": None} == {**SEMI[0].model, "heads": None}
+        assert row.model["heads"][0] == SEMI[0].model["heads"][0]
+        assert {**row.training, "seed": 0} == {**SEMI[0].training, "seed": 0}
+
+
+def test_the_page_is_made_of_the_results_that_are_kept() -> None:
+    assert RESULTS.read_text() == page(), "docs/results.md is stale: make bench-tasks ARGS=--render"
+
+
+@pytest.mark.parametrize("row", TASKS, ids=lambda row: row.name)
+def test_the_simplest_answer_is_scored_by_the_heads_own_metric(row: Row, tmp_path: Path) -> None:
+    if Task(row.name.removeprefix("digits/")) not in REGISTRY:
+        pytest.skip("no head for this task yet")
+    assert isinstance(row.data, DigitScenes)
+    dataclasses.replace(row.data, train=24, val=12).write(tmp_path / "data")
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job_of(row)))
+    (baseline,) = score_baselines(tmp_path / "job.yaml", tmp_path / "data").values()
+    assert baseline["scores"]
+    assert all(math.isfinite(value) for value in baseline["scores"].values()), baseline

@@ -1,0 +1,100 @@
+"""Masks of objects: polygons, or run lengths."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
+
+from headrace_trainer.data.annotations.base import check_size, unit
+from headrace_trainer.data.geometry import Geometry
+from headrace_trainer.data.problems import BadSampleError
+from headrace_trainer.data.quads import area
+from headrace_trainer.data.targets import Array, Instances
+
+
+class Shape(Protocol):
+    """The outline of one instance."""
+
+    def draw(self, geometry: Geometry) -> tuple[Array, float]:
+        """Mask on the canvas, bool [H, W], and the area in canvas pixels that it would have if nothing were cropped."""
+
+
+@dataclass(frozen=True)
+class Rings:
+    """A union of polygons."""
+
+    rings: tuple[Array, ...]
+    """each float32 [k, 2] (x, y), k >= 3"""
+    normalised: bool
+
+    def draw(self, geometry: Geometry) -> tuple[Array, float]:
+        sides = unit(geometry)[:2] if self.normalised else 1.0
+        placed = [geometry.place_points(ring * sides) for ring in self.rings]
+        height, width = geometry.canvas
+        corners = np.concatenate(placed)
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        if (high <= 0).any() or low[0] >= width or low[1] >= height:
+            return np.zeros(geometry.canvas, np.bool_), 1.0
+        runs = coco_mask.frPyObjects([ring.ravel().tolist() for ring in placed], height, width)
+        # Drawn at the canvas's resolution, by the official rasteriser: at scale 1 the mask is pycocotools' own.
+        drawn: Array = coco_mask.decode(coco_mask.merge(runs)).astype(np.bool_)
+        return drawn, sum(area(ring) for ring in placed)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A run-length encoded mask (COCO's compressed form, column by column)."""
+
+    counts: bytes
+    size: tuple[int, int]
+    area: int
+    """Pixels of the mask."""
+    where: str
+
+    def draw(self, geometry: Geometry) -> tuple[Array, float]:
+        check_size(self.size, geometry, self.where)
+        try:
+            mask: Array = coco_mask.decode({"size": list(self.size), "counts": self.counts})
+        except (RuntimeError, ValueError) as error:
+            raise BadSampleError(f"{self.where}: run lengths cannot be decoded: {error}") from None
+        down, across = geometry.scale
+        return geometry.place_map(mask, 0).astype(np.bool_), self.area * down * across
+
+
+@dataclass(frozen=True)
+class InstanceList:
+    """Instances of one image."""
+
+    shapes: Sequence[Shape]
+    classes: Array
+    """int64 [n]"""
+    crowd: Array
+    """bool [n]"""
+    size: tuple[int, int] | None = None
+    where: str = "the annotation"
+
+    @property
+    def objects(self) -> int:
+        return len(self.classes)
+
+    def class_indices(self) -> list[int]:
+        indices: list[int] = self.classes.tolist()
+        return indices
+
+    def stated_size(self) -> tuple[int, int] | None:
+        return self.size
+
+    def render(self, geometry: Geometry) -> Instances:
+        """Instances of which the crop shows at least one pixel and at least `geometry.min_visible` of their area."""
+        check_size(self.size, geometry, self.where)
+        masks, kept = [], []
+        for index, shape in enumerate(self.shapes):
+            mask, whole = shape.draw(geometry)
+            visible = int(mask.sum())
+            if visible and visible >= geometry.min_visible * whole:
+                masks.append(mask)
+                kept.append(index)
+        stack = np.stack(masks) if masks else np.zeros((0, *geometry.canvas), np.bool_)
+        return Instances(stack, self.classes[kept], self.crowd[kept])

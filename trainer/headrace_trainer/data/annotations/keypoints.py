@@ -1,0 +1,62 @@
+"""Named points of objects."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace_trainer.data.annotations.base import check_size, unit
+from headrace_trainer.data.geometry import Geometry
+from headrace_trainer.data.keypoints import KeypointTable
+from headrace_trainer.data.targets import Array, Keypoints
+
+
+@dataclass(frozen=True)
+class KeypointList:
+    """Objects of one image, each with a box and the K keypoints of `table`."""
+
+    table: KeypointTable
+    boxes: Array
+    """float32 [n, 4] xyxy"""
+    classes: Array
+    """int64 [n]"""
+    crowd: Array
+    """bool [n]"""
+    keypoints: Array
+    """float32 [n, K, 2] (x, y): continuous, the centre of the first pixel is at 0.5; of no meaning where visibility is 0"""
+    visibility: Array
+    """int64 [n, K]: 0 not labelled, 1 labelled but hidden, 2 visible"""
+    area: Array
+    """float32 [n]: of the object (COCO's, that of its mask), in square pixels or as a share of the image's"""
+    normalised: bool
+    """Coordinates and areas are shares of the image's, else pixels."""
+    size: tuple[int, int] | None = None
+    where: str = "the annotation"
+
+    @property
+    def objects(self) -> int:
+        return len(self.classes)
+
+    def class_indices(self) -> list[int]:
+        indices: list[int] = self.classes.tolist()
+        return indices
+
+    def stated_size(self) -> tuple[int, int] | None:
+        return self.size
+
+    def render(self, geometry: Geometry) -> Keypoints:
+        check_size(self.size, geometry, self.where)
+        sides = unit(geometry) if self.normalised else np.ones(4, np.float32)
+        boxes, enough = geometry.place_boxes(self.boxes * sides)
+        points = geometry.place_points((self.keypoints * sides[:2]).reshape(-1, 2)).reshape(self.keypoints.shape)
+        visibility = np.where(geometry.shows(points), self.visibility, 0)
+        if geometry.flip:
+            points, visibility = points[:, self.table.mirrored], visibility[:, self.table.mirrored]
+        area = self.area * sides[0] * sides[1] * np.prod(geometry.scale)
+        return Keypoints(
+            boxes[enough],
+            self.classes[enough],
+            self.crowd[enough],
+            np.where(visibility[..., None] > 0, points, 0).astype(np.float32)[enough],
+            visibility[enough],
+            area.astype(np.float32)[enough],
+        )

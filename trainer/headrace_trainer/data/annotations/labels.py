@@ -1,0 +1,93 @@
+"""What is said of an image as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace_trainer.data.geometry import Geometry
+from headrace_trainer.data.targets import Array, Identity, Label, Labels, Text, Values
+
+
+@dataclass(frozen=True)
+class _OfTheImage:
+    """Labels that have no place in the image."""
+
+    @property
+    def objects(self) -> int:
+        return 1
+
+    def class_indices(self) -> Sequence[int]:
+        return ()
+
+    def stated_size(self) -> tuple[int, int] | None:
+        return None
+
+
+@dataclass(frozen=True)
+class ImageLabel(_OfTheImage):
+    """One class for the whole image."""
+
+    label: int
+
+    def class_indices(self) -> Sequence[int]:
+        return (self.label,)
+
+    def render(self, _: Geometry) -> Label:
+        return Label(self.label)
+
+
+@dataclass(frozen=True)
+class IdentityLabel(_OfTheImage):
+    """Whom or what the image shows; the identity's index in the class table."""
+
+    label: int
+
+    def class_indices(self) -> Sequence[int]:
+        return (self.label,)
+
+    def render(self, _: Geometry) -> Identity:
+        return Identity(self.label)
+
+
+@dataclass(frozen=True)
+class LabelSet(_OfTheImage):
+    """Any number of classes for the whole image."""
+
+    labels: Sequence[int]
+    classes: int
+    """How many there are."""
+
+    def class_indices(self) -> Sequence[int]:
+        return self.labels
+
+    def render(self, _: Geometry) -> Labels:
+        present = np.zeros(self.classes, np.bool_)
+        present[list(self.labels)] = True
+        return Labels(present)
+
+
+@dataclass(frozen=True)
+class ValueList(_OfTheImage):
+    """Numbers for the whole image. What mirroring, zoom or a crop would do to them nobody knows: they stay as they are."""
+
+    values: Array
+    """float32 [D]; NaN where not known"""
+
+    def render(self, _: Geometry) -> Values:
+        known = np.isfinite(self.values)
+        return Values(np.where(known, self.values, 0).astype(np.float32), known)
+
+
+@dataclass(frozen=True)
+class TextLabel(_OfTheImage):
+    """The text of the image. `Dataset.augmentation` sees to it that what is rendered can be read: neither mirrored nor cut."""
+
+    text: str
+
+    @property
+    def objects(self) -> int:
+        return len(self.text)
+
+    def render(self, _: Geometry) -> Text:
+        return Text(self.text)

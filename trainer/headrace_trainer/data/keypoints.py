@@ -1,0 +1,83 @@
+"""The keypoints of a layer: their names, which is which in a mirrored image, what joins them, how exactly people place them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+COCO_PERSON = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+_COCO_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+"""https://cocodataset.org/#keypoints-eval"""
+OTHER_SIGMA = 0.05
+"""For keypoints that are not COCO's: near the mean of COCO's (0.066), a little stricter. Nobody measured theirs."""
+
+AREA_OF_BOX = 0.53
+"""Share of its box that an object is taken to cover where nobody drew its mask: the scale of OKS (as Ultralytics does)."""
+
+
+@dataclass(frozen=True)
+class KeypointTable:
+    """K keypoints."""
+
+    names: tuple[str, ...]
+    mirrored: tuple[int, ...]
+    """For each the index that it has once the image is mirrored."""
+    skeleton: tuple[tuple[int, int], ...]
+    """Pairs of indices, from 0, to be joined in pictures."""
+    sigmas: tuple[float, ...]
+    """The constants of OKS."""
+
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        mirrored: Sequence[int] | None = None,
+        skeleton: Sequence[Sequence[int]] = (),
+        sigmas: Sequence[float] | None = None,
+    ) -> "KeypointTable":
+        """A table. Where they are not given, `mirrored` is by name ("left" and "right" change places), `sigmas` are COCO's for
+        COCO's 17 names and OTHER_SIGMA for all others.
+
+        Raises ValueError, which says what would be right, where the parts do not fit together.
+        """
+        count = len(names)
+        mirrored = _mirrored_by_name(names) if mirrored is None else mirrored
+        if len(mirrored) != count or any(not 0 <= i < count or mirrored[i] != number for number, i in enumerate(mirrored)):
+            raise ValueError(f"mirrored: expected {count} indices, by which pairs of keypoints change places")
+        if any(len(pair) != 2 or not all(0 <= i < count for i in pair) for pair in skeleton):
+            raise ValueError(f"skeleton: expected pairs of indices from 0 to {count - 1}")
+        if sigmas is None:
+            sigmas = _COCO_SIGMAS if tuple(names) == COCO_PERSON else (OTHER_SIGMA,) * count
+        if len(sigmas) != count or any(sigma <= 0 for sigma in sigmas):
+            raise ValueError(f"sigmas: expected {count} numbers above 0")
+        return cls(tuple(names), tuple(mirrored), tuple((a, b) for a, b in skeleton), tuple(sigmas))
+
+
+def _mirrored_by_name(names: Sequence[str]) -> list[int]:
+    index = {name.lower(): number for number, name in enumerate(names)}
+    return [index.get(_other_side(name.lower()), number) for number, name in enumerate(names)]
+
+
+def _other_side(name: str) -> str:
+    """ "left ear" ↔ "right ear"."""
+    return re.sub("left|right", lambda side: "right" if side[0] == "left" else "left", name)

@@ -1,0 +1,110 @@
+"""What heads' numbers mean, from what their layers hold; and what is left out of a layer before anything is learnt from it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from headrace_api.names import Reason
+from headrace_api.tasks import Task
+from headrace_trainer.data.annotations import Annotation, TextLabel, ValueList
+from headrace_trainer.data.classes import ClassTable
+from headrace_trainer.data.convert import classes_along
+from headrace_trainer.data.head_data import HeadData
+from headrace_trainer.data.layer_data import LayerData
+from headrace_trainer.data.problems import Problems
+from headrace_trainer.data.targets import Array
+from headrace_trainer.errors import FatalError
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.resolve import ResolvedHead
+
+_NAMED_CHARACTERS = 8
+
+
+def learnable(task: Task, layer: LayerData, problems: Problems) -> LayerData:
+    """`layer`, which holds `task`, without what cannot be learnt from.
+
+    Of anomaly detection's train split the anomalous images, since it learns what is normal; of texts those with characters that
+    dataset.json does not have, which count as bad.
+    """
+    if task is Task.ANOMALY_DETECTION:
+        return _without_anomalies(layer, problems)
+    if task is Task.TEXT_RECOGNITION:
+        return _readable(layer, problems)
+    return layer
+
+
+def head_data(head: ResolvedHead, layer: LayerData | None, train: Mapping[str, Annotation]) -> HeadData:
+    """A head with its label space; `train` is what its layer has for the images to train on."""
+    if head.layer is None or layer is None:
+        return HeadData(head.spec, None, ClassTable((), ()), head.path, LabelSpace())
+    kept = classes_along(head.path, layer.classes)
+    labels = LabelSpace(classes=kept.names, things=kept.things, **_OF_TASK.get(head.spec.task, _nothing)(layer, train))
+    return HeadData(head.spec, head.layer.name, layer.classes, head.path, labels)
+
+
+def _without_anomalies(layer: LayerData, problems: Problems) -> LayerData:
+    train = layer.splits.get("train", {})
+    normal = {image: annotation for image, annotation in train.items() if not annotation.objects}
+    problems.mended("anomalous images of a train split left out: what is normal is learnt", len(train) - len(normal))
+    return replace(layer, splits={**layer.splits, "train": normal})
+
+
+def _readable(layer: LayerData, problems: Problems) -> LayerData:
+    texts = {image: _text(annotation) for by_image in layer.splits.values() for image, annotation in by_image.items()}
+    if layer.alphabet is None:
+        return replace(layer, alphabet="".join(sorted(set().union(*texts.values()))))
+    strange = {image: missing for image, text in texts.items() if (missing := sorted(set(text) - set(layer.alphabet)))}
+    for image, missing in strange.items():
+        shown = " ".join(missing[:_NAMED_CHARACTERS])
+        problems.bad(image, f"the text '{texts[image]}' has characters that are not in the alphabet: {shown}")
+    splits = {
+        split: {image: annotation for image, annotation in by_image.items() if image not in strange}
+        for split, by_image in layer.splits.items()
+    }
+    return replace(layer, splits=splits)
+
+
+def _text(annotation: Annotation) -> str:
+    assert isinstance(annotation, TextLabel), "what readers make of a layer of texts"
+    return annotation.text
+
+
+def _nothing(_: LayerData, __: Mapping[str, Annotation]) -> dict[str, Any]:
+    return {}
+
+
+def _keypoints(layer: LayerData, _: Mapping[str, Annotation]) -> dict[str, Any]:
+    table = layer.keypoints
+    if table is None:
+        return {}
+    return {"keypoints": table.names, "mirrored": table.mirrored, "skeleton": table.skeleton, "sigmas": table.sigmas}
+
+
+def _values(layer: LayerData, train: Mapping[str, Annotation]) -> dict[str, Any]:
+    """Means and deviations are summed in the order of images' names, so that they are the same to the last bit on every machine."""
+    table = np.array([_numbers(train[image]) for image in sorted(train)], np.float64).reshape(-1, len(layer.values))
+    if not len(table):
+        return {"values": layer.values}  # `checks` refuses a head without labels, and says why there are none
+    if never := [name for name, column in zip(layer.values, table.T, strict=True) if not np.isfinite(column).any()]:
+        raise FatalError(Reason.BAD_DATASET, f"values that are not known for any image to train on: {', '.join(never)}")
+    deviations = np.nanstd(table, axis=0)
+    return {
+        "values": layer.values,
+        "means": tuple(np.nanmean(table, axis=0).tolist()),
+        "deviations": tuple(np.where(deviations > 0, deviations, 1.0).tolist()),
+    }
+
+
+def _numbers(annotation: Annotation) -> Array:
+    assert isinstance(annotation, ValueList), "what readers make of a layer of values"
+    return annotation.values
+
+
+def _alphabet(layer: LayerData, _: Mapping[str, Annotation]) -> dict[str, Any]:
+    return {"alphabet": layer.alphabet or ""}
+
+
+_OF_TASK = {Task.KEYPOINT_DETECTION: _keypoints, Task.REGRESSION: _values, Task.TEXT_RECOGNITION: _alphabet}
+"""Parts of the label space that the heads of a task have besides classes."""

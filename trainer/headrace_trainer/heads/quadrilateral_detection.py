@@ -1,0 +1,177 @@
+"""Quadrilateral detection: the four corners of each object, in the order in which they are annotated, and its class.
+
+Method: dense boxes as in object detection (heads/dense_boxes.py: FCOS and TOOD), and from each cell, beside its box, four corners
+in the frame of that box (-1 to 1 inside), as anchor-free text detectors regress them (EAST's QUAD geometry, Zhou et al. 2017,
+https://arxiv.org/abs/1704.03155). Why corners, and not a box with an angle: an angle jumps by a full turn somewhere and leaves out
+quadrilaterals that are no rectangles. Nor are corners renumbered by position (top left first, say): which corner is first would
+jump as an object turns, and nothing that learns by small steps can follow that. The first corner is learnt as what it is, the one
+where reading begins, and with the others clockwise after it the targets move as little as the object does.
+
+Loss: smooth L1 of the corners' errors along and across the direction in which the true quadrilateral is read, as shares of its
+width and height. So a thin line of text is learnt as precisely across as along, whichever way it is turned, which shares of its
+bounds would not do.
+
+Which cells answer for an object, and how much they score, is decided by the bounds of its corners, which may lie outside the image;
+non-maximum suppression goes by the polygons' own overlap, since neighbouring tilted lines share most of their bounds.
+
+Metric: COCO's average precision (https://cocodataset.org/#detection-eval; ops/average_precision.py) by the IoU of polygons
+(ops/quads.py), over IoU 0.50 to 0.95; of one class at most 100 answers an image count. Any four corners are taken as they are: with
+a dent, or with crossing sides (then the area of both triangles counts). Annotations that are learnt from have no crossing sides
+(data/quads.py drops such), but predictions may.
+
+B images, N objects, C classes, A cells of all levels, K cells an object gets, M max detections. Coordinates are x, y in pixels of
+the network's input.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from headrace_api import model
+from headrace_api.tasks import Task
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.heads.dense_boxes import (
+    DRAWN_SCORE,
+    DenseBoxes,
+    assign,
+    at_cells,
+    box_losses,
+    detect,
+    from_frame,
+    in_a_row,
+    objects_of,
+)
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.ops import quads
+from headrace_trainer.ops.average_precision import Likeness, average_precision
+from headrace_trainer.ops.drawing import Canvas
+from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
+
+CORNERS_WEIGHT = 2.0
+"""Of the corners' loss beside the classification's, like the boxes'."""
+BETA = 0.05
+"""Share of the width or height up to which errors count by their square."""
+_BOX_CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
+"""In the frame of the box; where corners begin before anything is learnt."""
+
+
+class QuadrilateralDetectionHead(Head):
+    """Outputs for each level i: "logits<i>" and "distances<i>" of dense boxes; "corners<i>" float32 [B, 8, h, w], x and y of each
+    corner in the frame of the cell's box.
+
+    Predictions, best first: "quads" float32 [B, M, 4, 2], corners in the order of the annotations, not clipped to the image;
+    "scores" float32 [B, M] in 0 to 1, "classes" int64 [B, M], "valid" bool [B, M], False where there is nothing but padding.
+    """
+
+    task = Task.QUADRILATERAL_DETECTION
+    primary = "AP"
+    needs = ("classes",)
+
+    def __init__(self, channels: Mapping[int, int], labels: LabelSpace, max_detections: int) -> None:
+        super().__init__(sorted(channels), labels)
+        self.max_detections = max_detections
+        self.dense = DenseBoxes(channels, len(self.classes))
+        self.tower = conv_norm_relu(self.dense.width, self.dense.width, 3)
+        self.corners_output = Float32Conv2d(self.dense.width, 8, 1)
+        nn.init.normal_(self.corners_output.weight, std=0.01)
+        assert self.corners_output.bias is not None  # for the type checker: Conv2d has one unless told otherwise
+        with torch.no_grad():
+            self.corners_output.bias.copy_(torch.tensor(_BOX_CORNERS).flatten())
+
+    def forward(self, features: Features) -> Outputs:
+        outputs, maps = self.dense(features)
+        corners = {f"corners{level}": self.corners_output(self.tower(x)) for level, x in maps.items()}
+        return {**outputs, **corners}
+
+    def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
+        """Reads targets "quads", "classes", "valid" and "crowd".
+
+        Terms "classification" and "boxes" (`box_losses`, of the bounds of the corners) and "corners" (`corner_errors`), the mean
+        over the cells that answer for an object, weighted by alignment.
+        """
+        real = (targets["valid"] & labelled[:, None])[..., None, None]
+        truth = torch.where(real, targets["quads"].float(), 0)
+        cells, objects = self.dense.cells(outputs), objects_of({**targets, "boxes": quads.bounds(truth)}, labelled)
+        assigned = assign(cells, objects)
+        corners = in_a_row(outputs, "corners", self.levels)
+        found = _in_pixels(at_cells(corners, assigned.cell), at_cells(cells.boxes, assigned.cell))
+        errors = corner_errors(found, truth[:, :, None])
+        each = F.smooth_l1_loss(errors, torch.zeros_like(errors), beta=BETA, reduction="none").sum(dim=-1).mean(dim=-1)
+        weight = torch.where(assigned.taken, assigned.quality, 0)
+        mean = (weight * each).sum() / weight.sum().clamp(min=1)
+        return box_losses(cells, objects, assigned, labelled) | {"corners": CORNERS_WEIGHT * mean}
+
+    def decode(self, outputs: Outputs, image_size: tuple[int, int]) -> Predictions:
+        cells = self.dense.cells(outputs)
+        everywhere = _in_pixels(in_a_row(outputs, "corners", self.levels), cells.boxes)
+        found = detect(cells, image_size, self.max_detections, everywhere)
+        chosen = at_cells(everywhere.flatten(2), found.cell).unflatten(-1, (4, 2)) * found.valid[..., None, None]
+        return {"quads": chosen, "scores": found.scores, "classes": found.classes, "valid": found.valid}
+
+    def metric(self) -> Metric:
+        return QuadrilateralDetectionMetric(len(self.classes))
+
+    def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
+        """Outlines of what scores enough, a dot at the first corner, with class and score; the best one on top."""
+        canvas = Canvas(image)
+        chosen = predictions["valid"][index] & (predictions["scores"][index] >= DRAWN_SCORE)
+        corners, scores, labels = (predictions[key][index][chosen].flip(0).tolist() for key in ("quads", "scores", "classes"))
+        for quad, score, label in zip(corners, scores, labels, strict=True):
+            canvas.polygon(quad, f"{self.classes[label]} {score:.2f}", label)
+        return canvas.pixels()
+
+
+class QuadrilateralDetectionMetric(Metric):
+    """AP, AP50, AP75 by the IoU of polygons; NaN where no labelled image has an object that is not a crowd."""
+
+    def __init__(self, classes: int) -> None:
+        self._images: list[list[Likeness]] = [[] for _ in range(classes)]
+        """By class, those that have an object or an answer of it."""
+
+    def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
+        found = {key: predictions[key].cpu() for key in ("quads", "scores", "classes", "valid")}
+        truth = {key: targets[key].cpu() for key in ("quads", "classes", "valid", "crowd")}
+        for image in labelled.cpu().nonzero().flatten().tolist():
+            given = {key: value[image][found["valid"][image]] for key, value in found.items()}
+            there = {key: value[image][truth["valid"][image]] for key, value in truth.items()}
+            for label in torch.cat([given["classes"], there["classes"]]).unique().tolist():
+                answers, objects = given["classes"] == label, there["classes"] == label
+                crowd = there["crowd"][objects]
+                likeness = quads.likeness(given["quads"][answers].double(), there["quads"][objects].double(), crowd)
+                self._images[label].append(Likeness(given["scores"][answers].numpy(), likeness.numpy(), crowd.numpy()))
+
+    def compute(self) -> dict[str, float]:
+        return average_precision(self._images)
+
+
+def corner_errors(found: Tensor, truth: Tensor) -> Tensor:
+    """How far off corners are: [..., 4, 2] and [..., 4, 2] -> [..., 4, 2], along the way the true ones are read and across it.
+
+    As shares of the true quadrilateral's width (the mean of its upper and lower side) and height (across that), each a pixel at
+    least.
+    """
+    first, second, third, fourth = truth.unbind(dim=-2)
+    along = (second - first + third - fourth) / 2
+    down = (fourth - first + third - second) / 2
+    width = along.norm(dim=-1, keepdim=True).clamp(min=1)
+    along = along / width
+    across = torch.stack([-along[..., 1], along[..., 0]], dim=-1)
+    height = (down * across).sum(dim=-1, keepdim=True).abs().clamp(min=1)
+    off = found - truth
+    errors = [(off * axis[..., None, :]).sum(dim=-1) / size for axis, size in ((along, width), (across, height))]
+    return torch.stack(errors, dim=-1)
+
+
+def _in_pixels(corners: Tensor, boxes: Tensor) -> Tensor:
+    """[..., 8] in the frames of boxes [..., 4], which learn nothing from that -> [..., 4, 2]."""
+    return from_frame(corners.unflatten(-1, (4, 2)), boxes.detach())
+
+
+@register(Task.QUADRILATERAL_DETECTION)
+def build(options: model.QuadrilateralDetection, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+    """The head that `options` describe, on some of the levels of `channels`."""
+    levels = levels_between(channels, options.bottom_level, options.top_level)
+    return QuadrilateralDetectionHead({level: channels[level] for level in levels}, labels, options.max_detections)

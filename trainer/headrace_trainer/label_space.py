@@ -1,0 +1,64 @@
+"""What a head's numbers mean: names of classes, keypoints and values, characters. Made by the dataset, kept with the model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from headrace_trainer.counted import counted
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """A part is empty where the task has no use for it."""
+
+    classes: tuple[str, ...] = ()
+    """Names, in the order of indices; identities for metric learning."""
+    things: tuple[bool, ...] = ()
+    """For each class, whether it is countable (panoptic segmentation)."""
+    keypoints: tuple[str, ...] = ()
+    """Names of the K keypoints of an object."""
+    mirrored: tuple[int, ...] = ()
+    """For each keypoint the index that it has once the image is mirrored: left and right change places."""
+    skeleton: tuple[tuple[int, int], ...] = ()
+    """Pairs of keypoints, from 0, that are joined by a line in pictures."""
+    sigmas: tuple[float, ...] = ()
+    """For each keypoint, how far people place it from each other, as a share of the object's scale (the constants of OKS)."""
+    values: tuple[str, ...] = ()
+    """Names of the D values of regression."""
+    means: tuple[float, ...] = ()
+    """Of each value over the labelled train images."""
+    deviations: tuple[float, ...] = ()
+    """Standard deviation of each value over the labelled train images; 1 where it would be 0."""
+    alphabet: str = ""
+    """Characters of text recognition, in the order of indices."""
+
+    @property
+    def described(self) -> str:
+        """What is in it, for messages: "3 classes (red, green, blue)"."""
+        parts = [f"{counted(len(names), part)} ({_shortened(names)})" for part in _NAMED if (names := tuple(getattr(self, part)))]
+        return " and ".join(parts) or "no labels"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, empty parts left out."""
+        return {part.name: _plain(value) for part in fields(self) if (value := getattr(self, part.name))}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "LabelSpace":
+        """The inverse of `to_json`; TypeError for a part that there is not."""
+        return cls(**{part: _frozen(value) for part, value in content.items()})
+
+
+_NAMED = ("classes", "keypoints", "values", "alphabet")
+"""The parts that a head may learn the entries of."""
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(entry) for entry in value] if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
+
+
+def _shortened(names: tuple[str, ...], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -1,0 +1,78 @@
+"""COCO's average precision (https://cocodataset.org/#detection-eval) for any measure of likeness: what pycocotools computes, from
+matrices of it.
+
+D answers, G objects of one class in one image; T thresholds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MOST_ANSWERS = 100
+"""Of one class in one image; the surest count."""
+_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+_RECALLS = np.linspace(0, 1, 101)
+_NAMES = ("AP", "AP50", "AP75")
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Of the answers and the objects of one class in one image."""
+
+    scores: np.ndarray
+    """float [D]."""
+    matrix: np.ndarray
+    """float [D, G], 0 to 1; in the columns of crowds, the share of the answer that lies in the crowd."""
+    crowd: np.ndarray
+    """bool [G]: neither found nor missed, and any number of answers may lie in one."""
+
+
+def average_precision(by_class: Sequence[Sequence[Likeness]]) -> dict[str, float]:
+    """Images by class -> {"AP", "AP50", "AP75"}, 0 to 1.
+
+    The mean over classes that have an object other than crowds; NaN where none has.
+    """
+    precisions = [_precisions(images) for images in by_class if any((~image.crowd).any() for image in images)]
+    if not precisions:
+        return dict.fromkeys(_NAMES, float("nan"))
+    by_threshold = np.mean(precisions, axis=0)
+    return dict(zip(_NAMES, map(float, (by_threshold.mean(), by_threshold[0], by_threshold[5])), strict=True))
+
+
+def _precisions(images: Sequence[Likeness]) -> np.ndarray:
+    """Of one class: mean precision over recalls, by threshold [T]."""
+    ranked = [_surest(image) for image in images]
+    order = np.argsort(-np.concatenate([image.scores for image in ranked]), kind="stable")
+    right, counted = (np.concatenate(parts, axis=1)[:, order] for parts in zip(*map(_matches, ranked), strict=True))
+    objects = sum(int((~image.crowd).sum()) for image in images)
+    hits, misses = (np.cumsum(what & counted, axis=1) for what in (right, ~right))
+    recall, precision = hits / objects, hits / np.maximum(hits + misses, 1)
+    # The best precision at this recall or a higher one.
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    padded = np.concatenate([precision, np.zeros((len(precision), 1))], axis=1)
+    return np.array([of[np.searchsorted(reached, _RECALLS)].mean() for of, reached in zip(padded, recall, strict=True)])
+
+
+def _surest(image: Likeness) -> Likeness:
+    best = np.argsort(-image.scores, kind="stable")[:MOST_ANSWERS]
+    return Likeness(image.scores[best], image.matrix[best], image.crowd)
+
+
+def _matches(image: Likeness) -> tuple[np.ndarray, np.ndarray]:
+    """Which answers, in their order, are right, and which count at all (those that lie in crowds do not): bool [T, D] each.
+
+    An answer takes the object that is most like it among those that no surer one took; the last of equals, as pycocotools does.
+    """
+    thresholds = len(_THRESHOLDS)
+    everywhere = np.arange(thresholds)
+    objects = image.matrix[:, ~image.crowd][:, ::-1]
+    in_crowd = image.matrix[:, image.crowd].max(axis=1, initial=0)
+    right = np.zeros((thresholds, len(image.scores)), bool)
+    free = np.ones((thresholds, objects.shape[1]), bool)
+    for answer, like in enumerate(objects if objects.size else ()):
+        open_to_it = np.where(free, like, -1)
+        best = open_to_it.argmax(axis=1)
+        right[:, answer] = open_to_it[everywhere, best] >= _THRESHOLDS
+        free[everywhere, best] &= ~right[:, answer]
+    return right, right | ~(in_crowd >= _THRESHOLDS[:, None])

@@ -1,0 +1,131 @@
+"""The images to look at: found, named, decoded ahead of time."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from headrace_api.names import Reason
+from headrace_trainer.data.files import IMAGE_SUFFIXES
+from headrace_trainer.data.geometry import Geometry, letterbox
+from headrace_trainer.data.picture import Picture
+from headrace_trainer.data.problems import is_of_the_machine
+from headrace_trainer.data.targets import Array
+from headrace_trainer.errors import FatalError
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image file."""
+
+    path: Path
+    name: str
+    """Its path from the deepest folder that holds all of them, with "/": no two are alike."""
+    output: str
+    """The same without its suffix, or with it where some differ in nothing else: what files about it are called."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An image, decoded and letterboxed."""
+
+    source: Source
+    pixels: Array
+    """uint8 [H, W, 3], what the network sees."""
+    geometry: Geometry
+    """How it got there from the upright image."""
+    picture: Array | None
+    """uint8 [h, w, 3]: the upright image, made smaller where it is large; None if nobody wants to draw on it."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An image file that is none, or is broken."""
+
+    source: Source
+    reason: str
+
+
+def find_images(places: Sequence[Path]) -> list[Source]:
+    """The image files that `places` name, in that order, each once; of folders, all below them by name.
+
+    Raises FatalError(BAD_DATASET) for a place that is not there, and where there is no image.
+    """
+    files = dict.fromkeys(file for place in places for file in _files(place))
+    if not files:
+        raise FatalError(Reason.BAD_DATASET, f"no image is in {', '.join(map(str, places))}: files count that end in {_suffixes()}")
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    names = [PurePosixPath(file.relative_to(root)) for file in files]
+    stems = [str(name.with_suffix("")) for name in names]
+    outputs = stems if len(set(stems)) == len(stems) else [str(name) for name in names]
+    return [Source(file, str(name), output) for file, name, output in zip(files, names, outputs, strict=True)]
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """Absolute paths: `a/../a/x.jpg` and `a/x.jpg` are one image. Links are not resolved, as names are what people know."""
+    absolute = Path(os.path.normpath(place.absolute()))
+    if absolute.is_file():
+        yield absolute
+    elif absolute.is_dir():
+        yield from sorted(file for file in absolute.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    else:
+        raise FatalError(Reason.BAD_DATASET, f"{place}: there is no such file or folder")
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(IMAGE_SUFFIXES))
+
+
+def load_images(
+    sources: Iterable[Source], canvas: tuple[int, int], picture_side: int | None, threads: int
+) -> Iterator[Loaded | Unreadable]:
+    """Read the images in order, some ahead of the consumer, for a network that sees (height, width) `canvas`.
+
+    `picture_side`: how many pixels the longer side of `Loaded.picture` has at most; None: there is none. Trouble of the machine,
+    such as a failing disk, is raised.
+    """
+
+    def load(source: Source) -> Loaded | Unreadable:
+        try:
+            with Picture(source.path) as image:
+                geometry = letterbox(image.size, canvas)
+                pixels = geometry.place_image(image.pixels(geometry.scaled))
+            return Loaded(source, pixels, geometry, _picture(source.path, picture_side))
+        except Exception as error:  # decoders meet hostile files here, and raise whatever they like
+            if is_of_the_machine(error):
+                raise
+            return Unreadable(source, str(error) or type(error).__name__)
+
+    return _ahead(load, sources, threads)
+
+
+def _picture(path: Path, side: int | None) -> Array | None:
+    """Decoded anew: what the network sees must be what it saw in evaluations, to the last bit, whatever is drawn."""
+    if side is None:
+        return None
+    with Picture(path) as image:
+        height, width = image.size
+        scale = min(1.0, side / max(height, width))
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        return Geometry(image.size, size, 0, 0, size).place_image(image.pixels(size))
+
+
+def _ahead(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
+    """What `function` makes of the items, in their order, made by threads a few items ahead."""
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="images")
+    waiting: deque[Future[_Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(executor.submit(function, item))
+            if len(waiting) > 2 * threads + 8:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,101 @@
+"""A `model/` folder as a network that is ready to be used."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from headrace_api import model, runfolder
+from headrace_api.names import Reason
+from headrace_api.training import ImageSize
+from headrace_trainer.errors import FatalError
+from headrace_trainer.heads.base import Head, Predictions
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.network.build import IMAGE_MEAN, IMAGE_STD, HeadPlan, Network, build_network, normalise
+
+_VERSION = 1
+_HINT = "name the model/ folder of a run folder"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Weights, and all that must be known to use them. Computes in float32."""
+
+    network: Network
+    image_size: tuple[int, int]
+    """Height and width that the network sees."""
+    config: Mapping[str, Any]
+    """config.json as it is."""
+    device: torch.device
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """By name."""
+        return {name: cast(Head, head) for name, head in self.network.heads.items()}
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> dict[str, Predictions]:
+        """uint8 [B, 3, H, W], letterboxed -> each head's predictions, on the CPU, in pixels of the network's input."""
+        inputs = normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
+        outputs = self.network(inputs)
+        height, width = images.shape[-2:]
+        decoded = {name: head.decode(outputs[name], (height, width)) for name, head in self.heads.items()}
+        return {name: {key: value.cpu() for key, value in found.items()} for name, found in decoded.items()}
+
+
+def load_model(folder: Path, device: torch.device) -> TrainedModel:
+    """The model in `folder`, a model/ folder or a run folder that has one.
+
+    Raises FatalError(BAD_MODEL) where it cannot be used, saying what of it.
+    """
+    folder = _model_folder(folder)
+    # 1. What it is.
+    config = _read_config(folder / runfolder.MODEL_CONFIG)
+    try:
+        spec = model.Network.model_validate(config["network"])
+        size = ImageSize.model_validate(config["imageSize"])
+        heads = [HeadPlan(head, LabelSpace.from_json(config["labels"][head.name])) for head in spec.heads]
+        normalised = (list(config["normalisation"]["mean"]), list(config["normalisation"]["std"]))
+    except (KeyError, TypeError, ValidationError) as error:
+        raise _bad(folder / runfolder.MODEL_CONFIG, f"is not one that this version of Headrace wrote: {error!r}") from error
+    if normalised != (list(IMAGE_MEAN), list(IMAGE_STD)):
+        raise _bad(folder / runfolder.MODEL_CONFIG, "says that images are normalised as this version of Headrace does not")
+    # 2. The network, and its weights.
+    network = build_network(spec, heads)
+    weights = folder / runfolder.MODEL_WEIGHTS
+    try:
+        network.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _bad(weights, f"does not hold the weights of the network in {runfolder.MODEL_CONFIG}: {error}") from error
+    network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+    return TrainedModel(network, (size.height, size.width), config, device)
+
+
+def _model_folder(folder: Path) -> Path:
+    for place in (folder, folder / runfolder.MODEL):
+        if (place / runfolder.MODEL_CONFIG).is_file():
+            return place
+    there = "there is no such folder" if not folder.is_dir() else f"it has no {runfolder.MODEL_CONFIG}"
+    raise FatalError(Reason.BAD_MODEL, f"{folder} is no model: {there}; {_HINT}")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _bad(path, f"cannot be read: {error}") from error
+    if not isinstance(config, dict) or config.get("version") != _VERSION:
+        found = config.get("version") if isinstance(config, dict) else type(config).__name__
+        raise _bad(path, f"has version {found}; this version of Headrace reads version {_VERSION}")
+    return config
+
+
+def _bad(path: Path, what: str) -> FatalError:
+    return FatalError(Reason.BAD_MODEL, f"{path} {what}")

@@ -1,0 +1,42 @@
+"""A vector an image: vectors.npy, float32 [images, D], in the order of the names in images.csv."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from headrace_trainer.heads.base import Head, Predictions
+from headrace_trainer.predict.placement import Placement
+from headrace_trainer.predict.results.base import GrowingFile, Image, Results
+
+
+class VectorResults(Results):
+    """Of a head whose prediction `name` is a vector. They wait in a file until their number is known, which NPY begins with."""
+
+    def __init__(self, folder: Path, head: Head, least_score: float, name: str) -> None:
+        super().__init__(folder, head, least_score)
+        self._name = name
+        self._names = GrowingFile(folder / "images.csv")
+        self._rows = csv.writer(self._names, lineterminator="\n")
+        self._rows.writerow(["image"])
+        self._numbers = (folder / ".vectors.partial").open("w+b")
+        self._shape = (0, 0)
+
+    def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:  # noqa: ARG002 - has no place
+        vector = predictions[self._name].float().numpy()
+        self._rows.writerow([image.name])
+        self._numbers.write(vector.astype("<f4").tobytes())
+        self._shape = (self._shape[0] + 1, len(vector))
+
+    def close(self) -> None:
+        self._names.close()
+        partial, whole = Path(self._numbers.name), self.folder / ".vectors.npy.partial"
+        self._numbers.seek(0)
+        with whole.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": self._shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            shutil.copyfileobj(self._numbers, file)
+        self._numbers.close()
+        partial.unlink()
+        whole.rename(self.folder / "vectors.npy")

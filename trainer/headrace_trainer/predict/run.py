@@ -1,0 +1,148 @@
+"""From images to files of predictions: numbered steps."""
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as Picture
+
+from headrace_api.names import Reason
+from headrace_trainer.errors import FatalError
+from headrace_trainer.heads.base import Head, Predictions
+from headrace_trainer.predict import messages
+from headrace_trainer.predict.inputs import Loaded, Unreadable, find_images, load_images
+from headrace_trainer.predict.model import TrainedModel
+from headrace_trainer.predict.placement import Placement, placed
+from headrace_trainer.predict.results import RESULTS, Image, Results
+from headrace_trainer.predict.results.base import write_json
+
+INDEX = "predictions.json"
+"""What there is, written when all of it is there."""
+PICTURES = "pictures"
+PICTURE_SIDE = 1024
+"""Longer side of a picture at most, pixels."""
+_SAY_SECONDS = 0.2
+_JPEG_QUALITY = 90
+
+
+@dataclass
+class Outcome:
+    """What came of the images."""
+
+    images: list[Image] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    """Names of those that could not be read."""
+    seconds: float = 0.0
+    """From the first image to the last, reading and writing included."""
+
+    @property
+    def looked_at(self) -> int:
+        """How many images are done, in whatever way."""
+        return len(self.images) + len(self.unreadable)
+
+
+def predict(
+    model: TrainedModel,
+    places: list[Path],
+    out: Path,
+    *,
+    least_score: float,
+    pictures: bool,
+    batch_size: int,
+    threads: int,
+) -> Outcome:
+    """Write what `model` sees in the images that `places` name into `out`, a folder that is empty or not there yet.
+
+    Images that cannot be read are told and left out. Raises FatalError where nothing can be done.
+    """
+    # 1. The images, and a place for what is said of them.
+    sources = find_images(places)
+    _make_empty(out)
+    writer = _Writer(model.heads, out, least_score)
+    # 2. Batch by batch: look, write, draw.
+    outcome, started, said = writer.outcome, time.monotonic(), 0.0
+    messages.say_progress(0, len(sources))
+    loaded = load_images(sources, model.image_size, PICTURE_SIDE if pictures else None, threads)
+    for batch in _batches(writer.readable(loaded), batch_size):
+        images = torch.from_numpy(np.stack([one.pixels for one in batch])).permute(0, 3, 1, 2)
+        writer.add(batch, model.predict(images))
+        if time.monotonic() - said >= _SAY_SECONDS:
+            messages.say_progress(outcome.looked_at, len(sources))
+            said = time.monotonic()
+    # 3. All of it is there: say so.
+    writer.close()
+    outcome.seconds = time.monotonic() - started
+    messages.say_progress(len(sources), len(sources))
+    return outcome
+
+
+def _make_empty(out: Path) -> None:
+    try:
+        if out.is_dir() and any(out.iterdir()):
+            raise FatalError(Reason.INVALID_SPEC, f"{out} is not empty: name another folder with --out, or remove it")
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FatalError(Reason.INVALID_SPEC, f"{out} cannot be written to: {error}") from error
+
+
+def _batches(items: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+class _Writer:
+    """Every head's results and pictures below `out`."""
+
+    def __init__(self, heads: dict[str, Head], out: Path, least_score: float) -> None:
+        self.outcome = Outcome()
+        self._heads, self._out = heads, out
+        self._results: dict[str, Results] = {}
+        for name, head in heads.items():
+            (out / name).mkdir()
+            self._results[name] = RESULTS[head.task](out / name, head, least_score)
+
+    def readable(self, loaded: Iterable[Loaded | Unreadable]) -> Iterator[Loaded]:
+        """Those that are; the others are told and remembered."""
+        for one in loaded:
+            if isinstance(one, Loaded):
+                yield one
+            else:
+                messages.warn(f"skipped {one.source.path}: {one.reason}")
+                self.outcome.unreadable.append(one.source.name)
+
+    def add(self, batch: Sequence[Loaded], predictions: Mapping[str, Predictions]) -> None:
+        """Write and draw what was predicted for a batch."""
+        for index, one in enumerate(batch):
+            image = Image(len(self.outcome.images) + 1, one.source.name, one.source.output, one.geometry.source)
+            for name in self._heads:
+                found = {key: value[index] for key, value in predictions[name].items()}
+                self._results[name].add(image, found, Placement(one.geometry, image.size))
+                if one.picture is not None:
+                    self._draw(name, image, one, found)
+            self.outcome.images.append(image)
+
+    def close(self) -> None:
+        """End all files; the index comes last."""
+        for results in self._results.values():
+            results.close()
+        index = {
+            "version": 1,
+            "heads": {name: head.task.value for name, head in self._heads.items()},
+            "images": [image.to_coco() for image in self.outcome.images],
+            "unreadable": self.outcome.unreadable,
+        }
+        write_json(self._out / INDEX, index)
+
+    def _draw(self, name: str, image: Image, one: Loaded, found: Predictions) -> None:
+        assert one.picture is not None, "somebody wants to draw on it"
+        height, width = one.picture.shape[:2]
+        in_picture = placed(found, Placement(one.geometry, (height, width)))
+        drawn = self._heads[name].draw(one.picture, {key: value[None] for key, value in in_picture.items()}, 0)
+        path = self._out / PICTURES / name / f"{image.output}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Picture.fromarray(drawn).save(path, quality=_JPEG_QUALITY)

@@ -1,0 +1,72 @@
+"""The weights that a job begins with: looked for before the dataset is pulled, and brought in for the worker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace_api import runfolder
+from headrace_api.names import ENV_INITIAL_WEIGHTS, STORAGE_ENV, Reason
+from headrace_trainer.errors import FatalError
+from headrace_trainer.supervisor.places import local_path, open_store
+from headrace_trainer.supervisor.pull import Pull
+from headrace_trainer.supervisor.retry import Retry
+from headrace_trainer.supervisor.store import Store, StoredObject
+
+_SUFFIXES = (".safetensors", ".pth")
+"""Of a file of weights; anything else is a folder."""
+_OF_A_FOLDER = (runfolder.MODEL_WEIGHTS, runfolder.MODEL_CONFIG)
+"""What is needed of a model/ folder."""
+
+
+@dataclass(frozen=True)
+class FoundWeights:
+    """Where they are: on this machine, to be read where they lie, or in object storage."""
+
+    uri: str
+    """As the job names it."""
+    store: Store | None = None
+    objects: tuple[StoredObject, ...] = ()
+    """What is to be pulled from `store`: one file, or those of a folder that are needed."""
+
+    def bring_in(self, folder: Path, partial: Path, retry: Retry) -> Path:
+        """The file or the folder for the worker; what is in object storage is pulled into `folder`, by way of `partial`."""
+        if self.store is None:
+            return Path(self.uri).absolute()
+        Pull(self.store, folder, partial, retry, connections=len(self.objects)).run(self.objects)
+        return folder / self.objects[0].key if self.uri.endswith(_SUFFIXES) else folder
+
+
+def find_weights(uri: str, environment: Mapping[str, str], retry: Retry) -> FoundWeights:
+    """Look for the weights at `uri`: s3://... or a path, of a model/ folder or of one file.
+
+    Raises FatalError: BAD_MODEL where there are none, STORAGE_REFUSED where the storage says no.
+    """
+    folder, wanted = (uri.rpartition("/")[0], (uri.rpartition("/")[2],)) if uri.endswith(_SUFFIXES) else (uri, _OF_A_FOLDER)
+    if local_path(uri) is not None:
+        _refuse_lacking(uri, [name for name in wanted if not Path(folder, name).is_file()])
+        return FoundWeights(uri)
+    store = open_store(folder, environment)
+    there = {one.key: one for name in wanted for one in _listed(store, name, retry)}
+    _refuse_lacking(uri, [name for name in wanted if name not in there])
+    return FoundWeights(uri, store, tuple(there[name] for name in wanted))
+
+
+def environment_for_weights(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the keys of the weights' own storage in the place of the dataset's, where there are any."""
+    own = {name: environment[ENV_INITIAL_WEIGHTS + name] for name in STORAGE_ENV if environment.get(ENV_INITIAL_WEIGHTS + name)}
+    if not own:
+        return dict(environment)
+    return {name: value for name, value in environment.items() if name not in STORAGE_ENV} | own
+
+
+def _listed(store: Store, name: str, retry: Retry) -> list[StoredObject]:
+    return retry.call("looking for the initial weights", lambda: store.list(name))
+
+
+def _refuse_lacking(uri: str, lacking: list[str]) -> None:
+    if lacking:
+        raise FatalError(
+            Reason.BAD_MODEL,
+            f"model.initialWeights: {uri} is not there, or has no {lacking[0]}: name the model/ folder of an earlier job's run "
+            f"folder, or a file that ends in {' or '.join(_SUFFIXES)}",
+        )

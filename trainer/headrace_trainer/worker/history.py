@@ -1,0 +1,81 @@
+"""What the losses and scores were, over all attempts: thinned as it grows, kept in checkpoints, drawn as curves at the end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+MOST_POINTS: Final = 512
+"""Of a series: as many as a picture has room for, and a hundred kilobytes in a checkpoint with a few heads."""
+TOTAL: Final = "total"
+"""The weighted sum of all losses, as the ledger calls it."""
+PRIMARY: Final = "primary"
+"""The mean of the heads' primary scores, which decides what is best."""
+
+
+@dataclass
+class Series:
+    """Numbers by name against the iteration. Of more than MOST_POINTS, each two neighbours become their mean."""
+
+    iterations: list[int] = field(default_factory=list)
+    """Of each point: that of the last report in it."""
+    reports: list[int] = field(default_factory=list)
+    """Of each point: how many reports it is the mean of."""
+    values: dict[str, list[float | None]] = field(default_factory=dict)
+    """Of each point, by name; None where a report had no such number."""
+    resolution: int = 1
+    """Reports that a point takes in before the next one begins."""
+
+    def add(self, iteration: int, report: Mapping[str, float]) -> None:
+        """Take in what was measured at `iteration`; nothing where that is known, as after an evaluation that is repeated."""
+        if self.iterations and iteration <= self.iterations[-1]:
+            return
+        for name in report:
+            self.values.setdefault(name, [None] * len(self.iterations))
+        if self.iterations and self.reports[-1] < self.resolution:
+            for name, values in self.values.items():
+                values[-1] = _mean(values[-1], self.reports[-1], report.get(name), 1)
+            self.iterations[-1] = iteration
+            self.reports[-1] += 1
+            return
+        self.iterations.append(iteration)
+        self.reports.append(1)
+        for name, values in self.values.items():
+            values.append(report.get(name))
+        if len(self.iterations) > MOST_POINTS:
+            self._thin()
+
+    def copy(self) -> "Series":
+        """As it is now."""
+        return Series(
+            self.iterations[:], self.reports[:], {name: values[:] for name, values in self.values.items()}, self.resolution
+        )
+
+    def _thin(self) -> None:
+        counts = self.reports
+        pairs = [(i, i + 1) for i in range(0, len(counts) - 1, 2)]
+        rest = len(counts) - len(counts) % 2
+        for name, values in self.values.items():
+            self.values[name] = [_mean(values[i], counts[i], values[j], counts[j]) for i, j in pairs] + values[rest:]
+        self.iterations = [self.iterations[j] for _, j in pairs] + self.iterations[rest:]
+        self.reports = [counts[i] + counts[j] for i, j in pairs] + counts[rest:]
+        self.resolution *= 2
+
+
+@dataclass
+class History:
+    """Of one job."""
+
+    losses: Series = field(default_factory=Series)
+    """By "<head>/<term>", and TOTAL."""
+    scores: Series = field(default_factory=Series)
+    """By "<head>/<metric>", and PRIMARY."""
+
+    def copy(self) -> "History":
+        """As it is now: a checkpoint is written while training goes on."""
+        return History(self.losses.copy(), self.scores.copy())
+
+
+def _mean(first: float | None, first_reports: int, second: float | None, second_reports: int) -> float | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return (first * first_reports + second * second_reports) / (first_reports + second_reports)
