@@ -16,6 +16,7 @@ from torch import Tensor
 
 from headrace_api import model, runfolder
 from headrace_api.names import Reason
+from headrace_trainer.data.problems import is_of_the_machine
 from headrace_trainer.errors import FatalError
 from headrace_trainer.network.build import HeadPlan, Network
 
@@ -105,7 +106,7 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
         # weights_only: nothing of what a pickle may hold is run.
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # readers meet hostile files here, and raise whatever they like: KeyError for a text
-        if isinstance(error, MemoryError):
+        if is_of_the_machine(error):
             raise
         raise FatalError(Reason.BAD_MODEL, f"initialWeights: {file.name} cannot be read as weights: {_why(file, error)}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):

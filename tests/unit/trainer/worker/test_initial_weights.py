@@ -1,5 +1,6 @@
 """Weights to begin with: what fits is taken, the rest is told, and nothing at all is an error."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,18 @@ def test_what_is_not_taken_need_not_be_finite(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "resnet18.safetensors")
     _, got, _ = load(tmp_path / "resnet18.safetensors", [])
     assert torch.equal(got["backbone.conv1.weight"], tensors["conv1.weight"])
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the next attempt may find it mended: BadModel would end the job for good."""
+
+    def fail(file: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(file))
+
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    monkeypatch.setattr("headrace_trainer.worker.initial_weights.load_file", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        load(tmp_path / "a.safetensors", [])
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
