@@ -68,7 +68,7 @@ bench: setup ## the benchmarks, against peers where there is one: tables, and JS
 	  echo "== $$bench"; $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
 	done
 
-bench-tasks: setup ## what every task learns: trains what has no result yet, minutes a row, writes docs/results.md (ARGS="--list", "--only 'digits/*'", --again)
+bench-tasks: setup ## what every task learns: trains what has no result yet, minutes a row, writes docs/results.md (ARGS="--list", "--only 'digits/*'", --again, --picture)
 	PYTHONPATH=tests/bench:tests/support$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python -m tasks $(ARGS)
 
 images: setup ## the operator's and the trainer's image (ENGINE=docker|podman|buildah, BASE=, BUILDER=, REPOSITORY=, TAG=, ONLY=)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tasks import measured
+from tasks import measured, picture
 from tasks.all_rows import ROWS
 from tasks.page import page
 from tasks.rows import Row
@@ -24,7 +24,10 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="also those that have a result")
     parser.add_argument("--jobs", type=int, default=1, help="rows at a time, each on one thread (default: 1)")
     parser.add_argument("--render", action="store_true", help="write the page of the results there are; run nothing")
+    parser.add_argument("--picture", action="store_true", help="draw docs/tasks.jpg with the models that are there; run nothing")
     options = parser.parse_args()
+    if options.picture:
+        return picture.draw()
     chosen = [row for row in ROWS if fnmatch(row.name, options.only)]
     if options.list:
         for row in chosen:

@@ -26,7 +26,8 @@ from headrace_trainer.data.dataset import open_dataset
 from headrace_trainer.data.loader import eval_batches
 from headrace_trainer.data.split import Split
 from headrace_trainer.heads.base import IGNORE, Head, Predictions, Targets
-from headrace_trainer.network.build import HeadPlan, Network, build_network, normalise
+from headrace_trainer.network.build import HeadPlan, Network, build_network
+from headrace_trainer.ops.pixels import normalise
 
 
 class Baseline(ABC):

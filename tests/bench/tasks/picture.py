@@ -1,4 +1,4 @@
-"""`python -m tasks.picture`: docs/tasks.jpg, what the networks of the rows on digit scenes see in the same held-out scenes.
+"""docs/tasks.jpg, what the networks of the rows on digit scenes see in the same held-out scenes.
 
 Drawn by `headrace predict` with the models that `make bench-tasks` left in .cache; tasks whose rows were not run here are left out.
 """
@@ -22,7 +22,7 @@ _GAP: Final = 4
 _TITLE: Final = 24
 
 
-def main() -> int:
+def draw() -> int:
     """The exit status: 1 where there is no model at all."""
     scenes = sorted((CACHE / "datasets" / SCENES.key.replace(" ", "-") / "images/val").glob("*.jpg"))[:_SCENES]
     there = [row for row in TASKS if row.data == SCENES and _model(row).exists()]
@@ -58,7 +58,3 @@ def _sheet(columns: dict[str, list[Image.Image]]) -> Image.Image:
         for row, picture in enumerate(pictures):
             sheet.paste(picture, (_GAP + column * step, _TITLE + row * step))
     return sheet
-
-
-if __name__ == "__main__":
-    sys.exit(main())

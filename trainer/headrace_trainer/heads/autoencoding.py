@@ -30,7 +30,6 @@ from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predict
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import conv_norm_relu
-from headrace_trainer.ops.losses import masked_sum
 from headrace_trainer.ops.pixels import denormalise
 
 FINEST_CONVOLUTION_LEVEL: Final = 2
@@ -71,7 +70,7 @@ class AutoencodingHead(Head):
         wanted = torch.where(labelled[:, None, None, None], targets["image"], 0)
         height, width = wanted.shape[-2:]
         error = _mean_square(outputs["image"][:, :, :height, :width] - wanted, targets["shown"] & labelled[:, None, None])
-        return {"reconstruction": masked_sum(error, labelled) / labelled.sum().clamp(min=1)}
+        return {"reconstruction": error.sum() / labelled.sum().clamp(min=1)}
 
     def decode(self, outputs: Outputs, image_size: tuple[int, int]) -> Predictions:
         height, width = image_size

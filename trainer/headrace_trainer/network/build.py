@@ -1,6 +1,6 @@
 """The whole network out of its description: backbone to neck to heads.
 
-Images come as float32 [B, 3, H, W], RGB, of any height and width, with `IMAGE_MEAN` and `IMAGE_STD` applied (`normalise`).
+Images come as float32 [B, 3, H, W], RGB, of any height and width, normalised (ops/pixels.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,6 @@ from headrace_trainer.heads.base import Outputs, head_factory
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.backbones import Backbone, build_backbone
 from headrace_trainer.network.necks import Neck, build_neck
-from headrace_trainer.ops.pixels import IMAGE_MEAN, IMAGE_STD, normalise
-
-__all__ = [
-    "DEFAULT_BOTTOM_LEVEL",
-    "IMAGE_MEAN",
-    "IMAGE_STD",
-    "HeadPlan",
-    "Network",
-    "build_network",
-    "check_batch_normalisation",
-    "normalise",
-]
 
 DEFAULT_BOTTOM_LEVEL: Final = 3
 """Lowest level that heads over several levels look at where there is no neck: below it, features see little but edges."""

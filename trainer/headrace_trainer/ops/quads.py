@@ -26,24 +26,15 @@ def intersection_and_areas(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor
     the height, so the one in the middle times the difference of heights is the exact area. No case is special, and rounding moves
     the result by as little as it moves the corners.
     """
-    # Near the origin, where floats are dense.
-    middle = (a.mean(dim=1, keepdim=True) + b.mean(dim=1, keepdim=True)) / 2
-    a, b = a - middle, b - middle
-    heights = torch.cat([a[..., 1], b[..., 1], _meeting_heights(a, b)], dim=1).sort(dim=1).values
-    thickness, y = heights.diff(dim=1), (heights[:, 1:] + heights[:, :-1]) / 2
-    in_a, in_b = _inside(a, y), _inside(b, y)
-    low = torch.maximum(in_a[..., :, None, 0], in_b[..., None, :, 0])
-    high = torch.minimum(in_a[..., :, None, 1], in_b[..., None, :, 1])
-    common = (high - low).clamp(min=0).flatten(2).sum(dim=2)
-    widths = (common, *((x[..., 1] - x[..., 0]).sum(dim=2) for x in (in_a, in_b)))
-    both, area_a, area_b = ((width * thickness).sum(dim=1) for width in widths)
+    some_at_once = zip(a.split(_PAIRS_AT_ONCE), b.split(_PAIRS_AT_ONCE), strict=True)
+    both, area_a, area_b = (torch.cat(parts) for parts in zip(*(_by_heights(*pairs) for pairs in some_at_once), strict=True))
     return both, area_a, area_b
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of pairs: [P, 4, 2] and [P, 4, 2] -> [P], 0 to 1."""
-    pairs = zip(a.split(_PAIRS_AT_ONCE), b.split(_PAIRS_AT_ONCE), strict=True)
-    return torch.cat([_iou(*pair) for pair in pairs])
+    both, area_a, area_b = intersection_and_areas(a, b)
+    return both / (area_a + area_b - both).clamp(min=_SMALLEST_AREA)
 
 
 def likeness(answers: Tensor, objects: Tensor, crowd: Tensor) -> Tensor:
@@ -53,10 +44,7 @@ def likeness(answers: Tensor, objects: Tensor, crowd: Tensor) -> Tensor:
     """
     shape = (len(answers), len(objects))
     first, second = answers[:, None].expand(*shape, 4, 2).flatten(0, 1), objects[None].expand(*shape, 4, 2).flatten(0, 1)
-    pairs = zip(first.split(_PAIRS_AT_ONCE), second.split(_PAIRS_AT_ONCE), strict=True)
-    both, of_answer, of_object = (
-        torch.cat(parts) for parts in zip(*(intersection_and_areas(*pair) for pair in pairs), strict=True)
-    )
+    both, of_answer, of_object = intersection_and_areas(first, second)
     whole = torch.where(crowd.repeat(len(answers)), of_answer, of_answer + of_object - both)
     return (both / whole.clamp(min=_SMALLEST_AREA)).clamp(max=1).view(shape)
 
@@ -91,9 +79,20 @@ def _may_overlap(quads: Tensor, labels: Tensor, least: float) -> Tensor:
     return torch.triu(near & (labels[:, None] == labels), diagonal=1)
 
 
-def _iou(a: Tensor, b: Tensor) -> Tensor:
-    both, area_a, area_b = intersection_and_areas(a, b)
-    return both / (area_a + area_b - both).clamp(min=_SMALLEST_AREA)
+def _by_heights(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`intersection_and_areas`, of all pairs at once."""
+    # Near the origin, where floats are dense.
+    middle = (a.mean(dim=1, keepdim=True) + b.mean(dim=1, keepdim=True)) / 2
+    a, b = a - middle, b - middle
+    heights = torch.cat([a[..., 1], b[..., 1], _meeting_heights(a, b)], dim=1).sort(dim=1).values
+    thickness, y = heights.diff(dim=1), (heights[:, 1:] + heights[:, :-1]) / 2
+    in_a, in_b = _inside(a, y), _inside(b, y)
+    low = torch.maximum(in_a[..., :, None, 0], in_b[..., None, :, 0])
+    high = torch.minimum(in_a[..., :, None, 1], in_b[..., None, :, 1])
+    common = (high - low).clamp(min=0).flatten(2).sum(dim=2)
+    widths = (common, *((x[..., 1] - x[..., 0]).sum(dim=2) for x in (in_a, in_b)))
+    both, area_a, area_b = ((width * thickness).sum(dim=1) for width in widths)
+    return both, area_a, area_b
 
 
 def _meeting_heights(a: Tensor, b: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from headrace_api.training import ImageSize
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Head, Predictions
 from headrace_trainer.label_space import LabelSpace
-from headrace_trainer.network.build import IMAGE_MEAN, IMAGE_STD, HeadPlan, Network, build_network, normalise
+from headrace_trainer.network.build import HeadPlan, Network, build_network
+from headrace_trainer.ops.pixels import IMAGE_MEAN, IMAGE_STD, normalise
 
 _VERSION = 1
 _HINT = "name the model/ folder of a run folder"

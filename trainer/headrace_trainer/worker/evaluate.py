@@ -14,7 +14,8 @@ from headrace_api import runfolder
 from headrace_api.trainingjob import MetricValue
 from headrace_trainer.data.batch import Batch
 from headrace_trainer.heads.base import Head
-from headrace_trainer.network.build import Network, normalise
+from headrace_trainer.network.build import Network
+from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
 from headrace_trainer.worker.history import PRIMARY
 from headrace_trainer.worker.messages import Messages

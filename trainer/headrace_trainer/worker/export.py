@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 from headrace_api import runfolder
 from headrace_api.model import Network as NetworkSpec
 from headrace_api.training import ImageSize
-from headrace_trainer.network.build import IMAGE_MEAN, IMAGE_STD, HeadPlan, Network
+from headrace_trainer.network.build import HeadPlan, Network
+from headrace_trainer.ops.pixels import IMAGE_MEAN, IMAGE_STD
 from headrace_trainer.worker.evaluate import Scores
 
 WEIGHTS: Final = runfolder.MODEL_WEIGHTS

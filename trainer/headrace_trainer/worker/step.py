@@ -16,7 +16,8 @@ from headrace_trainer.data.augment import jitter_color
 from headrace_trainer.data.batch import Batch
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Head, Outputs
-from headrace_trainer.network.build import Network, normalise
+from headrace_trainer.network.build import Network
+from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.worker.device import generator_of
 from headrace_trainer.worker.ema import AveragedNetwork
 from headrace_trainer.worker.loss_weights import LossWeights

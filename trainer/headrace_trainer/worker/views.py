@@ -1,7 +1,8 @@
 """Second looks at a batch: other views of its images, or the images with made-up defects, for the heads that learn from them.
 
-The heads that want a second look share one, made on the device out of the network's input and drawn from the step's generator after
-all else that is random in the data, so that it depends on the iteration alone and other heads see what they would see without it.
+The heads that want the same second look share it. It is made on the device out of the network's input and drawn from the step's
+generator after all else that is random in the data, so that it depends on the iteration alone and other heads see what they would
+see without it.
 
 It is a pass of its own and not one over both halves of a batch twice as large: the pass that all heads share stays as it is, its
 batch statistics those of its own images, and the running averages of batch normalisation, with which the network is evaluated, are

@@ -14,7 +14,8 @@ from headrace_testing.steps import small_training
 from headrace_trainer.data.batch import Batch
 from headrace_trainer.heads.view_invariance import NEIGHBOURS, TEMPERATURE, FeaturesMetric, ViewInvarianceHead
 from headrace_trainer.label_space import LabelSpace
-from headrace_trainer.network.build import HeadPlan, build_network, normalise
+from headrace_trainer.network.build import HeadPlan, build_network
+from headrace_trainer.ops.pixels import normalise
 
 TASK = Task.VIEW_INVARIANCE
 

@@ -8,13 +8,10 @@ from headrace_api.names import Reason
 from headrace_trainer.errors import FatalError
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import (
-    IMAGE_MEAN,
-    IMAGE_STD,
     HeadPlan,
     Network,
     build_network,
     check_batch_normalisation,
-    normalise,
 )
 
 LABELS = LabelSpace(classes=("cat", "dog"))
@@ -103,14 +100,6 @@ def test_a_level_that_is_not_there_is_refused_with_the_heads_name(head: dict[str
 def test_a_head_without_classes_is_refused() -> None:
     with pytest.raises(FatalError, match="head 'boxes': object detection has no classes to learn"):
         build({"boxes": {"objectDetection": {}}}, labels=LabelSpace())
-
-
-def test_normalise_takes_bytes_and_fractions_alike() -> None:
-    images = torch.randint(256, (2, 3, 4, 5), dtype=torch.uint8)
-    want = (images / 255 - torch.tensor(IMAGE_MEAN).view(3, 1, 1)) / torch.tensor(IMAGE_STD).view(3, 1, 1)
-    assert normalise(images).dtype == torch.float32
-    torch.testing.assert_close(normalise(images), want)
-    torch.testing.assert_close(normalise(images / 255), want)
 
 
 @pytest.mark.parametrize(

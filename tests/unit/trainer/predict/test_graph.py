@@ -14,7 +14,7 @@ from headrace_api.tasks import Task
 from headrace_testing.trained_models import tiny_model
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import REGISTRY
-from headrace_trainer.network.build import normalise
+from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.predict.graph import CONFIG_FILE, INPUT, METADATA, Exported, export_graph
 from headrace_trainer.predict.model import TrainedModel
 

@@ -12,7 +12,7 @@ from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_testing.trained_models import write_model
 from headrace_trainer.errors import FatalError
-from headrace_trainer.network.build import normalise
+from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.predict.model import load_model
 
 CPU = torch.device("cpu")

@@ -140,9 +140,7 @@ def _labels(source: Source) -> Iterator[tuple[str, str]]:
             source.problems.bad(f"{list_file}: {reference}", problem)
             continue
         where = next((one for one in label_files(image) if source.files.path(one).is_file()), None)
-        source.problems.mended(
-            "listed images without a label file, which are not labelled (an empty file is a negative)", where is None
-        )
+        source.problems.mended(_NO_FILE, where is None)
         if where is not None:
             yield image, where
 
