@@ -121,6 +121,18 @@ def _has_started(pod: Json) -> bool:
     return any("running" in container["state"] or "terminated" in container["state"] for container in containers)
 
 
+def the_queue_goes_on(player: Player, pod: Json) -> None:
+    """The pod of job "one" is still the one that it was, and is left to end; then "two" runs."""
+    after = player.pod("one-1")
+    assert after
+    assert after["metadata"]["uid"] == pod["metadata"]["uid"]
+    assert "deletionTimestamp" not in after["metadata"]
+    player.done("one-1")
+    player.await_state("one", "Done")
+    player.run("two-1")
+    player.await_state("two", "Running")
+
+
 def apply_by_hand(cluster: ClusterAccess, *words: str, text: str = DEFINITION) -> None:
     """`kubectl apply` of what is in crds/, until the server serves TrainingJobs."""
     cluster.kubectl("apply", *words, "-f", "-", input=text)
@@ -160,14 +172,7 @@ def test_an_upgrade_leaves_running_jobs_alone_and_an_uninstall_leaves_all_jobs(
     assert not before & {pod["metadata"]["uid"] for pod in operators(own)}
     assert "preRunningDeadlineSeconds" in known_fields(own)
     player.await_state("one", "Running")
-    after = player.pod("one-1")
-    assert after
-    assert after["metadata"]["uid"] == pod["metadata"]["uid"]
-    assert "deletionTimestamp" not in after["metadata"]
-    player.done("one-1")
-    player.await_state("one", "Done")
-    player.run("two-1")
-    player.await_state("two", "Running")
+    the_queue_goes_on(player, pod)
     assert "may not" not in log_of(own)
     assert "than this operator" not in log_of(own)
 
@@ -342,14 +347,7 @@ def test_a_rollback_brings_the_previous_version_back_and_jobs_go_on(
     assert not newer & {pod["metadata"]["uid"] for pod in operators(own)}
     assert "formerDeadlineSeconds" in known_fields(own)
     assert "preRunningDeadlineSeconds" not in known_fields(own)
-    after = player.pod("one-1")
-    assert after
-    assert after["metadata"]["uid"] == pod["metadata"]["uid"]
-    assert "deletionTimestamp" not in after["metadata"]
-    player.done("one-1")
-    player.await_state("one", "Done")
-    player.run("two-1")
-    player.await_state("two", "Running")
+    the_queue_goes_on(player, pod)
     player.done("two-1")
     player.await_state("two", "Done")
 

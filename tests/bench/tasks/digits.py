@@ -1,6 +1,6 @@
 """Rows on digit scenes: each task alone, five tasks at once, and few labels with and without a self-supervised head."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.datasets import DigitScenes
@@ -95,14 +95,36 @@ COST_ITERATIONS = 20
 """The runs that take so few tell, beside those of ITERATIONS, what an iteration costs without start, evaluation and export."""
 
 
-def _multitask(name: str, heads: list[dict[str, Any]], iterations: int = ITERATIONS) -> Row:
-    return Row(f"multitask/{name}", SCENES, network(heads), training(iterations), baseline=False)
+def name_of_joint(seed: int) -> str:
+    """The row of all five tasks at once."""
+    return f"multitask/five-heads-{seed}" if seed else "multitask/five-heads"
+
+
+def name_of_alone(head: str, seed: int) -> str:
+    """The row of the task of one of its heads alone."""
+    return f"multitask/{head}-alone-{seed}" if seed else f"digits/{JOINT_TASKS[head]}"
+
+
+def _multitask(name: str, heads: list[dict[str, Any]], iterations: int = ITERATIONS, **more: Any) -> Row:
+    return Row(name, SCENES, network(heads), training(iterations, **more), baseline=False)
+
+
+def _start_of(name: str, heads: list[dict[str, Any]]) -> Row:
+    return _multitask(f"multitask/start-of-{name}", heads, COST_ITERATIONS)
+
+
+def _again(seed: int) -> Iterator[Row]:
+    """What the first seed has in the rows above."""
+    yield _multitask(name_of_joint(seed), _joint_heads(), seed=seed)
+    for one in _joint_heads():
+        yield _multitask(name_of_alone(one["name"], seed), [{**one, "name": "head"}], seed=seed)
 
 
 MULTITASK: tuple[Row, ...] = (
-    _multitask("five-heads", _joint_heads()),
-    _multitask("start-of-five-heads", _joint_heads(), COST_ITERATIONS),
-    *(_multitask(f"start-of-{one['name']}", [{**one, "name": "head"}], COST_ITERATIONS) for one in _joint_heads()),
+    _multitask(name_of_joint(0), _joint_heads()),
+    _start_of("five-heads", _joint_heads()),
+    *(_start_of(one["name"], [{**one, "name": "head"}]) for one in _joint_heads()),
+    *(row for seed in SEEDS if seed for row in _again(seed)),
 )
 
 NECKS: tuple[Row, ...] = tuple(

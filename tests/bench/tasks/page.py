@@ -9,7 +9,20 @@ from headrace_api.tasks import Task
 from tasks import measured
 from tasks.all_rows import ROWS
 from tasks.datasets import DigitScenes
-from tasks.digits import CARDS, COST_ITERATIONS, FEW_LABELS, IDENTITIES, JOINT_TASKS, SCENES, SECOND_HEADS, SEEDS, SHEETS, STRIPS
+from tasks.digits import (
+    CARDS,
+    COST_ITERATIONS,
+    FEW_LABELS,
+    IDENTITIES,
+    JOINT_TASKS,
+    SCENES,
+    SECOND_HEADS,
+    SEEDS,
+    SHEETS,
+    STRIPS,
+    name_of_alone,
+    name_of_joint,
+)
 from tasks.rows import Row
 
 Result = Mapping[str, Any]
@@ -81,7 +94,7 @@ weights at telling digits: two views of a card share its ground as well as its d
 
 _MULTITASK = """## Five tasks at once
 
-One network with five heads beside five networks with one, on the same images, with the same seed, iterations and settings. Losses
+One network with five heads beside five networks with one, on the same images, with the same seeds, iterations and settings. Losses
 are added up as they are, with all weights 1. Aimed at: ratios of 0.95 and more, in 0.55 of the time."""
 
 _NECKS = """## Necks
@@ -161,26 +174,42 @@ def _lines_of_tasks(prefix: str) -> Iterator[Sequence[str]]:
 
 
 def _five_at_once() -> Iterator[str]:
-    yield _table(("head", "score", "alone", "one of five", "ratio", "CPU seconds an iteration, alone"), _lines_of_joint())
-    joint, start = (measured.read(_BY_NAME[f"multitask/{name}five-heads"]) for name in ("", "start-of-"))
+    header = ("head", "score", "alone", "one of five", "ratio of means", "of each seed", "CPU seconds an iteration, alone")
+    yield _table(header, _lines_of_joint())
+    joint, start = (measured.read(_BY_NAME[name]) for name in (name_of_joint(0), "multitask/start-of-five-heads"))
     together = _cost(joint, start)
     costs = [cost for name in JOINT_TASKS if (cost := _cost_alone(name)) is not None]
     if together is not None and len(costs) == len(JOINT_TASKS):
         yield (
             f"An iteration of all five at once takes {together:.2f} s of CPU; of the five alone, {sum(costs):.2f} s in sum: the\n"
             f"joint one is {together / sum(costs):.2f} of that. (The time of a run above less that of a run of its first "
-            f"{COST_ITERATIONS}\niterations, divided by the iterations between.)"
+            f"{COST_ITERATIONS}\niterations, divided by the iterations between; the first seed.)"
         )
 
 
 def _lines_of_joint() -> Iterator[Sequence[str]]:
-    joint = measured.read(_BY_NAME["multitask/five-heads"])
     for name, task in JOINT_TASKS.items():
-        row = _BY_NAME[f"digits/{task}"]
-        score = SCORES[_heads(row)[0].task][0]
-        alone, shared = _value(measured.read(row), "head", score), _value(joint, name, score)
-        ratio = f"{shared / alone:.3f}" if alone and shared is not None else "–"
-        yield (f"{name}: {task}", score, _number(alone), _number(shared), ratio, _number(_cost_alone(name)))
+        score = SCORES[_heads(_BY_NAME[f"digits/{task}"])[0].task][0]
+        pairs = list(_alone_and_joint(name, score))
+        alone, joint = [one for one, _ in pairs], [one for _, one in pairs]
+        ratio = f"{mean(joint) / mean(alone):.3f}" if pairs else "–"
+        of_each = ", ".join(f"{two / one:.3f}" for one, two in pairs)
+        yield (f"{name}: {task}", score, _spread(alone), _spread(joint), ratio, of_each, _number(_cost_alone(name)))
+
+
+def _alone_and_joint(head: str, score: str) -> Iterator[tuple[float, float]]:
+    """Of each seed of which both were measured."""
+    for seed in SEEDS:
+        alone = measured.read(_BY_NAME[name_of_alone(head, seed)])
+        joint = measured.read(_BY_NAME[name_of_joint(seed)])
+        if alone and joint:
+            yield alone["scores"]["head"][score], joint["scores"][head][score]
+
+
+def _spread(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return _number(values[0] if values else None)
+    return f"{_number(mean(values))} ± {_number(stdev(values))}"
 
 
 def _value(result: Result | None, head: str, score: str) -> float | None:
@@ -188,7 +217,7 @@ def _value(result: Result | None, head: str, score: str) -> float | None:
 
 
 def _cost_alone(head: str) -> float | None:
-    whole, start = f"digits/{JOINT_TASKS[head]}", f"multitask/start-of-{head}"
+    whole, start = name_of_alone(head, 0), f"multitask/start-of-{head}"
     return _cost(measured.read(_BY_NAME[whole]), measured.read(_BY_NAME[start]))
 
 
@@ -220,8 +249,7 @@ def _lines_of_seeds(found: Mapping[str, Sequence[Result]]) -> Iterator[Sequence[
     for score in SCORES[Task.REGRESSION][:2]:
         for kind, results in found.items():
             values = [result["scores"]["angle"][score] for result in results]
-            spread = f"{_number(mean(values))} ± {_number(stdev(values))}"
-            yield (f"{_score(score)}, {words[kind]}", *map(_number, values), spread)
+            yield (f"{_score(score)}, {words[kind]}", *map(_number, values), _spread(values))
         simplest = found["alone"][0]["baselines"]["angle"]
         yield (f"{_score(score)}, {simplest['what']}", *[""] * len(SEEDS), _number(simplest["scores"][score]))
     minutes = {kind: mean(result["cpu_seconds"] for result in results) for kind, results in found.items()}

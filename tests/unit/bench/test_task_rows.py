@@ -9,7 +9,7 @@ import yaml
 from tasks.all_rows import ROWS
 from tasks.baselines import score_baselines
 from tasks.datasets import DigitScenes
-from tasks.digits import JOINT_TASKS, MULTITASK, SEMI, TASKS
+from tasks.digits import SEEDS, SEMI, TASKS, name_of_alone, name_of_joint
 from tasks.page import page
 from tasks.rows import Row
 from tasks.run import job_of
@@ -37,12 +37,15 @@ def test_every_task_has_a_row_of_its_own() -> None:
         assert [f"digits/{head.task.value}" for head in job.spec.model.heads] == [row.name]
 
 
-def test_the_joint_row_differs_from_those_alone_in_its_heads_only() -> None:
-    joint, *_ = MULTITASK
-    alone = {row.name.removeprefix("digits/"): row for row in TASKS}
-    for task in JOINT_TASKS.values():
-        assert {**alone[task].model, "heads": None} == {**joint.model, "heads": None}
-        assert (alone[task].training, alone[task].data) == (joint.training, joint.data)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_joint_row_differs_from_those_alone_in_its_heads_only(seed: int) -> None:
+    by_name = {row.name: row for row in ROWS}
+    joint = by_name[name_of_joint(seed)]
+    assert joint.training.get("seed", 0) == seed
+    for head in joint.model["heads"]:
+        alone = by_name[name_of_alone(head["name"], seed)]
+        assert {**joint.model, "heads": [{**head, "name": "head"}]} == alone.model
+        assert (joint.training, joint.data) == (alone.training, alone.data)
 
 
 def test_rows_with_few_labels_differ_in_seed_and_the_second_head_only() -> None:

@@ -117,7 +117,8 @@ class FeaturesMetric(Metric):
             return dict.fromkeys(("knnAccuracy", "deviation", "score"), math.nan)
         features, label = torch.cat(self._features), torch.cat(self._labels)
         accuracy = _vote(features[label >= 0], label[label >= 0])
-        deviation = float(features.double().std(dim=0, correction=0).mean() * features.shape[1] ** 0.5)
+        spread = features.double().std(dim=0, correction=0).mean() * features.shape[1] ** 0.5
+        deviation = min(float(spread), 1.0)  # a length rounded to single precision may be just above 1
         return {"knnAccuracy": accuracy, "deviation": deviation, "score": deviation if math.isnan(accuracy) else accuracy}
 
 

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -14,12 +16,13 @@ def test_stride_two_rounds_sizes_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "x"),
-    [(Float32Conv2d(8, 4, 1), torch.randn(2, 8, 5, 5)), (Float32Linear(8, 4), torch.randn(2, 8))],
+    ("make_layer", "size"),
+    [(lambda: Float32Conv2d(8, 4, 1), (2, 8, 5, 5)), (lambda: Float32Linear(8, 4), (2, 8))],
     ids=["convolution", "linear"],
 )
-def test_quantities_are_not_rounded_by_autocast(layer: torch.nn.Module, x: torch.Tensor) -> None:
+def test_quantities_are_not_rounded_by_autocast(make_layer: Callable[[], torch.nn.Module], size: tuple[int, ...]) -> None:
     """In bfloat16 a log depth of 2 to 4 would have steps of a 64th."""
+    layer, x = make_layer(), torch.randn(size)
     want = layer(x)
     with torch.autocast("cpu", torch.bfloat16):
         found = layer(x)

@@ -1,0 +1,10 @@
+"""What holds for every test of the trainer."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Each test draws the same weights and images, whichever ran before it in its process."""
+    torch.manual_seed(0)
