@@ -13,9 +13,12 @@ CARDS = DigitScenes(layers=("digit", "identity", "angle"), train=6000, val=600, 
 IDENTITIES = DigitScenes(layers=("identity",), train=1200, val=240, size=32)
 STRIPS = DigitScenes(layers=("text",), train=3000, val=400, size=96)
 SHEETS = DigitScenes(layers=("oddity",), train=3000, val=400, size=64)
+TEXTURES = DigitScenes(layers=("texture",), train=6000, val=600, size=32)
 FEW_LABELS = DigitScenes(layers=("angle",), train=6000, val=600, size=32, labelled_share=0.05)
 
 ITERATIONS = 500
+SLOW_ITERATIONS = 1500
+"""Of tasks that have learnt little after ITERATIONS."""
 SEEDS = (0, 1, 2)
 
 
@@ -64,17 +67,20 @@ TASKS: tuple[Row, ...] = (
     _alone("panoptic-segmentation", "panopticSegmentation", "panoptic"),
     _alone("semantic-segmentation", "semanticSegmentation", "regions"),
     _alone("depth-estimation", "depthEstimation", "depth"),
-    _alone("keypoint-detection", "keypointDetection", "keypoints"),
+    _alone("keypoint-detection", "keypointDetection", "keypoints", iterations=SLOW_ITERATIONS),
     _alone("quadrilateral-detection", "quadrilateralDetection", "quads"),
-    _alone("multilabel-classification", "multilabelClassification", "objects"),
+    _alone("multilabel-classification", "multilabelClassification", "objects", iterations=SLOW_ITERATIONS),
     _alone("multiclass-classification", "multiclassClassification", "digit", CARDS, **_OF_CARDS),
-    _alone("metric-learning", "metricLearning", "identity", IDENTITIES, **_OF_CARDS),
+    _alone("metric-learning", "metricLearning", "identity", IDENTITIES, **_OF_CARDS | {"iterations": SLOW_ITERATIONS}),
     _alone("regression", "regression", "count"),
     _alone("text-recognition", "textRecognition", "text", STRIPS, iterations=700, height=32, width=96, **_GENTLE),
     _alone("anomaly-detection", "anomalyDetection", "oddity", SHEETS),
     _alone("autoencoding", "autoencoding", None, CARDS, **_OF_CARDS),
     _alone("view-invariance", "viewInvariance", "digit", CARDS, **_OF_CARDS),
 )
+
+VIEWS: tuple[Row, ...] = (Row("views/textures", TEXTURES, network([head("viewInvariance", "texture")]), training(**_OF_CARDS)),)
+"""Beside digits/view-invariance, the same on cards and judged by their digits."""
 
 JOINT_TASKS: Mapping[str, str] = {
     "boxes": "object-detection",
@@ -83,7 +89,7 @@ JOINT_TASKS: Mapping[str, str] = {
     "tags": "multilabel-classification",
     "count": "regression",
 }
-"""Name of the head in the joint run, and the row of the same task alone: same images, network, iterations."""
+"""Name of the head in the joint run, and its task."""
 
 
 def _joint_heads() -> list[dict[str, Any]]:
@@ -97,35 +103,34 @@ COST_ITERATIONS = 20
 
 def name_of_joint(seed: int) -> str:
     """The row of all five tasks at once."""
-    return f"multitask/five-heads-{seed}" if seed else "multitask/five-heads"
+    return f"multitask/five-heads-{seed}"
 
 
 def name_of_alone(head: str, seed: int) -> str:
     """The row of the task of one of its heads alone."""
-    return f"multitask/{head}-alone-{seed}" if seed else f"digits/{JOINT_TASKS[head]}"
+    return f"multitask/{head}-alone-{seed}"
+
+
+def name_of_start(of: str) -> str:
+    """The row of the first iterations of one of those of the first seed: of "five-heads" or of a head."""
+    return f"multitask/start-of-{of}"
 
 
 def _multitask(name: str, heads: list[dict[str, Any]], iterations: int = ITERATIONS, **more: Any) -> Row:
     return Row(name, SCENES, network(heads), training(iterations, **more), baseline=False)
 
 
-def _start_of(name: str, heads: list[dict[str, Any]]) -> Row:
-    return _multitask(f"multitask/start-of-{name}", heads, COST_ITERATIONS)
+def _rows_of_multitask() -> Iterator[Row]:
+    alone = {one["name"]: [{**one, "name": "head"}] for one in _joint_heads()}
+    for seed in SEEDS:
+        yield _multitask(name_of_joint(seed), _joint_heads(), seed=seed)
+        for name, heads in alone.items():
+            yield _multitask(name_of_alone(name, seed), heads, seed=seed)
+    for of, heads in {"five-heads": _joint_heads(), **alone}.items():
+        yield _multitask(name_of_start(of), heads, COST_ITERATIONS, seed=SEEDS[0])
 
 
-def _again(seed: int) -> Iterator[Row]:
-    """What the first seed has in the rows above."""
-    yield _multitask(name_of_joint(seed), _joint_heads(), seed=seed)
-    for one in _joint_heads():
-        yield _multitask(name_of_alone(one["name"], seed), [{**one, "name": "head"}], seed=seed)
-
-
-MULTITASK: tuple[Row, ...] = (
-    _multitask(name_of_joint(0), _joint_heads()),
-    _start_of("five-heads", _joint_heads()),
-    *(_start_of(one["name"], [{**one, "name": "head"}]) for one in _joint_heads()),
-    *(row for seed in SEEDS if seed for row in _again(seed)),
-)
+MULTITASK: tuple[Row, ...] = tuple(_rows_of_multitask())
 
 NECKS: tuple[Row, ...] = tuple(
     Row(
@@ -140,22 +145,31 @@ NECKS: tuple[Row, ...] = tuple(
 """Beside digits/object-detection, which has the feature pyramid."""
 
 SEMI_ITERATIONS = 500
+SLOW_ITERATIONS = 1500
+"""Of tasks that have learnt little after ITERATIONS."""
+
+LABELLED_SHARE = 1 / 4
+"""Of a batch, at least, once there are heads that learn from the other images (`sampler: balanced`)."""
 
 SECOND_HEADS: Mapping[str, list[dict[str, Any]]] = {
     "alone": [],
+    "alone-small-batches": [],
     "with-views": [head("viewInvariance", None, "views")],
     "with-reconstruction": [head("autoencoding", None, "again")],
 }
-"""What stands beside the regression."""
+"""What stands beside the regression. Alone it sees labels in every image of a batch, or as many a batch as it surely does beside
+another head."""
 
-SEMI: tuple[Row, ...] = tuple(
-    Row(
+
+def _few_labels(kind: str, seed: int) -> Row:
+    batch = int(_OF_CARDS["batchSize"] * (LABELLED_SHARE if kind == "alone-small-batches" else 1))
+    return Row(
         f"semi/angle-{kind}-{seed}",
         FEW_LABELS,
-        network([head("regression", "angle", "angle"), *others]),
-        training(**{**_OF_CARDS, "iterations": SEMI_ITERATIONS}, seed=seed),
+        network([head("regression", "angle", "angle"), *SECOND_HEADS[kind]]),
+        training(**{**_OF_CARDS, "iterations": SEMI_ITERATIONS, "batchSize": batch}, seed=seed),
         baseline=seed == 0,
     )
-    for kind, others in SECOND_HEADS.items()
-    for seed in SEEDS
-)
+
+
+SEMI: tuple[Row, ...] = tuple(_few_labels(kind, seed) for kind in SECOND_HEADS for seed in SEEDS)

@@ -20,8 +20,10 @@ from tasks.digits import (
     SEEDS,
     SHEETS,
     STRIPS,
+    TEXTURES,
     name_of_alone,
     name_of_joint,
+    name_of_start,
 )
 from tasks.rows import Row
 
@@ -55,12 +57,12 @@ Each is a training as a user starts it, `headrace train JOB.yaml --dataset FOLDE
 the trainer writes into the run folder: each head's [official metric](trainer.md#heads), on images held out from training unless
 a table says otherwise. Beside them is what the simplest answer scores by the same metric. ↓ marks scores of which less is better.
 
-- **Small on purpose.** A ResNet-18 without its last stage and a pyramid of 64 channels, from random weights, small images, a few
-  hundred iterations of 16 images (cards: 32; photographs: a whole ResNet-18, 8). All rows have the same optimizer (AdamW at 0.002,
-  photographs 0.001, text 0.0007) and schedule. What was changed after a first try that had taught little: cards are smaller and
-  more (top1 was 0.20 with 3,000 of 64 × 64), identities fewer (recallAt1 was 0.04 with 1,000), text's learning rate lower (at
-  0.002 CER was 0.87 after 500 iterations and 0.91 after 1,200). The others were not tuned, and some may well want a lower rate
-  too. Longer training of larger networks scores higher; how much is not known from here.
+- **Small on purpose.** A ResNet-18 without its last stage and a pyramid of 64 channels, from random weights, small images,
+  hundreds of iterations of 16 images (cards: 32; photographs: a whole ResNet-18, 8). All rows have the same optimizer (AdamW at
+  0.002, photographs 0.001, text 0.0007) and schedule. What was changed after a first try that had taught little: cards are
+  smaller and more (top1 was 0.20 with 3,000 of 64 × 64), identities fewer (recallAt1 was 0.04 with 1,000), text's learning rate
+  lower (at 0.002 CER was 0.87 after 500 iterations and 0.91 after 1,200). The others were not tuned, and some may well want a
+  lower rate too. Longer training of larger networks scores higher; how much is not known from here.
 - **One seed a row**, but where several are shown. Differences of a few hundredths mean nothing.
 - **CPU time** is of one thread of a shared x86 server, start, evaluation and export included: it compares rows, not machines.
 - **Not measured, not claimed**: accuracy on COCO, ImageNet or any other benchmark, with pretrained weights, or on a GPU. The few
@@ -105,8 +107,16 @@ _SEMI = f"""## Few labels
 
 The angle of a digit, in degrees, learnt from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the others,
 and with a self-supervised head beside it, which learns from all of them. Same iterations, batch size and held-out images. Without
-the second head every image of a batch has a label; with it a quarter of them or more have (`sampler: balanced`).
-Seeds change the weights at first and the order of images, not which of them have labels."""
+the second head every image of a batch has a label; with it a quarter of them or more have (`sampler: balanced`). The second line
+is of batches of a quarter of the size, and has seen about as many labels as the two below it. Seeds change the weights at first
+and the order of images, not which of them have labels."""
+
+_VIEWS = f"""## Without labels
+
+How often an image's nearest neighbours by the features of view invariance are of its kind, where kinds are what fills the image and
+where they are not: textures, {_images(TEXTURES)}, and the cards from above. Two views of a
+card share its ground as well as its digit, and what is easier to tell by suppresses the rest (known of such losses: Chen et al.
+2021, https://arxiv.org/abs/2011.02803)."""
 
 _PHOTOS = """## Photographs
 
@@ -120,6 +130,7 @@ def page() -> str:
         *(_MULTITASK, *_five_at_once()),
         *(_NECKS, _table(("neck", "AP", "AP50", "AP75", "CPU minutes"), _lines_of_necks())),
         *(_SEMI, _few_labels()),
+        *(_VIEWS, _table(("images", "knnAccuracy", "random weights", "iterations", "CPU minutes"), _lines_of_views())),
         *(_PHOTOS, *_photographs()),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -176,8 +187,7 @@ def _lines_of_tasks(prefix: str) -> Iterator[Sequence[str]]:
 def _five_at_once() -> Iterator[str]:
     header = ("head", "score", "alone", "one of five", "ratio of means", "of each seed", "CPU seconds an iteration, alone")
     yield _table(header, _lines_of_joint())
-    joint, start = (measured.read(_BY_NAME[name]) for name in (name_of_joint(0), "multitask/start-of-five-heads"))
-    together = _cost(joint, start)
+    together = _cost(name_of_joint(SEEDS[0]), "five-heads")
     costs = [cost for name in JOINT_TASKS if (cost := _cost_alone(name)) is not None]
     if together is not None and len(costs) == len(JOINT_TASKS):
         yield (
@@ -189,7 +199,7 @@ def _five_at_once() -> Iterator[str]:
 
 def _lines_of_joint() -> Iterator[Sequence[str]]:
     for name, task in JOINT_TASKS.items():
-        score = SCORES[_heads(_BY_NAME[f"digits/{task}"])[0].task][0]
+        score = SCORES[Task(task)][0]
         pairs = list(_alone_and_joint(name, score))
         alone, joint = [one for one, _ in pairs], [one for _, one in pairs]
         ratio = f"{mean(joint) / mean(alone):.3f}" if pairs else "–"
@@ -217,12 +227,12 @@ def _value(result: Result | None, head: str, score: str) -> float | None:
 
 
 def _cost_alone(head: str) -> float | None:
-    whole, start = name_of_alone(head, 0), f"multitask/start-of-{head}"
-    return _cost(measured.read(_BY_NAME[whole]), measured.read(_BY_NAME[start]))
+    return _cost(name_of_alone(head, SEEDS[0]), head)
 
 
-def _cost(whole: Result | None, start: Result | None) -> float | None:
+def _cost(row: str, start_of: str) -> float | None:
     """Seconds of CPU that an iteration takes."""
+    whole, start = (measured.read(_BY_NAME[name]) for name in (row, name_of_start(start_of)))
     if whole is None or start is None:
         return None
     return float((whole["cpu_seconds"] - start["cpu_seconds"]) / (whole["iterations"] - start["iterations"]))
@@ -235,6 +245,17 @@ def _lines_of_necks() -> Iterator[Sequence[str]]:
         yield (f"`{neck}`", *scores, _minutes(result["cpu_seconds"]) if result else "–")
 
 
+def _lines_of_views() -> Iterator[Sequence[str]]:
+    for images, name in (("textures", "views/textures"), ("digits on textures", "digits/view-invariance")):
+        result = measured.read(_BY_NAME[name])
+        if result is None:
+            yield (images, "not measured", *[""] * 3)
+            continue
+        trained, random = result["scores"]["head"], result["baselines"]["head"]["scores"]
+        cost = (str(result["iterations"]), _minutes(result["cpu_seconds"]))
+        yield (images, _number(trained["knnAccuracy"]), _number(random["knnAccuracy"]), *cost)
+
+
 def _few_labels() -> str:
     rows = {kind: [_BY_NAME[f"semi/angle-{kind}-{seed}"] for seed in SEEDS] for kind in SECOND_HEADS}
     found = {kind: [result for row in of_kind if (result := measured.read(row))] for kind, of_kind in rows.items()}
@@ -245,7 +266,12 @@ def _few_labels() -> str:
 
 
 def _lines_of_seeds(found: Mapping[str, Sequence[Result]]) -> Iterator[Sequence[str]]:
-    words = {"alone": "regression alone", "with-views": "with view invariance", "with-reconstruction": "with autoencoding"}
+    words = {
+        "alone": "regression alone",
+        "alone-small-batches": "regression alone, batches of a quarter",
+        "with-views": "with view invariance",
+        "with-reconstruction": "with autoencoding",
+    }
     for score in SCORES[Task.REGRESSION][:2]:
         for kind, results in found.items():
             values = [result["scores"]["angle"][score] for result in results]

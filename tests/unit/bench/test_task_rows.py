@@ -41,18 +41,18 @@ def test_every_task_has_a_row_of_its_own() -> None:
 def test_the_joint_row_differs_from_those_alone_in_its_heads_only(seed: int) -> None:
     by_name = {row.name: row for row in ROWS}
     joint = by_name[name_of_joint(seed)]
-    assert joint.training.get("seed", 0) == seed
+    assert joint.training["seed"] == seed
     for head in joint.model["heads"]:
         alone = by_name[name_of_alone(head["name"], seed)]
         assert {**joint.model, "heads": [{**head, "name": "head"}]} == alone.model
         assert (joint.training, joint.data) == (alone.training, alone.data)
 
 
-def test_rows_with_few_labels_differ_in_seed_and_the_second_head_only() -> None:
+def test_rows_with_few_labels_differ_in_seed_second_head_and_batch_size_only() -> None:
     for row in SEMI:
         assert {**row.model, "heads": None} == {**SEMI[0].model, "heads": None}
         assert row.model["heads"][0] == SEMI[0].model["heads"][0]
-        assert {**row.training, "seed": 0} == {**SEMI[0].training, "seed": 0}
+        assert {**row.training, "seed": 0, "batchSize": 0} == {**SEMI[0].training, "seed": 0, "batchSize": 0}
 
 
 def test_the_page_is_made_of_the_results_that_are_kept() -> None:
