@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.datasets import DigitScenes
-from tasks.rows import Data, Row
+from tasks.rows import Data, Row, Spec
 
 SCENES = DigitScenes(
     layers=("objects", "instances", "keypoints", "quads", "regions", "panoptic", "depth", "count"), train=3000, val=400, size=64
@@ -101,9 +101,13 @@ COST_ITERATIONS = 20
 """The runs that take so few tell, beside those of ITERATIONS, what an iteration costs without start, evaluation and export."""
 
 
-def name_of_joint(seed: int) -> str:
+LOSS_WEIGHTS = ("fixed", "uncertainty")
+"""Of model.lossWeights; fixed ones are all 1."""
+
+
+def name_of_joint(seed: int, loss_weights: str = "fixed") -> str:
     """The row of all five tasks at once."""
-    return f"multitask/five-heads-{seed}"
+    return f"multitask/five-heads-{seed}" if loss_weights == "fixed" else f"multitask/five-heads-{loss_weights}-{seed}"
 
 
 def name_of_alone(head: str, seed: int) -> str:
@@ -116,18 +120,20 @@ def name_of_start(of: str) -> str:
     return f"multitask/start-of-{of}"
 
 
-def _multitask(name: str, heads: list[dict[str, Any]], iterations: int = ITERATIONS, **more: Any) -> Row:
-    return Row(name, SCENES, network(heads), training(iterations, **more), baseline=False)
+def _multitask(name: str, model: Spec, iterations: int = ITERATIONS, **more: Any) -> Row:
+    return Row(name, SCENES, model, training(iterations, **more), baseline=False)
 
 
 def _rows_of_multitask() -> Iterator[Row]:
     alone = {one["name"]: [{**one, "name": "head"}] for one in _joint_heads()}
     for seed in SEEDS:
-        yield _multitask(name_of_joint(seed), _joint_heads(), seed=seed)
+        for loss_weights in LOSS_WEIGHTS:
+            model = network(_joint_heads()) | ({"lossWeights": loss_weights} if loss_weights != "fixed" else {})
+            yield _multitask(name_of_joint(seed, loss_weights), model, seed=seed)
         for name, heads in alone.items():
-            yield _multitask(name_of_alone(name, seed), heads, seed=seed)
+            yield _multitask(name_of_alone(name, seed), network(heads), seed=seed)
     for of, heads in {"five-heads": _joint_heads(), **alone}.items():
-        yield _multitask(name_of_start(of), heads, COST_ITERATIONS, seed=SEEDS[0])
+        yield _multitask(name_of_start(of), network(heads), COST_ITERATIONS, seed=SEEDS[0])
 
 
 MULTITASK: tuple[Row, ...] = tuple(_rows_of_multitask())

@@ -41,7 +41,10 @@ def test_every_task_has_a_row_of_its_own() -> None:
 def test_the_joint_row_differs_from_those_alone_in_its_heads_only(seed: int) -> None:
     by_name = {row.name: row for row in ROWS}
     joint = by_name[name_of_joint(seed)]
+    learnt = by_name[name_of_joint(seed, "uncertainty")]
     assert joint.training["seed"] == seed
+    assert (learnt.training, learnt.data) == (joint.training, joint.data)
+    assert learnt.model == {**joint.model, "lossWeights": "uncertainty"}
     for head in joint.model["heads"]:
         alone = by_name[name_of_alone(head["name"], seed)]
         assert {**joint.model, "heads": [{**head, "name": "head"}]} == alone.model
