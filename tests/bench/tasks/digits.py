@@ -101,13 +101,19 @@ COST_ITERATIONS = 20
 """The runs that take so few tell, beside those of ITERATIONS, what an iteration costs without start, evaluation and export."""
 
 
-LOSS_WEIGHTS = ("fixed", "uncertainty")
-"""Of model.lossWeights; fixed ones are all 1."""
+LOSS_WEIGHTS = ("fixed", "uncertainty", "regions-twice")
+"""How the five losses are added up: all with a weight of 1, with weights that are learnt, with 2 for regions and else 1."""
 
 
 def name_of_joint(seed: int, loss_weights: str = "fixed") -> str:
     """The row of all five tasks at once."""
     return f"multitask/five-heads-{seed}" if loss_weights == "fixed" else f"multitask/five-heads-{loss_weights}-{seed}"
+
+
+def _joint_network(loss_weights: str) -> Spec:
+    if loss_weights == "regions-twice":
+        return network([{**one, **({"weight": 2} if one["name"] == "regions" else {})} for one in _joint_heads()])
+    return network(_joint_heads()) | ({"lossWeights": loss_weights} if loss_weights != "fixed" else {})
 
 
 def name_of_alone(head: str, seed: int) -> str:
@@ -128,8 +134,7 @@ def _rows_of_multitask() -> Iterator[Row]:
     alone = {one["name"]: [{**one, "name": "head"}] for one in _joint_heads()}
     for seed in SEEDS:
         for loss_weights in LOSS_WEIGHTS:
-            model = network(_joint_heads()) | ({"lossWeights": loss_weights} if loss_weights != "fixed" else {})
-            yield _multitask(name_of_joint(seed, loss_weights), model, seed=seed)
+            yield _multitask(name_of_joint(seed, loss_weights), _joint_network(loss_weights), seed=seed)
         for name, heads in alone.items():
             yield _multitask(name_of_alone(name, seed), network(heads), seed=seed)
     for of, heads in {"five-heads": _joint_heads(), **alone}.items():

@@ -9,7 +9,7 @@ import yaml
 from tasks.all_rows import ROWS
 from tasks.baselines import score_baselines
 from tasks.datasets import DigitScenes
-from tasks.digits import SEEDS, SEMI, TASKS, name_of_alone, name_of_joint
+from tasks.digits import LOSS_WEIGHTS, SEEDS, SEMI, TASKS, name_of_alone, name_of_joint
 from tasks.page import page
 from tasks.rows import Row
 from tasks.run import job_of
@@ -41,10 +41,12 @@ def test_every_task_has_a_row_of_its_own() -> None:
 def test_the_joint_row_differs_from_those_alone_in_its_heads_only(seed: int) -> None:
     by_name = {row.name: row for row in ROWS}
     joint = by_name[name_of_joint(seed)]
-    learnt = by_name[name_of_joint(seed, "uncertainty")]
     assert joint.training["seed"] == seed
-    assert (learnt.training, learnt.data) == (joint.training, joint.data)
-    assert learnt.model == {**joint.model, "lossWeights": "uncertainty"}
+    for loss_weights in LOSS_WEIGHTS:
+        other = by_name[name_of_joint(seed, loss_weights)]
+        assert (other.training, other.data) == (joint.training, joint.data)
+        same_weights = [{name: value for name, value in one.items() if name != "weight"} for one in other.model["heads"]]
+        assert {**other.model, "heads": same_weights, "lossWeights": None} == {**joint.model, "lossWeights": None}
     for head in joint.model["heads"]:
         alone = by_name[name_of_alone(head["name"], seed)]
         assert {**joint.model, "heads": [{**head, "name": "head"}]} == alone.model
