@@ -118,19 +118,23 @@ class Coco128Learnt(_Photographs):
         _write_manifest(folder, _coco128_layers())
 
 
+@dataclass(frozen=True)
 class CocoKeypointsLearnt(_Photographs):
-    """The 37 train images of coco_keypoints, and the same again to be scored on."""
+    """The first train images of coco_keypoints on which keypoints of people are labelled, and the same again to be scored on."""
 
     kind = "coco_keypoints"
+    images: int
 
     def definition(self) -> dict[str, Any]:
-        return {"scored on": "the train images"}
+        return {"images": self.images, "scored on": "the train images"}
 
     def write(self, folder: Path) -> None:
-        table = (self._source / "annotations/person_keypoints_train2017.json").read_text()
+        table = json.loads((self._source / "annotations/person_keypoints_train2017.json").read_text())
+        shown = {annotation["image_id"] for annotation in table["annotations"] if annotation["num_keypoints"]}
+        images = sorted((one for one in table["images"] if one["id"] in shown), key=lambda one: one["file_name"])[: self.images]
         for split in ("train", "val"):
-            _copy_files((self._source / "train2017").iterdir(), folder / f"images/{split}")
-            (folder / f"people_{split}.json").write_text(table)
+            _copy_files((self._source / "train2017" / one["file_name"] for one in images), folder / f"images/{split}")
+            (folder / f"people_{split}.json").write_text(json.dumps(_of_listed(table, images)))
         splits = {split: f"people_{split}.json" for split in ("train", "val")}
         _write_manifest(folder, [{"name": "people", "task": "keypoint-detection", "format": "coco", "splits": splits}])
 
@@ -156,6 +160,12 @@ class Icdar2015Learnt(_Photographs):
 
 def _write_manifest(folder: Path, layers: list[dict[str, Any]]) -> None:
     (folder / "dataset.json").write_text(json.dumps({"version": 1, "images": "images/", "layers": layers}))
+
+
+def _of_listed(table: dict[str, Any], images: list[dict[str, Any]]) -> dict[str, Any]:
+    """COCO's JSON reduced to some of its images."""
+    ids = {one["id"] for one in images}
+    return table | {"images": images, "annotations": [one for one in table["annotations"] if one["image_id"] in ids]}
 
 
 def _of_images(table: dict[str, Any], stems: Collection[str], split: str) -> dict[str, Any]:

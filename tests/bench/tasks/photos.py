@@ -36,14 +36,14 @@ PHOTOS: tuple[Row, ...] = (
     ),
     Row(
         "photos/coco-keypoints-learnt",
-        CocoKeypointsLearnt(),
+        CocoKeypointsLearnt(images=8),
         network([head("keypointDetection", "people", "people")], bottom=3, top=5),
         _training(300, 192, 192),
     ),
     Row(
         "photos/icdar-learnt",
-        Icdar2015Learnt(images=40),
+        Icdar2015Learnt(images=8),
         network([head("quadrilateralDetection", "texts", "texts")], bottom=2, top=5),
-        _training(300, 216, 384, batchSize=4),
+        _training(300, 216, 384),
     ),
 )
