@@ -296,7 +296,7 @@ layout, trained on its train split of 205 images, scored on its val split of 87.
     "photos/coco128-learnt": """**COCO128, learnt by heart**: 8 images of COCO's train2017, seen at 160 × 160, one network with
 four heads, scored on the very images it was trained on. That shows what the heads can take in, not what they understand.""",
     "photos/coco-keypoints-learnt": """**COCO's people, learnt by heart**: the same with 8 images, seen at 192 × 192, and 17
-keypoints a person.""",
+keypoints a person. So many iterations are too few for it.""",
     "photos/icdar-learnt": """**ICDAR 2015, learnt by heart**: the same with 8 images of signs and shops, seen at 384 × 216, where
 most words are a few pixels high.""",
 }
