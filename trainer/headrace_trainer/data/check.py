@@ -15,7 +15,7 @@ from headrace_trainer.data.check_report import LayerReport, Report, SplitReport
 from headrace_trainer.data.files import DatasetFiles, is_image, walk
 from headrace_trainer.data.label_spaces import learnable
 from headrace_trainer.data.layer_data import LayerData
-from headrace_trainer.data.layers import folders_of_maps, open_files, read_layer
+from headrace_trainer.data.layers import divided, folders_of_maps, open_files, read_layer
 from headrace_trainer.data.manifest import read_manifest
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.recognise import recognise
@@ -84,16 +84,20 @@ def _unused(names: Iterable[str], manifest: Manifest) -> list[str]:
 def _read_layers(report: Report, files: DatasetFiles) -> Layers:
     """The layers that can be read, and their problems."""
     assert report.manifest is not None, "it is opened"
-    layers: Layers = {}
+    found = {layer.name: Problems(_any_number(), lambda _: None) for layer in report.manifest.layers}
+    read: Layers = {}
     for layer in report.manifest.layers:
-        problems = Problems(_any_number(), lambda _: None)
         try:
-            data = learnable(layer.task, read_layer(layer, files, problems, report.manifest.val_share), problems)
+            read[layer.name] = read_layer(layer, files, found[layer.name])
         except FatalError as error:
             report.problems.append(error.message)
-        else:
-            layers[layer.name] = data
-            report.layers.append(_layer_report(layer, data))
+    layers: Layers = {}
+    parts = divided(read, report.manifest.val_share)
+    for layer in report.manifest.layers:
+        problems = found[layer.name]
+        if layer.name in read:
+            layers[layer.name] = learnable(layer.task, parts[layer.name], problems)
+            report.layers.append(_layer_report(layer, layers[layer.name]))
         report.problems += [f"layer '{layer.name}': {name}: {cause}" for name, cause in problems.causes.items()]
         report.notes += [f"layer '{layer.name}': {line}" for line in problems.mended_lines()]
     return layers

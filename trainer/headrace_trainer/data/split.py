@@ -105,7 +105,7 @@ def divide_images(layers: Mapping[str, LayerData], unlisted: Iterable[str], val_
     others = set(unlisted) - train - val
     apart = {image for image in others if _is_held_out_by_folder(image)}
     if not val and not apart:
-        apart = held_out(others, val_share)
+        apart = held_out([others], val_share)
     in_both = listed["train"] & val
     problems.mended("images are in both splits and were taken out of train", len(in_both))
     _refuse_empty(train | others - apart, val | apart, layers, problems)
