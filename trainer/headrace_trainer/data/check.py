@@ -13,7 +13,7 @@ from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.check_images import SPLITS, Layers, check_images
 from headrace_trainer.data.check_report import LayerReport, Report, SplitReport
 from headrace_trainer.data.files import DatasetFiles, is_image, walk
-from headrace_trainer.data.label_spaces import learnable
+from headrace_trainer.data.label_spaces import learnable, never_known
 from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.layers import divided, folders_of_maps, open_files, read_layer
 from headrace_trainer.data.manifest import read_manifest
@@ -150,8 +150,11 @@ def _check_splits(report: Report, layers: Layers) -> None:
         report.problems.append("there is one image in all, and two are needed: one to train on and one to score on")
     for layer in report.layers:
         name, data = layer.layer.name, layers[layer.layer.name]
-        if not data.splits.get("train", {}).keys() - listed["val"]:
+        train = {image: found for image, found in data.splits.get("train", {}).items() if image not in listed["val"]}
+        if not train:
             report.problems.append(f"layer '{name}' has no image to train on")
+        if layer.layer.task is Task.REGRESSION and (problem := never_known(name, data, train)) is not None:
+            report.problems.append(problem)
         if not data.splits.get("val"):
             report.notes.append(f"layer '{name}' has no image to score on: its heads would have no score")
 

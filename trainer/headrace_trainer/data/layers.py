@@ -21,7 +21,7 @@ from headrace_trainer.data.formats import (
     yolo,
 )
 from headrace_trainer.data.held_out import held_out
-from headrace_trainer.data.layer_data import LayerData
+from headrace_trainer.data.layer_data import LayerData, bad_layer
 from headrace_trainer.data.problems import Problems
 
 Reader = Callable[[Layer, DatasetFiles, Problems], LayerData]
@@ -60,9 +60,14 @@ def folders_of_maps(layer: Layer) -> Iterator[str]:
 def read_layer(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
     """All images of `layer`, as its files divide them.
 
-    Broken annotations are counted in `problems` and left out; FatalError(BAD_DATASET) where the layer as a whole cannot be read.
+    Broken annotations are counted in `problems` and left out; FatalError(BAD_DATASET) where the layer as a whole cannot be read, or
+    where two of its classes have one name: tables and predictions tell classes apart by it.
     """
-    return READERS[layer.format](layer, files, problems)
+    data = READERS[layer.format](layer, files, problems)
+    if (alike := data.classes.of_one_name()) is not None:
+        one, other, name = alike
+        raise bad_layer(layer, f"classes {one} and {other} are both called '{name}'; expected a name of its own for each class")
+    return data
 
 
 def divided(layers: Mapping[str, LayerData], val_share: float) -> dict[str, LayerData]:
