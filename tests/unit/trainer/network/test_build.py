@@ -12,6 +12,8 @@ from headrace_trainer.network.build import (
     Network,
     build_network,
     check_batch_normalisation,
+    head_of,
+    prefix_of_head,
 )
 
 LABELS = LabelSpace(classes=("cat", "dog"))
@@ -45,6 +47,20 @@ def test_several_heads_several_of_one_type_answer_together(size: tuple[int, int]
     outputs = network(torch.randn(2, 3, *size))
     assert list(outputs) == list(network.heads) == list(ALL_HEADS)
     assert set(network.features(torch.randn(2, 3, *size))) == {3, 4, 5, 6}
+
+
+def test_heads_may_be_called_as_anything_in_torch_is() -> None:
+    """Columns of numbers make a layer called "values", and the head that learns it has its name."""
+    names = [name for name in dir(torch.nn.ModuleDict()) if name.isalpha()] + ["values-head", "head", "backbone", "neck"]
+    assert {"values", "type", "train", "keys"} < set(names)
+    network = build({name: {"multilabelClassification": {}} for name in names}, backbone={"topLevel": 3})
+    assert list(network(torch.randn(2, 3, 32, 32))) == list(network.heads) == names
+    parameters = {name for name, _ in network.named_parameters()}
+    assert {head_of(name) for name in parameters} == {None, *names}
+    for name in names:
+        assert {one for one in parameters if head_of(one) == name} == {
+            prefix_of_head(name) + inner for inner, _ in network.heads[name].named_parameters()
+        }
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

@@ -113,8 +113,8 @@ def test_what_was_learnt_goes_on_from_a_checkpoint_bit_for_bit(tmp_path: Path) -
         tmp_path / "checkpoints/00000003", second.network, second.averaged, second.optimizer, labels=labels, training=training
     )
     want, got = whole.tensors(), train(second, 4, 3).tensors()
-    assert "heads.kind.log_variance" in want
-    assert want["heads.kind.log_variance"] != 0
+    assert "head-kind.log_variance" in want
+    assert want["head-kind.log_variance"] != 0
     for name, tensor in want.items():
         assert torch.equal(tensor, got[name]), name
 
