@@ -22,7 +22,8 @@ from headrace_trainer.data.formats import (
 )
 from headrace_trainer.data.held_out import held_out
 from headrace_trainer.data.layer_data import LayerData, bad_layer
-from headrace_trainer.data.problems import Problems
+from headrace_trainer.data.problems import Problems, is_of_the_machine
+from headrace_trainer.errors import FatalError
 
 Reader = Callable[[Layer, DatasetFiles, Problems], LayerData]
 
@@ -63,11 +64,24 @@ def read_layer(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerDa
     Broken annotations are counted in `problems` and left out; FatalError(BAD_DATASET) where the layer as a whole cannot be read, or
     where two of its classes have one name: tables and predictions tell classes apart by it.
     """
-    data = READERS[layer.format](layer, files, problems)
+    data = _read(layer, files, problems)
     if (alike := data.classes.of_one_name()) is not None:
         one, other, name = alike
         raise bad_layer(layer, f"classes {one} and {other} are both called '{name}'; expected a name of its own for each class")
     return data
+
+
+def _read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
+    """What the reader of its format makes of `layer`. Files are hostile: what a reader did not think of is their fault, too."""
+    try:
+        return READERS[layer.format](layer, files, problems)
+    except FatalError:
+        raise
+    except Exception as error:
+        if is_of_the_machine(error):
+            raise
+        read = ", ".join(layer.splits.values())
+        raise bad_layer(layer, f"its annotations ({read}) are not understood: {type(error).__name__}: {error}") from error
 
 
 def divided(layers: Mapping[str, LayerData], val_share: float) -> dict[str, LayerData]:
