@@ -69,7 +69,8 @@ def _find_manifest(root: Path, report: Report) -> None:
         report.notes += recognised.layout.notes
     except UnclearError as error:
         report.manifest, report.suggested = error.suggestion, True
-        report.problems.append(error.message)
+        report.notes += error.notes
+        report.problems.append(error.to_the_checker())
     if report.manifest is not None and (unused := _unused(names, report.manifest)):
         report.notes.append(f"image files not used: {named(unused)}")
 
