@@ -23,7 +23,7 @@ _DEPTH = "depth"
 
 
 def suggested(listing: Listing, folders: frozenset[str]) -> Layout | None:
-    """A layer for each kind of map: the PNGs in folders called like one of `folders`, if they are called as images elsewhere are."""
+    """A layer for each kind of map: the PNGs in folders called like one of `folders`, if they are called as other images are."""
     by_kind: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     images = set()
     for name in listing.images:
