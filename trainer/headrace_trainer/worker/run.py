@@ -53,7 +53,7 @@ def run(plan: Plan, messages: Messages, stop: Stop) -> Ended:
             reason = attempt.train()
             # 3. Keep the last weights, then see how good they are: an evaluation that fails costs no training.
             attempt.save_if_ahead()
-            scores = attempt.evaluate_last()
+            scores = attempt.evaluate()
             # 4. Hand the model over.
             attempt.export(scores)
         except StopRequested:
@@ -84,6 +84,10 @@ class Attempt:
     """Iterations done, over all attempts."""
     saved_iteration: int = 0
     """The iteration of the newest checkpoint, an earlier attempt's included."""
+    evaluated_iteration: int = 0
+    """The iteration of the last evaluation of this attempt."""
+    missed_evaluation: bool = False
+    """Whether the checkpoint gone on from was due to be evaluated. It was saved before that, and knows of no scores."""
     best: Best | None = None
     seconds_before: float = 0.0
     """Of training, in earlier attempts."""
@@ -113,6 +117,7 @@ class Attempt:
             frozen_levels=self.network.backbone.frozen_levels,
         )
         self.iteration = self.saved_iteration = state.iteration
+        self.missed_evaluation = state.owes_evaluation
         self.seconds_before = state.trained_seconds
         self.best = state.best
         self.history = state.history
@@ -121,6 +126,8 @@ class Attempt:
     def train(self) -> Reason:
         """Iterate until there is enough of it; the reason that ended it. Raises StopRequested between two iterations."""
         self.started = time.monotonic()
+        if self.missed_evaluation and self._finished() is None:
+            self.evaluate()
         reporter = Reporter(self.messages, lambda: devices.memory_in_use(self.device))
         reason = self._finished()
         if reason is not None:
@@ -143,7 +150,7 @@ class Attempt:
                     return reason
                 if stopping:
                     raise StopRequested
-                if self._evaluate_and_save_if_due():
+                if self._save_and_evaluate_if_due():
                     reporter.restart()
                 batch = reporter.next_batch(batches)
 
@@ -155,22 +162,28 @@ class Attempt:
             return Reason.REACHED_MAX_TRAINING_HOURS
         return None
 
-    def _evaluate_and_save_if_due(self) -> bool:
-        """Evaluation first, so that the checkpoint knows whether it is the best; gives whether there was one."""
-        training = self.plan.job.spec.training
+    def _save_and_evaluate_if_due(self) -> bool:
+        """The checkpoint first, all of it: an evaluation that fails or is killed costs no training. Gives whether there was one."""
         self.writer.poll()
-        evaluate = self._evaluation_due()
-        is_best = evaluate and self._note_best(self._evaluate())
-        if is_best or self.iteration % training.checkpoint_every == 0:
-            self._save(is_best)
-        return evaluate
+        if self.iteration % self.plan.job.spec.training.checkpoint_every == 0:
+            self._save(best=False)
+        if not self._evaluation_due():
+            return False
+        self.writer.wait()
+        self.evaluate()
+        return True
 
     def _evaluation_due(self) -> bool:
         return self.iteration % self.plan.job.spec.training.evaluate_every == 0
 
-    def evaluate_last(self) -> Scores:
-        """Evaluate the weights that training ended with; if they are the best, their checkpoint is said to be so."""
-        scores = self._evaluate()
+    def _owes_evaluation(self) -> bool:
+        """Whether the weights as they are should be evaluated, on the way or at the end, and have not been."""
+        due = self._evaluation_due() or self._finished() is not None
+        return due and self.evaluated_iteration != self.iteration
+
+    def evaluate(self) -> Scores:
+        """Scores of the weights as they are; if they are the best, their checkpoint is said to be so."""
+        scores = self._score()
         if self._note_best(scores):
             if self.writer.newest == self.iteration:
                 # Not written anew: the supervisor may be uploading it at this moment.
@@ -219,16 +232,18 @@ class Attempt:
             heads=tuple(head.spec for head in self.heads),
             frozen_levels=self.network.backbone.frozen_levels,
             history=self.history.copy(),
+            owes_evaluation=self._owes_evaluation(),
         )
         self.writer.save(tensor_files(self.network, self.averaged, self.optimizer), state, best)
         self.saved_iteration = self.iteration
 
-    def _evaluate(self) -> Scores:
+    def _score(self) -> Scores:
         self.step.ledger.check()
         val = self.dataset.val
         with self.stop.interruptible(), closing(eval_batches(val, self.plan.job.spec.training, self.plan.threads)) as batches:
             scores = self.evaluation(self._evaluated_network(), batches, self.iteration)
         self.history.scores.add(self.iteration, scores.curves())
+        self.evaluated_iteration = self.iteration
         return scores
 
     def _evaluated_network(self) -> Network:

@@ -335,5 +335,6 @@ def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: Chec
             "losses": {"iterations": [1], "reports": [1], "values": {"total": [2.5]}, "resolution": 1},
             "scores": {"iterations": [], "reports": [], "values": {}, "resolution": 1},
         },
+        "owesEvaluation": False,
     }
     assert {path.name for path in folder.iterdir()} == {"state.json", "network.safetensors", "optimizer.safetensors"}
