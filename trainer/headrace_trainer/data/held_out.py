@@ -23,13 +23,13 @@ def held_out(layers: Sequence[Collection[str]], share: float) -> set[str]:
     groups = [frozenset(images) for images in layers if len(set(images)) > 1]
     for images in _in_order((group for group in groups if group <= apart), order):
         if apart.issuperset(images):
-            image = _spare(reversed(images), apart, groups) or images[-1]
-            apart.remove(image)
-            kept.add(image)
+            last = _spare(reversed(images), apart, groups) or images[-1]
+            apart.remove(last)
+            kept.add(last)
     for images in _in_order((group for group in groups if group <= kept), order):
-        if kept.issuperset(images) and (image := _spare(images, kept, groups)) is not None:
-            kept.remove(image)
-            apart.add(image)
+        if kept.issuperset(images) and (first := _spare(images, kept, groups)) is not None:
+            kept.remove(first)
+            apart.add(first)
     return apart
 
 
