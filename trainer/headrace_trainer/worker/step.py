@@ -80,7 +80,7 @@ class Step:
             for name in self.network.heads
             for term, value in self.losses_of(name, outputs[name], batch, inputs, again.get(name)).items()
         }
-        total = self.loss_weights.total(terms, batch.labelled)
+        total = self.loss_weights.total(terms)
         total.backward()
         self.ledger.count(batch.labelled)
         self.update(terms, total.detach(), iteration)
