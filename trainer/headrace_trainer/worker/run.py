@@ -14,7 +14,7 @@ from headrace_api.names import Reason
 from headrace_api.report import Verdict
 from headrace_api.training import Training
 from headrace_trainer.data.dataset import Dataset, open_dataset
-from headrace_trainer.data.loader import eval_batches, train_batches
+from headrace_trainer.data.loader import describe_eval_batches, eval_batches, train_batches
 from headrace_trainer.data.sampler import ImageOrder
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.backbones import build_backbone
@@ -276,7 +276,8 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     _warn_of_endless_warmup(training, say)
     say("reading annotations")
     dataset = open_dataset(plan.dataset_dir, spec.model, spec.dataset.max_bad_images, say)
-    for line in [*dataset.describe(), *ImageOrder(dataset.train, training.sampler, training.seed).describe()]:
+    order = ImageOrder(dataset.train, training.sampler, training.seed)
+    for line in [*dataset.describe(), *order.describe(), *describe_eval_batches(dataset.val, training)]:
         say(line)
     heads = tuple(HeadPlan(head.spec, head.labels) for head in dataset.heads)
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")

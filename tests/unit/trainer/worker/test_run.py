@@ -13,6 +13,7 @@ from headrace_api.names import Reason
 from headrace_local.digit_scenes import write_digit_scenes
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.workers import TAGS, small_job
+from headrace_trainer.data import loader
 from headrace_trainer.errors import FatalError
 from headrace_trainer.protocol import Building, Plan, Saved
 from headrace_trainer.worker import device
@@ -59,6 +60,15 @@ def test_a_warm_up_that_training_does_not_outlast_is_said(
     training = {"maxIterations": iterations, "schedule": {"warmupIterations": warmup}}
     lines = said_while_building(scenes, tmp_path, training)
     assert [line for line in lines if line.startswith(WARNING)] == said
+
+
+@pytest.mark.parametrize(("room", "said"), [(loader._MOST_BYTES, 0), (1, 1)])
+def test_evaluations_of_fewer_images_than_a_batch_are_said_once(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, said: int
+) -> None:
+    monkeypatch.setattr(loader, "_MOST_BYTES", room)
+    lines = [line for line in said_while_building(scenes, tmp_path, {"batchSize": 2}) if line.startswith("evaluations take")]
+    assert lines == ["evaluations take 1 image at a time, not batchSize = 2: targets of more would be above 0 MiB"] * said
 
 
 def test_a_batch_too_small_for_batch_normalisation_is_refused_before_the_dataset_is_read(tmp_path: Path) -> None:
