@@ -126,13 +126,15 @@ class Attempt:
     def train(self) -> Reason:
         """Iterate until there is enough of it; the reason that ended it. Raises StopRequested between two iterations."""
         self.started = time.monotonic()
-        if self.missed_evaluation and self._finished() is None:
-            self.evaluate()
         reporter = Reporter(self.messages, lambda: devices.memory_in_use(self.device))
         reason = self._finished()
+        if reason is not None or self.missed_evaluation:
+            reporter.report_without_step(self.step, self.iteration, self.trained_seconds)
         if reason is not None:
-            reporter.report_nothing_to_learn(self.step, self.iteration, self.trained_seconds)
             return reason
+        if self.missed_evaluation:
+            self.evaluate()
+            reporter.restart()
         training, threads = self.plan.job.spec.training, self.plan.threads
         pin_memory = self.device.type == "cuda"
         with closing(train_batches(self.dataset, training, self.iteration, threads, pin_memory)) as batches:

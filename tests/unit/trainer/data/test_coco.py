@@ -322,6 +322,18 @@ def test_a_file_that_is_not_coco_is_refused(tmp_path: Path, content: str, compla
         coco_dataset(tmp_path, []).text("train.json", content).open()
 
 
+def test_of_categories_of_one_name_those_without_annotations_are_left_out(tmp_path: Path) -> None:
+    """Roboflow lists one for the dataset, which may be called as one of its classes."""
+    categories = {0: "cat", 1: "cat", 2: "dog"}
+    content = coco(["a.png"], [{"image_id": 1, "category_id": 1, "bbox": [10, 5, 20, 10]}], categories)
+    folder = coco_dataset(tmp_path, []).json("train.json", content).json("val.json", coco(["v.png"], [], categories))
+    assert folder.open().heads[0].labels.classes == ("cat", "dog")
+    both = [{"image_id": 1, "category_id": class_id, "bbox": [10, 5, 20, 10]} for class_id in (0, 1)]
+    folder.json("train.json", coco(["a.png"], both, categories))
+    with pytest.raises(FatalError, match="classes 0 and 1 are both called 'cat'"):
+        folder.open()
+
+
 def test_categories_may_not_contradict_each_other(tmp_path: Path) -> None:
     folder = coco_dataset(tmp_path, []).json("val.json", coco(["v.png"], categories={1: "bird"}))
     with pytest.raises(FatalError, match="id 1 is 'cat' in one split and 'bird' in another"):

@@ -15,7 +15,7 @@ from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.workers import TAGS, small_job
 from headrace_trainer.data import loader
 from headrace_trainer.errors import FatalError
-from headrace_trainer.protocol import Building, Plan, Saved
+from headrace_trainer.protocol import Building, Plan, Saved, Stepped
 from headrace_trainer.worker import device
 from headrace_trainer.worker.checkpoint import Best, CheckpointState
 from headrace_trainer.worker.evaluate import Evaluation, Scores
@@ -92,7 +92,7 @@ class Trial:
             **training,
         }
         self.events: list[tuple[Any, ...]] = []
-        """("evaluated", iteration) and ("saved", iteration, best), in order and over all attempts."""
+        """In order: ("evaluated", iteration), ("saved", iteration, best), and ("ready", iteration) if said before any iteration."""
 
     def run(self, monkeypatch: pytest.MonkeyPatch, resume_from: int | None = None) -> None:
         """An attempt, from the start or from a checkpoint of an earlier one."""
@@ -113,7 +113,11 @@ class Trial:
             self.take_in(messages)
 
     def take_in(self, messages: KeptMessages) -> None:
-        self.events += [("saved", one.iteration, one.best) for one in messages.sent if isinstance(one, Saved)]
+        for one in messages.sent:
+            if isinstance(one, Saved):
+                self.events.append(("saved", one.iteration, one.best))
+            elif isinstance(one, Stepped) and not one.losses:
+                self.events.append(("ready", one.iteration))
         messages.sent.clear()
 
     def checkpoint(self, iteration: int) -> Path:
@@ -170,7 +174,7 @@ def test_after_a_crash_what_was_the_best_stays_so(scenes: Path, tmp_path: Path, 
         trial.run(monkeypatch)
     trial.events.clear()
     trial.run(monkeypatch, resume_from=2)
-    assert trial.events == [("evaluated", 2), ("saved", 2, True), ("saved", 4, False), ("evaluated", 4)]
+    assert trial.events == [("ready", 2), ("evaluated", 2), ("saved", 2, True), ("saved", 4, False), ("evaluated", 4)]
     assert trial.state(4).best == Best(iteration=2, score=0.9)
 
 
@@ -191,7 +195,9 @@ def test_an_evaluation_that_a_stop_came_into_is_made_up_for_by_the_next_attempt(
     assert trial.state(2).owes_evaluation
     trial.events.clear()
     trial.run(monkeypatch, resume_from=2)
-    assert trial.events[:2] == [("evaluated", 2), ("saved", 2, True)]
+    assert trial.events[:3] == [("ready", 2), ("evaluated", 2), ("saved", 2, True)], (
+        "an evaluation may outlast a deadline to be Ready"
+    )
     assert trial.events.count(("evaluated", 4)) == 1
     assert trial.state(4).history.scores.iterations == [2]
 

@@ -8,7 +8,8 @@ Keypoints are numbers of pixels: their centres, half a pixel on, are what counts
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -54,8 +55,12 @@ def read_sections(source: Source) -> Json:
     return cast(Json, content)
 
 
-def categories(layer: Layer, contents: Iterable[Json]) -> ClassTable:
-    """The classes of all splits' `categories`, which may not contradict each other."""
+def categories(layer: Layer, contents: Sequence[Json]) -> ClassTable:
+    """The classes of all splits' `categories`, which may not contradict each other.
+
+    Of categories that share a name, those that no annotation has are left out: Roboflow exports one for the whole dataset beside
+    its classes, and may call it as one of them.
+    """
     names: dict[int, str] = {}
     things: dict[int, bool] = {}
     for category in _all_categories(layer, contents):
@@ -68,7 +73,13 @@ def categories(layer: Layer, contents: Iterable[Json]) -> ClassTable:
         things[class_id] = bool(category.get("isthing", True))
     if not names:
         raise bad_layer(layer, "no 'categories' in its files and no 'classes' in dataset.json: the classes have no names")
-    return ClassTable.of(names, things)
+    shared = {name for name, times in Counter(names.values()).items() if times > 1}
+    if shared:
+        given = (one.get("category_id") for content in contents for one in content["annotations"] if isinstance(one, dict))
+        used = names.keys() & {class_id for class_id in given if isinstance(class_id, int)}
+        has_used = {names[class_id] for class_id in used}
+        names = {i: name for i, name in names.items() if i in used or name not in shared & has_used}
+    return ClassTable.of(names, {class_id: things[class_id] for class_id in names})
 
 
 def _all_categories(layer: Layer, contents: Iterable[Json]) -> Iterator[Json]:
