@@ -195,9 +195,7 @@ def test_an_evaluation_that_a_stop_came_into_is_made_up_for_by_the_next_attempt(
     assert trial.state(2).owes_evaluation
     trial.events.clear()
     trial.run(monkeypatch, resume_from=2)
-    assert trial.events[:3] == [("ready", 2), ("evaluated", 2), ("saved", 2, True)], (
-        "an evaluation may outlast a deadline to be Ready"
-    )
+    assert trial.events[:3] == [("ready", 2), ("evaluated", 2), ("saved", 2, True)], "it may outlast a deadline to be Ready"
     assert trial.events.count(("evaluated", 4)) == 1
     assert trial.state(4).history.scores.iterations == [2]
 
