@@ -106,6 +106,16 @@ def check_batch_normalisation(backbone: Backbone, batch_size: int, height: int, 
         )
 
 
+def check_views(heads: Sequence[model.Head], batch_size: int) -> None:
+    """Raise FatalError(BAD_MODEL) where view invariance has no other image to tell an image from: all would become one point."""
+    alone = [head.name for head in heads if head.view_invariance is not None]
+    if alone and batch_size == 1:
+        raise FatalError(
+            Reason.BAD_MODEL,
+            f"head '{alone[0]}': view invariance tells the images of a batch apart, and batchSize is 1; raise it, to 16 or more",
+        )
+
+
 def _build_head(plan: HeadPlan, channels: Mapping[int, int], lowest: int) -> nn.Module:
     try:
         return head_factory(plan.spec.task)(_with_lowest_level(plan.spec.options, lowest), channels, plan.labels)

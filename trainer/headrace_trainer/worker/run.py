@@ -18,7 +18,7 @@ from headrace_trainer.data.loader import describe_eval_batches, eval_batches, tr
 from headrace_trainer.data.sampler import ImageOrder
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.backbones import build_backbone
-from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation
+from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation, check_views
 from headrace_trainer.protocol import Building, Ended, Exported, Plan
 from headrace_trainer.worker import device as devices
 from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
@@ -270,6 +270,7 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     def say(message: str) -> None:
         messages.send(Building(message=message))
 
+    check_views(spec.model.heads, training.batch_size)
     # Half a second, to refuse a backbone that cannot work before the dataset is read, which may take minutes.
     backbone = build_backbone(spec.model.backbone)
     check_batch_normalisation(backbone, training.batch_size, training.image_size.height, training.image_size.width)

@@ -12,6 +12,7 @@ from headrace_trainer.network.build import (
     Network,
     build_network,
     check_batch_normalisation,
+    check_views,
     head_of,
     prefix_of_head,
 )
@@ -145,6 +146,15 @@ def test_what_is_refused_for_batch_normalisation_is_what_cannot_train(
         assert caught.value.reason is Reason.BAD_MODEL
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             network.features(images)
+
+
+def test_view_invariance_wants_another_image_in_the_batch() -> None:
+    heads = [model.Head(name="boxes", object_detection={}), model.Head(name="views", view_invariance={})]
+    check_views(heads, 2)
+    check_views(heads[:1], 1)
+    with pytest.raises(FatalError, match="head 'views': view invariance .* batchSize is 1; raise it") as caught:
+        check_views(heads, 1)
+    assert caught.value.reason is Reason.BAD_MODEL
 
 
 @pytest.mark.parametrize("backbone", ["convnext_tiny", "swin_t"])
