@@ -125,7 +125,7 @@ def _timed_step(step: Step, watch: Stopwatch, batch: Batch, iteration: int) -> N
     for name in step.network.heads:
         losses = watch.time(f"loss of {name}", partial(step.losses_of, name, outputs[name], batch, images))
         terms |= {f"{name}/{term}": value for term, value in losses.items()}
-    total = step.loss_weights.total(terms, batch.labelled)
+    total = step.loss_weights.total(terms)
     watch.time("backward", total.backward)
     watch.time("clip, optimizer, average", lambda: step.update(terms, total.detach(), iteration))
 

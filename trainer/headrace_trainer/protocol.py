@@ -48,7 +48,7 @@ class Building(_Message):
 class Stepped(_Message):
     """Sent about once a second while training, and after the first iteration at once (it makes the trainer Ready).
 
-    Once and without losses where earlier attempts have done all iterations.
+    Once and without losses where earlier attempts have done all iterations, or have left an evaluation to be made first.
     """
 
     type: Literal["stepped"] = "stepped"

@@ -44,7 +44,8 @@ def check(
     and of images what their headers need. Storage keys come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and
     AWS_REGION.
 
-    Exit status: 0 no problem, 1 problems were found or storage stays away, 2 the dataset cannot be looked at at all.
+    Exit status: 0 no problem, 1 problems were found or storage stays away, 2 there is no dataset to look at: no such folder or
+    prefix, nothing in it, or storage refuses it.
 
     Example: headrace dataset check ./street
     """

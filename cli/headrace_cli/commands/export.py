@@ -28,7 +28,8 @@ def export(
             help="The model/ folder of a run folder, or the run folder; local or s3://...", metavar="MODEL", show_default=False
         ),
     ],
-    format: Annotated[Format, typer.Option(help="ONNX needs the extra: pip install 'headrace[onnx]'.")],
+    # Rich, which prints the help, takes what is in brackets for markup where there is no backslash before it.
+    format: Annotated[Format, typer.Option(help=r"ONNX needs the extra: pip install 'headrace\[onnx]'.")],
     out: Annotated[
         Path | None,
         typer.Option(help="File to write. Default: model.onnx or model.pt2 in this folder.", metavar="FILE", show_default=False),

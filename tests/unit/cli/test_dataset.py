@@ -40,8 +40,8 @@ def test_the_report_goes_to_stdout_and_the_exit_status_is_passed_on(tmp_path: Pa
 
 def test_a_uri_that_looks_like_an_option_is_none(tmp_path: Path) -> None:
     result = headrace("dataset", "check", "--", "--images")
-    assert "there is no such folder" in result.stdout
-    assert result.returncode == 1
+    assert "error: --images: No such file or directory" in result.stderr
+    assert result.returncode == ExitCode.FATAL
 
 
 def test_a_missing_extra_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

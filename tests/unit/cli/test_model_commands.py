@@ -2,10 +2,14 @@
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from click.testing import Result
+from rich.markup import render
 from typer.testing import CliRunner
 
 from headrace_api.names import ExitCode
@@ -76,6 +80,22 @@ def test_a_missing_extra_is_named_with_the_remedy(command: tuple[str, ...], monk
     assert result.exit_code == ExitCode.FATAL
     assert "packages that are not installed: torch" in result.stderr
     assert "hint: pip install 'headrace[trainer]'" in result.stderr
+
+
+def help_texts(command: click.Command) -> Iterator[str]:
+    """Of a command, its parameters and the commands below it, as they are written."""
+    yield from (str(text) for text in (command.help, *(getattr(one, "help", "") for one in command.params)) if text)
+    for below in getattr(command, "commands", {}).values():
+        yield from help_texts(below)
+
+
+def test_no_help_loses_what_is_in_brackets() -> None:
+    """As Rich does with what it takes for markup."""
+    texts = list(help_texts(typer.main.get_command(app)))
+    assert len(texts) > 20
+    for text in texts:
+        assert render(text).plain == text.replace("\\[", "["), text
+    assert "pip install 'headrace[onnx]'" in " ".join(headrace("export", "--help").stdout.replace("│", "").split())
 
 
 def test_help_tells_the_exit_status_and_an_example() -> None:

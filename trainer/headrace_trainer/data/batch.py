@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headrace_trainer.data.rows import layout
+from headrace_trainer.data.head_data import HeadData
+from headrace_trainer.data.rows import Field, layout
 from headrace_trainer.data.sample import Sample
 from headrace_trainer.data.split import Split
 
@@ -32,12 +33,17 @@ def empty_batch(split: Split, size: int, canvas: tuple[int, int], pin_memory: bo
     targets = {
         head.spec.name: {
             name: torch.full((size, *field.shape), field.padding, dtype=getattr(torch, field.dtype), pin_memory=pin_memory)
-            for name, field in layout(head.spec.task, head.labels, split.padding[head.spec.name], canvas).items()
+            for name, field in _layout(split, head, canvas).items()
         }
         for head in split.heads
     }
     labelled = {head.spec.name: torch.zeros(size, dtype=torch.bool, pin_memory=pin_memory) for head in split.heads}
     return Batch(images, targets, labelled, [""] * size)
+
+
+def _layout(split: Split, head: HeadData, canvas: tuple[int, int]) -> Mapping[str, Field]:
+    name = head.spec.name
+    return layout(head.spec.task, head.labels, split.padding[name], canvas, split.beyond.get(name, 0))
 
 
 def write_row(batch: Batch, row: int, sample: Sample) -> None:

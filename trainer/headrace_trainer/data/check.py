@@ -13,9 +13,9 @@ from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.check_images import SPLITS, Layers, check_images
 from headrace_trainer.data.check_report import LayerReport, Report, SplitReport
 from headrace_trainer.data.files import DatasetFiles, is_image, walk
-from headrace_trainer.data.label_spaces import learnable
+from headrace_trainer.data.label_spaces import learnable, never_known
 from headrace_trainer.data.layer_data import LayerData
-from headrace_trainer.data.layers import folders_of_maps, open_files, read_layer
+from headrace_trainer.data.layers import divided, folders_of_maps, open_files, read_layer
 from headrace_trainer.data.manifest import read_manifest
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.recognise import recognise
@@ -69,7 +69,8 @@ def _find_manifest(root: Path, report: Report) -> None:
         report.notes += recognised.layout.notes
     except UnclearError as error:
         report.manifest, report.suggested = error.suggestion, True
-        report.problems.append(error.message)
+        report.notes += error.notes
+        report.problems.append(error.to_the_checker())
     if report.manifest is not None and (unused := _unused(names, report.manifest)):
         report.notes.append(f"image files not used: {named(unused)}")
 
@@ -84,16 +85,20 @@ def _unused(names: Iterable[str], manifest: Manifest) -> list[str]:
 def _read_layers(report: Report, files: DatasetFiles) -> Layers:
     """The layers that can be read, and their problems."""
     assert report.manifest is not None, "it is opened"
-    layers: Layers = {}
+    found = {layer.name: Problems(_any_number(), lambda _: None) for layer in report.manifest.layers}
+    read: Layers = {}
     for layer in report.manifest.layers:
-        problems = Problems(_any_number(), lambda _: None)
         try:
-            data = learnable(layer.task, read_layer(layer, files, problems, report.manifest.val_share), problems)
+            read[layer.name] = read_layer(layer, files, found[layer.name])
         except FatalError as error:
             report.problems.append(error.message)
-        else:
-            layers[layer.name] = data
-            report.layers.append(_layer_report(layer, data))
+    layers: Layers = {}
+    parts = divided(read, report.manifest.val_share)
+    for layer in report.manifest.layers:
+        problems = found[layer.name]
+        if layer.name in read:
+            layers[layer.name] = learnable(layer.task, parts[layer.name], problems)
+            report.layers.append(_layer_report(layer, layers[layer.name]))
         report.problems += [f"layer '{layer.name}': {name}: {cause}" for name, cause in problems.causes.items()]
         report.notes += [f"layer '{layer.name}': {line}" for line in problems.mended_lines()]
     return layers
@@ -146,8 +151,11 @@ def _check_splits(report: Report, layers: Layers) -> None:
         report.problems.append("there is one image in all, and two are needed: one to train on and one to score on")
     for layer in report.layers:
         name, data = layer.layer.name, layers[layer.layer.name]
-        if not data.splits.get("train", {}).keys() - listed["val"]:
+        train = {image: found for image, found in data.splits.get("train", {}).items() if image not in listed["val"]}
+        if not train:
             report.problems.append(f"layer '{name}' has no image to train on")
+        if layer.layer.task is Task.REGRESSION and (problem := never_known(name, data, train)) is not None:
+            report.problems.append(problem)
         if not data.splits.get("val"):
             report.notes.append(f"layer '{name}' has no image to score on: its heads would have no score")
 

@@ -37,7 +37,15 @@ class ClassTable:
         try:
             return self._index_of[class_id]
         except KeyError:
-            raise BadSampleError(f"class {class_id} is not in the class table, {self.described}") from None
+            raise BadSampleError(f"class {class_id!r} is not in the class table, {self.described}") from None
+
+    def of_one_name(self) -> tuple[int, int, str] | None:
+        """The first two ids whose classes are called alike, and how; None where every class has a name of its own."""
+        first: dict[str, int] = {}
+        for class_id, name in zip(self.ids, self.names, strict=True):
+            if first.setdefault(name, class_id) != class_id:
+                return first[name], class_id, name
+        return None
 
     @property
     def described(self) -> str:

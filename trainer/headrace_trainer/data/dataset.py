@@ -12,7 +12,7 @@ from headrace_trainer.data.annotations.base import COUNTED
 from headrace_trainer.data.checks import check_labels, check_order
 from headrace_trainer.data.head_data import HeadData
 from headrace_trainer.data.label_spaces import head_data, learnable
-from headrace_trainer.data.layers import open_files, read_layer
+from headrace_trainer.data.layers import divided, open_files, read_layer
 from headrace_trainer.data.manifest import read_manifest
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.split import Split, annotations_in, divide_images, make_split
@@ -73,10 +73,8 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     problems = Problems(max_bad_images, say)
     files = open_files(root, manifest)
     layers = {head.layer.name: head.layer for head in resolved if head.layer is not None}
-    data = {
-        name: learnable(layer.task, read_layer(layer, files, problems, manifest.val_share), problems)
-        for name, layer in layers.items()
-    }
+    read = {name: read_layer(layer, files, problems) for name, layer in layers.items()}
+    data = {name: learnable(layers[name].task, layer, problems) for name, layer in divided(read, manifest.val_share).items()}
     # 3. The splits.
     takes_all = any(head.layer is None for head in resolved)
     images = divide_images(data, files.images() if takes_all else (), manifest.val_share, problems)

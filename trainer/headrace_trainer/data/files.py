@@ -33,9 +33,9 @@ class DatasetFiles:
         self.root = root
         self.image_folder = self.folder(images, "dataset.json: images")
         self._by_stem: dict[str, list[str]] = defaultdict(list)
-        not_in = tuple(posixpath.normpath(folder) + "/" for folder in maps)
+        self._maps = tuple(posixpath.normpath(folder) + "/" for folder in maps)
         for name in self.walk(self.image_folder):
-            if is_image(name) and not name.startswith(not_in):
+            if self._may_be_image(name):
                 self._by_stem[_stem(name)].append(name)
         if not self._by_stem:
             raise FatalError(Reason.BAD_DATASET, f"dataset.json: images: no image in '{images}'; {self.inside(self.image_folder)}")
@@ -66,18 +66,20 @@ class DatasetFiles:
         """What is in a folder, for messages."""
         return contents(self.path(folder), "the dataset's root" if folder == "." else f"'{folder}'")
 
-    def image_for(self, reference: str, field: str, hints: Sequence[str] = ()) -> str:
+    def image_for(self, reference: str, field: str, hints: Sequence[str] = (), where_it_lies: str = ".") -> str:
         """Name of the image that an annotation refers to as `reference`: a path, with or without its suffix and folders.
 
         The image is the one of that stem that agrees with the most folders at the end of `reference`; among equals, the one that
         has a folder called like one of `hints` (the split's name, say), or with these words in the names of its folders. Where the
         images' folder has none, `reference` may be the path from the dataset's root. Raises BadSampleError where there is none or
-        several, and FatalError(BAD_DATASET) where the reference leads out of the dataset; `field` says where it stands.
+        several, or the only one is in another folder than `reference` says (`frames/a/7.png`, where there is a `frames/b/7.png`
+        alone, which is another video's); FatalError(BAD_DATASET) where the reference leads out of the dataset. `field` says where
+        it stands. Folders of `reference` that are `where_it_lies`, those of the annotation itself, say nothing of the image's.
         """
         wanted = relative_path(reference, field)
         candidates = self._by_stem.get(_stem(wanted)) or self._by_stem.get(posixpath.basename(wanted), [])
         if not candidates:
-            if is_image(wanted) and self.path(wanted).is_file():
+            if self._may_be_image(wanted) and self.path(wanted).is_file():
                 return wanted
             raise BadSampleError(f"no image '{reference}' in '{self.image_folder}'")
         tests: tuple[Callable[[str], int], ...] = (
@@ -93,7 +95,22 @@ class DatasetFiles:
                 candidates = [name for name in candidates if score(name) == highest]
         if len(candidates) > 1:
             raise BadSampleError(f"several images could be '{reference}': {', '.join(sorted(candidates)[:3])}")
-        return candidates[0]
+        (found,) = candidates
+        if self._elsewhere(found, wanted.removeprefix(posixpath.normpath(where_it_lies) + "/"), hints):
+            raise BadSampleError(f"no image '{reference}' in '{self.image_folder}': '{found}' is called so, but in another folder")
+        return found
+
+    def _may_be_image(self, name: str) -> bool:
+        return is_image(name) and not name.startswith(self._maps)
+
+    def _elsewhere(self, name: str, wanted: str, hints: Sequence[str]) -> bool:
+        """Whether both name folders, and these cannot be the same: not one within the other, nor that of the split."""
+        folder = posixpath.dirname(posixpath.relpath(name, self.image_folder))
+        shared = _shared_folders(name, wanted)
+        ours, theirs = (path.split("/")[: -shared or None] if path else [] for path in (folder, posixpath.dirname(wanted)))
+        if not ours or not theirs or ours[-1] in theirs or theirs[-1] in ours:
+            return False
+        return not {ours[-1], *_WORDS.findall(ours[-1])}.intersection(hints)
 
     def _refuse(self, name: str, field: str, expected: str) -> str:
         parent = posixpath.dirname(name)

@@ -51,15 +51,19 @@ class Geometry:
         bottom, right = self.top + self.scaled[0], self.left + self.scaled[1]
         return max(self.top, 0), max(self.left, 0), min(bottom, self.canvas[0]), min(right, self.canvas[1])
 
-    def place_image(self, image: Image.Image) -> Array:
-        """The canvas, uint8 [H, W, 3], from an RGB image that may have been decoded at a fraction of its size."""
+    def place_image(self, image: Image.Image, extent: tuple[float, float, float, float] | None = None) -> Array:
+        """The canvas, uint8 [H, W, 3], from an RGB image that may have been decoded at a fraction of its size.
+
+        `extent`: left, top, right and bottom of the picture within `image`, where that is not all of it.
+        """
+        x0, y0, x1, y1 = extent or (0.0, 0.0, image.width, image.height)
         top, left, bottom, right = self.window
-        down, across = image.height / self.scaled[0], image.width / self.scaled[1]
+        down, across = (y1 - y0) / self.scaled[0], (x1 - x0) / self.scaled[1]
         box = (
-            (left - self.left) * across,
-            (top - self.top) * down,
-            min((right - self.left) * across, image.width),
-            min((bottom - self.top) * down, image.height),
+            x0 + (left - self.left) * across,
+            y0 + (top - self.top) * down,
+            min(x0 + (right - self.left) * across, x1),
+            min(y0 + (bottom - self.top) * down, y1),
         )
         canvas = np.empty((*self.canvas, 3), np.uint8)
         if (bottom - top, right - left) != self.canvas:

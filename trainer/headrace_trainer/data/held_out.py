@@ -1,7 +1,7 @@
 """Which images are scored on where nobody divided them: the same on every machine, today and after images came or went."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 
 def place(image: str) -> float:
@@ -9,13 +9,39 @@ def place(image: str) -> float:
     return int.from_bytes(hashlib.blake2b(image.encode(), digest_size=8).digest()) / 2**64
 
 
-def held_out(images: Iterable[str], share: float) -> set[str]:
-    """The images whose place is below `share`.
+def held_out(layers: Sequence[Collection[str]], share: float) -> set[str]:
+    """Of the images of all `layers`, those whose place is below `share`; one that layers share is held out of all or of none.
 
-    Of two images or more at least one is held out and at least one is not: where the hash gives none, the first or last by place.
+    A layer of two images or more that would be on one side as a whole gives one to the other: the last by place is trained on, or
+    the first scored on, passing over those that are another layer's last on their side. Where all of them are, the layer has one to
+    train on all the same, but none to score on. The order of layers and of images changes nothing.
     """
-    placed = sorted((place(image), image) for image in images)
-    count = sum(1 for where, _ in placed if where < share)
-    if len(placed) > 1:
-        count = min(max(count, 1), len(placed) - 1)
-    return {image for _, image in placed[:count]}
+    placed = sorted({(place(image), image) for images in layers for image in images})
+    order = {image: number for number, (_, image) in enumerate(placed)}
+    apart = {image for where, image in placed if where < share}
+    kept = order.keys() - apart
+    groups = [frozenset(images) for images in layers if len(set(images)) > 1]
+    for images in _in_order((group for group in groups if group <= apart), order):
+        if apart.issuperset(images):
+            last = _spare(reversed(images), apart, groups) or images[-1]
+            apart.remove(last)
+            kept.add(last)
+    for images in _in_order((group for group in groups if group <= kept), order):
+        if kept.issuperset(images) and (first := _spare(images, kept, groups)) is not None:
+            kept.remove(first)
+            apart.add(first)
+    return apart
+
+
+def _in_order(groups: Iterable[frozenset[str]], order: dict[str, int]) -> list[list[str]]:
+    """The images of each group by place, and the groups by those."""
+    return sorted((sorted(group, key=order.__getitem__) for group in groups), key=lambda images: [order[i] for i in images])
+
+
+def _spare(images: Iterable[str], side: set[str], groups: Sequence[frozenset[str]]) -> str | None:
+    """The first of `images` that is of no group the last one on this side."""
+    return next((image for image in images if not any(_is_last(image, side, group) for group in groups)), None)
+
+
+def _is_last(image: str, side: set[str], group: frozenset[str]) -> bool:
+    return image in group and all(other == image or other not in side for other in group)

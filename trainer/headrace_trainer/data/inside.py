@@ -7,10 +7,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from headrace_trainer.data.problems import Problems
+from headrace_trainer.data.problems import BadSampleError, Problems
 from headrace_trainer.data.targets import Array
 
 Size = tuple[int, int]
+_FARTHEST = 10.0
+"""Times an image's longer side: no object reaches farther out of it. To draw a polygon takes memory by the length of its sides."""
 
 
 def clip_boxes(boxes: Array, size: Size | None, problems: Problems) -> tuple[Array, Array]:
@@ -30,6 +32,17 @@ def rings_inside(rings: Iterable[Array], size: Size | None) -> tuple[Array, ...]
     """Those rings, each [k, 2], whose bounds reach into an image of `size` (height, width)."""
     limit = np.array(size[::-1] if size else (np.inf, np.inf))
     return tuple(ring for ring in rings if (ring.max(axis=0) > 0).all() and (ring.min(axis=0) < limit).all())
+
+
+def check_near(rings: Iterable[Array], size: Size, where: str) -> None:
+    """Raise BadSampleError where a polygon [k, 2] has a corner so far out of an image of `size` that it must be a mistake."""
+    farthest = _FARTHEST * max(size)
+    for ring in rings:
+        if len(far := ring[((ring < -farthest) | (ring > farthest + np.array(size[::-1]))).any(axis=1)]):
+            x, y = far[0].tolist()
+            raise BadSampleError(
+                f"{where}: a polygon's corner at ({x:g}, {y:g}) is far out of the image's {size[1]} x {size[0]} pixels"
+            )
 
 
 def quads_inside(quads: Array, size: Size, problems: Problems) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
+from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations import Annotation, TextLabel, ValueList
 from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.convert import classes_along
@@ -36,12 +37,32 @@ def learnable(task: Task, layer: LayerData, problems: Problems) -> LayerData:
 
 
 def head_data(head: ResolvedHead, layer: LayerData | None, train: Mapping[str, Annotation]) -> HeadData:
-    """A head with its label space; `train` is what its layer has for the images to train on."""
+    """A head with its label space; `train` is what its layer has for the images to train on.
+
+    Raises FatalError(BAD_DATASET) where a value of regression is not known of any of these.
+    """
     if head.layer is None or layer is None:
         return HeadData(head.spec, None, ClassTable((), ()), head.path, LabelSpace())
+    if head.spec.task is Task.REGRESSION and (problem := never_known(head.layer.name, layer, train)) is not None:
+        raise FatalError(Reason.BAD_DATASET, f"head '{head.spec.name}': {problem}")
     kept = classes_along(head.path, layer.classes)
     labels = LabelSpace(classes=kept.names, things=kept.things, **_OF_TASK.get(head.spec.task, _nothing)(layer, train))
     return HeadData(head.spec, head.layer.name, layer.classes, head.path, labels)
+
+
+def never_known(name: str, layer: LayerData, train: Mapping[str, Annotation]) -> str | None:
+    """What is wrong with the layer `name` of regression if a value of it is not known of any image to train on; else None.
+
+    Where there is no image at all, that is another problem.
+    """
+    known = np.isfinite(_table_of(layer, train))
+    missing = [value for value, column in zip(layer.values, known.T, strict=True) if not column.any()]
+    if not train or not missing:
+        return None
+    return (
+        f"layer '{name}': none of {counted(len(train), 'images')} to train on has a number for: {', '.join(missing)}; write some "
+        "into its files, or give the layer `values` in dataset.json without it"
+    )
 
 
 def _without_anomalies(layer: LayerData, problems: Problems) -> LayerData:
@@ -84,17 +105,20 @@ def _keypoints(layer: LayerData, _: Mapping[str, Annotation]) -> dict[str, Any]:
 
 def _values(layer: LayerData, train: Mapping[str, Annotation]) -> dict[str, Any]:
     """Means and deviations are summed in the order of images' names, so that they are the same to the last bit on every machine."""
-    table = np.array([_numbers(train[image]) for image in sorted(train)], np.float64).reshape(-1, len(layer.values))
+    table = _table_of(layer, train)
     if not len(table):
         return {"values": layer.values}  # `checks` refuses a head without labels, and says why there are none
-    if never := [name for name, column in zip(layer.values, table.T, strict=True) if not np.isfinite(column).any()]:
-        raise FatalError(Reason.BAD_DATASET, f"values that are not known for any image to train on: {', '.join(never)}")
     deviations = np.nanstd(table, axis=0)
     return {
         "values": layer.values,
         "means": tuple(np.nanmean(table, axis=0).tolist()),
         "deviations": tuple(np.where(deviations > 0, deviations, 1.0).tolist()),
     }
+
+
+def _table_of(layer: LayerData, train: Mapping[str, Annotation]) -> Array:
+    """[images, D], sorted by the images' names; NaN where not known."""
+    return np.array([_numbers(train[image]) for image in sorted(train)], np.float64).reshape(-1, len(layer.values))
 
 
 def _numbers(annotation: Annotation) -> Array:

@@ -1,6 +1,7 @@
 """What reading a layer gives, and what its readers share: the split being read, class tables, JSON files."""
 
 import json
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +29,7 @@ class LayerData:
     classes: ClassTable
     """Identities for metric learning; empty for tasks without classes."""
     splits: Mapping[Part, Mapping[str, Annotation]]
-    """`layers.read_layer` divides "all", which readers may give: what comes from there has train and val only."""
+    """`layers.divided` divides "all", which readers may give: what comes from there has train and val only."""
     keypoints: KeypointTable | None = None
     """Of keypoint detection."""
     values: tuple[str, ...] = ()
@@ -75,7 +76,8 @@ class Source:
 
     def image_for(self, reference: str, where: str) -> str:
         """Name of the image that `where` refers to as `reference`; BadSampleError if there is none, or several, or it is taken."""
-        name = self.files.image_for(reference, where, self._hints)
+        lies = posixpath.dirname(where) if reference == where and not where.startswith(f"{self.path}/") else self.path
+        name = self.files.image_for(reference, where, self._hints, lies)
         if (first := self._claims.setdefault(name, where)) != where:
             raise BadSampleError(f"'{name}' has annotations from {first} already")
         return name

@@ -1,6 +1,6 @@
 """How each format is read: a registry, so that nothing else asks which format a layer has."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from headrace_trainer.data.formats import (
     yolo,
 )
 from headrace_trainer.data.held_out import held_out
-from headrace_trainer.data.layer_data import LayerData
-from headrace_trainer.data.problems import Problems
+from headrace_trainer.data.layer_data import LayerData, bad_layer
+from headrace_trainer.data.problems import Problems, is_of_the_machine
+from headrace_trainer.errors import FatalError
 
 Reader = Callable[[Layer, DatasetFiles, Problems], LayerData]
 
@@ -57,21 +58,42 @@ def folders_of_maps(layer: Layer) -> Iterator[str]:
             yield image_folder.beside(place)
 
 
-def read_layer(layer: Layer, files: DatasetFiles, problems: Problems, val_share: float) -> LayerData:
-    """All images of `layer`, divided into train and val.
+def read_layer(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
+    """All images of `layer`, as its files divide them.
 
-    Broken annotations are counted in `problems` and left out; FatalError(BAD_DATASET) where the layer as a whole cannot be read.
+    Broken annotations are counted in `problems` and left out; FatalError(BAD_DATASET) where the layer as a whole cannot be read, or
+    where two of its classes have one name: tables and predictions tell classes apart by it.
     """
-    data = READERS[layer.format](layer, files, problems)
-    return replace(data, splits=_divided(data.splits, val_share))
+    data = _read(layer, files, problems)
+    if (alike := data.classes.of_one_name()) is not None:
+        one, other, name = alike
+        raise bad_layer(layer, f"classes {one} and {other} are both called '{name}'; expected a name of its own for each class")
+    return data
 
 
-def _divided(splits: Mapping[Part, Mapping[str, Annotation]], val_share: float) -> dict[Part, Mapping[str, Annotation]]:
-    """Train and val, where the layer has them: a share of the images of "all" goes to val."""
+def _read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
+    """What the reader of its format makes of `layer`. Files are hostile: what a reader did not think of is their fault, too."""
+    try:
+        return READERS[layer.format](layer, files, problems)
+    except FatalError:
+        raise
+    except Exception as error:
+        if is_of_the_machine(error):
+            raise
+        read = ", ".join(layer.splits.values())
+        raise bad_layer(layer, f"its annotations ({read}) are not understood: {type(error).__name__}: {error}") from error
+
+
+def divided(layers: Mapping[str, LayerData], val_share: float) -> dict[str, LayerData]:
+    """`layers` with train and val only: of the images that those with "all" have between them, a share goes to val."""
+    val = held_out([data.splits["all"] for data in layers.values() if "all" in data.splits], val_share)
+    return {name: replace(data, splits=_divided(data.splits, val)) for name, data in layers.items()}
+
+
+def _divided(splits: Mapping[Part, Mapping[str, Annotation]], val: Set[str]) -> dict[Part, Mapping[str, Annotation]]:
     if "all" not in splits:
         return dict(splits)
     images = splits["all"]
-    val = held_out(images, val_share)
     return {
         "train": {image: annotation for image, annotation in images.items() if image not in val},
         "val": {image: annotation for image, annotation in images.items() if image in val},

@@ -16,6 +16,11 @@ from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
 _EXIF_ORIENTATION = 0x0112
 _MIRRORED_OR_TURNED = range(2, 9)
 _QUARTER_TURNED = range(5, 9)
+_ENDS_LEFT, _ENDS_TOP = (2, 3, 6, 7), (3, 4, 7, 8)
+"""Orientations by which the stored picture's right or lower end comes to lie at the left, or at the top."""
+
+Extent = tuple[float, float, float, float]
+"""Left, top, right and bottom of the picture within pixels that hold a little more than it."""
 
 
 class Picture:
@@ -24,6 +29,7 @@ class Picture:
     def __init__(self, path: Path) -> None:
         self._image = Image.open(path)
         orientation = _orientation(self._image)
+        self._orientation = orientation
         self._transposed = orientation in _MIRRORED_OR_TURNED
         self._quarter_turned = orientation in _QUARTER_TURNED
         self.stored_size = (self._image.height, self._image.width)
@@ -36,13 +42,23 @@ class Picture:
         self._transposed = self._quarter_turned = False
         self.size = self.stored_size
 
-    def pixels(self, at_least: tuple[int, int]) -> Image.Image:
-        """Upright RGB. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as that is `at_least` this (height, width)."""
+    def pixels(self, at_least: tuple[int, int]) -> tuple[Image.Image, Extent]:
+        """Upright RGB. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as that is `at_least` this (height, width).
+
+        The decoder rounds that size up, and pads: at 1/8, 1001 pixels are 126, of which the picture takes 125.125.
+        """
         height, width = at_least[::-1] if self._quarter_turned else at_least
-        self._image.draft("RGB", (width, height))
+        drafted = self._image.draft("RGB", (width, height))
         self._image.load()
-        image = ImageOps.exif_transpose(self._image) if self._transposed else self._image
-        return _rgb(image)
+        _, (_, _, right, bottom) = drafted or ("", (0, 0, *self._image.size))
+        if not self._transposed:
+            return _rgb(self._image), (0.0, 0.0, right, bottom)
+        image = ImageOps.exif_transpose(self._image)
+        if self._quarter_turned:
+            right, bottom = bottom, right
+        left = image.width - right if self._orientation in _ENDS_LEFT else 0.0
+        top = image.height - bottom if self._orientation in _ENDS_TOP else 0.0
+        return _rgb(image), (left, top, left + right, top + bottom)
 
     def __enter__(self) -> "Picture":
         return self

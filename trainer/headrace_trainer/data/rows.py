@@ -40,8 +40,11 @@ class Field:
     dtype: Literal["float32", "int64", "bool"]
 
 
-def layout(task: Task, labels: LabelSpace, most: int, canvas: tuple[int, int]) -> Mapping[str, Field]:
-    """The tensors of a task by name, for images of (height, width) `canvas` with up to `most` objects or characters."""
+def layout(task: Task, labels: LabelSpace, most: int, canvas: tuple[int, int], beyond: int = 0) -> Mapping[str, Field]:
+    """The tensors of a task by name, for images of (height, width) `canvas` with up to `most` objects or characters.
+
+    Of up to `beyond` more objects there are boxes, which are not to be learnt from; where that is 0, there is no such tensor.
+    """
     objects = {
         "classes": Field((most,), 0, "int64"),
         "valid": Field((most,), False, "bool"),
@@ -77,30 +80,36 @@ def layout(task: Task, labels: LabelSpace, most: int, canvas: tuple[int, int]) -
         Task.VIEW_INVARIANCE: no_label,
     }
     shown = {"shown": Field(canvas, False, "bool")} if task in ABOUT_EVERY_PIXEL else {}
-    return {**layouts[task], **shown}
+    ignored = {"beyond": Field((beyond, 4), 0, "float32")} if beyond else {}
+    return {**layouts[task], **shown, **ignored}
 
 
 def rows_of(target: Target, labels: LabelSpace, most: int) -> dict[str, Array]:
-    """What goes to the start of the image's row in each tensor. Of more than `most` objects the largest stay."""
+    """What goes to the start of the image's row in each tensor. Of more than `most` objects the largest stay.
+
+    The boxes of the others are "beyond": a network that finds them, too, must not be told that nothing is there.
+    """
     match target:
         case Panoptic():
             return _segments(target, labels, most)
         case Text():
             return {"text": np.array([labels.alphabet.index(character) for character in target.text], np.int64)}
         case Boxes() | Keypoints():
-            return _objects(target, _largest(_areas(target.boxes), most))
+            return _objects(target, target.boxes, _areas(target.boxes), most)
         case Quads():
-            objects = _objects(target, _largest(_areas(target.bounds), most))
-            return {name: objects[name] for name in ("quads", "classes", "crowd", "valid")}
+            objects = _objects(target, target.bounds, _areas(target.bounds), most)
+            return {name: values for name, values in objects.items() if name not in ("boxes", "bounds")}
         case Instances():
-            kept = _largest(target.masks.sum(axis=(1, 2)), most)
-            return {**_objects(target, kept), "boxes": tight_boxes(target.masks[kept])}
+            return _objects(target, tight_boxes(target.masks), target.masks.sum(axis=(1, 2)), most)
     return {name: np.asarray(values) for name, values in vars(target).items()}
 
 
-def _objects(target: Boxes | Instances | Keypoints | Quads, kept: Array) -> dict[str, Array]:
-    """All that is known of the objects `kept`."""
-    return {name: values[kept] for name, values in vars(target).items()} | {"valid": np.ones(len(kept), np.bool_)}
+def _objects(target: Boxes | Instances | Keypoints | Quads, boxes: Array, areas: Array, most: int) -> dict[str, Array]:
+    """All that is known of the largest objects; of the others, if any, the boxes alone."""
+    kept = _largest(areas, most)
+    rows = {name: values[kept] for name, values in {**vars(target), "boxes": boxes}.items()}
+    rows["valid"] = np.ones(len(kept), np.bool_)
+    return rows if len(kept) == len(areas) else {**rows, "beyond": np.delete(boxes, kept, axis=0)}
 
 
 def _segments(target: Panoptic, labels: LabelSpace, most: int) -> dict[str, Array]:

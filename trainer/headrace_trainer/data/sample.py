@@ -79,4 +79,4 @@ def _load_image(split: Split, name: str, choose: ChooseGeometry, annotations: Ma
         if picture.size != picture.stored_size and picture.stored_size in {a.stated_size() for a in annotations.values()}:
             picture.see_as_stored()
         geometry = choose(picture.size)
-        return geometry.place_image(picture.pixels(geometry.scaled)), geometry
+        return geometry.place_image(*picture.pixels(geometry.scaled)), geometry

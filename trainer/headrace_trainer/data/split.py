@@ -31,7 +31,8 @@ MOST_OBJECTS = {
     Task.QUADRILATERAL_DETECTION: MOST_BOXES,
     Task.OBJECT_DETECTION: MOST_BOXES,
 }
-"""Training targets are padded to the most objects an image has, but to no more than this: memory goes with the padding."""
+"""Training targets are padded to the most objects an image has, but to no more than this: memory goes with the padding. The boxes
+of further objects alone are small."""
 _PADDING_STEP = 8
 _SPLITS: tuple[SplitName, ...] = ("train", "val")
 _HELD_OUT_FOLDER = re.compile(r"(val|valid|validation|test)[-_]?\d*")
@@ -52,6 +53,8 @@ class Split:
     """By head, to how many objects or characters its targets are padded: static, so that shapes are."""
     problems: Problems
     """Takes what turns out to be bad while loading."""
+    beyond: Mapping[str, int] = field(default_factory=dict)
+    """By head, of how many objects more an image may have boxes that are ignored; heads without are missing."""
     _lost: dict[str | None, set[str]] = field(default_factory=lambda: defaultdict(set))
     """By layer, the images whose annotation turned out to be bad; under None those that cannot be read."""
 
@@ -105,7 +108,7 @@ def divide_images(layers: Mapping[str, LayerData], unlisted: Iterable[str], val_
     others = set(unlisted) - train - val
     apart = {image for image in others if _is_held_out_by_folder(image)}
     if not val and not apart:
-        apart = held_out(others, val_share)
+        apart = held_out([others], val_share)
     in_both = listed["train"] & val
     problems.mended("images are in both splits and were taken out of train", len(in_both))
     _refuse_empty(train | others - apart, val | apart, layers, problems)
@@ -141,7 +144,8 @@ def make_split(
     """The split of these images."""
     annotations = {layer: annotations_in(images, data, name) for layer, data in layers.items()}
     padding = {head.spec.name: _padding(name, head, annotations, problems) for head in heads}
-    return Split(name, tuple(sorted(images)), root, heads, annotations, padding, problems)
+    beyond = {head.spec.name: more for head in heads if (more := _most_objects(head, annotations) - padding[head.spec.name]) > 0}
+    return Split(name, tuple(sorted(images)), root, heads, annotations, padding, problems, beyond)
 
 
 def annotations_in(images: frozenset[str], layer: LayerData, split: SplitName) -> dict[str, Annotation]:
@@ -151,13 +155,18 @@ def annotations_in(images: frozenset[str], layer: LayerData, split: SplitName) -
 
 def _padding(split: SplitName, head: HeadData, annotations: Mapping[str, Mapping[str, Annotation]], problems: Problems) -> int:
     """How many objects an image has at most, rounded up; in training no more than there is memory for."""
-    by_image = annotations[head.layer] if head.layer is not None else {}
-    most = max((annotation.objects for annotation in by_image.values()), default=1)
+    most = _most_objects(head, annotations)
     bound = MOST_OBJECTS.get(head.spec.task, math.inf)
     if split == "train" and most > bound:
         problems.say(
             f"head '{head.spec.name}': an image of layer '{head.layer}' has {most} objects; it learns from the {bound} largest of "
-            "a crop"
+            "a crop, and ignores the others, as it does crowds"
         )
         return int(bound)
     return -(-max(most, 1) // _PADDING_STEP) * _PADDING_STEP
+
+
+def _most_objects(head: HeadData, annotations: Mapping[str, Mapping[str, Annotation]]) -> int:
+    """How many objects, or characters, an image has at most."""
+    by_image = annotations[head.layer] if head.layer is not None else {}
+    return max((annotation.objects for annotation in by_image.values()), default=1)

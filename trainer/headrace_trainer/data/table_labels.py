@@ -148,7 +148,7 @@ def _quads(layer: Layer, files: DatasetFiles, tables: Sequence[Table]) -> LayerD
         if not table.has("quads"):
             table.need(*CORNERS)
     classes = class_table(layer, files) or _classes_in(
-        layer, tables, lambda table, row: (_class_of(quad) for quad in _quads_of(table, row))
+        layer, tables, lambda table, row: (_class_of(quad, "") for quad in _quads_of(table, row))
     )
     index = _ClassIndex(classes)
 
@@ -156,7 +156,8 @@ def _quads(layer: Layer, files: DatasetFiles, tables: Sequence[Table]) -> LayerD
         quads = [(row.where, quad) for row in rows.rows for quad in _quads_of(table, row)]
         corners = np.array([_corners(quad, where) for where, quad in quads], np.float32).reshape(-1, 4, 2)
         kept, usable = clean_quads(corners, table.source.problems)
-        indices = np.array([index(_class_of(quad), where) for where, quad in quads], np.int64)
+        named = [_class_of(quad, f"{where}: {table.name('class')}") for where, quad in quads]
+        indices = np.array([index(name, where) for name, (where, _) in zip(named, quads, strict=True)], np.int64)
         crowd = np.array([quad.ignore is not None and as_bool(quad.ignore, f"{where}: ignore") for where, quad in quads], np.bool_)
         return QuadList(usable, indices[kept], crowd[kept], normalised=False, where=rows.rows[0].where)
 
@@ -187,7 +188,7 @@ def _quads_of(table: Table, row: Row) -> Iterator[_Quad]:
     """Those of a row: one at most in columns, any number in JSON."""
     if not table.has("quads"):
         corners = [table.cell(row, corner) for corner in CORNERS]
-        if any(corner not in {None, ""} for corner in corners):
+        if not all(_is_nothing(corner) for corner in corners):
             yield _Quad(corners, table.cell(row, "class"), table.cell(row, "ignore") or None)
         return
     entries = table.cell(row, "quads")
@@ -197,14 +198,19 @@ def _quads_of(table: Table, row: Row) -> Iterator[_Quad]:
         yield _Quad(entry["points"], entry.get("class"), entry.get("ignore"))
 
 
-def _class_of(quad: _Quad) -> str:
-    return _ONE_CLASS if quad.class_name in {None, ""} else str(quad.class_name).strip()
+def _class_of(quad: _Quad, where: str) -> str:
+    return _ONE_CLASS if _is_nothing(quad.class_name) else as_name(quad.class_name, where)
+
+
+def _is_nothing(cell: Any) -> bool:
+    """Whether a cell is not filled in. (What JSON has may not be hashable: no set to look it up in.)"""
+    return cell is None or cell == ""
 
 
 def _corners(quad: _Quad, where: str) -> np.ndarray:
     try:
         corners = np.array(quad.corners, np.float32).reshape(4, 2)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         corners = np.full((4, 2), np.nan)
     if not np.isfinite(corners).all():
         raise BadSampleError(f"{where}: expected 4 corners of two numbers each; found {quad.corners!r}")

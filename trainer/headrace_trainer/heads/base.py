@@ -10,6 +10,9 @@ Targets are dicts of tensors, batched and padded to static shapes, by task (they
                                  classes    int64   [B, N]
                                  valid      bool    [B, N]     False is padding
                                  crowd      bool    [B, N]     True: a group; not learnt from, ignored by the metric as COCO does
+                                 beyond     float32 [B, I, 4]  in training, only where images have more objects than are learnt:
+                                                               boxes of the others, to be ignored; zeros are padding. So it is
+                                                               with keypoints and quadrilaterals
     instance-segmentation        object-detection's, and
                                  masks      bool    [B, N, H, W]  may overlap; each is inside its box, which is tight
     panoptic-segmentation        segments   int64   [B, H, W]  index into the N segments, or IGNORE

@@ -74,6 +74,8 @@ class Objects:
     """bool [B, N]."""
     crowd: Tensor
     """bool [B, N]: cells in there learn nothing, but those that answer for an object."""
+    beyond: Tensor
+    """float32 [B, I, 4]: boxes of objects that there was no room for, as good as crowds; zeros are padding."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,12 @@ def from_frame(places: Tensor, boxes: Tensor) -> Tensor:
 
 
 def objects_of(targets: Targets, labelled: Tensor) -> Objects:
-    """Reads targets "boxes", "classes", "valid" and "crowd"."""
+    """Reads targets "boxes", "classes", "valid" and "crowd", and "beyond" where it is."""
     real = targets["valid"] & labelled[:, None]
     crowd = real & targets["crowd"]
     boxes = torch.where(real[..., None], targets["boxes"].float(), 0)
-    return Objects(boxes, torch.where(real, targets["classes"], 0), real & ~crowd, crowd)
+    beyond = torch.where(labelled[:, None, None], targets["beyond"].float(), 0) if "beyond" in targets else boxes[:, :0]
+    return Objects(boxes, torch.where(real, targets["classes"], 0), real & ~crowd, crowd, beyond)
 
 
 @torch.no_grad()
@@ -188,12 +191,11 @@ def normaliser(assigned: Assignment) -> Tensor:
 
 
 def box_losses(cells: Cells, objects: Objects, assigned: Assignment, labelled: Tensor) -> dict[str, Tensor]:
-    """ "classification": quality focal loss over every cell and class, but those in crowds; "boxes": 1 - GIoU of the cells that
-    answer for an object, weighted by alignment. Both divided by `normaliser`.
+    """ "classification": quality focal loss over every cell and class, but those that are ignored; "boxes": 1 - GIoU of the cells
+    that answer for an object, weighted by alignment. Both divided by `normaliser`.
     """
     quality = _quality_map(assigned, objects.classes, cells.logits)
-    in_crowd = torch.cat([covered_cells(objects.boxes, objects.crowd, level) for level in cells.levels], dim=1)
-    counted = labelled[:, None, None] & ~(in_crowd[..., None] & (quality == 0))
+    counted = labelled[:, None, None] & ~(_ignored(objects, cells.levels)[..., None] & (quality == 0))
     classification = masked_sum(quality_focal_loss(cells.logits, quality), counted)
 
     distance = 1 - giou(at_cells(cells.boxes, assigned.cell), objects.boxes[:, :, None])
@@ -216,6 +218,19 @@ def draw_boxes(canvas: Canvas, predictions: Predictions, index: int, classes: Se
     boxes, scores, labels = (predictions[key][index][chosen].flip(0).tolist() for key in ("boxes", "scores", "classes"))
     for box, score, label in zip(boxes, scores, labels, strict=True):
         canvas.box(box, f"{classes[label]} {score:.2f}", label)
+
+
+def _ignored(objects: Objects, levels: Sequence[Level]) -> Tensor:
+    """bool [B, A]: cells that may answer for a crowd or an object beyond: all in its box, or those that hold its centre."""
+    boxes = torch.cat([objects.boxes, objects.beyond], dim=1)
+    chosen = torch.cat([objects.crowd, (objects.beyond != 0).any(dim=2)], dim=1)
+    covered = torch.cat([covered_cells(boxes, chosen, level) for level in levels], dim=1)
+    # Boxes that hold no cell's centre are answered for all the same, and most that there is no room for are small.
+    cell, allowed = candidates(boxes, levels)
+    none = covered.shape[1]
+    place = torch.where(allowed & chosen[..., None], cell, none).flatten(1)
+    answering = torch.zeros(len(covered), none + 1, dtype=torch.bool, device=covered.device).scatter(1, place, True)
+    return covered | answering[:, :none]
 
 
 def _quality_map(assigned: Assignment, classes: Tensor, logits: Tensor) -> Tensor:

@@ -50,7 +50,11 @@ class MulticlassClassificationHead(Head):
         self.label_smoothing = label_smoothing
         self.ordinal = ordinal
         if ordinal and len(self.classes) < 2:
-            raise FatalError(Reason.BAD_DATASET, f"ordinal classes are at least two; there is only '{self.classes[0]}'")
+            raise FatalError(
+                Reason.BAD_DATASET,
+                f"ordinal classes are at least two; there is only '{self.classes[0]}': give its layer all steps of the scale as "
+                "`classes`, or leave out `ordinal`",
+            )
         self.linear = nn.Linear(channels, len(self.classes) - int(ordinal))
         nn.init.normal_(self.linear.weight, std=0.01)
 

@@ -138,7 +138,7 @@ class PanopticSegmentationHead(Head):
         """The segments that are things, with boxes around their pixels."""
         things = real & self.is_thing[classes]
         boxes = torch.where(things[..., None], _boxes_of(segments, classes.shape[1]), 0)
-        return Objects(boxes, self.thing_of[classes], things & ~crowd, things & crowd)
+        return Objects(boxes, self.thing_of[classes], things & ~crowd, things & crowd, boxes[:, :0])
 
     def _thing_losses(self, outputs: Outputs, segments: Tensor, things: Objects, labelled: Tensor) -> dict[str, Tensor]:
         cells = self.dense.cells(outputs)

@@ -31,14 +31,35 @@ class HeadPlan:
     labels: LabelSpace
 
 
+_HEAD: Final = "head-"
+
+
+def prefix_of_head(name: str) -> str:
+    """How the names of a head's parameters and buffers begin in the network's state."""
+    return f"{_HEAD}{name}."
+
+
+def head_of(parameter: str) -> str | None:
+    """Name of the head that a parameter of the network belongs to; None where it is the backbone's or the neck's."""
+    return parameter.removeprefix(_HEAD).split(".")[0] if parameter.startswith(_HEAD) else None
+
+
 class Network(nn.Module):
-    """Images -> outputs of every head by name. `heads` is keyed by head name."""
+    """Images -> outputs of every head by name."""
 
     def __init__(self, backbone: Backbone, neck: Neck | None, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck
-        self.heads = nn.ModuleDict(dict(heads))
+        self._names = tuple(heads)
+        for name, head in heads.items():
+            # Not in a ModuleDict, which has no room for a head called "values" or "type": with a hyphen it is no attribute's name.
+            self.add_module(f"{_HEAD}{name}", head)
+
+    @property
+    def heads(self) -> dict[str, nn.Module]:
+        """The heads by name."""
+        return {name: self.get_submodule(f"{_HEAD}{name}") for name in self._names}
 
     def features(self, images: Tensor) -> dict[int, Tensor]:
         """The maps that heads look at, by level: the neck's, or without a neck the backbone's."""
@@ -82,6 +103,16 @@ def check_batch_normalisation(backbone: Backbone, batch_size: int, height: int, 
             Reason.BAD_MODEL,
             f"batch normalisation cannot train on one value a channel: backbone level {top} is 1 × 1 for images "
             f"of {height} × {width} pixels, and batchSize is 1; raise batchSize or imageSize, or lower backbone.topLevel",
+        )
+
+
+def check_views(heads: Sequence[model.Head], batch_size: int) -> None:
+    """Raise FatalError(BAD_MODEL) where view invariance has no other image to tell an image from: all would become one point."""
+    alone = [head.name for head in heads if head.view_invariance is not None]
+    if alone and batch_size == 1:
+        raise FatalError(
+            Reason.BAD_MODEL,
+            f"head '{alone[0]}': view invariance tells the images of a batch apart, and batchSize is 1; raise it, to 16 or more",
         )
 
 

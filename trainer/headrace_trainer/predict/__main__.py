@@ -95,7 +95,7 @@ def _graph(options: argparse.Namespace, temporary: Path) -> int:
             ("file", str(options.out)),
             *(("head", name) for name in exported.heads),
             *(("refused", f"{name}: {reason}") for name, reason in exported.refused.items()),
-            ("largest difference", f"{exported.difference:.3g}"),
+            ("largest difference", "not compared" if exported.difference is None else f"{exported.difference:.3g}"),
         ]
     )
     return ExitCode.OK

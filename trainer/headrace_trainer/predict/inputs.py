@@ -95,7 +95,7 @@ def load_images(
         try:
             with Picture(source.path) as image:
                 geometry = letterbox(image.size, canvas)
-                pixels = geometry.place_image(image.pixels(geometry.scaled))
+                pixels = geometry.place_image(*image.pixels(geometry.scaled))
             return Loaded(source, pixels, geometry, _picture(source.path, picture_side))
         except Exception as error:  # decoders meet hostile files here, and raise whatever they like
             if is_of_the_machine(error):
@@ -113,7 +113,7 @@ def _picture(path: Path, side: int | None) -> Array | None:
         height, width = image.size
         scale = min(1.0, side / max(height, width))
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        return Geometry(image.size, size, 0, 0, size).place_image(image.pixels(size))
+        return Geometry(image.size, size, 0, 0, size).place_image(*image.pixels(size))
 
 
 def _ahead(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:

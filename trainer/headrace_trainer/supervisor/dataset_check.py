@@ -1,8 +1,8 @@
 """`headrace dataset check` as a program: `python -m headrace_trainer.supervisor.dataset_check FOLDER|s3://... [--images] [--json]`.
 
 The report goes to stdout, what is under way to stderr. Exit status: 0 no problem, 1 problems (or an end that another try may not
-meet), 2 the dataset cannot be looked at. Of a stored dataset the annotation files are pulled into a temporary folder, and of the
-images what their headers need; with `--images` all of it.
+meet), 2 there is no dataset to look at, or storage refuses it. Of a stored dataset the annotation files are pulled into a temporary
+folder, and of the images what their headers need; with `--images` all of it.
 """
 
 import argparse
@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     try:
         with tempfile.TemporaryDirectory(prefix="headrace-check-") as scratch:
             root = local_path(options.dataset)
-            if root is None:
+            if root is not None:
+                _refuse_nothing(root)
+            else:
                 retry = Retry(_PATIENCE_SECONDS, Stop(), _say)
                 store = open_store(options.dataset, environment, _CONNECTIONS)
                 root = _Stored(store, Path(scratch), retry, whole=options.images).pull()
@@ -54,6 +56,16 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         return ExitCode.FATAL if isinstance(error, FatalError) else ExitCode.RETRY
     sys.stdout.write(json.dumps(report.to_json(), indent=2) + "\n" if options.json else report.to_text())
     return ExitCode.RETRY if report.problems else ExitCode.OK
+
+
+def _refuse_nothing(root: Path) -> None:
+    """FatalError(BAD_DATASET) where there is no folder to look into, or nothing in it."""
+    try:
+        empty = not any(True for _ in root.iterdir())
+    except OSError as error:
+        raise FatalError(Reason.BAD_DATASET, f"{root}: {error.strerror}: expected the dataset's folder, or s3://...") from error
+    if empty:
+        raise FatalError(Reason.BAD_DATASET, f"{root} is empty: expected the dataset's folder")
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,9 @@ class Publisher:
             self._board.metrics.checkpoint_is_safe(marker.iteration)
             self._say(f"checkpoint {marker.iteration} is safe in {store.uri}{marker.folder}")
         if best and (self._best is None or marker.iteration != self._best.iteration):
-            checkpoints.publish_marker(store, runfolder.BEST, marker)
-            self._best = marker
+            # That it is the best turns out after it was saved: the scores are those of then.
+            self._best = marker.model_copy(update={"metrics": wanted.metrics})
+            checkpoints.publish_marker(store, runfolder.BEST, self._best)
         self._prune()
 
     def _prune(self) -> None:

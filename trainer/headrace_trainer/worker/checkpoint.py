@@ -81,6 +81,8 @@ class CheckpointState(Model):
     """Of the backbone: what was frozen has no moments to go on from."""
     history: History = Field(default_factory=History)
     """Losses and scores so far, for the curves at the end."""
+    owes_evaluation: bool = False
+    """Whether an evaluation of these very weights is due: `best` and `history` do not know of it, so who goes on makes it first."""
 
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]

@@ -18,7 +18,7 @@ from headrace_api import model, runfolder
 from headrace_api.names import Reason
 from headrace_trainer.data.problems import is_of_the_machine
 from headrace_trainer.errors import FatalError
-from headrace_trainer.network.build import HeadPlan, Network
+from headrace_trainer.network.build import HeadPlan, Network, prefix_of_head
 
 _FEW: Final = 0.5
 """A smaller share of a backbone's weights is probably of another architecture."""
@@ -163,7 +163,7 @@ def _plain(name: str) -> str:
 def _take_head(plan: HeadPlan, network: Network, found: _Finder) -> _Part:
     """As `_take`, with what is special about heads."""
     name, saved = plan.spec.name, found.saved
-    part, prefix = f"head '{name}'", f"heads.{name}."
+    part, prefix = f"head '{name}'", prefix_of_head(name)
     if not saved.heads:
         return _take(part, prefix, network, found)
     there = saved.heads.get(name)

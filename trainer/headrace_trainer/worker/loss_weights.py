@@ -6,8 +6,9 @@
 
 with s, the logarithm of a variance, a parameter of the head (`Head.log_variance`, 0 at first) that is learnt, averaged and saved as
 all others are. That is the paper's equation for classification, for every head. Left alone, s goes to log(2 L): the share of every
-head's gradient is then the same, whatever the unit of its loss. In a batch without a labelled image for the head the whole bracket
-is 0, s / 2 included, and so is the gradient of s.
+head's gradient is then the same, whatever the unit of its loss. In a batch of which nothing counts for the head, no image being
+labelled or no pixel or number of those known, its loss is exactly 0; then the whole bracket is 0, s / 2 included, and so is the
+gradient of s.
 """
 
 import math
@@ -33,16 +34,18 @@ class LossWeights:
         heads = {name: cast(Head, head) for name, head in network.heads.items()}
         self._learnt = {name: head.log_variance for name, head in heads.items() if head.log_variance is not None}
 
-    def total(self, terms: Mapping[str, Tensor], labelled: Mapping[str, Tensor]) -> Tensor:
-        """The sum of `terms`, scalars by "<head>/<term>"; `labelled` is bool [B] by head. Never waits for the device."""
-        factors = {name: self._given[name] * (-s).exp() for name, s in self._learnt.items()}
-        total = torch.stack(
-            [value * factors.get(head := name.split("/")[0], self._given[head]) for name, value in terms.items()]
-        ).sum()
-        for name, s in self._learnt.items():
-            there = labelled[name].any().to(s.device, non_blocking=True)
-            total = total + torch.where(there, self._given[name] * s / 2, 0)
-        return total
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The sum of `terms`, scalars by "<head>/<term>". Never waits for the device."""
+        by_head: dict[str, list[Tensor]] = {}
+        for name, value in terms.items():
+            by_head.setdefault(name.split("/")[0], []).append(value)
+        losses = {head: torch.stack(values).sum() for head, values in by_head.items()}
+        return torch.stack([self._given[head] * self._weighted(head, loss) for head, loss in losses.items()]).sum()
+
+    def _weighted(self, head: str, loss: Tensor) -> Tensor:
+        if (s := self._learnt.get(head)) is None:
+            return loss
+        return (-s).exp() * loss + torch.where(loss.detach() == 0, 0, s / 2)
 
     @torch.no_grad()
     def bound(self) -> None:

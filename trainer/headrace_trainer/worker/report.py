@@ -59,8 +59,8 @@ class Reporter:
         self.restart()
         return reading
 
-    def report_nothing_to_learn(self, step: Step, iteration: int, trained_seconds: float) -> None:
-        """Send Stepped, without losses, where earlier attempts have done it all: it makes this one's trainer Ready too."""
+    def report_without_step(self, step: Step, iteration: int, trained_seconds: float) -> None:
+        """Send Stepped, without losses, where no iteration comes at once: it makes this attempt's trainer Ready too."""
         self._messages.send(
             Stepped(
                 iteration=iteration,

@@ -14,11 +14,11 @@ from headrace_api.names import Reason
 from headrace_api.report import Verdict
 from headrace_api.training import Training
 from headrace_trainer.data.dataset import Dataset, open_dataset
-from headrace_trainer.data.loader import eval_batches, train_batches
+from headrace_trainer.data.loader import describe_eval_batches, eval_batches, train_batches
 from headrace_trainer.data.sampler import ImageOrder
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.backbones import build_backbone
-from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation
+from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation, check_views
 from headrace_trainer.protocol import Building, Ended, Exported, Plan
 from headrace_trainer.worker import device as devices
 from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
@@ -53,7 +53,7 @@ def run(plan: Plan, messages: Messages, stop: Stop) -> Ended:
             reason = attempt.train()
             # 3. Keep the last weights, then see how good they are: an evaluation that fails costs no training.
             attempt.save_if_ahead()
-            scores = attempt.evaluate_last()
+            scores = attempt.evaluate()
             # 4. Hand the model over.
             attempt.export(scores)
         except StopRequested:
@@ -84,6 +84,10 @@ class Attempt:
     """Iterations done, over all attempts."""
     saved_iteration: int = 0
     """The iteration of the newest checkpoint, an earlier attempt's included."""
+    evaluated_iteration: int = 0
+    """The iteration of the last evaluation of this attempt."""
+    missed_evaluation: bool = False
+    """Whether the checkpoint gone on from was due to be evaluated. It was saved before that, and knows of no scores."""
     best: Best | None = None
     seconds_before: float = 0.0
     """Of training, in earlier attempts."""
@@ -113,6 +117,7 @@ class Attempt:
             frozen_levels=self.network.backbone.frozen_levels,
         )
         self.iteration = self.saved_iteration = state.iteration
+        self.missed_evaluation = state.owes_evaluation
         self.seconds_before = state.trained_seconds
         self.best = state.best
         self.history = state.history
@@ -123,9 +128,13 @@ class Attempt:
         self.started = time.monotonic()
         reporter = Reporter(self.messages, lambda: devices.memory_in_use(self.device))
         reason = self._finished()
+        if reason is not None or self.missed_evaluation:
+            reporter.report_without_step(self.step, self.iteration, self.trained_seconds)
         if reason is not None:
-            reporter.report_nothing_to_learn(self.step, self.iteration, self.trained_seconds)
             return reason
+        if self.missed_evaluation:
+            self.evaluate()
+            reporter.restart()
         training, threads = self.plan.job.spec.training, self.plan.threads
         pin_memory = self.device.type == "cuda"
         with closing(train_batches(self.dataset, training, self.iteration, threads, pin_memory)) as batches:
@@ -143,7 +152,7 @@ class Attempt:
                     return reason
                 if stopping:
                     raise StopRequested
-                if self._evaluate_and_save_if_due():
+                if self._save_and_evaluate_if_due():
                     reporter.restart()
                 batch = reporter.next_batch(batches)
 
@@ -155,22 +164,28 @@ class Attempt:
             return Reason.REACHED_MAX_TRAINING_HOURS
         return None
 
-    def _evaluate_and_save_if_due(self) -> bool:
-        """Evaluation first, so that the checkpoint knows whether it is the best; gives whether there was one."""
-        training = self.plan.job.spec.training
+    def _save_and_evaluate_if_due(self) -> bool:
+        """The checkpoint first, all of it: an evaluation that fails or is killed costs no training. Gives whether there was one."""
         self.writer.poll()
-        evaluate = self._evaluation_due()
-        is_best = evaluate and self._note_best(self._evaluate())
-        if is_best or self.iteration % training.checkpoint_every == 0:
-            self._save(is_best)
-        return evaluate
+        if self.iteration % self.plan.job.spec.training.checkpoint_every == 0:
+            self._save(best=False)
+        if not self._evaluation_due():
+            return False
+        self.writer.wait()
+        self.evaluate()
+        return True
 
     def _evaluation_due(self) -> bool:
         return self.iteration % self.plan.job.spec.training.evaluate_every == 0
 
-    def evaluate_last(self) -> Scores:
-        """Evaluate the weights that training ended with; if they are the best, their checkpoint is said to be so."""
-        scores = self._evaluate()
+    def _owes_evaluation(self) -> bool:
+        """Whether the weights as they are should be evaluated, on the way or at the end, and have not been."""
+        due = self._evaluation_due() or self._finished() is not None
+        return due and self.evaluated_iteration != self.iteration
+
+    def evaluate(self) -> Scores:
+        """Scores of the weights as they are; if they are the best, their checkpoint is said to be so."""
+        scores = self._score()
         if self._note_best(scores):
             if self.writer.newest == self.iteration:
                 # Not written anew: the supervisor may be uploading it at this moment.
@@ -219,16 +234,18 @@ class Attempt:
             heads=tuple(head.spec for head in self.heads),
             frozen_levels=self.network.backbone.frozen_levels,
             history=self.history.copy(),
+            owes_evaluation=self._owes_evaluation(),
         )
         self.writer.save(tensor_files(self.network, self.averaged, self.optimizer), state, best)
         self.saved_iteration = self.iteration
 
-    def _evaluate(self) -> Scores:
+    def _score(self) -> Scores:
         self.step.ledger.check()
         val = self.dataset.val
         with self.stop.interruptible(), closing(eval_batches(val, self.plan.job.spec.training, self.plan.threads)) as batches:
             scores = self.evaluation(self._evaluated_network(), batches, self.iteration)
         self.history.scores.add(self.iteration, scores.curves())
+        self.evaluated_iteration = self.iteration
         return scores
 
     def _evaluated_network(self) -> Network:
@@ -253,6 +270,7 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     def say(message: str) -> None:
         messages.send(Building(message=message))
 
+    check_views(spec.model.heads, training.batch_size)
     # Half a second, to refuse a backbone that cannot work before the dataset is read, which may take minutes.
     backbone = build_backbone(spec.model.backbone)
     check_batch_normalisation(backbone, training.batch_size, training.image_size.height, training.image_size.width)
@@ -261,7 +279,8 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     _warn_of_endless_warmup(training, say)
     say("reading annotations")
     dataset = open_dataset(plan.dataset_dir, spec.model, spec.dataset.max_bad_images, say)
-    for line in [*dataset.describe(), *ImageOrder(dataset.train, training.sampler, training.seed).describe()]:
+    order = ImageOrder(dataset.train, training.sampler, training.seed)
+    for line in [*dataset.describe(), *order.describe(), *describe_eval_batches(dataset.val, training)]:
         say(line)
     heads = tuple(HeadPlan(head.spec, head.labels) for head in dataset.heads)
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")

@@ -16,7 +16,7 @@ from headrace_trainer.data.augment import jitter_color
 from headrace_trainer.data.batch import Batch
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Head, Outputs
-from headrace_trainer.network.build import Network
+from headrace_trainer.network.build import Network, head_of
 from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.worker.device import generator_of
 from headrace_trainer.worker.ema import AveragedNetwork
@@ -80,7 +80,7 @@ class Step:
             for name in self.network.heads
             for term, value in self.losses_of(name, outputs[name], batch, inputs, again.get(name)).items()
         }
-        total = self.loss_weights.total(terms, batch.labelled)
+        total = self.loss_weights.total(terms)
         total.backward()
         self.ledger.count(batch.labelled)
         self.update(terms, total.detach(), iteration)
@@ -224,7 +224,7 @@ class Ledger:
         names = [name for name, first in zip(self._parameters, gradients, strict=True) if first == iteration]
         if not names:
             return f"the sum of the losses is not finite at iteration {iteration}; {_ADVICE}"
-        heads = ", ".join(f"'{head}'" for head in dict.fromkeys(n.split(".")[1] for n in names if n.startswith("heads.")))
+        heads = ", ".join(f"'{head}'" for head in dict.fromkeys(map(head_of, names)) if head)
         where = f"head {heads}" if heads else "the backbone"
         what = f"({len(names)} parameters, {names[0]} first)"
         return f"the gradient of {where} is not finite at iteration {iteration} {what}; {_ADVICE}"

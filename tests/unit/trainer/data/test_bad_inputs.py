@@ -255,6 +255,40 @@ def test_a_text_with_a_character_outside_the_alphabet(tmp_path: Path) -> None:
     assert folder.open().heads[0].labels.alphabet == "12€"
 
 
+def test_a_value_that_is_known_of_no_image_to_train_on(tmp_path: Path) -> None:
+    """Known of images to score on alone is as good as not known."""
+    folder = DatasetFolder(tmp_path).image("images/a.png").image("images/b.png").image("images/v.png")
+    folder.text("train.csv", "image,angle,count\na.png,,1\nb.png,,2\n").text("val.csv", "image,angle,count\nv.png,3,1\n")
+    folder.layer("numbers", "regression", "csv", {"train": "train.csv", "val": "val.csv"})
+    problem = "layer 'numbers': none of 2 images to train on has a number for: angle; write some into its files, or give the layer"
+    assert [found[: len(problem)] for found in check(folder).problems] == [problem]
+    with pytest.raises(FatalError, match=f"head 'numbers': {problem}"):
+        folder.open()
+    assert folder.open({"name": "pixels", "annotations": "numbers", "autoencoding": {}}), "nothing is learnt of the numbers"
+    del folder.layers[0]
+    folder.layer("numbers", "regression", "csv", {"train": "train.csv", "val": "val.csv"}, values=["count"])
+    assert check(folder).problems == []
+    assert folder.open().heads[0].labels.values == ("count",)
+
+
+def yolo_of(root: Path, classes: Any) -> DatasetFolder:
+    folder = DatasetFolder(root)
+    for split in ("train", "val"):
+        folder.image(f"images/{split}/a.png").text(f"labels/{split}/a.txt", "0 .5 .5 .1 .1\n1 .5 .5 .1 .1")
+    splits = {split: f"labels/{split}" for split in ("train", "val")}
+    return folder.layer("things", "object-detection", "yolo", splits, classes=classes)
+
+
+@pytest.mark.parametrize(("classes", "ids"), [(["cat", "cat", "dog"], "0 and 1"), ({0: "dog", 1: "cat", 7: "cat"}, "1 and 7")])
+def test_two_classes_of_one_name(tmp_path: Path, classes: Any, ids: str) -> None:
+    """Nobody could tell which of them a table or a prediction means."""
+    folder = yolo_of(tmp_path, classes)
+    problem = f"layer 'things': classes {ids} are both called 'cat'; expected a name of its own for each class"
+    assert check(folder).problems == [problem]
+    with pytest.raises(FatalError, match=problem):
+        folder.open()
+
+
 @pytest.mark.parametrize(
     ("mode", "name"),
     [("L", "a.png"), ("L", "a.jpg"), ("CMYK", "a.jpg"), ("I;16", "a.png"), ("P", "a.png"), ("RGBA", "a.png"), ("1", "a.png")],

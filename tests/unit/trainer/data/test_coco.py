@@ -9,6 +9,7 @@ from pycocotools import mask as official
 
 from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder, coco
 from headrace_trainer.data.annotations import KeypointList
+from headrace_trainer.data.check import check_dataset
 from headrace_trainer.data.geometry import letterbox
 from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.targets import Boxes, Instances, Target
@@ -89,11 +90,87 @@ def test_masks_are_pycocotools_own(tmp_path: Path) -> None:
 def test_masks_that_cover_nothing_of_the_image_are_dropped_and_counted(tmp_path: Path) -> None:
     empty = official.encode(np.zeros(SIZE, np.uint8, order="F"))
     outside = [[WIDTH + 1.0, 5, WIDTH + 9.0, 5, WIDTH + 5.0, 9]]
-    segmentations: list[Any] = [[], [[1, 1, 2, 2]], outside, {"size": list(SIZE), "counts": empty["counts"].decode()}]
+    segmentations: list[Any] = [outside, {"size": list(SIZE), "counts": empty["counts"].decode()}]
     annotations = [{"image_id": 1, "category_id": 1, "segmentation": segmentation} for segmentation in segmentations]
     dataset = coco_dataset(tmp_path, annotations, "instance-segmentation").open()
     assert dataset.train.annotations["things"]["images/train/a.png"].objects == 0
-    assert "4 instances without a mask in their image dropped" in dataset.describe()
+    assert "2 instances without a mask in their image dropped" in dataset.describe()
+
+
+NO_MASKS = ([], [[]], [[1, 1, 2, 2]], [[1, 1], [3, 3, 4, 4]])
+
+
+@pytest.mark.parametrize("segmentation", NO_MASKS)
+def test_an_object_whose_mask_nobody_knows_is_a_crowd_where_its_box_is(tmp_path: Path, segmentation: Any) -> None:
+    """Its image does not teach that nothing is there."""
+    unknown = {"image_id": 1, "category_id": 3, "bbox": [20, 10, 10, 5], "segmentation": segmentation}
+    folder = coco_dataset(tmp_path, [GOOD, unknown], "instance-segmentation")
+    target = rendered(folder)
+    assert isinstance(target, Instances)
+    assert (target.classes.tolist(), target.crowd.tolist()) == ([0, 1], [False, True])
+    box = np.zeros(SIZE, np.bool_)
+    box[10:15, 20:30] = True
+    np.testing.assert_array_equal(target.masks[1], box)
+    assert "1 objects without a mask, which are taken as crowds where their boxes are" in folder.open().describe()
+
+
+@pytest.mark.parametrize("bbox", [None, [1, 2], [1, 1, -3, 5]])
+def test_an_object_without_mask_and_box_is_broken(tmp_path: Path, bbox: Any) -> None:
+    unknown = {"image_id": 1, "category_id": 3, "bbox": bbox, "segmentation": []}
+    with pytest.raises(FatalError, match=r"images/train/a\.png: train\.json: annotation 2: expected .*bbox"):
+        coco_dataset(tmp_path, [GOOD, unknown], "instance-segmentation").open()
+
+
+@pytest.mark.parametrize("bbox", [[WIDTH + 1, 1, 5, 5], [5, 5, 0, 5]])
+def test_an_object_without_mask_whose_box_is_outside_is_dropped(tmp_path: Path, bbox: Any) -> None:
+    unknown = {"image_id": 1, "category_id": 3, "bbox": bbox, "segmentation": []}
+    dataset = coco_dataset(tmp_path, [GOOD, unknown], "instance-segmentation").open()
+    assert dataset.train.annotations["things"]["images/train/a.png"].objects == 1
+    assert "1 instances without a mask in their image dropped" in dataset.describe()
+
+
+@pytest.mark.parametrize("segmentation", NO_MASKS)
+def test_a_layer_of_which_no_object_has_a_mask_is_refused(tmp_path: Path, segmentation: Any) -> None:
+    unknown = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": segmentation}
+    crowd = GOOD | {"iscrowd": 1}
+    folder = coco_dataset(tmp_path, [unknown, unknown, crowd], "instance-segmentation", images=("a.png", "b.png"))
+    complaint = r"layer 'things': train\.json: expected segmentation as polygons .*; 2 objects have none of these, and no other"
+    with pytest.raises(FatalError, match=complaint):
+        folder.open(max_bad_images=100)
+    (problem, *_) = check_dataset(folder.root, "dataset", decode=False).problems
+    assert problem.startswith("layer 'things': train.json: expected segmentation as polygons")
+    boxes = coco_dataset(tmp_path / "boxes", [unknown, unknown]).open()
+    assert boxes.train.annotations["things"]["images/train/a.png"].objects == 2, "boxes are all that object detection asks for"
+
+
+FAR = 1e9
+
+
+@pytest.mark.parametrize("far", [FAR, -FAR, 1e300, 1e4])
+def test_a_polygon_that_reaches_far_out_of_its_image_is_refused_before_it_is_drawn(tmp_path: Path, far: float) -> None:
+    broken = GOOD | {"segmentation": [[1, 1, far, 1, 5, 5]]}
+    with pytest.raises(FatalError, match=r"annotation 1: expected each polygon|annotation 1: a polygon's corner .* far out of"):
+        coco_dataset(tmp_path, [broken], "instance-segmentation").open()
+
+
+@pytest.mark.parametrize("far", [FAR, -FAR, 1e4])
+def test_a_polygon_far_out_of_an_image_of_unstated_size_shows_when_it_is_drawn(tmp_path: Path, far: float) -> None:
+    folder = coco_dataset(tmp_path, [])
+    content = coco(["a.png"], [GOOD | {"segmentation": [[1, 1, far, 1, 5, 5]]}])
+    del content["images"][0]["height"]
+    folder.layers.clear()
+    folder.json("train.json", content).layer("things", "instance-segmentation", "coco", {"train": "train.json", "val": "val.json"})
+    with pytest.raises(BadSampleError, match=r"train\.json: annotation 1: a polygon's corner .* far out of the image's 60 x 40"):
+        rendered(folder)
+    assert any("a polygon's corner" in problem for problem in check_dataset(folder.root, "dataset", decode=False).problems)
+
+
+def test_a_polygon_that_reaches_out_of_its_image_is_pycocotools_own_inside(tmp_path: Path) -> None:
+    polygon = [-300.0, -200.5, 400.0, 8.0, 22.5, 350.0]
+    target = rendered(coco_dataset(tmp_path, [GOOD | {"segmentation": [polygon]}], "instance-segmentation"))
+    assert isinstance(target, Instances)
+    want = official.decode(official.merge(official.frPyObjects([polygon], HEIGHT, WIDTH)))
+    np.testing.assert_array_equal(target.masks[0], want.astype(np.bool_))
 
 
 GOOD = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": [[1, 1, 5, 1, 5, 5]]}
@@ -108,6 +185,8 @@ GOOD = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": [
         ({"bbox": [0, 0, float("nan"), 5]}, "expected a finite bbox"),
         ({"category_id": 2}, "annotation 1: class 2 is not in the class table, which has 2 classes with ids 1 to 3"),
         ({"category_id": [1]}, "annotation 1: expected a category_id"),
+        ({"category_id": "1"}, "annotation 1: class '1' is not in the class table, which has 2 classes with ids 1 to 3"),
+        ({"bbox": [0, 0, 10**400, 5]}, "annotation 1: expected bbox"),
         ({"image_id": 9}, r"annotations\[0\]: expected the image_id of a listed image; KeyError\(9\)"),
     ],
 )
@@ -125,6 +204,9 @@ def test_a_broken_box_is_named(tmp_path: Path, wrong: dict[str, Any], complaint:
         ([1, 2, 3, 4, 5, 6], "expected each polygon as a flat list"),
         ({"counts": [1]}, "expected run lengths with size and counts"),
         ({"size": [HEIGHT, WIDTH], "counts": [5, 5]}, "they add up to 10 pixels of 2400"),
+        ({"size": [HEIGHT, WIDTH], "counts": 10**12}, "expected run lengths with size and counts; .*found int"),
+        ({"size": [float("inf"), WIDTH], "counts": "o"}, "expected run lengths with size and counts"),
+        ([[10**400, 1, 2, 2, 3, 3]], "expected each polygon as a flat list"),
         ({"size": [HEIGHT, WIDTH], "counts": "o"}, "expected run lengths with size and counts; .*malformed"),
         ({"size": [WIDTH, HEIGHT], "counts": [HEIGHT * WIDTH]}, "run lengths are for 40 x 60 pixels, the image for 60 x 40"),
     ],
@@ -167,6 +249,66 @@ def test_an_image_listed_twice_is_counted(tmp_path: Path) -> None:
     assert "already" in folder.said[0]
 
 
+def test_an_id_that_two_images_have_is_refused(tmp_path: Path) -> None:
+    """Two files that were merged without numbering anew: whose the boxes are nobody can tell."""
+    content = coco(["a.png", "b.png"], [GOOD])
+    content["images"][1]["id"] = 1
+    folder = coco_dataset(tmp_path, [], images=("a.png", "b.png")).json("train.json", content)
+    with pytest.raises(FatalError, match=r"layer 'things': train\.json: images: id 1 is both 'a\.png' and 'b\.png'"):
+        folder.open(max_bad_images=100)
+    content["images"][0]["file_name"] = "gone.png"
+    with pytest.raises(FatalError, match=r"images: id 1 is both 'gone\.png' and 'b\.png'"):
+        folder.json("train.json", content).open(max_bad_images=100)
+
+
+@pytest.mark.parametrize("image_id", [[1], {"a": 1}, None])
+def test_an_image_whose_id_is_none_is_counted(tmp_path: Path, image_id: Any) -> None:
+    content = coco(["a.png", "b.png"])
+    content["images"][1]["id"] = image_id
+    folder = coco_dataset(tmp_path, [], images=("a.png", "b.png")).json("train.json", content)
+    assert folder.open(max_bad_images=1).train.images == ("images/train/a.png",)
+    assert folder.said[0].startswith("skipped train.json: images[1]: expected an id that is a number or text; found ")
+
+
+def dataset_of_categories(root: Path, categories: Any, task: str, **fields: Any) -> DatasetFolder:
+    folder = DatasetFolder(root).image("images/train/a.png").image("images/val/v.png")
+    for split, image in (("train", "a.png"), ("val", "v.png")):
+        folder.json(f"{split}.json", coco([image]) | {"categories": categories})
+    return folder.layer("things", task, "coco", {"train": "train.json", "val": "val.json"}, **fields)
+
+
+NO_CATEGORIES = [
+    (5, "layer 'things': categories: expected a list of objects with id and name; found int"),
+    ({"1": "cat"}, "expected a list of objects with id and name; found dict"),
+    ([None], "expected objects with id and name; found None"),
+    (["cat"], "expected objects with id and name; found 'cat'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("categories", "complaint"),
+    [
+        *NO_CATEGORIES,
+        (None, "the classes have no names"),
+        ([{"id": float("inf"), "name": "cat"}], "expected objects with id and name"),
+    ],
+)
+def test_categories_that_are_no_list_of_objects_are_refused(tmp_path: Path, categories: Any, complaint: str) -> None:
+    with pytest.raises(FatalError, match=complaint) as caught:
+        dataset_of_categories(tmp_path, categories, "object-detection").open()
+    assert "not understood" not in caught.value.message
+
+
+@pytest.mark.parametrize(("categories", "complaint"), NO_CATEGORIES)
+def test_keypoints_are_looked_for_in_categories_that_are_objects_alone(tmp_path: Path, categories: Any, complaint: str) -> None:
+    fields: dict[str, Any] = {"classes": ["cat"], "keypoints": ["nose"]}
+    with pytest.raises(FatalError, match=complaint) as caught:
+        dataset_of_categories(tmp_path / "a", categories, "keypoint-detection", **fields).open()
+    assert "not understood" not in caught.value.message
+    heads = dataset_of_categories(tmp_path / "b", None, "keypoint-detection", **fields).open().heads
+    assert heads[0].labels.keypoints == ("nose",)
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -178,6 +320,18 @@ def test_an_image_listed_twice_is_counted(tmp_path: Path) -> None:
 def test_a_file_that_is_not_coco_is_refused(tmp_path: Path, content: str, complaint: str) -> None:
     with pytest.raises(FatalError, match=complaint):
         coco_dataset(tmp_path, []).text("train.json", content).open()
+
+
+def test_of_categories_of_one_name_those_without_annotations_are_left_out(tmp_path: Path) -> None:
+    """Roboflow lists one for the dataset, which may be called as one of its classes."""
+    categories = {0: "cat", 1: "cat", 2: "dog"}
+    content = coco(["a.png"], [{"image_id": 1, "category_id": 1, "bbox": [10, 5, 20, 10]}], categories)
+    folder = coco_dataset(tmp_path, []).json("train.json", content).json("val.json", coco(["v.png"], [], categories))
+    assert folder.open().heads[0].labels.classes == ("cat", "dog")
+    both = [{"image_id": 1, "category_id": class_id, "bbox": [10, 5, 20, 10]} for class_id in (0, 1)]
+    folder.json("train.json", coco(["a.png"], both, categories))
+    with pytest.raises(FatalError, match="classes 0 and 1 are both called 'cat'"):
+        folder.open()
 
 
 def test_categories_may_not_contradict_each_other(tmp_path: Path) -> None:

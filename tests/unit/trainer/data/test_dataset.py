@@ -8,6 +8,9 @@ import pytest
 from headrace_api.names import Reason
 from headrace_testing.dataset_folder import DatasetFolder, coco, yolo_dataset
 from headrace_trainer.data import targets
+from headrace_trainer.data.batch import empty_batch, write_row
+from headrace_trainer.data.geometry import letterbox
+from headrace_trainer.data.sample import load_sample
 from headrace_trainer.data.split import MOST_BOXES
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads import base
@@ -172,7 +175,28 @@ def test_boxes_are_padded_to_the_most_an_image_has_up_to_a_bound(tmp_path: Path)
     dataset = folder.open()
     assert dataset.train.padding == {"things": MOST_BOXES}
     assert dataset.val.padding == {"things": 352}, "scores count every object"
-    assert folder.said == ["head 'things': an image of layer 'things' has 350 objects; it learns from the 300 largest of a crop"]
+    learnt = "it learns from the 300 largest of a crop, and ignores the others, as it does crowds"
+    assert folder.said == [f"head 'things': an image of layer 'things' has 350 objects; {learnt}"]
+
+
+def test_boxes_beyond_the_bound_reach_the_batch_to_be_ignored(tmp_path: Path) -> None:
+    large, small = "0 0.5 0.5 0.5 0.5\n", "0 0.25 0.25 0.25 0.25\n"
+    dataset = yolo_dataset(tmp_path, {"a": large * MOST_BOXES + small * 50, "b": small}).open()
+    assert dataset.train.beyond == {"things": 50}
+    assert not dataset.val.beyond
+    batch = empty_batch(dataset.train, 2, (64, 64))
+    for row in range(2):
+        write_row(batch, row, load_sample(dataset.train, row, (64, 64), lambda size: letterbox(size, (64, 64))))
+    targets = batch.targets["things"]
+    assert targets["valid"].sum(dim=1).tolist() == [MOST_BOXES, 1]
+    beyond, without = targets["beyond"]
+    assert len(beyond.unique(dim=0)) == 1
+    left, top, right, bottom = beyond[0].tolist()
+    shown_left, shown_top, shown_right, shown_bottom = targets["boxes"][0, 0].tolist()
+    assert (right - left) * 2 == shown_right - shown_left
+    assert (bottom - top) * 2 == shown_bottom - shown_top
+    assert not without.any()
+    assert "beyond" not in empty_batch(dataset.val, 1, (64, 64)).targets["things"]
 
 
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:

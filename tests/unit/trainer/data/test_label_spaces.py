@@ -78,7 +78,8 @@ def test_values_have_the_mean_and_deviation_of_what_is_known() -> None:
 
 def test_a_value_that_is_known_of_no_image_is_refused() -> None:
     data = LayerData(NO_CLASSES, {}, values=("angle", "count"))
-    with pytest.raises(FatalError, match="values that are not known for any image to train on: count") as caught:
+    problem = "head 'head': layer 'layer': none of 1 image to train on has a number for: count; write some into its files, or give"
+    with pytest.raises(FatalError, match=problem) as caught:
         labels_of(Task.REGRESSION, Task.REGRESSION, data, values((1, float("nan"))))
     assert caught.value.reason is Reason.BAD_DATASET
 

@@ -21,10 +21,10 @@ from headrace_api.training import Augmentation, ImageSize, Scale, Training
 from headrace_testing.dataset_folder import DatasetFolder, coco
 from headrace_trainer.data import loader
 from headrace_trainer.data.augment import jitter_color, random_geometry
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batch import Batch, empty_batch
 from headrace_trainer.data.dataset import Dataset
 from headrace_trainer.data.geometry import PAD_COLOR
-from headrace_trainer.data.loader import eval_batches, train_batches
+from headrace_trainer.data.loader import describe_eval_batches, eval_batches, train_batches
 from headrace_trainer.errors import FatalError
 
 IMAGES = 7
@@ -170,6 +170,44 @@ def test_evaluation_sees_every_image_once_in_order_without_augmentation(dataset:
     assert [name for batch in batches for name in batch.names] == list(dataset.val.images)
     assert batches[1].images.shape == (1, 3, 32, 48)
     assert_same(batches, list(eval_batches(dataset.val, TRAINING.model_copy(update={"seed": 9}), threads=1)))
+
+
+def test_a_held_out_image_of_many_objects_makes_the_batches_of_an_evaluation_smaller(tmp_path: Path) -> None:
+    """Their masks are padded to its objects. At 400 of 256 x 256 pixels that is 25 MiB an image, and ten are within 256 MiB."""
+    triangle, splits = "0 0.1 0.1 0.9 0.1 0.5 0.9\n", {"train": "labels/train", "val": "labels/val"}
+    folder = DatasetFolder(tmp_path).image("images/train/a.png").image("images/val/v.png")
+    folder.text("labels/train/a.txt", triangle).text("labels/val/v.txt", 400 * triangle)
+    folder.layer("things", "instance-segmentation", "yolo", splits, classes=["cat"])
+    dataset = folder.open({"name": "things", "annotations": "things", "instanceSegmentation": {}})
+    training = Training(batch_size=16, image_size=ImageSize(height=256, width=256))
+    assert dataset.val.padding == {"things": 400}
+    assert describe_eval_batches(dataset.val, training) == [
+        "evaluations take 10 images at a time, not batchSize = 16: targets of more would be above 256 MiB"
+    ]
+    assert describe_eval_batches(dataset.train, training) == []
+
+
+@pytest.mark.parametrize(("room_for", "size"), [(0.5, 1), (1, 1), (2.5, 2), (100, 3)])
+def test_smaller_batches_show_the_same_and_few_are_made_ahead(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, room_for: float, size: int
+) -> None:
+    (whole,) = eval_batches(dataset.train, TRAINING.model_copy(update={"batch_size": IMAGES}), threads=1)
+    row = sum(tensor.nbytes for targets in whole.targets.values() for tensor in targets.values()) / IMAGES
+    monkeypatch.setattr(loader, "_MOST_BYTES", int(room_for * row))
+    begun, seen = list[int](), list[Batch]()
+
+    def counting(split: Any, rows: int, *args: Any) -> Batch:
+        begun.append(rows)
+        return empty_batch(split, rows, *args)
+
+    batches = eval_batches(dataset.train, TRAINING, threads=16)
+    monkeypatch.setattr(loader, "empty_batch", counting)
+    for batch in batches:
+        seen.append(batch)
+        assert begun[0] == size
+        assert sum(begun) - sum(len(one.names) for one in seen) <= 3 * size or room_for == 100
+    for name, tensor in tensors(whole).items():
+        assert torch.equal(torch.cat([tensors(batch)[name] for batch in seen]), tensor), name
 
 
 def loader_threads() -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headrace_api.names import Reason
 from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder, coco
 from headrace_trainer.data.geometry import letterbox
 from headrace_trainer.data.problems import BadSampleError
@@ -130,12 +131,39 @@ def test_a_segment_that_only_the_png_knows_is_broken(tmp_path: Path) -> None:
 
 def test_a_missing_png_and_an_unknown_category_are_counted(tmp_path: Path) -> None:
     folder = panoptic_dataset(tmp_path, np.full(SIZE, 7), [{"id": 7, "category_id": 2}])
-    with pytest.raises(FatalError, match=r"train/train\.png: class 2 is not in the class table"):
+    with pytest.raises(FatalError, match=r"train/train\.png: segment 7: class 2 is not in the class table"):
         folder.open()
     folder = panoptic_dataset(tmp_path / "gone", np.full(SIZE, 7), [{"id": 7, "category_id": 1}])
     folder.path("train/train.png").unlink()
     with pytest.raises(FatalError, match=r"images/train/train\.jpg: no PNG at train/train\.png"):
         folder.open()
+
+
+@pytest.mark.parametrize(
+    ("segment", "complaint"),
+    [
+        ({"id": 7}, r"train/train\.png: segment 7: expected a category_id; found None"),
+        ({"id": 7, "category_id": [1]}, r"train/train\.png: segment 7: expected a category_id; found \[1\]"),
+        ({"id": 7, "category_id": "1"}, r"train/train\.png: segment 7: class '1' is not in the class table"),
+        ({"id": float("inf"), "category_id": 1}, r"annotations\[0\]: expected the image_id of a listed image, file_name and segm"),
+        ([7], r"annotations\[0\]: expected the image_id of a listed image, file_name and segments_info"),
+    ],
+)
+def test_a_broken_segment_is_counted(tmp_path: Path, segment: Any, complaint: str) -> None:
+    with pytest.raises(FatalError, match=complaint) as caught:
+        panoptic_dataset(tmp_path, np.full(SIZE, 7), [segment]).open()
+    assert caught.value.reason is Reason.TOO_MANY_BAD_IMAGES
+
+
+@pytest.mark.parametrize("name", [5, None, ["train.png"]])
+def test_a_panoptic_file_name_that_is_no_text_is_counted(tmp_path: Path, name: Any) -> None:
+    folder = panoptic_dataset(tmp_path, np.full(SIZE, 7), [])
+    entry = {"image_id": 1, "file_name": name, "segments_info": []}
+    with pytest.raises(
+        FatalError, match=r"train\.json: annotations\[0\]: expected the image_id of a listed image, file_name"
+    ) as caught:
+        folder.json("train.json", coco(["train.jpg"]) | {"annotations": [entry]}).open()
+    assert caught.value.reason is Reason.TOO_MANY_BAD_IMAGES
 
 
 def test_a_panoptic_png_may_not_lead_out_of_the_dataset(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from headrace_trainer.data.geometry import PAD_COLOR, letterbox, zoomed
 from headrace_trainer.data.picture import Picture
 
 HEIGHT, WIDTH = 48, 80
@@ -21,7 +22,7 @@ def gradient() -> np.ndarray:
 
 def read(path: Path, at_least: tuple[int, int] = (10**6, 10**6)) -> np.ndarray:
     with Picture(path) as picture:
-        image = picture.pixels(at_least)
+        image, _ = picture.pixels(at_least)
         assert image.mode == "RGB"
         return np.asarray(image)
 
@@ -84,7 +85,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, suffix: s
     want = UPRIGHT[orientation](gradient()).astype(int)
     with Picture(path) as picture:
         assert picture.size == want.shape
-        pixels = np.asarray(picture.pixels(picture.size)).astype(int)
+        pixels = np.asarray(picture.pixels(picture.size)[0]).astype(int)
     assert np.abs(pixels[..., 0] - want).max() <= 4
 
 
@@ -97,7 +98,7 @@ def test_stored_pixels_can_be_had(tmp_path: Path, suffix: str) -> None:
         assert (picture.size, picture.stored_size) == ((WIDTH, HEIGHT), (HEIGHT, WIDTH))
         picture.see_as_stored()
         assert picture.size == (HEIGHT, WIDTH)
-        assert picture.pixels((HEIGHT, WIDTH)).size == (WIDTH, HEIGHT)
+        assert picture.pixels((HEIGHT, WIDTH))[0].size == (WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -108,6 +109,45 @@ def test_a_jpeg_is_decoded_no_larger_than_needed(tmp_path: Path, orientation: in
     path = write(tmp_path / "image.jpg", large, exif=exif)
     want = (HEIGHT * 2, WIDTH * 2) if orientation == 1 else (WIDTH * 2, HEIGHT * 2)
     assert read(path, at_least=(want[0] - 5, want[1] - 5)).shape == (*want, 3)
+
+
+def spots(size: tuple[int, int]) -> np.ndarray:
+    """Four soft spots, one near each corner; uint8 [h, w] of `size` (h, w)."""
+    rows, columns = np.arange(size[0])[:, None], np.arange(size[1])
+    centres = [(y, x) for y in (60, size[0] - 60) for x in (60, size[1] - 60)]
+    return sum(250 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 2 / 20**2) for y, x in centres).astype(np.uint8)
+
+
+def centre(canvas: np.ndarray) -> np.ndarray:
+    """Of what is bright: row and column."""
+    weights = np.where(canvas[..., 0] == PAD_COLOR[0], 0, canvas[..., 0].astype(float))
+    return np.array([(weights.sum(axis=1 - axis) * np.arange(canvas.shape[axis])).sum() for axis in (0, 1)]) / weights.sum()
+
+
+def quarters(canvas: np.ndarray) -> list[np.ndarray]:
+    rows, columns = (side // 2 for side in canvas.shape[:2])
+    return [canvas[:rows, :columns], canvas[:rows, columns:], canvas[rows:, :columns], canvas[rows:, columns:]]
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize(("fraction", "canvas"), [(8, 120), (4, 240), (2, 480)])
+def test_a_jpeg_that_is_decoded_small_lies_where_it_lies_decoded_whole(
+    tmp_path: Path, orientation: int, fraction: int, canvas: int
+) -> None:
+    """Its sides are multiples of no fraction, and the decoder rounds up: 1001 pixels at 1/8 are 126."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = write(tmp_path / "image.jpg", Image.fromarray(spots((977, 1001))).convert("RGB"), exif=exif, quality=95)
+    with Image.open(path) as stored:
+        whole = ImageOps.exif_transpose(stored)
+    size = (whole.height, whole.width)
+    for geometry in (letterbox(size, (canvas, canvas)), zoomed(size, (canvas, canvas), 1.01, (0.9, 0.1), flip=True)):
+        with Picture(path) as picture:
+            image, extent = picture.pixels(geometry.scaled)
+            placed, want = geometry.place_image(image, extent), geometry.place_image(whole)
+            assert max(image.size) == -(-1001 // fraction)
+        for corner, wanted in zip(quarters(placed), quarters(want), strict=True):
+            np.testing.assert_allclose(centre(corner), centre(wanted), atol=0.1)
 
 
 def test_broken_exif_does_not_spoil_an_image(tmp_path: Path) -> None:

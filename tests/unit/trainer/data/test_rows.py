@@ -111,6 +111,9 @@ def test_of_too_many_objects_the_largest_stay_in_their_order(task: Task) -> None
     assert rows["valid"].tolist() == [True, True]
     if "boxes" in rows:
         np.testing.assert_array_equal(rows["boxes"], BOXES[1:])
+    if task is not Task.PANOPTIC_SEGMENTATION:
+        np.testing.assert_array_equal(rows["beyond"], BOXES[:1])
+        assert layout(task, LABELS, 2, CANVAS, beyond=1)["beyond"].shape == (1, 4)
 
 
 def test_boxes_of_instances_are_tight() -> None:

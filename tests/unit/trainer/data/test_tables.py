@@ -244,12 +244,32 @@ def test_quadrilaterals_without_class_have_one(tmp_path: Path) -> None:
         ([{"image": "a.png", "quads": [{"points": [[1, 2], [3, 4]]}]}], "jsonl", "expected 4 corners of two numbers each"),
         ([{"image": "a.png", "quads": [1]}], "jsonl", r"quads: expected a list of objects with points \[\[x, y\], …\]"),
         ([{"image": "a.png", "quads": None}], "jsonl", "quads: expected a list of objects"),
+        ([{"image": "a.png", **CORNERS, "y4": [14]}], "jsonl", r"train\.jsonl:1: expected 4 corners of two numbers each"),
+        ([{"image": "a.png", **CORNERS, "y4": 10**400}], "jsonl", r"train\.jsonl:1: expected 4 corners of two numbers each"),
         ([{"image": "a.png", "x1": 1}], "csv", r"expected a column 'y1' \(or give its name in `columns`\); found: image, x1"),
     ],
 )
 def test_broken_quadrilaterals_are_named(tmp_path: Path, rows: Rows, format_: str, complaint: str) -> None:
     with pytest.raises(FatalError, match=complaint):
         table_dataset(tmp_path, "quadrilateral-detection", write(rows, format_), format_, classes=["object"]).open()
+
+
+@pytest.mark.parametrize("classes", [None, ["object"]])
+@pytest.mark.parametrize("name", [["object"], {"a": 1}, True])
+def test_a_class_of_a_quadrilateral_that_is_no_name_is_counted(tmp_path: Path, name: Any, classes: list[str] | None) -> None:
+    points = [[10, 5], [30, 6], [29, 15], [9, 14]]
+    rows = [
+        {"image": "a.png", "quads": [{"points": points, "class": name}]},
+        {"image": "b.png", "quads": [{"points": points, "class": "object"}]},
+    ]
+    val = as_jsonl([{"image": "v.png", "quads": []}])
+    folder = table_dataset(tmp_path, "quadrilateral-detection", as_jsonl(rows), "jsonl", val, classes=classes)
+    assert folder.open(max_bad_images=1).train.images == ("images/b.png",)
+    assert folder.said[0].startswith("skipped images/a.png: train.jsonl:1: class: expected a name; found ")
+    rows = [{"image": "a.png", **CORNERS, "class": name}, {"image": "b.png", **CORNERS, "class": "object"}]
+    val = as_jsonl([{"image": "v.png", **CORNERS, "class": "object"}])
+    folder = table_dataset(tmp_path, "quadrilateral-detection", as_jsonl(rows), "jsonl", val, classes=classes)
+    assert folder.open(max_bad_images=1).train.images == ("images/b.png",)
 
 
 def test_columns_may_be_called_otherwise(tmp_path: Path, format_: str) -> None:

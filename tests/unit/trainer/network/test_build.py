@@ -12,6 +12,9 @@ from headrace_trainer.network.build import (
     Network,
     build_network,
     check_batch_normalisation,
+    check_views,
+    head_of,
+    prefix_of_head,
 )
 
 LABELS = LabelSpace(classes=("cat", "dog"))
@@ -45,6 +48,20 @@ def test_several_heads_several_of_one_type_answer_together(size: tuple[int, int]
     outputs = network(torch.randn(2, 3, *size))
     assert list(outputs) == list(network.heads) == list(ALL_HEADS)
     assert set(network.features(torch.randn(2, 3, *size))) == {3, 4, 5, 6}
+
+
+def test_heads_may_be_called_as_anything_in_torch_is() -> None:
+    """Columns of numbers make a layer called "values", and the head that learns it has its name."""
+    names = [name for name in dir(torch.nn.ModuleDict()) if name.isalpha()] + ["values-head", "head", "backbone", "neck"]
+    assert {"values", "type", "train", "keys"} < set(names)
+    network = build({name: {"multilabelClassification": {}} for name in names}, backbone={"topLevel": 3})
+    assert list(network(torch.randn(2, 3, 32, 32))) == list(network.heads) == names
+    parameters = {name for name, _ in network.named_parameters()}
+    assert {head_of(name) for name in parameters} == {None, *names}
+    for name in names:
+        assert {one for one in parameters if head_of(one) == name} == {
+            prefix_of_head(name) + inner for inner, _ in network.heads[name].named_parameters()
+        }
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
@@ -129,6 +146,15 @@ def test_what_is_refused_for_batch_normalisation_is_what_cannot_train(
         assert caught.value.reason is Reason.BAD_MODEL
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             network.features(images)
+
+
+def test_view_invariance_wants_another_image_in_the_batch() -> None:
+    heads = [model.Head(name="boxes", object_detection={}), model.Head(name="views", view_invariance={})]
+    check_views(heads, 2)
+    check_views(heads[:1], 1)
+    with pytest.raises(FatalError, match="head 'views': view invariance .* batchSize is 1; raise it") as caught:
+        check_views(heads, 1)
+    assert caught.value.reason is Reason.BAD_MODEL
 
 
 @pytest.mark.parametrize("backbone", ["convnext_tiny", "swin_t"])

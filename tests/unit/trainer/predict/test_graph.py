@@ -2,19 +2,21 @@
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from headrace_api.names import Reason
+from headrace_api.names import ExitCode, Reason
 from headrace_api.tasks import Task
 from headrace_testing.trained_models import tiny_model
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import REGISTRY
+from headrace_trainer.network.build import Network
 from headrace_trainer.ops.pixels import normalise
+from headrace_trainer.predict.__main__ import main
 from headrace_trainer.predict.graph import CONFIG_FILE, INPUT, METADATA, Exported, export_graph
 from headrace_trainer.predict.model import TrainedModel
 
@@ -104,8 +106,8 @@ class Loops(nn.Module):
 
 def with_a_bad_head() -> TrainedModel:
     model = tiny_model([Task.MULTICLASS_CLASSIFICATION])
-    model.network.heads["loops"] = Loops()
-    return model
+    network = model.network
+    return replace(model, network=Network(network.backbone, network.neck, {**network.heads, "loops": Loops()}).eval())
 
 
 def test_a_head_that_cannot_be_in_a_graph_is_left_out_and_told(tmp_path: Path) -> None:
@@ -135,6 +137,20 @@ def test_onnx_without_its_packages_names_the_extra(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else real(name))
     with pytest.raises(FatalError, match=r"not installed: (onnx, )?onnxscript; pip install 'headrace\[onnx\]'"):
         export_graph(tiny_model([Task.MULTICLASS_CLASSIFICATION]), "onnx", tmp_path / "model.onnx")
+
+
+def test_without_onnxruntime_it_is_not_compared_and_no_difference_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxruntime" else real(name))
+    monkeypatch.setattr("headrace_trainer.predict.model.load_model", lambda *_: tiny_model([Task.MULTICLASS_CLASSIFICATION]))
+    file = tmp_path / "model.onnx"
+    assert main(["graph", "--format", "onnx", "--out", str(file), "--", str(tmp_path)]) == ExitCode.OK
+    assert file.is_file()
+    said = capsys.readouterr()
+    assert ["largest difference", "not compared"] in json.loads(said.out.splitlines()[-1])["facts"]
+    assert "the graph was not compared with the network: onnxruntime is not installed" in said.err
 
 
 def test_a_graph_that_gives_other_numbers_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,19 @@ def test_what_cannot_be_looked_at(s3: FakeS3, capsys: pytest.CaptureFixture[str]
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "said"), [("gone", "No such file"), ("empty", "is empty"), ("file.txt", "Not a directory")])
+def test_a_folder_that_is_none_or_empty_cannot_be_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").touch()
+    assert main([str(tmp_path / name)]) is ExitCode.FATAL
+    told = capsys.readouterr()
+    assert f"error: {tmp_path / name}" in told.err
+    assert said in told.err
+    assert told.out == ""
+
+
 def test_keys_that_lead_out_of_the_dataset_are_refused(
     folder: DatasetFolder, s3: FakeS3, capsys: pytest.CaptureFixture[str]
 ) -> None:

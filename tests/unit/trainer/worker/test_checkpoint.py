@@ -192,7 +192,7 @@ def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: 
     head.linear = torch.nn.Linear(10, 3)
     optimizer = build_optimizer(network, small_training().step._training.optimizer)
     folder = tmp_path / "checkpoints/00000002"
-    with pytest.raises(FatalError, match=r"heads\.tags\.linear\.weight is \[3, 128\] there and \[3, 10\] in this job") as caught:
+    with pytest.raises(FatalError, match=r"head-tags\.linear\.weight is \[3, 128\] there and \[3, 10\] in this job") as caught:
         load_checkpoint(folder, network, None, optimizer, labels=LABELS_OF_HEADS, training=Training())
     assert caught.value.reason is Reason.BAD_MODEL
 
@@ -335,5 +335,6 @@ def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: Chec
             "losses": {"iterations": [1], "reports": [1], "values": {"total": [2.5]}, "resolution": 1},
             "scores": {"iterations": [], "reports": [], "values": {}, "resolution": 1},
         },
+        "owesEvaluation": False,
     }
     assert {path.name for path in folder.iterdir()} == {"state.json", "network.safetensors", "optimizer.safetensors"}

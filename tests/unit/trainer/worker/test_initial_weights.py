@@ -104,21 +104,21 @@ def test_heads_that_fit_are_taken_and_the_rest_is_told(tmp_path: Path) -> None:
 
     assert_same(got, want, "backbone.")
     assert_same(got, want, "neck.")
-    assert_same(got, before, "heads.kind.")
+    assert_same(got, before, "head-kind.")
     assert "head 'kind' 0 of" in taken
     assert "(another task there)" in taken
-    assert_same(got, before, "heads.new.")
+    assert_same(got, before, "head-new.")
     assert "(no such head there)" in taken
     # Another number of classes: all but the last layer.
-    fits = [name for name, tensor in of("heads.map.", want).items() if tensor.shape == got[name].shape]
-    assert 0 < len(fits) < len(of("heads.map.", want))
+    fits = [name for name, tensor in of("head-map.", want).items() if tensor.shape == got[name].shape]
+    assert 0 < len(fits) < len(of("head-map.", want))
     assert all(torch.equal(got[name], want[name]) for name in fits)
-    assert f"head 'map' {len(fits)} of {len(of('heads.map.', want))} (its labels differ; another shape: heads.map." in taken
+    assert f"head 'map' {len(fits)} of {len(of('head-map.', want))} (its labels differ; another shape: head-map." in taken
     # As many other classes: shapes fit, and it is said.
-    assert_same(got, want, "heads.sort.")
+    assert_same(got, want, "head-sort.")
     assert "(its labels differ)" in taken
-    unused = len(of("heads.old.", want)) + len(of("heads.kind.", want)) + len(of("heads.map.", want)) - len(fits)
-    assert left.startswith(f"initial weights: {unused} tensors have no place in this network: heads.kind.")
+    unused = len(of("head-old.", want)) + len(of("head-kind.", want)) + len(of("head-map.", want)) - len(fits)
+    assert left.startswith(f"initial weights: {unused} tensors have no place in this network: head-kind.")
 
 
 def test_buffers_of_a_head_with_other_labels_are_its_own(tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_buffers_of_a_head_with_other_labels_are_its_own(tmp_path: Path) -> None
     before, got, _ = load(path, plans({"number": (regression, here)}))
     network, _ = make(2, plans({"number": (regression, here)}))
     buffers = dict(network.heads["number"].named_buffers())
-    for name in of("heads.number.", want):
-        expected = before if name.removeprefix("heads.number.") in buffers else want
+    for name in of("head-number.", want):
+        expected = before if name.removeprefix("head-number.") in buffers else want
         assert torch.equal(got[name], expected[name]), name
 
 
@@ -147,7 +147,7 @@ def test_a_checkpoint_of_torchvision_fills_the_backbone(tmp_path: Path, name: st
     for key in of("backbone.", got):
         assert torch.equal(got[key], want[key.removeprefix("backbone.")]), key
     assert_same(got, before, "neck.")
-    assert_same(got, before, "heads.")
+    assert_same(got, before, "head-")
     assert "neck 0 of" in said[0]
     assert "tensors have no place in this network" in said[1]
     assert len(said) == 2, "no warning"
@@ -202,7 +202,7 @@ def test_what_is_not_finite_is_refused(tmp_path: Path, value: float) -> None:
 def test_an_earlier_job_that_diverged_is_refused(tmp_path: Path) -> None:
     heads = plans({"tags": (TAGS, THREE)})
     path, tensors = exported(tmp_path, heads)
-    last = [name for name in tensors if name.startswith("heads.tags.")][-1]
+    last = [name for name in tensors if name.startswith("head-tags.")][-1]
     tensors[last].fill_(float("nan"))
     save_file(tensors, path / "model.safetensors")
     assert f"initialWeights: model.safetensors: {last} has values that are not finite" in refusal(path, heads)

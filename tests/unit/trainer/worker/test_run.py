@@ -1,5 +1,9 @@
-"""What is refused or said before the first iteration, in this process: real workers are in tests/integration/test_worker*.py."""
+"""What is said before the first iteration, and in which order is saved and evaluated, in this process.
 
+Real workers are in tests/integration/test_worker*.py.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +13,14 @@ from headrace_api.names import Reason
 from headrace_local.digit_scenes import write_digit_scenes
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.workers import TAGS, small_job
+from headrace_trainer.data import loader
 from headrace_trainer.errors import FatalError
-from headrace_trainer.protocol import Building, Plan
+from headrace_trainer.protocol import Building, Plan, Saved, Stepped
 from headrace_trainer.worker import device
-from headrace_trainer.worker.run import _build
-from headrace_trainer.worker.stopping import Stop
+from headrace_trainer.worker.checkpoint import Best, CheckpointState
+from headrace_trainer.worker.evaluate import Evaluation, Scores
+from headrace_trainer.worker.run import _build, run
+from headrace_trainer.worker.stopping import Stop, StopRequested
 
 WARNING = "WARNING: training.schedule.warmupIterations = "
 
@@ -55,7 +62,150 @@ def test_a_warm_up_that_training_does_not_outlast_is_said(
     assert [line for line in lines if line.startswith(WARNING)] == said
 
 
+@pytest.mark.parametrize(("room", "said"), [(loader._MOST_BYTES, 0), (1, 1)])
+def test_evaluations_of_fewer_images_than_a_batch_are_said_once(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, said: int
+) -> None:
+    monkeypatch.setattr(loader, "_MOST_BYTES", room)
+    lines = [line for line in said_while_building(scenes, tmp_path, {"batchSize": 2}) if line.startswith("evaluations take")]
+    assert lines == ["evaluations take 1 image at a time, not batchSize = 2: targets of more would be above 0 MiB"] * said
+
+
 def test_a_batch_too_small_for_batch_normalisation_is_refused_before_the_dataset_is_read(tmp_path: Path) -> None:
     with pytest.raises(FatalError, match=r"raise batchSize or imageSize, or lower backbone\.topLevel") as caught:
         said_while_building(tmp_path / "no dataset", tmp_path, {"batchSize": 1}, backbone_top_level=5)
     assert caught.value.reason is Reason.BAD_MODEL
+
+
+class Trial:
+    """Attempts at one job of four iterations, in one output folder, whose evaluations give what a test wants."""
+
+    def __init__(self, scenes: Path, output: Path, evaluate: Callable[[int], float], **training: Any) -> None:
+        """`evaluate` gives the score at an iteration, or raises."""
+        self._scenes, self._output, self._evaluate = scenes, output, evaluate
+        self._training = {
+            "imageSize": {"height": 32, "width": 32},
+            "batchSize": 2,
+            "maxIterations": 4,
+            "checkpointEvery": 2,
+            "evaluateEvery": 2,
+            **training,
+        }
+        self.events: list[tuple[Any, ...]] = []
+        """In order: ("evaluated", iteration), ("saved", iteration, best), and ("ready", iteration) if said before any iteration."""
+
+    def run(self, monkeypatch: pytest.MonkeyPatch, resume_from: int | None = None) -> None:
+        """An attempt, from the start or from a checkpoint of an earlier one."""
+
+        def evaluate(_: Evaluation, network: object, batches: object, iteration: int) -> Scores:
+            self.take_in(messages)
+            self.events.append(("evaluated", iteration))
+            return Scores({}, self._evaluate(iteration))
+
+        monkeypatch.setattr(Evaluation, "__call__", evaluate)
+        messages = KeptMessages()
+        job = small_job([TAGS], self._training, backbone_top_level=3)
+        folder = None if resume_from is None else self.checkpoint(resume_from)
+        plan = Plan(job=job, dataset_dir=self._scenes, output_dir=self._output, resume_from=folder, threads=1)
+        try:
+            run(plan, messages, Stop())
+        finally:
+            self.take_in(messages)
+
+    def take_in(self, messages: KeptMessages) -> None:
+        for one in messages.sent:
+            if isinstance(one, Saved):
+                self.events.append(("saved", one.iteration, one.best))
+            elif isinstance(one, Stepped) and not one.losses:
+                self.events.append(("ready", one.iteration))
+        messages.sent.clear()
+
+    def checkpoint(self, iteration: int) -> Path:
+        return self._output / f"checkpoints/{iteration:08d}"
+
+    def state(self, iteration: int) -> CheckpointState:
+        return CheckpointState.model_validate_json((self.checkpoint(iteration) / "state.json").read_bytes())
+
+
+def test_a_checkpoint_is_written_before_the_evaluation_that_is_due_with_it_and_then_said_to_be_the_best(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(scenes, tmp_path, lambda iteration: iteration / 10)
+    trial.run(monkeypatch)
+    assert trial.events == [
+        *[("saved", 2, False), ("evaluated", 2), ("saved", 2, True)],
+        *[("saved", 4, False), ("evaluated", 4), ("saved", 4, True)],
+    ]
+
+
+def test_the_best_is_kept_where_no_checkpoint_is_due_too(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Trial(scenes, tmp_path, lambda iteration: 1 / iteration, checkpointEvery=1000)
+    trial.run(monkeypatch)
+    assert trial.events == [("evaluated", 2), ("saved", 2, True), ("saved", 4, False), ("evaluated", 4)]
+    assert trial.state(2).best == Best(iteration=2, score=0.5)
+    assert not trial.state(2).owes_evaluation
+
+
+def test_an_evaluation_that_fails_on_the_way_costs_no_training(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> float:
+        raise MemoryError
+
+    trial = Trial(scenes, tmp_path, fail)
+    with pytest.raises(MemoryError):
+        trial.run(monkeypatch)
+    assert trial.events == [("saved", 2, False), ("evaluated", 2)]
+    assert trial.state(2).iteration == 2
+
+
+def test_after_a_crash_what_was_the_best_stays_so(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is saved before its evaluation: who goes on from it would else take the next one for the best."""
+    scores = iter([0.9, None, 0.9, 0.1])
+
+    def evaluate(_: int) -> float:
+        score = next(scores)
+        if score is None:
+            raise MemoryError
+        return score
+
+    trial = Trial(scenes, tmp_path, evaluate)
+    with pytest.raises(MemoryError):
+        trial.run(monkeypatch)
+    trial.events.clear()
+    trial.run(monkeypatch, resume_from=2)
+    assert trial.events == [("ready", 2), ("evaluated", 2), ("saved", 2, True), ("saved", 4, False), ("evaluated", 4)]
+    assert trial.state(4).best == Best(iteration=2, score=0.9)
+
+
+@pytest.mark.parametrize("checkpoint_every", [2, 1000])
+def test_an_evaluation_that_a_stop_came_into_is_made_up_for_by_the_next_attempt(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_every: int
+) -> None:
+    stops = iter([True, False, False])
+
+    def evaluate(_: int) -> float:
+        if next(stops):
+            raise StopRequested
+        return 0.5
+
+    trial = Trial(scenes, tmp_path, evaluate, checkpointEvery=checkpoint_every)
+    with pytest.raises(StopRequested):
+        trial.run(monkeypatch)
+    assert trial.state(2).owes_evaluation
+    trial.events.clear()
+    trial.run(monkeypatch, resume_from=2)
+    assert trial.events[:3] == [("ready", 2), ("evaluated", 2), ("saved", 2, True)], "it may outlast a deadline to be Ready"
+    assert trial.events.count(("evaluated", 4)) == 1
+    assert trial.state(4).history.scores.iterations == [2]
+
+
+def test_checkpoints_owe_an_evaluation_where_one_is_due_and_at_the_end_and_nowhere_else(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(scenes, tmp_path, lambda _: 0.5, checkpointEvery=1, evaluateEvery=3)
+    trial.run(monkeypatch)
+    assert [trial.state(iteration).owes_evaluation for iteration in (1, 2, 3, 4)] == [False, False, True, True]
+    trial.events.clear()
+    trial.run(monkeypatch, resume_from=2)
+    assert trial.events[:2] == [("saved", 3, False), ("evaluated", 3)], "nothing was owed"

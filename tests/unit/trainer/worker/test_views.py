@@ -165,7 +165,7 @@ def test_a_resumed_run_looks_as_the_first_would_have() -> None:
         for iteration in (3, 4):
             training.step(batch_for_all(iteration), iteration)
     want, got = whole.tensors(), resumed.tensors()
-    assert not torch.equal(want["heads.views.expander.0.weight"], small_network(heads=heads).heads["views"].expander[0].weight)
+    assert not torch.equal(want["head-views.expander.0.weight"], small_network(heads=heads).heads["views"].expander[0].weight)
     for name, tensor in want.items():
         assert torch.equal(tensor, got[name]), name
 

@@ -9,6 +9,7 @@ from faster_coco_eval.core import mask as coco_mask
 
 from headrace_trainer.data.annotations.base import check_size, unit
 from headrace_trainer.data.geometry import Geometry
+from headrace_trainer.data.inside import check_near
 from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.quads import area
 from headrace_trainer.data.targets import Array, Instances
@@ -28,10 +29,13 @@ class Rings:
     rings: tuple[Array, ...]
     """each float32 [k, 2] (x, y), k >= 3"""
     normalised: bool
+    where: str = "the annotation"
 
     def draw(self, geometry: Geometry) -> tuple[Array, float]:
         sides = unit(geometry)[:2] if self.normalised else 1.0
-        placed = [geometry.place_points(ring * sides) for ring in self.rings]
+        rings = [ring * sides for ring in self.rings]
+        check_near(rings, geometry.source, self.where)
+        placed = [geometry.place_points(ring) for ring in rings]
         height, width = geometry.canvas
         corners = np.concatenate(placed)
         low, high = corners.min(axis=0), corners.max(axis=0)

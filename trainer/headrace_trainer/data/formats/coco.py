@@ -1,12 +1,15 @@
 """COCO's JSON: boxes `[x, y, w, h]`, polygons, run lengths (compressed or not), keypoints `[x, y, visibility, …]`, `iscrowd`.
 
 https://cocodataset.org/#format-data. One file a split. An image of `images` without annotations is a negative. Segments of a layer
-whose task is object detection are not looked at. `file_name` is relative to the images' folder or any folder below it.
+whose task is object detection are not looked at. Instances without a mask (`"segmentation": []`, or polygons of less than three
+points) are there all the same: they are crowds where their boxes are. `file_name` is relative to the images' folder or any folder
+below it.
 Keypoints are numbers of pixels: their centres, half a pixel on, are what counts.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -16,10 +19,11 @@ from faster_coco_eval.core import mask as coco_mask
 
 from headrace_api.dataset import Layer
 from headrace_api.tasks import Task
+from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations import Annotation, BoxList, InstanceList, KeypointList, Rings, Runs, Shape
 from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.inside import clip_boxes, rings_inside, seen_inside
+from headrace_trainer.data.inside import check_near, clip_boxes, rings_inside, seen_inside
 from headrace_trainer.data.keypoints import AREA_OF_BOX, KeypointTable
 from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, class_table, keypoint_table, read_json, sources
 from headrace_trainer.data.problems import BadSampleError, Problems
@@ -51,37 +55,58 @@ def read_sections(source: Source) -> Json:
     return cast(Json, content)
 
 
-def categories(layer: Layer, contents: Iterable[Json]) -> ClassTable:
-    """The classes of all splits' `categories`, which may not contradict each other."""
+def categories(layer: Layer, contents: Sequence[Json]) -> ClassTable:
+    """The classes of all splits' `categories`, which may not contradict each other.
+
+    Of categories that share a name, those that no annotation has are left out: Roboflow exports one for the whole dataset beside
+    its classes, and may call it as one of them.
+    """
     names: dict[int, str] = {}
     things: dict[int, bool] = {}
-    for content in contents:
-        for category in content.get("categories", ()):
-            try:
-                class_id, name = int(category["id"]), str(category["name"])
-            except (KeyError, TypeError, ValueError):
-                raise bad_layer(layer, f"categories: expected objects with id and name; found {category!r}") from None
-            if names.setdefault(class_id, name) != name:
-                raise bad_layer(layer, f"categories: id {class_id} is '{names[class_id]}' in one split and '{name}' in another")
-            things[class_id] = bool(category.get("isthing", True))
+    for category in _all_categories(layer, contents):
+        try:
+            class_id, name = int(category["id"]), str(category["name"])
+        except (KeyError, OverflowError, TypeError, ValueError):
+            raise bad_layer(layer, f"categories: expected objects with id and name; found {category!r}") from None
+        if names.setdefault(class_id, name) != name:
+            raise bad_layer(layer, f"categories: id {class_id} is '{names[class_id]}' in one split and '{name}' in another")
+        things[class_id] = bool(category.get("isthing", True))
     if not names:
         raise bad_layer(layer, "no 'categories' in its files and no 'classes' in dataset.json: the classes have no names")
-    return ClassTable.of(names, things)
+    shared = {name for name, times in Counter(names.values()).items() if times > 1}
+    if shared:
+        given = (one.get("category_id") for content in contents for one in content["annotations"] if isinstance(one, dict))
+        used = names.keys() & {class_id for class_id in given if isinstance(class_id, int)}
+        has_used = {names[class_id] for class_id in used}
+        names = {i: name for i, name in names.items() if i in used or name not in shared & has_used}
+    return ClassTable.of(names, {class_id: things[class_id] for class_id in names})
+
+
+def _all_categories(layer: Layer, contents: Iterable[Json]) -> Iterator[Json]:
+    """Those of all splits; files may have none."""
+    for content in contents:
+        listed = content.get("categories") or []
+        if not isinstance(listed, list):
+            raise bad_layer(layer, f"categories: expected a list of objects with id and name; found {type(listed).__name__}")
+        for category in listed:
+            if not isinstance(category, dict):
+                raise bad_layer(layer, f"categories: expected objects with id and name; found {category!r}")
+            yield category
 
 
 def _keypoint_table(layer: Layer, contents: Iterable[Json]) -> KeypointTable:
     """The keypoints of the categories that have any, which may not differ; pairs of their `skeleton` count from 1."""
     tables: list[KeypointTable] = []
-    for category in (category for content in contents for category in content.get("categories", ())):
+    for category in _all_categories(layer, contents):
         if not (names := category.get("keypoints")):
             continue
         try:
-            skeleton = [[int(end) - 1 for end in pair] for pair in category.get("skeleton", ())]
+            skeleton = [[int(end) - 1 for end in pair] for pair in category.get("skeleton") or ()]
             table = keypoint_table(layer, [str(name) for name in names], skeleton=skeleton)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise bad_layer(layer, f"categories: expected keypoints as names and skeleton as pairs of numbers; {error}") from None
         if tables and table != tables[0]:
-            raise bad_layer(layer, f"categories: expected the same keypoints in all; '{category['name']}' has others")
+            raise bad_layer(layer, f"categories: expected the same keypoints in all; '{category.get('name')}' has others")
         tables.append(table)
     return tables[0] if tables else keypoint_table(layer, ())
 
@@ -97,16 +122,23 @@ class ListedImage:
 
 
 def images_by_id(source: Source, content: Json) -> dict[Any, ListedImage]:
-    """The images that a file lists."""
+    """The images that a file lists; FatalError(BAD_DATASET) where two have one id, since nobody can tell whose annotations are."""
     listed: dict[Any, ListedImage] = {}
+    names: dict[Any, str] = {}
     for position, image in enumerate(content["images"]):
         where = f"{source.path}: images[{position}]"
         try:
             image_id, file_name = image["id"], str(image["file_name"])
             size = (int(image["height"]), int(image["width"])) if "height" in image and "width" in image else None
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             source.problems.bad(where, f"expected id, file_name, and width and height as numbers; {error!r}")
             continue
+        if not isinstance(image_id, int | float | str):
+            source.problems.bad(where, f"expected an id that is a number or text; found {image_id!r}")
+            continue
+        if (first := names.setdefault(image_id, file_name)) != file_name:
+            both = f"id {image_id!r} is both '{first}' and '{file_name}'"
+            raise bad_layer(source.layer, f"{source.path}: images: {both}; expected an id of its own for each image")
         try:
             listed[image_id] = ListedImage(source.image_for(file_name, f"{where}: file_name"), size)
         except BadSampleError as problem:
@@ -144,6 +176,8 @@ def _read_split(source: Source, content: Json, read_image: ImageReader) -> dict[
             annotations[image.name] = read_image(objects[image_id], image.size, source)
         except BadSampleError as problem:
             source.problems.bad(image.name, problem)
+    if source.layer.task is Task.INSTANCE_SEGMENTATION:
+        _check_masks(source, content, annotations.values())
     return annotations
 
 
@@ -152,7 +186,7 @@ def _read_boxes(classes: ClassTable, objects: Iterable[Json], size: tuple[int, i
     for annotation in objects:
         where = f"{source.path}: annotation {annotation.get('id')}"
         boxes.append(_box(annotation, where))
-        indices.append(_class_index(annotation, classes, where))
+        indices.append(class_index(annotation, classes, where))
         crowd.append(bool(annotation.get("iscrowd", 0)))
     kept, inside = clip_boxes(np.array(boxes, np.float32).reshape(-1, 4), size, source.problems)
     return BoxList(inside, np.array(indices, np.int64)[kept], np.array(crowd, np.bool_)[kept], False, size, source.path)
@@ -161,14 +195,14 @@ def _read_boxes(classes: ClassTable, objects: Iterable[Json], size: tuple[int, i
 def _box(annotation: Json, where: str) -> list[float]:
     try:
         x, y, width, height = map(float, annotation["bbox"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise BadSampleError(f"{where}: expected bbox [x, y, width, height]; found {annotation.get('bbox')!r}") from None
     if not np.isfinite((x, y, width, height)).all() or width < 0 or height < 0:
         raise BadSampleError(f"{where}: expected a finite bbox with width and height of at least 0; found {annotation['bbox']!r}")
     return [x, y, x + width, y + height]
 
 
-def _class_index(annotation: Json, classes: ClassTable, where: str) -> int:
+def class_index(annotation: Json, classes: ClassTable, where: str) -> int:
     try:
         return classes.index(annotation["category_id"])
     except (KeyError, TypeError):
@@ -184,7 +218,7 @@ def _read_keypoints(
     for annotation in objects:
         where = f"{source.path}: annotation {annotation.get('id')}"
         boxes.append(_box(annotation, where))
-        indices.append(_class_index(annotation, classes, where))
+        indices.append(class_index(annotation, classes, where))
         crowd.append(bool(annotation.get("iscrowd", 0)))
         areas.append(_area(annotation, where))
         triples = _triples(annotation.get("keypoints"), len(table.names), where)
@@ -212,7 +246,7 @@ def _triples(keypoints: Any, count: int, where: str) -> np.ndarray:
         return np.zeros((count, 3))
     try:
         triples = np.array(keypoints, np.float64).reshape(count, 3)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise BadSampleError(f"{where}: expected keypoints as {count} × 3 numbers: x, y, visibility") from None
     if not np.isfinite(triples).all() or not np.isin(triples[:, 2], (0, 1, 2)).all():
         raise BadSampleError(f"{where}: expected finite keypoints with 0, 1 or 2 as visibility; found {keypoints!r}")
@@ -226,7 +260,7 @@ def _area(annotation: Json, where: str) -> float:
         return AREA_OF_BOX * width * height
     try:
         area = float(annotation["area"])
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         area = math.nan
     if not 0 <= area < math.inf:
         raise BadSampleError(f"{where}: expected an area of at least 0; found {annotation['area']!r}")
@@ -238,14 +272,46 @@ def _read_instances(classes: ClassTable, objects: Iterable[Json], size: tuple[in
     indices, crowd = [], []
     for annotation in objects:
         where = f"{source.path}: annotation {annotation.get('id')}"
-        shape = _shape(annotation.get("segmentation"), size, where)
+        unknown = _is_without_mask(annotation)
+        shape = _around(annotation, size, where) if unknown else _shape(annotation.get("segmentation"), size, where)
         if shape is None:
             source.problems.mended("instances without a mask in their image dropped")
             continue
         shapes.append(shape)
-        indices.append(_class_index(annotation, classes, where))
-        crowd.append(bool(annotation.get("iscrowd", 0)))
+        indices.append(class_index(annotation, classes, where))
+        crowd.append(unknown or bool(annotation.get("iscrowd", 0)))
+        source.problems.mended("objects without a mask, which are taken as crowds where their boxes are", int(unknown))
     return InstanceList(shapes, np.array(indices, np.int64), np.array(crowd, np.bool_), size, source.path)
+
+
+def _check_masks(source: Source, content: Json, annotations: Iterable[Annotation]) -> None:
+    """Refuse a split without a single instance to learn, where that is for want of masks: it would teach that nothing is there."""
+    if any(isinstance(annotation, InstanceList) and not annotation.crowd.all() for annotation in annotations):
+        return
+    if unknown := sum(1 for entry in content["annotations"] if isinstance(entry, dict) and _is_without_mask(entry)):
+        raise bad_layer(
+            source.layer,
+            f"{source.path}: expected segmentation as polygons of at least 3 points or run lengths; {counted(unknown, 'objects')} "
+            "have none of these, and no other is to be learnt; a layer of boxes is one of task object-detection",
+        )
+
+
+def _is_without_mask(annotation: Json) -> bool:
+    """Whether its polygons are none, or of less than three points: the object is there, and nobody knows its outline."""
+    polygons = annotation.get("segmentation")
+    return isinstance(polygons, list) and all(
+        isinstance(polygon, list) and len(polygon) in {0, 2, 4} and all(isinstance(number, int | float) for number in polygon)
+        for polygon in polygons
+    )
+
+
+def _around(annotation: Json, size: tuple[int, int] | None, where: str) -> Rings | None:
+    """The box of an object; None where it covers nothing of the image."""
+    limit = (size[1], size[0]) * 2 if size is not None else (np.inf,) * 4
+    left, top, right, bottom = np.clip(_box(annotation, where), 0, limit).tolist()
+    if left == right or top == bottom:
+        return None
+    return _rings([[left, top, right, top, right, bottom, left, bottom]], size, where)
 
 
 def _shape(segmentation: Any, size: tuple[int, int] | None, where: str) -> Shape | None:
@@ -261,15 +327,18 @@ def _rings(polygons: list[Any], size: tuple[int, int] | None, where: str) -> Rin
     rings = []
     for polygon in polygons:
         try:
-            ring = np.array(polygon, np.float32)
-        except (TypeError, ValueError):
+            with np.errstate(over="ignore"):  # what is no float32 becomes infinite, and is refused
+                ring = np.array(polygon, np.float32)
+        except (OverflowError, TypeError, ValueError):
             ring = np.zeros(1, np.float32)
         if ring.ndim != 1 or len(ring) % 2 or not np.isfinite(ring).all():
             raise BadSampleError(f"{where}: expected each polygon as a flat list of x, y")
         if len(ring) >= 6:
             rings.append(ring.reshape(-1, 2))
+    if size is not None:
+        check_near(rings, size, where)
     kept = rings_inside(rings, size)
-    return Rings(kept, normalised=False) if kept else None
+    return Rings(kept, normalised=False, where=where) if kept else None
 
 
 def _runs(segmentation: Json, size: tuple[int, int] | None, where: str) -> Runs | None:
@@ -280,9 +349,11 @@ def _runs(segmentation: Json, size: tuple[int, int] | None, where: str) -> Runs 
             if sum(counts) != height * width or min(counts, default=0) < 0:
                 raise ValueError(f"they add up to {sum(counts)} pixels of {height * width}")
             counts = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"]
-        counts = counts.encode() if isinstance(counts, str) else bytes(counts)
+        elif not isinstance(counts, str):
+            raise TypeError(f"counts: expected a list or text, found {type(counts).__name__}")
+        counts = counts.encode() if isinstance(counts, str) else counts
         area = int(coco_mask.area({"size": [height, width], "counts": counts}))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError, RuntimeError) as error:
         raise BadSampleError(f"{where}: expected run lengths with size and counts; {error!r}") from None
     if size is not None and (height, width) != size:
         raise BadSampleError(f"{where}: run lengths are for {width} x {height} pixels, the image for {size[1]} x {size[0]}")

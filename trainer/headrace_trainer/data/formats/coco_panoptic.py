@@ -15,7 +15,7 @@ from headrace_api.dataset import Layer
 from headrace_trainer.data.annotations import Annotation, check_size
 from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles, relative_path
-from headrace_trainer.data.formats.coco import Json, categories, images_by_id, read_sections
+from headrace_trainer.data.formats.coco import Json, categories, class_index, images_by_id, read_sections
 from headrace_trainer.data.geometry import Geometry
 from headrace_trainer.data.layer_data import LayerData, Source, class_table, field_of, sources
 from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
@@ -98,9 +98,11 @@ def _read_split(source: Source, content: Json, classes: ClassTable) -> dict[str,
         where = f"{source.path}: annotations[{position}]"
         try:
             image = images[entry["image_id"]]
-            png = f"{folder}/{relative_path(entry['file_name'], f'{where}: file_name')}"
+            if not isinstance(file_name := entry["file_name"], str):
+                raise TypeError(f"file_name is {file_name!r}")
+            png = f"{folder}/{relative_path(file_name, f'{where}: file_name')}"
             segments = sorted(((int(segment["id"]), segment) for segment in entry["segments_info"]), key=lambda pair: pair[0])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             source.problems.bad(where, f"expected the image_id of a listed image, file_name and segments_info; {error!r}")
             continue
         if image.name is None:
@@ -117,10 +119,7 @@ def _panoptic_file(
 ) -> PanopticFile:
     if not path.is_file():
         raise BadSampleError(f"no PNG at {where}")
-    try:
-        indices = [classes.index(segment["category_id"]) for _, segment in segments]
-    except BadSampleError as problem:
-        raise BadSampleError(f"{where}: {problem}") from None
+    indices = [class_index(segment, classes, f"{where}: segment {segment_id}") for segment_id, segment in segments]
     crowd = [bool(segment.get("iscrowd", 0)) for _, segment in segments]
     ids = np.array([segment_id for segment_id, _ in segments], np.int64)
     return PanopticFile(path, where, ids, np.array(indices, np.int64), np.array(crowd, np.bool_), size)

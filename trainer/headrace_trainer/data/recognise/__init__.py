@@ -1,7 +1,8 @@
 """What a dataset without dataset.json is, told by its files: the common layouts, and an error where there are several.
 
 Annotation files go before folders: COCO's JSON, YOLO's data.yaml, Pascal VOC's XML, ICDAR's text files, a table. Where there is
-none of them, folders may be classes, and otherwise there are just images, for self-supervised heads. No image is opened.
+none of them, folders may be classes, and otherwise there are just images, for self-supervised heads. No image is opened, but for
+some masks where a dataset.json is suggested that names their values.
 """
 
 import itertools
@@ -13,7 +14,7 @@ from headrace_api.dataset import Layer, Manifest
 from headrace_api.names import Reason
 from headrace_trainer.data.files import contents
 from headrace_trainer.data.layers import folders_of_maps
-from headrace_trainer.data.recognise import coco, folders, icdar, table, voc, yolo
+from headrace_trainer.data.recognise import coco, folders, icdar, maps, table, voc, yolo
 from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearError
 from headrace_trainer.errors import FatalError
 
@@ -57,8 +58,18 @@ def recognise(root: Path, names: Iterable[str]) -> Recognised:
         ambiguous = UnclearError(*(layout.described for layout in found), *unclear)
         ambiguous.suggestion = _all_of(found, listing) if found else None
         raise ambiguous
-    layout = found[0] if found else folders.find(listing)
+    layout = found[0] if found else _by_folders(listing)
     return Recognised(_manifest(layout.layers, listing), layout)
+
+
+def _by_folders(listing: Listing) -> Layout:
+    """Classes or images alone; where folders may hold maps, the error suggests to read those."""
+    try:
+        return folders.find(listing)
+    except UnclearError as error:
+        if (layout := maps.suggested(listing, folders.MAPS)) is not None:
+            error.suggestion, error.notes = _manifest(layout.layers, listing), layout.notes
+        raise
 
 
 def _all_of(layouts: Iterable[Layout], listing: Listing) -> Manifest:
@@ -78,8 +89,8 @@ def _numbered(name: str, number: int) -> str:
 def _manifest(layers: Iterable[Layer], listing: Listing) -> Manifest:
     """With the lowest folder of all images but the maps that annotations are, or that lie in folders called like maps."""
     layers = list(layers)
-    maps = tuple(f"{folder}/" for layer in layers for folder in folders_of_maps(layer))
-    images = [name for name in listing.images if not name.startswith(maps)]
+    of_maps = tuple(f"{folder}/" for layer in layers for folder in folders_of_maps(layer))
+    images = [name for name in listing.images if not name.startswith(of_maps)]
     if not any(layer.format == "image-folder" for layer in layers):
         images = [name for name in images if not folders.MAPS.intersection(name.lower().split("/")[:-1])] or images
     return Manifest(version=1, images=folders.common_folder(images) or ".", layers=layers)

@@ -127,12 +127,20 @@ class UnclearError(FatalError):
 
     suggestion: Manifest | None = None
     """A dataset.json that would read all that is clear by itself, if anything is."""
+    notes: tuple[str, ...] = ()
+    """What is to be done to the suggestion."""
 
     def __init__(self, *seen: str) -> None:
         self.seen = seen
         several = "what is there can be read in several ways" if len(seen) > 1 else "what is there cannot be read for certain"
+        self.finding = f"no dataset.json at the dataset's root, and {several}: {'; '.join(seen)}. "
         super().__init__(
             Reason.BAD_DATASET,
-            f"no dataset.json at the dataset's root, and {several}: {'; '.join(seen)}. Write a dataset.json that says what to "
-            "read: docs/datasets.md has examples, and `headrace dataset check` suggests one where it can",
+            f"{self.finding}Write a dataset.json that says what to read: docs/datasets.md has examples, and `headrace dataset "
+            "check` suggests one where it can",
         )
+
+    def to_the_checker(self) -> str:
+        """The message for who has the suggestion, if there is one, before their eyes."""
+        wanted = "make the one that is suggested here say" if self.suggestion is not None else "write a dataset.json that says"
+        return f"{self.finding}To train, {wanted} what to read; docs/datasets.md has examples"

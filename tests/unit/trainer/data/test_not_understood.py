@@ -1,0 +1,51 @@
+"""What a reader did not think of is a bad dataset all the same, and the machine's faults are none."""
+
+import errno
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from headrace_api.names import Reason
+from headrace_testing.dataset_folder import DatasetFolder, coco
+from headrace_trainer.data import layers
+from headrace_trainer.data.check import check_dataset
+from headrace_trainer.data.problems import BadSampleError
+from headrace_trainer.errors import FatalError
+
+
+def folder_whose_reader_raises(root: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> DatasetFolder:
+    def read(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setitem(layers.READERS, "coco", read)
+    folder = DatasetFolder(root).image("images/a.png").image("images/v.png")
+    folder.json("train.json", coco(["a.png"])).json("val.json", coco(["v.png"]))
+    return folder.layer("things", "object-detection", "coco", {"train": "train.json", "val": "val.json"})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(KeyError("id"), IndexError("id"), TypeError("id"), ValueError("id"), AttributeError("id"), OverflowError("id")),
+        *(RecursionError("id"), BadSampleError("id"), FileNotFoundError(errno.ENOENT, "id")),
+    ],
+)
+def test_what_a_reader_trips_over_is_a_bad_dataset(tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_whose_reader_raises(tmp_path, error, monkeypatch)
+    with pytest.raises(FatalError) as caught:
+        folder.open(max_bad_images=100)
+    assert caught.value.reason is Reason.BAD_DATASET
+    start = f"layer 'things': its annotations (train.json, val.json) are not understood: {type(error).__name__}: "
+    assert caught.value.message == f"{start}{error}"
+    assert caught.value.__cause__ is error, "where it was tripped over can be seen"
+    assert check_dataset(folder.root, "dataset", decode=False).problems == [caught.value.message]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "broken"), FatalError(Reason.BAD_DATASET, "said better")])
+def test_the_machines_faults_and_what_is_said_already_stay_what_they_are(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(type(error)) as caught:
+        folder_whose_reader_raises(tmp_path, error, monkeypatch).open()
+    assert caught.value is error
