@@ -149,10 +149,10 @@ def test_what_is_refused_for_batch_normalisation_is_what_cannot_train(
 
 
 def test_view_invariance_wants_another_image_in_the_batch() -> None:
-    heads = [model.Head(name="boxes", object_detection={}), model.Head(name="views", view_invariance={})]
+    heads = [model.Head(name="boxes", annotations="a", object_detection={}), model.Head(name="views", view_invariance={})]
     check_views(heads, 2)
     check_views(heads[:1], 1)
-    with pytest.raises(FatalError, match="head 'views': view invariance .* batchSize is 1; raise it") as caught:
+    with pytest.raises(FatalError, match=r"head 'views': view invariance .* batchSize is 1; raise it") as caught:
         check_views(heads, 1)
     assert caught.value.reason is Reason.BAD_MODEL
 
