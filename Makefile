@@ -27,7 +27,7 @@ down: setup ## end it, and leave nothing behind
 	@$(BIN)/python -m headrace_local down
 
 test: setup ## every test that needs no container runtime (TESTS=path, ARGS="-k word")
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS) $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS) $(TESTS)
 
 # The check comes before the images, which take minutes.
 e2e: setup e2e-requirements images ## the whole product on a real kubelet, from its images and its chart (root and Debian's packages, or E2E_KUBECONFIG=…)
