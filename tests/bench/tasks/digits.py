@@ -156,8 +156,6 @@ NECKS: tuple[Row, ...] = tuple(
 """Beside digits/object-detection, which has the feature pyramid."""
 
 SEMI_ITERATIONS = 500
-SLOW_ITERATIONS = 1500
-"""Of tasks that have learnt little after ITERATIONS."""
 
 LABELLED_SHARE = 1 / 4
 """Of a batch, at least, once there are heads that learn from the other images (`sampler: balanced`)."""

@@ -76,6 +76,7 @@ class Source:
 
     def image_for(self, reference: str, where: str) -> str:
         """Name of the image that `where` refers to as `reference`; BadSampleError if there is none, or several, or it is taken."""
+        # Annotations one an image are named after it, and lie in folders of their own: below the split's, or listed by its file.
         lies = posixpath.dirname(where) if reference == where and not where.startswith(f"{self.path}/") else self.path
         name = self.files.image_for(reference, where, self._hints, lies)
         if (first := self._claims.setdefault(name, where)) != where:
