@@ -1,12 +1,11 @@
 """A cluster of one real node on this machine: headrace_local's control plane and S3, kubelet, containerd, Services, a registry."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from headrace_e2e import gpus, node_settings, requirements
+from headrace_e2e import cri, gpus, node_settings, requirements
 from headrace_e2e.enclosure import ADDRESS, Enclosure
 from headrace_local.certs import KeyPair
 from headrace_local.cluster import Cluster
@@ -112,20 +111,16 @@ class KubeletCluster(Cluster):
 
     def _start_containerd(self, path: Mapping[str, str]) -> None:
         """A run that was killed left containers in the store. containerd reads them at its start, so it starts twice then."""
+        socket = self.folder / "root" / node_settings.CONTAINERD_SOCKET.removeprefix("/")
         while True:
             daemon = self.run_component("containerd", ["containerd", f"--config={self.folder / 'containerd.toml'}"], path)
-            self.wait_until(self._containerd_answers, "containerd answers", 30)
+            self.wait_until(lambda: cri.serves(socket), "containerd serves the kubelet", 30)
             left = self._ctr("containers", "list", "--quiet").split()
             if not left:
                 return
             for container in left:
                 self._ctr("containers", "delete", container)
             daemon.stop(10)
-
-    def _containerd_answers(self) -> bool:
-        with suppress(RuntimeError):
-            return bool(self._ctr("version"))
-        return False
 
     def _ctr(self, *words: str) -> str:
         return self.enclosure.run("ctr", f"--address={node_settings.CONTAINERD_SOCKET}", "--namespace=k8s.io", *words)
