@@ -28,7 +28,7 @@ from headrace_trainer.heads.base import Features, Outputs, Predictions, Targets
 from headrace_trainer.ops import quads
 from headrace_trainer.ops.assignment import Assignment, candidates, task_aligned
 from headrace_trainer.ops.boxes import giou, iou
-from headrace_trainer.ops.drawing import Canvas
+from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.grid import Level, cell_centers, covered_cells
 from headrace_trainer.ops.layers import Float32Conv2d, conv_norm, conv_norm_relu
 from headrace_trainer.ops.losses import masked_sum, quality_focal_loss
@@ -217,7 +217,7 @@ def draw_boxes(canvas: Canvas, predictions: Predictions, index: int, classes: Se
     chosen = predictions["valid"][index] & (predictions["scores"][index] >= DRAWN_SCORE)
     boxes, scores, labels = (predictions[key][index][chosen].flip(0).tolist() for key in ("boxes", "scores", "classes"))
     for box, score, label in zip(boxes, scores, labels, strict=True):
-        canvas.box(box, f"{classes[label]} {score:.2f}", label)
+        canvas.box(box, with_score(classes[label], score), label)
 
 
 def _ignored(objects: Objects, levels: Sequence[Level]) -> Tensor:

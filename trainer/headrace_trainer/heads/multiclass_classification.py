@@ -28,7 +28,7 @@ from headrace_api.tasks import Task
 from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
-from headrace_trainer.ops.drawing import Canvas
+from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.losses import masked_sum
 
 CALIBRATION_BINS = 15
@@ -76,12 +76,12 @@ class MulticlassClassificationHead(Head):
         return MulticlassClassificationMetric(len(self.classes), self.ordinal)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The three most probable classes with their probabilities."""
+        """The most probable class with its probability, and two more where those would not be 0.00."""
         probabilities = predictions["probabilities"][index]
-        best = probabilities.topk(min(3, len(self.classes)))
+        best = probabilities.topk(min(3, max(1, int((probabilities >= 0.005).sum()))))
         canvas = Canvas(image)
         for value, label in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            canvas.caption(f"{self.classes[label]} {value:.2f}", label)
+            canvas.caption(with_score(self.classes[label], value), label)
         return canvas.pixels()
 
 

@@ -21,7 +21,7 @@ from headrace_api import model
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
-from headrace_trainer.ops.drawing import Canvas
+from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.losses import masked_sum
 
 THRESHOLD = 0.5
@@ -71,7 +71,7 @@ class MultilabelClassificationHead(Head):
         given = sorted((label for label, score in enumerate(scores) if score >= THRESHOLD), key=lambda label: -scores[label])
         canvas = Canvas(image)
         for label in given[:8]:
-            canvas.caption(f"{self.classes[label]} {scores[label]:.2f}", label)
+            canvas.caption(with_score(self.classes[label], scores[label]), label)
         if not given:
             canvas.caption("no label")
         return canvas.pixels()

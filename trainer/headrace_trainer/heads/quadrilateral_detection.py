@@ -47,7 +47,7 @@ from headrace_trainer.heads.dense_boxes import (
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops import quads
 from headrace_trainer.ops.average_precision import Likeness, average_precision
-from headrace_trainer.ops.drawing import Canvas
+from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
 
 CORNERS_WEIGHT = 2.0
@@ -120,7 +120,7 @@ class QuadrilateralDetectionHead(Head):
         chosen = predictions["valid"][index] & (predictions["scores"][index] >= DRAWN_SCORE)
         corners, scores, labels = (predictions[key][index][chosen].flip(0).tolist() for key in ("quads", "scores", "classes"))
         for quad, score, label in zip(corners, scores, labels, strict=True):
-            canvas.polygon(quad, f"{self.classes[label]} {score:.2f}", label)
+            canvas.polygon(quad, with_score(self.classes[label], score), label)
         return canvas.pixels()
 
 

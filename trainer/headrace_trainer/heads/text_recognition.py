@@ -39,7 +39,7 @@ from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.ctc import best_path, columns_needed, ctc_loss
-from headrace_trainer.ops.drawing import Canvas
+from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.edit_distance import edit_distance
 from headrace_trainer.ops.layers import group_norm
 from headrace_trainer.ops.losses import masked_sum
@@ -104,7 +104,7 @@ class TextRecognitionHead(Head):
         """The text in quotation marks, and how sure it is."""
         canvas = Canvas(image)
         text = "".join(self.labels.alphabet[character] for character in predictions["text"][index].tolist() if character >= 0)
-        canvas.caption(f'"{text}" {predictions["scores"][index].item():.2f}')
+        canvas.caption(with_score(f'"{text}"', predictions["scores"][index].item()))
         return canvas.pixels()
 
 

@@ -21,6 +21,11 @@ def color_of(number: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
+def with_score(text: str, score: float) -> str:
+    """`text`, and behind it the score, 0 to 1. What is certain, as the truth is, stands alone."""
+    return text if score >= 1 else f"{text} {score:.2f}"
+
+
 class Canvas:
     """An enlarged copy of an image (uint8 [H, W, 3]). Coordinates are those of the image."""
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from headrace_trainer.ops.drawing import SMALLEST_SIDE, Canvas, color_of
+from headrace_trainer.ops.drawing import SMALLEST_SIDE, Canvas, color_of, with_score
 
 
 def test_small_images_are_enlarged_by_a_whole_factor_and_large_ones_are_not() -> None:
@@ -94,3 +94,8 @@ def test_neighbouring_classes_have_colors_that_differ() -> None:
     colors = np.asarray([color_of(number) for number in range(80)])
     assert len(np.unique(colors, axis=0)) == 80
     assert np.abs(np.diff(colors, axis=0)).sum(axis=1).min() > 60
+
+
+def test_a_score_is_written_unless_it_is_certain() -> None:
+    assert with_score("cat", 0.937) == "cat 0.94"
+    assert with_score("cat", 1.0) == "cat"

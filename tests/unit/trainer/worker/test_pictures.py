@@ -12,6 +12,7 @@ from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head, make_targets
 from headrace_trainer.data.batch import Batch
 from headrace_trainer.heads.base import REGISTRY, Head
+from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.worker.pictures import COLUMNS, PredictionGrid
 from headrace_trainer.worker.truth import truth_as_predictions
 
@@ -121,3 +122,14 @@ def test_a_head_draws_the_truth_as_it_draws_what_it_sees(task: Task) -> None:
     assert head.draw(image, truth, 1).shape == head.draw(image, predictions, 1).shape
     for key, value in targets.items():
         assert torch.equal(value, make_targets(task, 2, size)[key]), "left alone"
+
+
+def test_a_class_that_is_true_is_drawn_without_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    captions: list[str] = []
+    monkeypatch.setattr(Canvas, "caption", lambda _, text, number=None: captions.append(text))
+    head, image = make_head(Task.MULTICLASS_CLASSIFICATION), np.zeros((64, 96, 3), np.uint8)
+    targets = {"label": torch.tensor([2])}
+    truth = truth_as_predictions(head, targets, {})
+    assert truth is not None
+    head.draw(image, truth, 0)
+    assert captions == [head.classes[2]]
