@@ -67,7 +67,7 @@ def test_a_stopped_job_keeps_its_checkpoint_and_wipes_its_workspace(lab: Lab) ->
 
 
 def test_a_suspended_job_lets_the_next_one_go_first_and_goes_on_where_it_was(lab: Lab) -> None:
-    first = lab.apply(manifest("paused-1", "pauses", maxIterations=400, evaluateEvery=100))
+    first = lab.apply(manifest("paused-1", "pauses", maxIterations=200, evaluateEvery=100))
     second = lab.apply(manifest("paused-2", "pauses", maxIterations=10))
     lab.until_iteration(first, 5)
     lab.suspend(first)
@@ -77,7 +77,7 @@ def test_a_suspended_job_lets_the_next_one_go_first_and_goes_on_where_it_was(lab
     status = lab.until(first, State.DONE)
     assert (status["attempts"], status["restarts"], status.get("failures", 0)) == (2, 1, 0)
     assert lab.history.iterations(first) == sorted(lab.history.iterations(first)), "it fell back"
-    assert 5 <= paused_at < 400
+    assert 5 <= paused_at < 200
 
 
 def test_a_deleted_job_takes_its_pod_along_and_frees_its_project(lab: Lab) -> None:
