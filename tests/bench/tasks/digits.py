@@ -156,6 +156,8 @@ NECKS: tuple[Row, ...] = tuple(
 """Beside digits/object-detection, which has the feature pyramid."""
 
 SEMI_ITERATIONS = 500
+LONG_SEMI_ITERATIONS = 2000
+"""In which the few labels are seen so often that time is no longer what is short."""
 
 LABELLED_SHARE = 1 / 4
 """Of a batch, at least, once there are heads that learn from the other images (`sampler: balanced`)."""
@@ -170,15 +172,28 @@ SECOND_HEADS: Mapping[str, list[dict[str, Any]]] = {
 another head."""
 
 
-def _few_labels(kind: str, seed: int) -> Row:
+LONG_KINDS = ("alone", "with-views", "with-reconstruction")
+
+
+def name_of_few_labels(kind: str, seed: int, iterations: int = SEMI_ITERATIONS) -> str:
+    """The row of one of SECOND_HEADS."""
+    return f"semi/{'long-' if iterations == LONG_SEMI_ITERATIONS else ''}angle-{kind}-{seed}"
+
+
+def _few_labels(kind: str, seed: int, iterations: int) -> Row:
     batch = int(_OF_CARDS["batchSize"] * (LABELLED_SHARE if kind == "alone-small-batches" else 1))
     return Row(
-        f"semi/angle-{kind}-{seed}",
+        name_of_few_labels(kind, seed, iterations),
         FEW_LABELS,
         network([head("regression", "angle", "angle"), *SECOND_HEADS[kind]]),
-        training(**{**_OF_CARDS, "iterations": SEMI_ITERATIONS, "batchSize": batch}, seed=seed),
-        baseline=seed == 0,
+        training(**{**_OF_CARDS, "iterations": iterations, "batchSize": batch}, seed=seed),
+        baseline=seed == 0 and iterations == SEMI_ITERATIONS,
     )
 
 
-SEMI: tuple[Row, ...] = tuple(_few_labels(kind, seed) for kind in SECOND_HEADS for seed in SEEDS)
+SEMI: tuple[Row, ...] = tuple(
+    _few_labels(kind, seed, iterations)
+    for iterations, kinds in ((SEMI_ITERATIONS, tuple(SECOND_HEADS)), (LONG_SEMI_ITERATIONS, LONG_KINDS))
+    for kind in kinds
+    for seed in SEEDS
+)
