@@ -1,7 +1,7 @@
 """Rows on digit scenes: each task alone, five tasks at once, and few labels with and without a self-supervised head."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.datasets import DigitScenes
 from tasks.rows import Data, Row, Spec
@@ -172,28 +172,34 @@ SECOND_HEADS: Mapping[str, list[dict[str, Any]]] = {
 another head."""
 
 
-LONG_KINDS = ("alone", "with-views", "with-reconstruction")
+class FewLabels(NamedTuple):
+    """A line of the table."""
+
+    kind: str
+    """Of SECOND_HEADS."""
+    iterations: int
 
 
-def name_of_few_labels(kind: str, seed: int, iterations: int = SEMI_ITERATIONS) -> str:
-    """The row of one of SECOND_HEADS."""
-    return f"semi/{'long-' if iterations == LONG_SEMI_ITERATIONS else ''}angle-{kind}-{seed}"
+FEW_LABELS_RUNS = (
+    *(FewLabels(kind, SEMI_ITERATIONS) for kind in SECOND_HEADS),
+    *(FewLabels(kind, LONG_SEMI_ITERATIONS) for kind in ("alone", "with-views", "with-reconstruction")),
+)
 
 
-def _few_labels(kind: str, seed: int, iterations: int) -> Row:
-    batch = int(_OF_CARDS["batchSize"] * (LABELLED_SHARE if kind == "alone-small-batches" else 1))
+def name_of_few_labels(run: FewLabels, seed: int) -> str:
+    """The row of one seed of it."""
+    return f"semi/{'long-' if run.iterations == LONG_SEMI_ITERATIONS else ''}angle-{run.kind}-{seed}"
+
+
+def _few_labels(run: FewLabels, seed: int) -> Row:
+    batch = int(_OF_CARDS["batchSize"] * (LABELLED_SHARE if run.kind == "alone-small-batches" else 1))
     return Row(
-        name_of_few_labels(kind, seed, iterations),
+        name_of_few_labels(run, seed),
         FEW_LABELS,
-        network([head("regression", "angle", "angle"), *SECOND_HEADS[kind]]),
-        training(**{**_OF_CARDS, "iterations": iterations, "batchSize": batch}, seed=seed),
-        baseline=seed == 0 and iterations == SEMI_ITERATIONS,
+        network([head("regression", "angle", "angle"), *SECOND_HEADS[run.kind]]),
+        training(**{**_OF_CARDS, "iterations": run.iterations, "batchSize": batch}, seed=seed),
+        baseline=seed == 0 and run.iterations == SEMI_ITERATIONS,
     )
 
 
-SEMI: tuple[Row, ...] = tuple(
-    _few_labels(kind, seed, iterations)
-    for iterations, kinds in ((SEMI_ITERATIONS, tuple(SECOND_HEADS)), (LONG_SEMI_ITERATIONS, LONG_KINDS))
-    for kind in kinds
-    for seed in SEEDS
-)
+SEMI: tuple[Row, ...] = tuple(_few_labels(run, seed) for run in FEW_LABELS_RUNS for seed in SEEDS)

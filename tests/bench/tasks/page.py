@@ -13,16 +13,18 @@ from tasks.digits import (
     CARDS,
     COST_ITERATIONS,
     FEW_LABELS,
+    FEW_LABELS_RUNS,
     IDENTITIES,
     JOINT_TASKS,
     LOSS_WEIGHTS,
     SCENES,
-    SECOND_HEADS,
     SEEDS,
     SHEETS,
     STRIPS,
     TEXTURES,
+    FewLabels,
     name_of_alone,
+    name_of_few_labels,
     name_of_joint,
     name_of_start,
 )
@@ -264,30 +266,32 @@ def _lines_of_views() -> Iterator[Sequence[str]]:
         yield (images, _number(trained["knnAccuracy"]), _number(random["knnAccuracy"]), *cost)
 
 
+_OF_SECOND_HEADS = {
+    "alone": "regression alone",
+    "alone-small-batches": "regression alone, batches of a quarter",
+    "with-views": "with view invariance",
+    "with-reconstruction": "with autoencoding",
+}
+
+
 def _few_labels() -> str:
-    rows = {kind: [_BY_NAME[f"semi/angle-{kind}-{seed}"] for seed in SEEDS] for kind in SECOND_HEADS}
-    found = {kind: [result for row in of_kind if (result := measured.read(row))] for kind, of_kind in rows.items()}
-    found = {kind: results for kind, results in found.items() if len(results) == len(SEEDS)}
-    if "alone" not in found:
+    runs = {run: [measured.read(_BY_NAME[name_of_few_labels(run, seed)]) for seed in SEEDS] for run in FEW_LABELS_RUNS}
+    whole = {run: [result for result in results if result] for run, results in runs.items() if all(results)}
+    if not whole:
         return "Not measured."
-    return _table(("", *(f"seed {seed}" for seed in SEEDS), "mean ± deviation"), _lines_of_seeds(found))
+    header = ("", "iterations", *(f"seed {seed}" for seed in SEEDS), "mean ± deviation", "CPU minutes")
+    return _table(header, _lines_of_seeds(whole))
 
 
-def _lines_of_seeds(found: Mapping[str, Sequence[Result]]) -> Iterator[Sequence[str]]:
-    words = {
-        "alone": "regression alone",
-        "alone-small-batches": "regression alone, batches of a quarter",
-        "with-views": "with view invariance",
-        "with-reconstruction": "with autoencoding",
-    }
+def _lines_of_seeds(found: Mapping[FewLabels, Sequence[Result]]) -> Iterator[Sequence[str]]:
+    simplest = next(iter(found.values()))[0]["baselines"]["angle"]
     for score in SCORES[Task.REGRESSION][:2]:
-        for kind, results in found.items():
+        for run, results in found.items():
             values = [result["scores"]["angle"][score] for result in results]
-            yield (f"{_score(score)}, {words[kind]}", *map(_number, values), _spread(values))
-        simplest = found["alone"][0]["baselines"]["angle"]
-        yield (f"{_score(score)}, {simplest['what']}", *[""] * len(SEEDS), _number(simplest["scores"][score]))
-    minutes = {kind: mean(result["cpu_seconds"] for result in results) for kind, results in found.items()}
-    yield ("CPU minutes", *[""] * len(SEEDS), ", ".join(_minutes(seconds) for seconds in minutes.values()))
+            minutes = _minutes(mean(result["cpu_seconds"] for result in results))
+            words = f"{_score(score)}, {_OF_SECOND_HEADS[run.kind]}"
+            yield (words, str(run.iterations), *map(_number, values), _spread(values), minutes)
+        yield (f"{_score(score)}, {simplest['what']}", "", *[""] * len(SEEDS), _number(simplest["scores"][score]), "")
 
 
 _OF_PHOTOS = {
