@@ -166,10 +166,12 @@ SECOND_HEADS: Mapping[str, list[dict[str, Any]]] = {
     "alone": [],
     "alone-small-batches": [],
     "with-views": [head("viewInvariance", None, "views")],
+    "with-views-large-batches": [head("viewInvariance", None, "views")],
     "with-reconstruction": [head("autoencoding", None, "again")],
 }
-"""What stands beside the regression. Alone it sees labels in every image of a batch, or as many a batch as it surely does beside
-another head."""
+"""What stands beside the regression. Alone it sees labels in every image of a batch."""
+BATCH_FACTORS: Mapping[str, float] = {"alone-small-batches": LABELLED_SHARE, "with-views-large-batches": 1 / LABELLED_SHARE}
+"""Where batches are not of the usual size: as few labels a batch as there surely are beside another head, or as many as alone."""
 
 
 class FewLabels(NamedTuple):
@@ -182,7 +184,7 @@ class FewLabels(NamedTuple):
 
 FEW_LABELS_RUNS = (
     *(FewLabels(kind, SEMI_ITERATIONS) for kind in SECOND_HEADS),
-    *(FewLabels(kind, LONG_SEMI_ITERATIONS) for kind in ("alone", "with-views", "with-reconstruction")),
+    *(FewLabels(kind, LONG_SEMI_ITERATIONS) for kind in ("alone", "with-views")),
 )
 
 
@@ -192,7 +194,7 @@ def name_of_few_labels(run: FewLabels, seed: int) -> str:
 
 
 def _few_labels(run: FewLabels, seed: int) -> Row:
-    batch = int(_OF_CARDS["batchSize"] * (LABELLED_SHARE if run.kind == "alone-small-batches" else 1))
+    batch = int(_OF_CARDS["batchSize"] * BATCH_FACTORS.get(run.kind, 1))
     return Row(
         name_of_few_labels(run, seed),
         FEW_LABELS,

@@ -270,6 +270,7 @@ _OF_SECOND_HEADS = {
     "alone": "regression alone",
     "alone-small-batches": "regression alone, batches of a quarter",
     "with-views": "with view invariance",
+    "with-views-large-batches": "with view invariance, batches four times as large",
     "with-reconstruction": "with autoencoding",
 }
 
