@@ -243,7 +243,8 @@ def _detect(
     best = scores.flatten().topk(min(NMS_CANDIDATES, scores.numel()))
     cell, label = best.indices // scores.shape[1], best.indices % scores.shape[1]
     if shapes is None:
-        kept = batched_nms(boxes[cell], best.values, label, NMS_IOU)
+        # Classes are put apart by shifting boxes by a multiple of the image's size, after which float32 has no fractions left.
+        kept = batched_nms(boxes[cell].double(), best.values.double(), label, NMS_IOU)
     else:
         kept = quads.non_maximum_suppression(shapes[cell], label, NMS_IOU)
     kept = kept[:max_detections]
