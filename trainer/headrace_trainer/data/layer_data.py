@@ -85,9 +85,10 @@ class Source:
 
     @cached_property
     def _hints(self) -> tuple[str, ...]:
-        """Folders its images may be in: both "annotations/instances_train2017.json" and "labels/train2017" speak of "train2017"."""
+        """Folders its images may be in: both "annotations/instances_train2017.json" and "labels/train2017" speak of "train2017",
+        and "valid/_annotations.coco.json" and "valid/labels" of "valid"."""
         stem = Path(self.path).stem
-        return (self.split, stem, *stem.split("_"))
+        return (self.split, stem, *stem.split("_"), *posixpath.dirname(self.path).split("/"))
 
 
 def sources(layer: Layer, files: DatasetFiles, problems: Problems) -> list[Source]:
