@@ -72,11 +72,15 @@ class Table:
     def labelled(self, column: Column) -> "Table":
         """Without the rows that have nothing in `column`, which are counted: a table for several layers may have gaps in each."""
         self.need(column)
-        rows = tuple(row for row in self.rows if not is_nothing(self.cell(row, column)))
-        self.source.problems.mended(
-            f"rows without a {self.name(column)}, whose images are not labelled", len(self.rows) - len(rows)
-        )
-        return replace(self, rows=rows)
+        return self._only([row for row in self.rows if not is_nothing(self.cell(row, column))], self.name(column))
+
+    def with_a_value(self, names: Iterable[str]) -> "Table":
+        """The same for rows that have no number in any of these columns."""
+        return self._only([row for row in self.rows if not all(is_no_number(row.cells.get(name)) for name in names)], "value")
+
+    def _only(self, rows: list[Row], what: str) -> "Table":
+        self.source.problems.mended(f"rows without a {what}, whose images are not labelled", len(self.rows) - len(rows))
+        return replace(self, rows=tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,11 @@ def is_nothing(cell: Cell) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
+def is_no_number(cell: Cell) -> bool:
+    """The same for a number, for which programs have words."""
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in _NOTHING)
+
+
 def is_index(column: str) -> bool:
     """Whether a column is called as pandas calls the one of its index, which says nothing of an image."""
     return _INDEX.fullmatch(column) is not None
@@ -169,7 +178,7 @@ def as_bool(cell: Cell, where: str) -> bool:
 
 def as_number(cell: Cell, where: str) -> float:
     """A number; NaN where nothing is written, or a program's word for it."""
-    if cell is None or (isinstance(cell, str) and cell.strip().lower() in _NOTHING):
+    if is_no_number(cell):
         return math.nan
     try:
         number = math.inf if isinstance(cell, bool) else float(cell)

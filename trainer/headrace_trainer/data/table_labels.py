@@ -107,6 +107,7 @@ def _values(layer: Layer, _: DatasetFiles, tables: Sequence[Table]) -> LayerData
             raise bad_layer(layer, f"{table.source.path}: expected a column for the value '{missing[0]}'; found: {found}")
     if not names:
         raise bad_layer(layer, f"{tables[0].source.path}: expected a column for each value; found only: {tables[0].name('image')}")
+    tables = [table.with_a_value(names) for table in tables]
 
     def make(_: Table, rows: ImageRows) -> Annotation:
         row = only_row(rows)

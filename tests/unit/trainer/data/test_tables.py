@@ -130,16 +130,26 @@ def test_values_and_what_is_not_known_of_them(tmp_path: Path, format_: str) -> N
     assert isinstance(values, Values)
     assert (values.values.tolist(), values.known.tolist()) == ([1.5, 0.0], [True, False])
     assert dataset.heads[0].labels.means == (-0.25, 3.0)
-    chosen = table_dataset(tmp_path / "x", "regression", write(rows, format_), format_, values=["count"]).open()
-    assert chosen.heads[0].labels.values == ("count",)
+    chosen = table_dataset(tmp_path / "x", "regression", write(rows, format_), format_, values=["angle"]).open()
+    assert chosen.heads[0].labels.values == ("angle",)
 
 
 @pytest.mark.parametrize("cell", ["NA", "n/a", "nan", "null", "None", " "])
 def test_what_programs_write_for_nothing_is_not_known(tmp_path: Path, format_: str, cell: str) -> None:
-    rows = [{"image": "a.png", "age": cell}, {"image": "b.png", "age": 3}]
+    rows = [{"image": "a.png", "age": cell, "size": 1}, {"image": "b.png", "age": 3, "size": 1}]
     values = rendered(table_dataset(tmp_path, "regression", write(rows, format_), format_).open())
     assert isinstance(values, Values)
-    assert values.known.tolist() == [False]
+    assert (values.known.tolist(), values.values.tolist()) == ([False, True], [0, 1])
+
+
+def test_a_row_without_any_value_leaves_its_image_unlabelled(tmp_path: Path, format_: str) -> None:
+    nothing: Any = "" if format_ == "csv" else None
+    rows = [{"image": "a.png", "age": 2, "size": nothing}, {"image": "b.png", "age": "NA", "size": nothing}]
+    dataset = table_dataset(
+        tmp_path, "regression", write([*rows, {"image": "c.png", "age": 1, "size": 3}], format_), format_
+    ).open()
+    assert dataset.train.images == ("images/a.png", "images/c.png")
+    assert "1 rows without a value, whose images are not labelled" in dataset.describe()
 
 
 @pytest.mark.parametrize("index", ["", "Unnamed: 0"])
