@@ -172,7 +172,7 @@ def read_json(name: str, files: DatasetFiles) -> Any:
 
 
 def class_file(layer: Layer, files: DatasetFiles) -> Any:
-    """The content of the file that `classes` of dataset.json names: of YAML or JSON, or a text's lines; None where it names none."""
+    """The content of the file that `classes` of dataset.json names: YAML, JSON or the lines of a text; None where it names none."""
     if not isinstance(layer.classes, str):
         return None
     where = field_of(layer, "classes")
