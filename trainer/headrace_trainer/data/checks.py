@@ -60,8 +60,8 @@ def check_lengths(head: HeadData, train: Split, columns: int, width: int, say: C
         first = too_long[0] if len(too_long[0]) <= _SHOWN else too_long[0][:_SHOWN] + "…"
         say(
             f"WARNING: head '{head.spec.name}' learns nothing of {len(too_long)} of {counted(len(texts), 'texts')} to train on, "
-            f"which are too long: '{first}' needs {_columns_needed(too_long[0])} columns, and images of {width} pixels have {columns}; "
-            "raise imageSize.width"
+            f"which are too long: '{first}' needs {_columns_needed(too_long[0])} columns, and images of {width} pixels have "
+            f"{columns}; raise imageSize.width"
         )
 
 
