@@ -114,7 +114,7 @@ class Layer(Model):
     mirrored: list[int] | None = Field(
         None,
         description="keypoint-detection: for each keypoint the index, from 0, that it has in a mirrored image. Default: by name, "
-        "`left` and `right` change places.",
+        "`left` and `right`, or `l` and `r`, change places.",
     )
     skeleton: list[list[int]] = Field(
         default_factory=list,

@@ -285,6 +285,7 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     for line in [*dataset.describe(), *order.describe(), *describe_eval_batches(dataset.val, training)]:
         say(line)
     _warn_of_long_texts(dataset, training, say)
+    _warn_of_mirrored_keypoints(dataset, training, say)
     heads = tuple(HeadPlan(head.spec, head.labels) for head in dataset.heads)
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")
     torch.manual_seed(training.seed)  # the initial weights
@@ -338,6 +339,20 @@ def _warn_of_long_texts(dataset: Dataset, training: Training, say: Callable[[str
         if (options := head.spec.text_recognition) is not None:
             stride = 2 ** (DEFAULT_LEVEL if options.level is None else options.level)
             check_lengths(head, dataset.train, width // min(COLUMN, stride), width, say)
+
+
+def _warn_of_mirrored_keypoints(dataset: Dataset, training: Training, say: Callable[[str], None]) -> None:
+    """Keypoints without names, as YOLO's often are, tell nothing of left and right; to be taught both as one spoils either."""
+    if not dataset.augmentation(training.augmentation).horizontal_flip:
+        return
+    for head in dataset.heads:
+        mirrored = head.labels.mirrored
+        if len(mirrored) > 1 and mirrored == tuple(range(len(mirrored))):
+            say(
+                f"WARNING: head '{head.spec.name}': each of its {len(mirrored)} keypoints stays what it is in a mirrored image, "
+                "which is right only if none is the left or the right one of a pair: give the layer `mirrored`, or set "
+                "augmentation.horizontalFlip: false"
+            )
 
 
 def _warn_of_frozen_noise(network: Network, plan: Plan, say: Callable[[str], None]) -> None:

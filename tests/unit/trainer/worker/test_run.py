@@ -75,6 +75,36 @@ def test_evaluations_of_fewer_images_than_a_batch_are_said_once(
     assert lines == ["evaluations take 1 image at a time, not batchSize = 2: targets of more would be above 0 MiB"] * said
 
 
+@pytest.mark.parametrize(
+    ("names", "flip", "warned"),
+    [
+        (["0", "1", "2"], True, True),
+        (["0", "1", "2"], False, False),
+        (["tip"], True, False),
+        (["left", "right", "tip"], True, False),
+    ],
+)
+def test_keypoints_that_mirroring_would_leave_as_they_are_are_said(
+    tmp_path: Path, names: list[str], flip: bool, warned: bool
+) -> None:
+    folder = DatasetFolder(tmp_path / "points")
+    for split in ("train", "val"):
+        line = " ".join(["0 0.5 0.5 0.4 0.4", *("0.5 0.5 2" for _ in names)])
+        folder.image(f"images/{split}/{split}.png").text(f"labels/{split}/{split}.txt", line)
+    splits = {"train": "labels/train", "val": "labels/val"}
+    folder.layer("points", "keypoint-detection", "yolo", splits, classes=["bird"], keypoints=names)
+    head = {"name": "points", "annotations": "points", "keypointDetection": {}}
+    said = said_while_building(folder.root, tmp_path / "run", {"augmentation": {"horizontalFlip": flip}}, heads=[head])
+    assert [message for message in said if "in a mirrored image" in message] == (
+        [
+            "WARNING: head 'points': each of its 3 keypoints stays what it is in a mirrored image, which is right only if none is "
+            "the left or the right one of a pair: give the layer `mirrored`, or set augmentation.horizontalFlip: false"
+        ]
+        if warned
+        else []
+    )
+
+
 def test_texts_of_more_characters_than_the_image_has_columns_are_said(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path / "texts")
     # 32 pixels are 8 columns: "abcdefgh" needs all of them, and "aabbccd" one more between each two equal letters.
