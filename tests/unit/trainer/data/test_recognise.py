@@ -346,6 +346,11 @@ def test_a_lone_table_is_told_by_its_columns(
     assert manifest_of(folder) == {"images": "images", "layers": [layer(name, task, "csv", {"all": "labels.csv"}, **more)]}
 
 
+def test_a_tables_suffix_may_be_in_capitals(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "1.jpg", "2.jpg").text("Labels.CSV", "image,label\n1.jpg,x\n2.jpg,y\n")
+    assert manifest_of(folder)["layers"] == [layer("classes", "multiclass-classification", "csv", {"all": "Labels.CSV"})]
+
+
 def test_json_lines_and_a_table_for_each_split(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/1.jpg")
     for name in ("train", "val", "test"):

@@ -76,7 +76,7 @@ def find(listing: Listing) -> Iterator[Layout]:
     splits = splits_from(by_split)
     first = next(iter(splits.values()))
     meaning = _meaning(first, _rows(first, listing))
-    format_: Format = "csv" if first.endswith(".csv") else "jsonl"
+    format_: Format = "csv" if first.lower().endswith(".csv") else "jsonl"
     fields = {"columns": dict(meaning.columns)} if meaning.columns else {}
     layer = Layer(name=_NAMES[meaning.task], task=meaning.task, format=format_, splits=splits, **fields)
     yield Layout("a table", tuple(tables), (layer,), (*left_out(by_split), *meaning.notes))
@@ -85,7 +85,7 @@ def find(listing: Listing) -> Iterator[Layout]:
 def _rows(name: str, listing: Listing) -> list[Mapping[str, Any]]:
     """The first rows."""
     lines = listing.peek(name).removeprefix("\ufeff").splitlines()[: _ROWS_LOOKED_AT + 1]
-    if name.endswith(".jsonl"):
+    if name.lower().endswith(".jsonl"):
         try:
             rows = [json.loads(line) for line in lines if line.strip()]
         except ValueError as error:
