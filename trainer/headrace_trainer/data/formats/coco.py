@@ -71,7 +71,7 @@ def classes_of(layer: Layer, files: DatasetFiles, contents: Sequence[Json]) -> C
         if class_id not in (theirs := ids.get(name, {class_id})):
             other = f"has the id {class_id} in dataset.json and {', '.join(map(str, theirs))} in the files"
             raise bad_layer(layer, f"classes: '{name}' {other}; leave `classes` out, or give the names by the files' ids")
-    things = {category.get("id"): bool(category.get("isthing", True)) for category in listed}
+    things = {category["id"]: bool(category.get("isthing", True)) for category in listed if "id" in category}
     return ClassTable.of(dict(zip(given.ids, given.names, strict=True)), things)
 
 
