@@ -93,7 +93,8 @@ class Layer(Model):
     )
     classes: str | list[str] | dict[int, str] | None = Field(
         None,
-        description="Class names: in order, by id, or a YAML/JSON file with `names`. COCO files and image folders carry their own.",
+        description="Class names: in order, by id, or a file: YAML or JSON with `names`, or text with a name a line. COCO files "
+        "and image folders carry their own.",
     )
     ignore: int | None = Field(None, ge=0, description="mask-png: the pixel value that is not to be learnt from.")
     columns: dict[Column, str] = Field(
@@ -113,7 +114,7 @@ class Layer(Model):
     mirrored: list[int] | None = Field(
         None,
         description="keypoint-detection: for each keypoint the index, from 0, that it has in a mirrored image. Default: by name, "
-        "`left` and `right` change places.",
+        "`left` and `right`, or `l` and `r`, change places.",
     )
     skeleton: list[list[int]] = Field(
         default_factory=list,

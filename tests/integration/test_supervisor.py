@@ -384,6 +384,15 @@ def test_a_dataset_inside_the_workspace_is_refused_and_kept(tmp_path: Path, outp
     assert files_in(inside) == set(dataset_files())
 
 
+def test_results_inside_the_dataset_are_refused(tmp_path: Path, dataset: Path) -> None:
+    """The next job would read its pictures as images: a folder of classes would have a class "runs"."""
+    before = files_in(dataset)
+    with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(dataset / "runs")) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert "lies in the dataset" in attempt.outcome.message
+    assert files_in(dataset) == before
+
+
 def test_a_taken_port_ends_the_attempt_with_the_cause(tmp_path: Path, dataset: Path, output: Path) -> None:
     import socket
 

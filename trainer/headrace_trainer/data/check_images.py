@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.check_report import LayerReport, Report
 from headrace_trainer.data.files import DatasetFiles
 from headrace_trainer.data.formats.mask_png import MaskFile
 from headrace_trainer.data.geometry import letterbox
 from headrace_trainer.data.layer_data import LayerData, SplitName
-from headrace_trainer.data.picture import Picture
+from headrace_trainer.data.picture import FAINT, Picture
 from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
 from headrace_trainer.data.targets import IGNORE
 
@@ -35,13 +36,18 @@ def check_images(report: Report, files: DatasetFiles, layers: Layers, decode: bo
     report.unlisted = sum(1 for of_image in annotations.values() if not of_image)
     images = sorted(annotations)
     sides: list[int] = []
+    faint: list[str] = []
     seen: dict[str, dict[str, Counter[int]]] = defaultdict(lambda: {split: Counter() for split in SPLITS})
     with ThreadPoolExecutor(_THREADS) as pool:
-        for looked in pool.map(lambda image: _check_image(files.path(image), image, annotations[image], decode), images):
+        all_looked = pool.map(lambda image: _check_image(files.path(image), image, annotations[image], decode), images)
+        for image, looked in zip(images, all_looked, strict=True):
+            faint += [image] if looked.faint else []
             sides += looked.size or ()
             report.problems += looked.problems
             for found, indices in looked.classes:
                 seen[found.layer][found.split].update(indices)
+    if faint:
+        report.notes.append(f"{counted(len(faint), 'images')} ({faint[0]} for one) have {FAINT}")
     report.sides = (min(sides), max(sides)) if sides else None
     report.layers = [_with_classes(layer, layers[layer.layer.name], seen.get(layer.layer.name)) for layer in report.layers]
 
@@ -64,6 +70,8 @@ class _Looked:
     problems: list[str]
     classes: list[tuple[_Found, list[int]]] = field(default_factory=list)
     """Which classes the maps have that were read."""
+    faint: bool = False
+    """`Picture.faint`, where it was decoded."""
 
 
 def _with_classes(report: LayerReport, data: LayerData, seen: Mapping[str, Counter[int]] | None) -> LayerReport:
@@ -81,12 +89,12 @@ def _check_image(path: Path, image: str, annotations: list[_Found], decode: bool
             sizes = {picture.size, picture.stored_size}
             if decode:
                 picture.pixels(picture.size)
-            size = picture.size
+            size, faint = picture.size, picture.faint
     except Exception as problem:  # decoders meet hostile files here, and raise whatever they like
         if is_of_the_machine(problem):
             raise
         return _Looked(None, [f"{image}: cannot be read as an image: {problem or type(problem).__name__}"])
-    looked = _Looked(size, [])
+    looked = _Looked(size, [], faint=faint)
     for found in annotations:
         where = f"layer '{found.layer}': {image}"
         try:

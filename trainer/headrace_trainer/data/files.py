@@ -71,16 +71,19 @@ class DatasetFiles:
 
         The image is the one of that stem that agrees with the most folders at the end of `reference`; among equals, the one that
         has a folder called like one of `hints` (the split's name, say), or with these words in the names of its folders. Where the
-        images' folder has none, `reference` may be the path from the dataset's root. Raises BadSampleError where there is none or
-        several, or the only one is in another folder than `reference` says (`frames/a/7.png`, where there is a `frames/b/7.png`
-        alone, which is another video's); FatalError(BAD_DATASET) where the reference leads out of the dataset. `field` says where
-        it stands. Folders of `reference` that are `where_it_lies`, those of the annotation itself, say nothing of the image's.
+        images' folder has none, `reference` may be the path from the dataset's root, or be written as Windows does. Raises
+        BadSampleError where there is none or several, or the only one is in another folder than `reference` says
+        (`frames/a/7.png`, where there is a `frames/b/7.png` alone, which is another video's); FatalError(BAD_DATASET) where the
+        reference leads out of the dataset. `field` says where it stands. Folders of `reference` that are `where_it_lies`, those of
+        the annotation itself, say nothing of the image's.
         """
         wanted = relative_path(reference, field)
         candidates = self._by_stem.get(_stem(wanted)) or self._by_stem.get(posixpath.basename(wanted), [])
         if not candidates:
             if self._may_be_image(wanted) and self.path(wanted).is_file():
                 return wanted
+            if "\\" in reference:
+                return self.image_for(reference.replace("\\", "/"), field, hints, where_it_lies)
             raise BadSampleError(f"no image '{reference}' in '{self.image_folder}'")
         tests: tuple[Callable[[str], int], ...] = (
             lambda name: _shared_folders(name, wanted),

@@ -31,6 +31,9 @@ _COCO_SIGMAS = (
 OTHER_SIGMA = 0.05
 """For keypoints that are not COCO's: near the mean of COCO's (0.066), a little stricter. Nobody measured theirs."""
 
+_SIDE = re.compile("left|right|(?<![a-z0-9])[lr](?![a-z0-9])")
+_OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
+
 AREA_OF_BOX = 0.53
 """Share of its box that an object is taken to cover where nobody drew its mask: the scale of OKS (as Ultralytics does)."""
 
@@ -55,8 +58,8 @@ class KeypointTable:
         skeleton: Sequence[Sequence[int]] = (),
         sigmas: Sequence[float] | None = None,
     ) -> "KeypointTable":
-        """A table. Where they are not given, `mirrored` is by name ("left" and "right" change places), `sigmas` are COCO's for
-        COCO's 17 names and OTHER_SIGMA for all others.
+        """A table. Where they are not given, `mirrored` is by name ("left" and "right", or "l" and "r", change places), `sigmas`
+        are COCO's for COCO's 17 names and OTHER_SIGMA for all others.
 
         Raises ValueError, which says what would be right, where the parts do not fit together.
         """
@@ -79,5 +82,5 @@ def _mirrored_by_name(names: Sequence[str]) -> list[int]:
 
 
 def _other_side(name: str) -> str:
-    """ "left ear" ↔ "right ear"."""
-    return re.sub("left|right", lambda side: "right" if side[0] == "left" else "left", name)
+    """ "left ear" ↔ "right ear", "l_ear" ↔ "r_ear"; a lone "l" may be the twelfth of many."""
+    return name if len(name) == 1 else _SIDE.sub(lambda side: _OPPOSITE[side[0]], name)

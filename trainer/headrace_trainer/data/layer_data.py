@@ -20,6 +20,8 @@ from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_m
 from headrace_trainer.errors import FatalError
 
 SplitName = Literal["train", "val"]
+_LINES = (".txt", ".names")
+"""Files of class names that end so have one a line, as YOLO's `classes.txt` and `obj.names`."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,10 @@ class Source:
 
     @cached_property
     def _hints(self) -> tuple[str, ...]:
-        """Folders its images may be in: both "annotations/instances_train2017.json" and "labels/train2017" speak of "train2017"."""
+        """Folders its images may be in: both "annotations/instances_train2017.json" and "labels/train2017" speak of "train2017",
+        and "valid/_annotations.coco.json" and "valid/labels" of "valid"."""
         stem = Path(self.path).stem
-        return (self.split, stem, *stem.split("_"))
+        return (self.split, stem, *stem.split("_"), *posixpath.dirname(self.path).split("/"))
 
 
 def sources(layer: Layer, files: DatasetFiles, problems: Problems) -> list[Source]:
@@ -169,13 +172,16 @@ def read_json(name: str, files: DatasetFiles) -> Any:
 
 
 def class_file(layer: Layer, files: DatasetFiles) -> Any:
-    """The content of the YAML or JSON file that `classes` of dataset.json names; None where it names none."""
+    """The content of the file that `classes` of dataset.json names: YAML, JSON or the lines of a text; None where it names none."""
     if not isinstance(layer.classes, str):
         return None
     where = field_of(layer, "classes")
     name = files.file(layer.classes, where)
     try:
-        return yaml.safe_load(files.path(name).read_text())
+        text = files.path(name).read_text("utf-8-sig")
+        if name.endswith(_LINES):
+            return [line.strip() for line in text.splitlines() if line.strip()]
+        return yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FatalError(Reason.BAD_DATASET, f"{where}: {name} is not YAML or JSON: {error}") from error
 

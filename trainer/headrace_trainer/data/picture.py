@@ -7,6 +7,7 @@ looked at the stored pixels, as users of pycocotools do who open images with Pil
 
 import struct
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,6 +19,13 @@ _MIRRORED_OR_TURNED = range(2, 9)
 _QUARTER_TURNED = range(5, 9)
 _ENDS_LEFT, _ENDS_TOP = (2, 3, 6, 7), (3, 4, 7, 8)
 """Orientations by which the stored picture's right or lower end comes to lie at the left, or at the top."""
+
+_FAINT = 1 << 12
+FAINT: Final = (
+    f"16-bit pixels that are all below {_FAINT}: the upper 8 bits, which the network sees, have {_FAINT >> 8} shades at most; "
+    "stretch images of 10 or 12 bits to all 16, or write them with 8"
+)
+"""What is said of images for which `Picture.faint` is True."""
 
 Extent = tuple[float, float, float, float]
 """Left, top, right and bottom of the picture within pixels that hold a little more than it."""
@@ -36,6 +44,8 @@ class Picture:
         """Height and width of the pixels in the file."""
         self.size = self.stored_size[::-1] if self._quarter_turned else self.stored_size
         """Height and width of the upright image."""
+        self.faint = False
+        """Whether next to nothing of it is left in 8 bits; known once `pixels` was called."""
 
     def see_as_stored(self) -> None:
         """Leave the pixels as they are in the file: the annotations are made that way."""
@@ -50,6 +60,7 @@ class Picture:
         height, width = at_least[::-1] if self._quarter_turned else at_least
         drafted = self._image.draft("RGB", (width, height))
         self._image.load()
+        self.faint = self._image.mode.startswith("I") and bool(0 < np.asarray(self._image).max() < _FAINT)
         _, (_, _, right, bottom) = drafted or ("", (0, 0, *self._image.size))
         if not self._transposed:
             return _rgb(self._image), (0.0, 0.0, right, bottom)

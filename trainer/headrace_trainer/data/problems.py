@@ -42,6 +42,7 @@ class Problems:
         self.say = say
         self._causes: dict[str, str] = {}
         self._mended: Counter[str] = Counter()
+        self._warned: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -83,6 +84,14 @@ class Problems:
         if count:
             with self._lock:
                 self._mended[what] += count
+
+    def warn_once(self, name: str, what: str) -> None:
+        """Say of the first image for which it is so that `what` is wrong with it, though it is used."""
+        with self._lock:
+            if what in self._warned:
+                return
+            self._warned.add(what)
+        self.say(f"WARNING: {name} has {what}")
 
     def summary(self) -> list[str]:
         """One line for each kind of thing that was mended, and one for the bad images."""

@@ -9,7 +9,7 @@ from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.convert import convert_along
 from headrace_trainer.data.geometry import PAD_COLOR, Geometry
 from headrace_trainer.data.head_data import HeadData
-from headrace_trainer.data.picture import Picture
+from headrace_trainer.data.picture import FAINT, Picture
 from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
 from headrace_trainer.data.rows import ABOUT_EVERY_PIXEL, rows_of
 from headrace_trainer.data.split import Split
@@ -79,4 +79,7 @@ def _load_image(split: Split, name: str, choose: ChooseGeometry, annotations: Ma
         if picture.size != picture.stored_size and picture.stored_size in {a.stated_size() for a in annotations.values()}:
             picture.see_as_stored()
         geometry = choose(picture.size)
-        return geometry.place_image(*picture.pixels(geometry.scaled)), geometry
+        placed = geometry.place_image(*picture.pixels(geometry.scaled))
+        if picture.faint:
+            split.problems.warn_once(name, FAINT)
+        return placed, geometry

@@ -1,21 +1,27 @@
 """Tables of labels, a row an image: what CSV and JSON lines share. What columns mean is told in `headrace_api.dataset`."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace_api.dataset import Column, Layer, Part
 from headrace_trainer.data.layer_data import Source, bad_layer
 from headrace_trainer.data.problems import BadSampleError
 
-_SPLITS: dict[str, Part | None] = {
+SPLITS: Mapping[str, Part | None] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     "test": None,
 }
+"""What a column may say of the split; images of None are left out."""
 _YES_NO: dict[str, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_NOTHING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+"""What programs write where a number is not known, in lower case."""
+_INDEX = re.compile(r"|Unnamed: \d+")
+"""What pandas calls the column that numbers the rows."""
 Cell = Any
 """A string of a CSV, what JSON has, or None where a row has no such column."""
 
@@ -60,8 +66,21 @@ class Table:
         return row.cells.get(self.name(column))
 
     def others(self) -> tuple[str, ...]:
-        """The columns beside those of image and split."""
-        return tuple(name for name in self.columns if name not in {self.name("image"), self.name("split")})
+        """The columns beside those of image and split, and the numbers of rows."""
+        return tuple(name for name in self.columns if name not in {self.name("image"), self.name("split")} and not is_index(name))
+
+    def labelled(self, column: Column) -> "Table":
+        """Without the rows that have nothing in `column`, which are counted: a table for several layers may have gaps in each."""
+        self.need(column)
+        return self._only([row for row in self.rows if not is_nothing(self.cell(row, column))], self.name(column))
+
+    def with_a_value(self, names: Iterable[str]) -> "Table":
+        """The same for rows that have no number in any of these columns."""
+        return self._only([row for row in self.rows if not all(is_no_number(row.cells.get(name)) for name in names)], "value")
+
+    def _only(self, rows: list[Row], what: str) -> "Table":
+        self.source.problems.mended(f"rows without a {what}, whose images are not labelled", len(self.rows) - len(rows))
+        return replace(self, rows=tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -106,9 +125,9 @@ def _part(table: Table, rows: Iterable[Row]) -> Part | None:
     parts = set()
     for row in rows:
         found = str(table.cell(row, "split")).strip().lower()
-        if found not in _SPLITS:
+        if found not in SPLITS:
             raise BadSampleError(f"{row.where}: {table.name('split')}: expected train, val or test; found '{found}'")
-        parts.add(_SPLITS[found])
+        parts.add(SPLITS[found])
     if len(parts) > 1:
         raise BadSampleError("one image is in several splits")
     return parts.pop()
@@ -119,6 +138,21 @@ def only_row(rows: ImageRows) -> Row:
     if len(rows.rows) > 1:
         raise BadSampleError(f"{rows.rows[1].where}: the image has a label from {rows.rows[0].where} already")
     return rows.rows[0]
+
+
+def is_nothing(cell: Cell) -> bool:
+    """Whether a cell is not filled in. (What JSON has may not be hashable: no set to look it up in.)"""
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def is_no_number(cell: Cell) -> bool:
+    """The same for a number, for which programs have words."""
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in _NOTHING)
+
+
+def is_index(column: str) -> bool:
+    """Whether a column is called as pandas calls the one of its index, which says nothing of an image."""
+    return _INDEX.fullmatch(column) is not None
 
 
 def as_name(cell: Cell, where: str) -> str:
@@ -143,8 +177,8 @@ def as_bool(cell: Cell, where: str) -> bool:
 
 
 def as_number(cell: Cell, where: str) -> float:
-    """A number; NaN where nothing is written."""
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
+    """A number; NaN where nothing is written, or a program's word for it."""
+    if is_no_number(cell):
         return math.nan
     try:
         number = math.inf if isinstance(cell, bool) else float(cell)

@@ -34,6 +34,7 @@ from headrace_trainer.data.table import (
     as_number,
     as_text,
     by_image,
+    is_nothing,
     only_row,
     sorted_names,
 )
@@ -56,8 +57,7 @@ def _single_labels(
     kind: Callable[[int], Annotation], column: Column, layer: Layer, files: DatasetFiles, tables: Sequence[Table]
 ) -> LayerData:
     """A class or an identity an image."""
-    for table in tables:
-        table.need(column)
+    tables = [table.labelled(column) for table in tables]
     classes = class_table(layer, files) or _classes_in(layer, tables, lambda table, row: (as_name(table.cell(row, column), ""),))
     index = _ClassIndex(classes)
 
@@ -107,6 +107,7 @@ def _values(layer: Layer, _: DatasetFiles, tables: Sequence[Table]) -> LayerData
             raise bad_layer(layer, f"{table.source.path}: expected a column for the value '{missing[0]}'; found: {found}")
     if not names:
         raise bad_layer(layer, f"{tables[0].source.path}: expected a column for each value; found only: {tables[0].name('image')}")
+    tables = [table.with_a_value(names) for table in tables]
 
     def make(_: Table, rows: ImageRows) -> Annotation:
         row = only_row(rows)
@@ -116,8 +117,7 @@ def _values(layer: Layer, _: DatasetFiles, tables: Sequence[Table]) -> LayerData
 
 
 def _texts(layer: Layer, _: DatasetFiles, tables: Sequence[Table]) -> LayerData:
-    for table in tables:
-        table.need("text")
+    tables = [table.labelled("text") for table in tables]
 
     def make(table: Table, rows: ImageRows) -> Annotation:
         row = only_row(rows)
@@ -127,8 +127,7 @@ def _texts(layer: Layer, _: DatasetFiles, tables: Sequence[Table]) -> LayerData:
 
 
 def _anomalies(_: Layer, files: DatasetFiles, tables: Sequence[Table]) -> LayerData:
-    for table in tables:
-        table.need("anomalous")
+    tables = [table.labelled("anomalous") for table in tables]
 
     def make(table: Table, rows: ImageRows) -> Annotation:
         row = only_row(rows)
@@ -188,7 +187,7 @@ def _quads_of(table: Table, row: Row) -> Iterator[_Quad]:
     """Those of a row: one at most in columns, any number in JSON."""
     if not table.has("quads"):
         corners = [table.cell(row, corner) for corner in CORNERS]
-        if not all(_is_nothing(corner) for corner in corners):
+        if not all(map(is_nothing, corners)):
             yield _Quad(corners, table.cell(row, "class"), table.cell(row, "ignore") or None)
         return
     entries = table.cell(row, "quads")
@@ -199,12 +198,7 @@ def _quads_of(table: Table, row: Row) -> Iterator[_Quad]:
 
 
 def _class_of(quad: _Quad, where: str) -> str:
-    return _ONE_CLASS if _is_nothing(quad.class_name) else as_name(quad.class_name, where)
-
-
-def _is_nothing(cell: Any) -> bool:
-    """Whether a cell is not filled in. (What JSON has may not be hashable: no set to look it up in.)"""
-    return cell is None or cell == ""
+    return _ONE_CLASS if is_nothing(quad.class_name) else as_name(quad.class_name, where)
 
 
 def _corners(quad: _Quad, where: str) -> np.ndarray:

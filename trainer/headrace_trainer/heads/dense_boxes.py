@@ -29,7 +29,7 @@ from headrace_trainer.ops import quads
 from headrace_trainer.ops.assignment import Assignment, candidates, task_aligned
 from headrace_trainer.ops.boxes import giou, iou
 from headrace_trainer.ops.drawing import Canvas, with_score
-from headrace_trainer.ops.grid import Level, cell_centers, covered_cells
+from headrace_trainer.ops.grid import Level, answering_cells, cell_centers
 from headrace_trainer.ops.layers import Float32Conv2d, conv_norm, conv_norm_relu
 from headrace_trainer.ops.losses import masked_sum, quality_focal_loss
 
@@ -224,13 +224,8 @@ def _ignored(objects: Objects, levels: Sequence[Level]) -> Tensor:
     """bool [B, A]: cells that may answer for a crowd or an object beyond: all in its box, or those that hold its centre."""
     boxes = torch.cat([objects.boxes, objects.beyond], dim=1)
     chosen = torch.cat([objects.crowd, (objects.beyond != 0).any(dim=2)], dim=1)
-    covered = torch.cat([covered_cells(boxes, chosen, level) for level in levels], dim=1)
     # Boxes that hold no cell's centre are answered for all the same, and most that there is no room for are small.
-    cell, allowed = candidates(boxes, levels)
-    none = covered.shape[1]
-    place = torch.where(allowed & chosen[..., None], cell, none).flatten(1)
-    answering = torch.zeros(len(covered), none + 1, dtype=torch.bool, device=covered.device).scatter(1, place, True)
-    return covered | answering[:, :none]
+    return answering_cells(boxes, chosen, levels)
 
 
 def _quality_map(assigned: Assignment, classes: Tensor, logits: Tensor) -> Tensor:
@@ -248,7 +243,8 @@ def _detect(
     best = scores.flatten().topk(min(NMS_CANDIDATES, scores.numel()))
     cell, label = best.indices // scores.shape[1], best.indices % scores.shape[1]
     if shapes is None:
-        kept = batched_nms(boxes[cell], best.values, label, NMS_IOU)
+        # Classes are put apart by shifting boxes by a multiple of the image's size, after which float32 has no fractions left.
+        kept = batched_nms(boxes[cell].double(), best.values.double(), label, NMS_IOU)
     else:
         kept = quads.non_maximum_suppression(shapes[cell], label, NMS_IOU)
     kept = kept[:max_detections]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headrace_trainer.ops.grid import Level
+from headrace_trainer.ops.grid import Level, center_cells
 
 WINDOW = 2
 """Candidates are this many cells to each side of the centre's, at every level."""
@@ -44,14 +44,12 @@ def candidates(boxes: Tensor, levels: Sequence[Level]) -> tuple[Tensor, Tensor]:
     """
     steps = torch.arange(-WINDOW, WINDOW + 1, device=boxes.device)
     row_step, column_step = (s.reshape(-1) for s in torch.meshgrid(steps, steps, indexing="ij"))
-    center_x, center_y = (boxes[..., 0] + boxes[..., 2]) / 2, (boxes[..., 1] + boxes[..., 3]) / 2
     middle = (row_step == 0) & (column_step == 0)
     cells, inside = [], []
     offset = 0
     for level in levels:
-        # Clamped first: the centre's cell of a box that lies outside the image is the nearest one inside.
-        column = (center_x / level.stride).floor().clamp(0, level.width - 1).long()[..., None] + column_step
-        row = (center_y / level.stride).floor().clamp(0, level.height - 1).long()[..., None] + row_step
+        middle_row, middle_column = center_cells(boxes, level)
+        row, column = middle_row[..., None] + row_step, middle_column[..., None] + column_step
         on_map = (column >= 0) & (column < level.width) & (row >= 0) & (row < level.height)
         center = (torch.stack([column, row], dim=-1) + 0.5) * level.stride
         within = ((center >= boxes[..., None, :2]) & (center < boxes[..., None, 2:])).all(dim=-1)

@@ -29,6 +29,20 @@ class Float32Linear(nn.Linear):
             return super().forward(x.float())
 
 
+class _StridedConv2d(nn.Conv2d):
+    """A convolution that takes maps of one column in float32.
+
+    In bfloat16 on a CPU, PyTorch 2.15 leaves the gradient of weights that meet nothing but padding unset where the stride is 2 and
+    the map one column wide: what was in memory goes into the optimizer, or is NaN. Levels 6 and 7 of small images are such maps.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] > 1:
+            return super().forward(x)
+        with _without_autocast(x):
+            return super().forward(x.float())
+
+
 def _without_autocast(x: Tensor) -> AbstractContextManager[None]:
     # Nothing where there is none: a graph that is exported shall not hold a context that does nothing.
     return torch.autocast(x.device.type, enabled=False) if torch.is_autocast_enabled(x.device.type) else nullcontext()
@@ -43,7 +57,8 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 def conv_norm(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Convolution and GroupNorm: [B, channels_in, H, W] -> [B, channels_out, ceil(H / stride), ceil(W / stride)]; kernel is odd."""
-    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
+    make = _StridedConv2d if stride > 1 else nn.Conv2d
+    conv = make(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(conv, group_norm(channels_out))
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from headrace_api.names import Reason
-from headrace_trainer.data.files import IMAGE_SUFFIXES
+from headrace_trainer.data.files import IMAGE_SUFFIXES, is_image, walk
 from headrace_trainer.data.geometry import Geometry, letterbox
 from headrace_trainer.data.picture import Picture
 from headrace_trainer.data.problems import is_of_the_machine
@@ -53,7 +53,7 @@ class Unreadable:
 
 
 def find_images(places: Sequence[Path]) -> list[Source]:
-    """The image files that `places` name, in that order, each once; of folders, all below them by name.
+    """The image files that `places` name, in that order, each once; of folders, all below them by name but hidden ones.
 
     Raises FatalError(BAD_DATASET) for a place that is not there, and where there is no image.
     """
@@ -73,7 +73,7 @@ def _files(place: Path) -> Iterator[Path]:
     if absolute.is_file():
         yield absolute
     elif absolute.is_dir():
-        yield from sorted(file for file in absolute.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+        yield from sorted(absolute / name for name in walk(absolute) if is_image(name))
     else:
         raise FatalError(Reason.BAD_DATASET, f"{place}: there is no such file or folder")
 

@@ -37,18 +37,32 @@ class FoundWeights:
 
 
 def find_weights(uri: str, environment: Mapping[str, str], retry: Retry) -> FoundWeights:
-    """Look for the weights at `uri`: s3://... or a path, of a model/ folder or of one file.
+    """Look for the weights at `uri`: s3://... or a path, of a model/ folder, of a run folder that has one, or of one file.
 
     Raises FatalError: BAD_MODEL where there are none, STORAGE_REFUSED where the storage says no.
     """
+    found, lacking = _look(uri, environment, retry)
+    if lacking and not uri.endswith(_SUFFIXES):
+        found, lacking_there = _look(f"{uri.rstrip('/')}/{runfolder.MODEL}", environment, retry)
+        lacking = lacking if lacking_there else []
+    if lacking:
+        raise FatalError(
+            Reason.BAD_MODEL,
+            f"model.initialWeights: {uri} is not there, or has no {lacking[0]}: name the model/ folder of an earlier job's run "
+            f"folder, or a file that ends in {' or '.join(_SUFFIXES)}",
+        )
+    return found
+
+
+def _look(uri: str, environment: Mapping[str, str], retry: Retry) -> tuple[FoundWeights, list[str]]:
+    """What is at `uri` of what is needed, and what is not."""
     folder, wanted = (uri.rpartition("/")[0], (uri.rpartition("/")[2],)) if uri.endswith(_SUFFIXES) else (uri, _OF_A_FOLDER)
     if local_path(uri) is not None:
-        _refuse_lacking(uri, [name for name in wanted if not Path(folder, name).is_file()])
-        return FoundWeights(uri)
+        return FoundWeights(uri), [name for name in wanted if not Path(folder, name).is_file()]
     store = open_store(folder, environment)
     there = {one.key: one for name in wanted for one in _listed(store, name, retry)}
-    _refuse_lacking(uri, [name for name in wanted if name not in there])
-    return FoundWeights(uri, store, tuple(there[name] for name in wanted))
+    objects = tuple(there[name] for name in wanted if name in there)
+    return FoundWeights(uri, store, objects), [name for name in wanted if name not in there]
 
 
 def environment_for_weights(environment: Mapping[str, str]) -> dict[str, str]:
@@ -61,12 +75,3 @@ def environment_for_weights(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _listed(store: Store, name: str, retry: Retry) -> list[StoredObject]:
     return retry.call("looking for the initial weights", lambda: store.list(name))
-
-
-def _refuse_lacking(uri: str, lacking: list[str]) -> None:
-    if lacking:
-        raise FatalError(
-            Reason.BAD_MODEL,
-            f"model.initialWeights: {uri} is not there, or has no {lacking[0]}: name the model/ folder of an earlier job's run "
-            f"folder, or a file that ends in {' or '.join(_SUFFIXES)}",
-        )

@@ -141,7 +141,8 @@ class Run:
         return Ending.from_worker(follower.until_it_ends())
 
     def _refuse_overlaps(self, job: TrainingJob) -> None:
-        """The workspace is wiped: nothing that is somebody's may lie in it. And a dataset is never written to."""
+        """The workspace is wiped: nothing that is somebody's may lie in it. And a dataset is never written to: the next job would
+        take the pictures there for images."""
         workspace = self._settings.workspace.resolve()
         dataset = local_path(self._settings.dataset or job.spec.dataset.uri)
         output = local_path(self._run_folder_uri(job))
@@ -155,6 +156,10 @@ class Run:
             raise FatalError(
                 Reason.INVALID_SPEC,
                 f"the workspace {workspace} lies in the dataset {dataset}, which is only read: move one of them",
+            )
+        if dataset is not None and output is not None and output.resolve().is_relative_to(dataset.resolve()):
+            raise FatalError(
+                Reason.INVALID_SPEC, f"the output {output} lies in the dataset {dataset}, which is only read: name another output"
             )
 
     def _run_folder_uri(self, job: TrainingJob) -> str:

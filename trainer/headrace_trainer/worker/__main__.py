@@ -6,6 +6,7 @@ Exit status as `headrace_api.names.ExitCode` has it; the last message, Ended, sa
 import sys
 import traceback
 from pathlib import Path
+from typing import Final
 
 from headrace_trainer.worker.stopping import Stop, StopRequested
 
@@ -53,11 +54,16 @@ def _run(plan_file: Path, messages: Messages) -> Ended:
         return Ended(verdict=Verdict.ERROR, reason=Reason.TRAINER_CRASHED, message=message, retry=True)
 
 
+_MEMORY_WORDS: Final = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""Of errors without a type of their own: a host that is full; what CUDA says where page-locked memory or a context finds no room;
+what cuBLAS and cuDNN say."""
+
+
 def _is_out_of_memory(error: Exception) -> bool:
-    """torch has a type of its own for a GPU that is full, but not for a host."""
+    """torch has a type of its own only for a GPU on which a tensor finds no room."""
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in _MEMORY_WORDS)
 
 
 def _out_of_memory(error: Exception) -> Ended:

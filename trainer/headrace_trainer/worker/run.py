@@ -13,9 +13,11 @@ from headrace_api import runfolder
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
 from headrace_api.training import Training
+from headrace_trainer.data.checks import check_lengths
 from headrace_trainer.data.dataset import Dataset, open_dataset
 from headrace_trainer.data.loader import describe_eval_batches, eval_batches, train_batches
 from headrace_trainer.data.sampler import ImageOrder
+from headrace_trainer.heads.text_recognition import COLUMN, DEFAULT_LEVEL
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.backbones import build_backbone
 from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation, check_views
@@ -282,6 +284,8 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     order = ImageOrder(dataset.train, training.sampler, training.seed)
     for line in [*dataset.describe(), *order.describe(), *describe_eval_batches(dataset.val, training)]:
         say(line)
+    _warn_of_long_texts(dataset, training, say)
+    _warn_of_mirrored_keypoints(dataset, training, say)
     heads = tuple(HeadPlan(head.spec, head.labels) for head in dataset.heads)
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")
     torch.manual_seed(training.seed)  # the initial weights
@@ -326,6 +330,29 @@ def _warn_of_endless_warmup(training: Training, say: Callable[[str], None]) -> N
             f"WARNING: training.schedule.warmupIterations = {warmup} is not below maxIterations = {last}: the learning rate rises "
             f"until the end, to {share:.0%} of its peak"
         )
+
+
+def _warn_of_long_texts(dataset: Dataset, training: Training, say: Callable[[str], None]) -> None:
+    """Their loss is 0, which looks like a head that has learnt all there is."""
+    width = training.image_size.width
+    for head in dataset.heads:
+        if (options := head.spec.text_recognition) is not None:
+            stride = 2 ** (DEFAULT_LEVEL if options.level is None else options.level)
+            check_lengths(head, dataset.train, width // min(COLUMN, stride), width, say)
+
+
+def _warn_of_mirrored_keypoints(dataset: Dataset, training: Training, say: Callable[[str], None]) -> None:
+    """Keypoints without names, as YOLO's often are, tell nothing of left and right; to be taught both as one spoils either."""
+    if not dataset.augmentation(training.augmentation).horizontal_flip:
+        return
+    for head in dataset.heads:
+        mirrored = head.labels.mirrored
+        if len(mirrored) > 1 and mirrored == tuple(range(len(mirrored))):
+            say(
+                f"WARNING: head '{head.spec.name}': each of its {len(mirrored)} keypoints stays what it is in a mirrored image, "
+                "which is right only if none is the left or the right one of a pair: give the layer `mirrored`, or set "
+                "augmentation.horizontalFlip: false"
+            )
 
 
 def _warn_of_frozen_noise(network: Network, plan: Plan, say: Callable[[str], None]) -> None:

@@ -313,6 +313,18 @@ def test_an_image_that_exif_turns_is_seen_as_its_annotations_were_made(tmp_path:
     assert loaded(folder).targets["things"] is not None
 
 
+def test_images_of_12_bits_in_files_of_16_are_nearly_black_and_said_to_be(tmp_path: Path) -> None:
+    shades = np.linspace(0, 4095, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    folder = DatasetFolder(tmp_path)
+    for number, factor in enumerate((1, 1, 16, 0)):
+        folder.image(f"{'ab'[number % 2]}/{number}.png", shades * factor)
+    said = "16-bit pixels that are all below 4096"
+    (note,) = [note for note in check(folder, decode=True).notes if said in note]
+    assert note.startswith("2 images (a/0.png for one) have 16-bit pixels")
+    first_batch(folder.open(), size=8)
+    assert sum(said in line for line in folder.said) == 1
+
+
 def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     folder = coco_folder(tmp_path, [], [BOX]).json("train.json", coco(["a.png", "b.png"], [BOX])).image("images/b.png")
     folder.text("images/a.png", "no image")

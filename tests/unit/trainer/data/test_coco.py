@@ -32,6 +32,25 @@ def rendered(folder: DatasetFolder, image: str = "images/train/a.png") -> Target
     return folder.open().train.annotations["things"][image].render(letterbox(SIZE, SIZE))
 
 
+def with_classes(folder: DatasetFolder, classes: Any) -> DatasetFolder:
+    folder.layers[0]["classes"] = classes
+    return folder.json("dataset.json", {"version": 1, "layers": folder.layers})
+
+
+@pytest.mark.parametrize("classes", [["cat", "dog"], {"1": "dog", "3": "cat"}])
+def test_classes_of_dataset_json_that_the_files_have_under_other_ids_are_refused(tmp_path: Path, classes: Any) -> None:
+    folder = with_classes(coco_dataset(tmp_path, [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5]}]), classes)
+    with pytest.raises(
+        FatalError, match=r"layer 'things': classes: '(cat|dog)' has the id \d in dataset\.json and \d in the files"
+    ):
+        folder.open()
+
+
+def test_classes_of_dataset_json_may_be_called_otherwise(tmp_path: Path) -> None:
+    folder = coco_dataset(tmp_path, [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5]}])
+    assert with_classes(folder, {"1": "Katze", "3": "Hund"}).open().heads[0].labels.classes == ("Katze", "Hund")
+
+
 def test_boxes_classes_and_crowds(tmp_path: Path) -> None:
     annotations: list[dict[str, Any]] = [
         {"image_id": 1, "category_id": 3, "bbox": [10, 5, 20.5, 10]},

@@ -123,6 +123,13 @@ def test_panoptic_colours_are_segment_ids(tmp_path: Path) -> None:
     assert [head.labels.classes for head in opened.heads] == [("cat", "grass", "dog"), ("cat", "dog")]
 
 
+def test_what_is_a_thing_the_files_say_whatever_dataset_json_calls_the_classes(tmp_path: Path) -> None:
+    folder = panoptic_dataset(tmp_path, np.full(SIZE, 7), [{"id": 7, "category_id": 5}])
+    folder.layers[0]["classes"] = {"1": "Katze", "5": "Gras", "8": "Hund"}
+    labels = folder.json("dataset.json", {"version": 1, "layers": folder.layers}).open().heads[0].labels
+    assert (labels.classes, labels.things) == (("Katze", "Gras", "Hund"), (True, False, True))
+
+
 def test_a_segment_that_only_the_png_knows_is_broken(tmp_path: Path) -> None:
     folder = panoptic_dataset(tmp_path, np.full(SIZE, 7), [{"id": 8, "category_id": 1}])
     with pytest.raises(BadSampleError, match=r"train/train\.png: segment ids 7 are in the PNG and not in the JSON"):

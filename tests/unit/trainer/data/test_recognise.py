@@ -99,6 +99,25 @@ def test_coco_beside_the_images_of_each_split_as_roboflow_exports_it(tmp_path: P
     assert "not used: test/_annotations.coco.json" in recognised(folder).describe()
 
 
+def test_images_of_one_name_in_several_splits_are_those_beside_their_annotations(tmp_path: Path) -> None:
+    by_coco = folder_of(tmp_path / "coco", *(f"{split}/1.jpg" for split in ("train", "valid", "test")))
+    by_yolo = folder_of(tmp_path / "yolo", *(f"{split}/images/1.jpg" for split in ("train", "valid", "test")))
+    for split in ("train", "valid"):
+        by_coco.json(f"{split}/_annotations.coco.json", coco(["1.jpg"], [BOX]))
+        by_yolo.text(f"{split}/labels/1.txt", "0 .5 .5 .1 .1")
+    by_yolo.text("data.yaml", "train: ../train/images\nval: ../valid/images\nnames: [cat]")
+    for folder, below in ((by_coco, ""), (by_yolo, "images/")):
+        dataset = folder.open()
+        assert (dataset.train.images, dataset.val.images) == ((f"train/{below}1.jpg",), (f"valid/{below}1.jpg",))
+
+
+def test_json_with_a_byte_order_mark_is_coco_too(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "images/1.jpg", "images/2.jpg")
+    folder.text("annotations/instances_default.json", "\ufeff" + json.dumps(coco(["1.jpg", "2.jpg"], [BOX])))
+    assert manifest_of(folder)["layers"][0]["format"] == "coco"
+    assert folder.open().heads[0].labels.classes == ("cat", "dog")
+
+
 def test_a_coco_file_may_have_annotations_in_one_split_only(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "1.jpg", "2.jpg").json("train.json", coco(["1.jpg"], [POLYGON])).json("val.json", coco(["2.jpg"]))
     splits = {"train": "train.json", "val": "val.json"}
@@ -150,6 +169,12 @@ def test_yolo_by_its_yaml_and_the_lines_of_its_labels(tmp_path: Path, line: str,
     splits = {"train": "labels/train", "val": "labels/val"}
     folder = yolo_folder(tmp_path, line, yaml)
     assert manifest_of(folder) == {"images": "images", "layers": [layer("objects", task, "yolo", splits, classes="data.yaml")]}
+
+
+def test_names_of_classes_that_tools_write_beside_labels_are_no_labels(tmp_path: Path) -> None:
+    folder = yolo_folder(tmp_path, "0 .5 .5 .1 .1").text("labels/train/classes.txt", "cat\n")
+    assert manifest_of(folder)["layers"][0]["task"] == "object-detection"
+    assert folder.open().train.images == ("images/train/1.jpg",)
 
 
 def test_four_points_everywhere_are_ambiguous(tmp_path: Path) -> None:
@@ -282,6 +307,11 @@ def test_voc_with_its_lists_or_without(tmp_path: Path, lists: tuple[str, ...], s
     assert manifest_of(folder) == {"images": "JPEGImages", "layers": [layer("objects", "object-detection", "voc", splits)]}
 
 
+def test_vocs_folder_may_be_in_lower_case(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "images/1.jpg").text("annotations/1.xml", "")
+    assert manifest_of(folder)["layers"] == [layer("objects", "object-detection", "voc", {"all": "annotations"})]
+
+
 def test_two_vocs_are_ambiguous(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "a/1.jpg").text("VOC2007/Annotations/1.xml", "").text("VOC2012/Annotations/1.xml", "")
     assert "Pascal VOC (VOC2007/Annotations); Pascal VOC (VOC2012/Annotations)" in complaint_of(folder)
@@ -303,6 +333,9 @@ def test_two_vocs_are_ambiguous(tmp_path: Path) -> None:
         ("image,anomaly,mask\n1.jpg,1,m.png\n", "anomalies", "anomaly-detection", {"anomalous": "anomaly"}),
         ("image,x1,y1,x2,y2,x3,y3,x4,y4,class\n1.jpg,1,1,2,1,2,2,1,2,a\n", "quads", "quadrilateral-detection", None),
         ("image,split,label\n1.jpg,train,cat\n", "classes", "multiclass-classification", None),
+        ("image,fold,label\n1.jpg,3,cat\n", "classes", "multiclass-classification", None),
+        (",image,age\n0,1.jpg,40\n", "values", "regression", None),
+        ("image,age,weight\n1.jpg,40,NA\n2.jpg,nan,7\n", "values", "regression", None),
     ],
 )
 def test_a_lone_table_is_told_by_its_columns(
@@ -311,6 +344,11 @@ def test_a_lone_table_is_told_by_its_columns(
     folder = folder_of(tmp_path, "images/1.jpg", "images/2.jpg").text("labels.csv", text)
     more = {"columns": columns} if columns else {}
     assert manifest_of(folder) == {"images": "images", "layers": [layer(name, task, "csv", {"all": "labels.csv"}, **more)]}
+
+
+def test_a_tables_suffix_may_be_in_capitals(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "1.jpg", "2.jpg").text("Labels.CSV", "image,label\n1.jpg,x\n2.jpg,y\n")
+    assert manifest_of(folder)["layers"] == [layer("classes", "multiclass-classification", "csv", {"all": "Labels.CSV"})]
 
 
 def test_json_lines_and_a_table_for_each_split(tmp_path: Path) -> None:
@@ -330,6 +368,9 @@ def test_json_lines_and_a_table_for_each_split(tmp_path: Path) -> None:
         ("a,b\n1,2\n", "the table labels.csv, but no column has names of images; there are: a, b"),
         ("image,x,y\n1.jpg,a,b\n", "no column says what it holds; beside 'image' there are: x, y"),
         ("image\n1.jpg\n", "no column says what it holds; beside 'image' there are: none"),
+        ("image;age\n1.jpg;40,5\n", "column 'age' has numbers with a comma (40,5); expected a point"),
+        ("image,fold,age\n1.jpg,3,40\n", "column 'fold' does not say train, val or test"),
+        ("image,class,xmin,ymin,xmax,ymax\n1.jpg,cat,1,1,9,9\n", "its boxes (xmin, ymin, xmax, ymax) are not read from tables"),
         (
             "image,label,text\n1.jpg,a,b\n",
             "labels.csv as text recognition by column 'text' or multiclass classification by column 'label'",
@@ -471,6 +512,13 @@ def test_masks_that_cannot_be_looked_into_have_placeholders_and_depth_has_no_cla
     depth, masks = suggestion_of(folder).layers
     assert (depth.task, depth.format, depth.splits) == (Task.DEPTH_ESTIMATION, "depth", {"all": "depth"})
     assert masks.classes == {0: "value 0 (edit)", 1: "value 1 (edit)"}
+
+
+def test_masks_of_colours_are_said_to_be_no_masks_yet(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "images/1.jpg", "masks/1.png")
+    assert any(
+        "masks/1.png for one has 3 channels" in note and "one channel of class ids" in note for note in checked(folder).notes
+    )
 
 
 @pytest.mark.parametrize("mask", ["masks/2.png", "masks/1.jpg", "masks/1_mask.png"])

@@ -130,8 +130,65 @@ def test_values_and_what_is_not_known_of_them(tmp_path: Path, format_: str) -> N
     assert isinstance(values, Values)
     assert (values.values.tolist(), values.known.tolist()) == ([1.5, 0.0], [True, False])
     assert dataset.heads[0].labels.means == (-0.25, 3.0)
-    chosen = table_dataset(tmp_path / "x", "regression", write(rows, format_), format_, values=["count"]).open()
-    assert chosen.heads[0].labels.values == ("count",)
+    chosen = table_dataset(tmp_path / "x", "regression", write(rows, format_), format_, values=["angle"]).open()
+    assert chosen.heads[0].labels.values == ("angle",)
+
+
+@pytest.mark.parametrize("cell", ["NA", "n/a", "nan", "null", "None", " "])
+def test_what_programs_write_for_nothing_is_not_known(tmp_path: Path, format_: str, cell: str) -> None:
+    rows = [{"image": "a.png", "age": cell, "size": 1}, {"image": "b.png", "age": 3, "size": 1}]
+    values = rendered(table_dataset(tmp_path, "regression", write(rows, format_), format_).open())
+    assert isinstance(values, Values)
+    assert (values.known.tolist(), values.values.tolist()) == ([False, True], [0, 1])
+
+
+def test_a_row_without_any_value_leaves_its_image_unlabelled(tmp_path: Path, format_: str) -> None:
+    nothing: Any = "" if format_ == "csv" else None
+    rows = [{"image": "a.png", "age": 2, "size": nothing}, {"image": "b.png", "age": "NA", "size": nothing}]
+    dataset = table_dataset(
+        tmp_path, "regression", write([*rows, {"image": "c.png", "age": 1, "size": 3}], format_), format_
+    ).open()
+    assert dataset.train.images == ("images/a.png", "images/c.png")
+    assert "1 rows without a value, whose images are not labelled" in dataset.describe()
+
+
+@pytest.mark.parametrize("index", ["", "Unnamed: 0"])
+def test_the_index_that_pandas_writes_is_neither_a_value_nor_a_class(tmp_path: Path, index: str) -> None:
+    rows = [{index: number, "image": f"{image}.png", "wet": number % 2} for number, image in enumerate("abc")]
+    assert table_dataset(tmp_path / "a", "regression", as_csv(rows)).open().heads[0].labels.values == ("wet",)
+    assert table_dataset(tmp_path / "b", "multilabel-classification", as_csv(rows)).open().heads[0].labels.classes == ("wet",)
+
+
+@pytest.mark.parametrize(
+    ("task", "column", "labels"),
+    [
+        ("multiclass-classification", "label", ["x", "y"]),
+        ("metric-learning", "identity", ["anna", "bob"]),
+        ("text-recognition", "text", ["12", "3"]),
+        ("anomaly-detection", "anomalous", [False, False]),
+    ],
+)
+def test_a_row_without_a_label_leaves_its_image_unlabelled(
+    tmp_path: Path, format_: str, task: str, column: str, labels: list[Any]
+) -> None:
+    nothing: Any = "" if format_ == "csv" else None
+    rows = [{"image": f"{image}.png", column: label} for image, label in zip("abc", [*labels, nothing], strict=True)]
+    dataset = table_dataset(tmp_path, task, write(rows, format_), format_).open()
+    assert dataset.train.images == ("images/a.png", "images/b.png")
+    assert f"1 rows without a {column}, whose images are not labelled" in dataset.describe()
+
+
+def test_rows_without_anything_are_none(tmp_path: Path) -> None:
+    folder = table_dataset(tmp_path, "multiclass-classification", "image,label\na.png,x\nb.png,y\n,\n, \n")
+    assert folder.open().train.images == ("images/a.png", "images/b.png")
+
+
+def test_images_may_be_named_as_windows_does(tmp_path: Path, format_: str) -> None:
+    rows = [{"image": "C:\\data\\a.png", "label": "x"}, {"image": "images\\b.png", "label": "y"}]
+    dataset = table_dataset(
+        tmp_path, "multiclass-classification", write(rows, format_), format_, val=write([{"image": "v", "label": "x"}], format_)
+    ).open()
+    assert dataset.train.images == ("images/a.png", "images/b.png")
 
 
 @pytest.mark.parametrize("cell", ["much", "inf", [1], True])
@@ -155,7 +212,7 @@ def test_texts_are_kept_as_they_are_but_for_composed_letters(tmp_path: Path, for
     assert [rendered(dataset, image) for image in "ab"] == [Text(' né, "so" '), Text("café")]
     assert set(dataset.heads[0].labels.alphabet) == set(' né,"so caf')
     with pytest.raises(FatalError, match="text: expected a text; found"):
-        table_dataset(tmp_path / "x", "text-recognition", write([{"image": "a.png", "text": ""}], format_), format_).open()
+        table_dataset(tmp_path / "x", "text-recognition", as_jsonl([{"image": "a.png", "text": [1]}]), "jsonl").open()
 
 
 def test_a_text_with_a_character_outside_the_alphabet_is_bad_in_val_too(tmp_path: Path, format_: str) -> None:

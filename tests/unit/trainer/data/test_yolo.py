@@ -163,6 +163,15 @@ def test_a_layer_without_classes_or_labels_says_what_is_missing(tmp_path: Path) 
         folder.open()
 
 
+def test_class_names_may_be_lines_of_a_text_file(tmp_path: Path) -> None:
+    folder = yolo_dataset(tmp_path, {"a": ""}).text("labels/train/classes.txt", "cat\nbig dog: 2\n\n")
+    folder.layers[0]["classes"] = "labels/train/classes.txt"
+    assert folder.json("dataset.json", {"version": 1, "layers": folder.layers}).open().heads[0].labels.classes == (
+        "cat",
+        "big dog: 2",
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "want"),
     [("names: [cat, dog]", ("cat", "dog")), ("names: {3: dog, 1: cat}", ("cat", "dog")), ('{"classes": {"0": "cat"}}', ("cat",))],

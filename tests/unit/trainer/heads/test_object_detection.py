@@ -4,6 +4,8 @@ from torch import Tensor
 
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head, make_targets
+from headrace_trainer.heads.dense_boxes import Cells, detect
+from headrace_trainer.ops.boxes import iou
 from headrace_trainer.ops.grid import Level, cell_centers
 
 TASK = Task.OBJECT_DETECTION
@@ -95,6 +97,17 @@ def test_overlapping_boxes_of_one_class_are_merged_and_of_two_are_not() -> None:
     for targets, want in ((one, 1), (two, 2)):
         found = head.decode(answers(targets), SIZE)
         assert (found["scores"] > 0.5).sum() == want
+
+
+def test_small_boxes_are_as_exact_in_the_last_of_many_classes_as_in_the_first() -> None:
+    """Non-maximum suppression puts classes apart by shifting their boxes, far beyond what float32 has fractions for."""
+    boxes = torch.tensor([[[1000.1875, 500.0, 1007.1875, 507.0], [1002.0625, 500.0, 1009.0625, 507.0], [0.0, 0.0, 1333.0, 800.0]]])
+    assert iou(boxes[0, 0], boxes[0, 1]) == pytest.approx(0.578, abs=0.001), "not enough to be one object"
+    for label in (1, 1202):
+        logits = torch.full((1, 3, 1203), -9.0)
+        logits[0, :2, label], logits[0, 2, 0] = torch.tensor([3.0, 2.0]), 1.0
+        found = detect(Cells((), logits, boxes), (800, 1333), max_detections=3)
+        assert found.cell.tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize("levels", [(2, 3, 4), (3, 4, 5, 6, 7), (4,), (7,)], ids=str)

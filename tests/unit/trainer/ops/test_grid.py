@@ -1,6 +1,7 @@
 import torch
 
-from headrace_trainer.ops.grid import Level, cell_centers, covered_cells
+from headrace_trainer.ops.assignment import candidates
+from headrace_trainer.ops.grid import Level, answering_cells, cell_centers, covered_cells
 
 
 def test_centers_go_row_by_row_in_pixels() -> None:
@@ -27,3 +28,22 @@ def test_covered_cells_are_those_whose_centre_lies_in_a_chosen_box() -> None:
 def test_boxes_that_are_empty_or_turned_over_cover_nothing() -> None:
     boxes = torch.tensor([[[12.0, 12.0, 12.0, 12.0], [30.0, 0.0, 0.0, 30.0], [0.0, 30.0, 30.0, 0.0]]])
     assert not covered_cells(boxes, torch.tensor([[True, True, True]]), Level(4, 4, 8)).any()
+
+
+def test_answering_cells_are_covered_or_hold_the_centre_of_a_box_without_any() -> None:
+    """They are all that assignment may choose, and all others that the box covers."""
+    levels = (Level(6, 11, 8), Level(3, 6, 16), Level(2, 3, 32))
+    generator = torch.Generator().manual_seed(0)
+    # Half of a pixel reaches centres' very coordinates; some boxes are smaller than a cell, some hold a centre of one level alone.
+    centers = torch.randint(-40, 240, (40, 9, 2), generator=generator) / 2
+    sides = torch.randint(0, 40, (40, 9, 2), generator=generator) / 2
+    boxes = torch.cat([centers - sides / 2, centers + sides / 2], dim=2)
+    chosen = torch.rand(40, 9, generator=generator) > 0.5
+
+    cell, allowed = candidates(boxes, levels)
+    answers = torch.zeros(40, 9, sum(level.cells for level in levels), dtype=torch.int64)
+    answers.scatter_add_(2, cell, (allowed & chosen[..., None]).long())
+    covered = torch.cat([covered_cells(boxes, chosen, level) for level in levels], dim=1)
+    want = covered | (answers.sum(dim=1) > 0)
+    assert (want & ~covered).any()
+    assert torch.equal(answering_cells(boxes, chosen, levels), want)

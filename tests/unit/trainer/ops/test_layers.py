@@ -15,6 +15,23 @@ def test_stride_two_rounds_sizes_up() -> None:
     assert conv_norm(3, 8, 3, stride=2)(torch.zeros(2, 3, 5, 8)).shape == (2, 8, 3, 4)
 
 
+@pytest.mark.parametrize("height", [1, 3])
+def test_weights_of_a_stride_of_two_learn_from_maps_of_one_column(height: int) -> None:
+    """PyTorch's own convolution does not, in bfloat16 on a CPU: where nothing but padding meets a weight, its gradient is whatever
+    was in memory before, here NaN."""
+    layer = conv_norm(16, 16, 3, stride=2).to(memory_format=torch.channels_last)
+    for _ in range(10):
+        layer.zero_grad()
+        before = [torch.full((16, 16, 3, 3), torch.nan, dtype=dtype) for dtype in (torch.float32, torch.bfloat16) for _ in range(6)]
+        del before
+        with torch.autocast("cpu", torch.bfloat16):
+            found = layer(torch.randn(2, 16, height, 1).contiguous(memory_format=torch.channels_last))
+        found.float().square().sum().backward()
+        gradient = layer[0].weight.grad
+        assert gradient[..., 1].abs().sum() > 0
+        assert gradient[..., [0, 2]].abs().sum() == 0, "left and right of the column is padding"
+
+
 @pytest.mark.parametrize(
     ("make_layer", "size"),
     [(lambda: Float32Conv2d(8, 4, 1), (2, 8, 5, 5)), (lambda: Float32Linear(8, 4), (2, 8))],

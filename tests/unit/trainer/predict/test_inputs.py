@@ -27,6 +27,15 @@ def test_folders_are_searched_and_files_are_taken_as_they_are_named(tmp_path: Pa
     assert [source.output for source in sources] == ["scan", "photos/a/one", "photos/b/two"]
 
 
+def test_of_folders_what_is_hidden_is_left_out_and_links_are_followed(tmp_path: Path) -> None:
+    image(tmp_path / "photos/one.png")
+    (tmp_path / "photos/._one.png").write_bytes(b"what a Mac says of one.png")
+    image(tmp_path / "photos/.ipynb_checkpoints/one-checkpoint.png")
+    image(tmp_path / "elsewhere/two.png")
+    (tmp_path / "photos/more").symlink_to(tmp_path / "elsewhere")
+    assert [source.name for source in find_images([tmp_path / "photos"])] == ["more/two.png", "one.png"]
+
+
 def test_images_that_differ_in_their_suffix_alone_keep_it(tmp_path: Path) -> None:
     for name in ("x.png", "x.jpg", "y.jpg"):
         image(tmp_path / name)

@@ -44,6 +44,21 @@ def test_of_a_model_folder_what_is_needed_is_pulled(tmp_path: Path, s3: FakeS3, 
     }
 
 
+@pytest.mark.parametrize("uri", ["s3://bucket/runs/a/", "s3://bucket/runs/a"])
+def test_a_run_folder_stands_for_its_model(tmp_path: Path, s3: FakeS3, retry: Retry, uri: str) -> None:
+    """As it does for `headrace predict`."""
+    found = find_weights(uri, s3.environment(), retry)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "partial").mkdir()
+    assert (found.bring_in(tmp_path / "weights", tmp_path / "partial", retry) / "model.safetensors").read_bytes() == b"weights"
+    model = tmp_path / "runs/a/model"
+    model.mkdir(parents=True)
+    for name in ("model.safetensors", "config.json"):
+        (model / name).touch()
+    here = find_weights(str(model.parent), {}, retry)
+    assert here.bring_in(tmp_path, tmp_path, retry) == model
+
+
 def test_of_a_file_it_alone(tmp_path: Path, s3: FakeS3, retry: Retry) -> None:
     found = find_weights("s3://bucket/zoo/resnet18.safetensors", s3.environment(), retry)
     (tmp_path / "partial").mkdir()
@@ -68,7 +83,7 @@ def test_on_this_machine_they_are_read_where_they_are(tmp_path: Path, retry: Ret
     ("uri", "lacking"),
     [
         ("s3://bucket/runs/b/model/", "model.safetensors"),
-        ("s3://bucket/runs/a/", "model.safetensors"),
+        ("s3://bucket/runs/", "model.safetensors"),
         ("s3://bucket/zoo/resnet50.safetensors", "resnet50.safetensors"),
         ("s3://bucket/zoo/resnet18.safetensor", "model.safetensors"),
         ("nowhere/model/", "model.safetensors"),

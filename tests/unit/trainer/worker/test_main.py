@@ -69,6 +69,14 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
             id="the host is full",
         ),
         pytest.param(
+            RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+            ExitCode.FATAL,
+            Reason.OUT_OF_MEMORY,
+            False,
+            "out of memory (CUDA error: out of memory): a smaller training.batchSize or training.imageSize needs less",
+            id="no room for page-locked memory or a library's workspace",
+        ),
+        pytest.param(
             ZeroDivisionError("of all things"),
             ExitCode.RETRY,
             Reason.TRAINER_CRASHED,

@@ -3,7 +3,8 @@
 Real workers are in tests/integration/test_worker*.py.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from headrace_api.names import Reason
 from headrace_local.digit_scenes import write_digit_scenes
+from headrace_testing.dataset_folder import DatasetFolder
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.workers import TAGS, small_job
 from headrace_trainer.data import loader
@@ -38,8 +40,10 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def said_while_building(scenes: Path, output: Path, training: dict[str, Any], backbone_top_level: int = 3) -> list[str]:
-    job = small_job([TAGS], {"imageSize": {"height": 32, "width": 32}} | training, backbone_top_level=backbone_top_level)
+def said_while_building(
+    scenes: Path, output: Path, training: dict[str, Any], backbone_top_level: int = 3, heads: Sequence[dict[str, Any]] = (TAGS,)
+) -> list[str]:
+    job = small_job(list(heads), {"imageSize": {"height": 32, "width": 32}} | training, backbone_top_level=backbone_top_level)
     messages = KeptMessages()
     plan = Plan(job=job, dataset_dir=scenes, output_dir=output, threads=1)
     with _build(plan, messages, Stop()).writer:
@@ -69,6 +73,51 @@ def test_evaluations_of_fewer_images_than_a_batch_are_said_once(
     monkeypatch.setattr(loader, "_MOST_BYTES", room)
     lines = [line for line in said_while_building(scenes, tmp_path, {"batchSize": 2}) if line.startswith("evaluations take")]
     assert lines == ["evaluations take 1 image at a time, not batchSize = 2: targets of more would be above 0 MiB"] * said
+
+
+@pytest.mark.parametrize(
+    ("names", "flip", "warned"),
+    [
+        (["0", "1", "2"], True, True),
+        (["0", "1", "2"], False, False),
+        (["tip"], True, False),
+        (["left", "right", "tip"], True, False),
+    ],
+)
+def test_keypoints_that_mirroring_would_leave_as_they_are_are_said(
+    tmp_path: Path, names: list[str], flip: bool, warned: bool
+) -> None:
+    folder = DatasetFolder(tmp_path / "points")
+    for split in ("train", "val"):
+        line = " ".join(["0 0.5 0.5 0.4 0.4", *("0.5 0.5 2" for _ in names)])
+        folder.image(f"images/{split}/{split}.png").text(f"labels/{split}/{split}.txt", line)
+    splits = {"train": "labels/train", "val": "labels/val"}
+    folder.layer("points", "keypoint-detection", "yolo", splits, classes=["bird"], keypoints=names)
+    head = {"name": "points", "annotations": "points", "keypointDetection": {}}
+    said = said_while_building(folder.root, tmp_path / "run", {"augmentation": {"horizontalFlip": flip}}, heads=[head])
+    assert [message for message in said if "in a mirrored image" in message] == (
+        [
+            "WARNING: head 'points': each of its 3 keypoints stays what it is in a mirrored image, which is right only if none is "
+            "the left or the right one of a pair: give the layer `mirrored`, or set augmentation.horizontalFlip: false"
+        ]
+        if warned
+        else []
+    )
+
+
+def test_texts_of_more_characters_than_the_image_has_columns_are_said(tmp_path: Path) -> None:
+    folder = DatasetFolder(tmp_path / "texts")
+    # 32 pixels are 8 columns: "abcdefgh" needs all of them, and "aabbccd" one more between each two equal letters.
+    for name, text in {"a": "abcdefgh", "b": "abcdefghi", "c": "aabbccd", "v": "a" * 20}.items():
+        folder.image(f"images/{name}.png")
+        folder.text(f"{name}.jsonl", json.dumps({"image": f"{name}.png", "text": text}) + "\n")
+    folder.text("train.jsonl", "".join(folder.path(f"{name}.jsonl").read_text() for name in "abc"))
+    folder.layer("texts", "text-recognition", "jsonl", {"train": "train.jsonl", "val": "v.jsonl"})
+    head = {"name": "words", "annotations": "texts", "textRecognition": {}}
+    said = said_while_building(folder.root, tmp_path / "run", {}, heads=[head])
+    (warning,) = [message for message in said if "WARNING: head 'words'" in message]
+    assert "of 2 of 3 texts to train on" in warning
+    assert "'abcdefghi' needs 9 columns, and images of 32 pixels have 8" in warning
 
 
 def test_a_batch_too_small_for_batch_normalisation_is_refused_before_the_dataset_is_read(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
     """Read the file of each split; the classes are dataset.json's or the files' own `categories`."""
     splits = sources(layer, files, problems)
     contents = [read_sections(source) for source in splits]
-    classes = class_table(layer, files) or categories(layer, contents)
+    classes = classes_of(layer, files, contents)
     keypoints = _keypoint_table(layer, contents) if layer.task is Task.KEYPOINT_DETECTION else None
     read_image = _image_reader(layer.task, classes, keypoints)
     return LayerData(
@@ -53,6 +53,26 @@ def read_sections(source: Source) -> Json:
             found = ", ".join(content) if isinstance(content, dict) else f"a {type(content).__name__}"
             raise bad_layer(source.layer, f"{source.path}: expected COCO's list '{section}'; found: {found}")
     return cast(Json, content)
+
+
+def classes_of(layer: Layer, files: DatasetFiles, contents: Sequence[Json]) -> ClassTable:
+    """The classes: dataset.json's where it has some, else the files' own. Which are things the files say.
+
+    Refused where dataset.json has a name of the files under another id: a list of names counts from 0, and COCO's ids from 1.
+    """
+    given = class_table(layer, files)
+    if given is None:
+        return categories(layer, contents)
+    listed = list(_all_categories(layer, contents))
+    ids: dict[Any, set[Any]] = {}
+    for category in listed:
+        ids.setdefault(category.get("name"), set()).add(category.get("id"))
+    for class_id, name in zip(given.ids, given.names, strict=True):
+        if class_id not in (theirs := ids.get(name, {class_id})):
+            other = f"has the id {class_id} in dataset.json and {', '.join(map(str, theirs))} in the files"
+            raise bad_layer(layer, f"classes: '{name}' {other}; leave `classes` out, or give the names by the files' ids")
+    things = {category["id"]: bool(category.get("isthing", True)) for category in listed if "id" in category}
+    return ClassTable.of(dict(zip(given.ids, given.names, strict=True)), things)
 
 
 def categories(layer: Layer, contents: Sequence[Json]) -> ClassTable:

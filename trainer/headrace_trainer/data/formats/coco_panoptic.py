@@ -15,9 +15,9 @@ from headrace_api.dataset import Layer
 from headrace_trainer.data.annotations import Annotation, check_size
 from headrace_trainer.data.classes import ClassTable
 from headrace_trainer.data.files import DatasetFiles, relative_path
-from headrace_trainer.data.formats.coco import Json, categories, class_index, images_by_id, read_sections
+from headrace_trainer.data.formats.coco import Json, class_index, classes_of, images_by_id, read_sections
 from headrace_trainer.data.geometry import Geometry
-from headrace_trainer.data.layer_data import LayerData, Source, class_table, field_of, sources
+from headrace_trainer.data.layer_data import LayerData, Source, field_of, sources
 from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
 from headrace_trainer.data.targets import IGNORE, Array, Panoptic
 
@@ -77,7 +77,7 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
     """Read the JSON file of each split."""
     splits = sources(layer, files, problems)
     contents = [read_sections(source) for source in splits]
-    classes = class_table(layer, files) or categories(layer, contents)
+    classes = classes_of(layer, files, contents)
     return LayerData(
         classes,
         {source.split: _read_split(source, content, classes) for source, content in zip(splits, contents, strict=True)},

@@ -30,7 +30,7 @@ def _read_table(source: Source) -> Table:
 
 
 def parse(text: str, name: str, problems: Problems) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-    """The columns and rows of a file called `name`; rows of another length count as bad."""
+    """The columns and rows of a file called `name`; rows of another length count as bad, those without anything are none."""
     header = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
     columns = tuple(cell.strip() for cell in next(reader, ()))
@@ -38,9 +38,11 @@ def parse(text: str, name: str, problems: Problems) -> tuple[tuple[str, ...], tu
     try:
         for cells in reader:
             where = f"{name}:{reader.line_num}"
+            if not any(map(str.strip, cells)):  # spreadsheets write some after the last one
+                continue
             if len(cells) == len(columns):
                 rows.append(Row(where, dict(zip(columns, cells, strict=True))))
-            elif cells:
+            else:
                 problems.bad(where, f"expected {len(columns)} cells, as in the header; found {len(cells)}")
     except csv.Error as error:
         problems.bad(f"{name}:{reader.line_num}", f"not CSV from here on: {error}")

@@ -7,7 +7,8 @@
 
 https://docs.ultralytics.com/datasets/detect/, …/segment/, …/pose/, …/obb/. A split is a folder of them, or a list of images, a path
 a line (`train.txt`), whose labels lie where YOLO looks for them: in the folder called `labels` instead of `images`, or beside the
-image. An empty file is a negative; an image without a file is unlabelled, also where it is listed. A line of polygons may hold
+image. An empty file is a negative; an image without a file is unlabelled, also where it is listed. `classes.txt` is none of them:
+annotation tools write the classes' names beside the labels. A line of polygons may hold
 several rings, each of which ends by repeating its own first point (so exporters write objects in several parts); the instance is
 their union, holes filled. In a layer of boxes, a polygon counts as the box around it. Keypoints at (0, 0) or with a negative
 coordinate are not labelled. Their names, what mirroring does to them (`flip_idx`) and their number (`kpt_shape`) come from the file
@@ -47,6 +48,7 @@ _WHOLE_IMAGE = (1, 1)
 _FARTHEST = 2.0
 """Coordinates beyond this are pixels that somebody forgot to divide, not objects that reach out of the image."""
 _NO_FILE = "listed images without a label file, which are not labelled (an empty file is a negative)"
+_CLASS_NAMES = "classes.txt"
 _LEADING = re.compile(r"^([A-Za-z]:)?[./]*/")
 """The beginning of an absolute path, and of one that goes up or stays: "/", "C:/", "./", "../../"."""
 
@@ -94,6 +96,11 @@ def label_files(image: str) -> tuple[str, str]:
     return labels_folder(posixpath.splitext(image)[0]) + ".txt", posixpath.splitext(image)[0] + ".txt"
 
 
+def is_label_file(name: str) -> bool:
+    """Whether a text file may be an image's labels, and is not the names of classes."""
+    return name.endswith(".txt") and posixpath.basename(name) != _CLASS_NAMES
+
+
 def labels_folder(images: str) -> str:
     """A path with the last folder `images` called `labels`."""
     parts = images.split("/")
@@ -124,7 +131,7 @@ def _read_split(source: Source, classes: ClassTable, read_file: FileReader) -> d
 def _labels(source: Source) -> Iterator[tuple[str, str]]:
     """Images as they are referred to, and their label files."""
     if not source.path.endswith(".txt"):
-        yield from ((where, where) for where in source.list_files(".txt", "label file"))
+        yield from ((where, where) for where in source.list_files(".txt", "label file") if is_label_file(where))
         return
     list_file = source.file()
     try:

@@ -68,7 +68,7 @@ class Listing:
             begin = file.read(_PEEK_BYTES)
             size = file.seek(0, 2)
             file.seek(max(size - _PEEK_BYTES, len(begin)))
-            return (begin + b"\n" + file.read()).decode("utf-8", "replace")
+            return (begin + b"\n" + file.read()).decode("utf-8-sig", "replace")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ Classes of masks have no names in their files: the suggested ones are placeholde
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -43,7 +44,27 @@ def suggested(listing: Listing, folders: frozenset[str]) -> Layout | None:
         for layer in layers
         if layer.format == "mask-png"
     )
-    return Layout("maps beside images", seen, layers, notes)
+    return Layout("maps beside images", seen, layers, (*notes, *_notes_on_colours(layers, listing)))
+
+
+def _notes_on_colours(layers: Iterable[Layer], listing: Listing) -> Iterator[str]:
+    """What is to be done to masks that are pictures: no dataset.json makes them readable."""
+    for layer in layers:
+        first = next((name for folder in layer.splits.values() for name in listing.below(folder) if name.endswith(".png")), None)
+        if layer.format == "mask-png" and first is not None and (channels := _channels(listing.root / first)) > 1:
+            yield (
+                f"layer '{layer.name}': {first} for one has {channels} channels: what is read is one channel of class ids; convert "
+                "colours to them first"
+            )
+
+
+def _channels(path: Path) -> int:
+    """Of a picture; 0 where it cannot be opened."""
+    try:
+        with Image.open(path) as image:
+            return len(image.getbands())
+    except Exception:  # whatever is wrong with it: reading the layer will say so
+        return 0
 
 
 def _folder_of_maps(name: str, folders: frozenset[str]) -> tuple[str, str] | None:

@@ -5,17 +5,22 @@ import io
 import json
 import math
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from headrace_api.dataset import Column, Format, Layer
 from headrace_api.tasks import Task
 from headrace_trainer.data.files import is_image
+from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearError, left_out, split_in, splits_from, words_of
+from headrace_trainer.data.table import SPLITS, as_number, is_index
 
 _ROWS_LOOKED_AT = 1000
 _CORNERS = frozenset({"x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"})
+_BOXES = (("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x1", "y1", "x2", "y2"), ("bbox",))
+_WITH_A_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 _SYNONYMS: Mapping[Column, tuple[str, ...]] = {
     "image": ("image", "filename", "file_name", "file", "path", "filepath", "file_path", "image_path", "image_name", "img", "name"),
     "split": ("split", "subset", "set", "fold", "partition"),
@@ -53,6 +58,8 @@ class _Meaning:
     task: Task
     columns: Mapping[Column, str]
     """Those that are called otherwise."""
+    notes: tuple[str, ...] = ()
+    """What is not used."""
 
 
 def find(listing: Listing) -> Iterator[Layout]:
@@ -69,16 +76,16 @@ def find(listing: Listing) -> Iterator[Layout]:
     splits = splits_from(by_split)
     first = next(iter(splits.values()))
     meaning = _meaning(first, _rows(first, listing))
-    format_: Format = "csv" if first.endswith(".csv") else "jsonl"
+    format_: Format = "csv" if first.lower().endswith(".csv") else "jsonl"
     fields = {"columns": dict(meaning.columns)} if meaning.columns else {}
     layer = Layer(name=_NAMES[meaning.task], task=meaning.task, format=format_, splits=splits, **fields)
-    yield Layout("a table", tuple(tables), (layer,), tuple(left_out(by_split)))
+    yield Layout("a table", tuple(tables), (layer,), (*left_out(by_split), *meaning.notes))
 
 
 def _rows(name: str, listing: Listing) -> list[Mapping[str, Any]]:
     """The first rows."""
     lines = listing.peek(name).removeprefix("\ufeff").splitlines()[: _ROWS_LOOKED_AT + 1]
-    if name.endswith(".jsonl"):
+    if name.lower().endswith(".jsonl"):
         try:
             rows = [json.loads(line) for line in lines if line.strip()]
         except ValueError as error:
@@ -98,18 +105,49 @@ def _meaning(name: str, rows: Sequence[Mapping[str, Any]]) -> _Meaning:
     if image is None:
         raise _unclear(name, f"no column has names of images; there are: {', '.join(columns)}")
     named["image"] = image
-    others = [column for column in columns if column not in {image, named.get("split")}]
+    fold = _no_split(named, rows)
+    others = [column for column in columns if column not in {image, named.get("split")} and not is_index(column)]
     if {column.lower() for column in others} >= _CORNERS:
         kept: tuple[Column, ...] = ("image", "split")
         return _Meaning(Task.QUADRILATERAL_DETECTION, _renamed(named, kept))
+    _refuse_boxes(name, others)
     wanted = [(role, task) for role, task in _TASKS if role in named and named[role] != image]
+    if not wanted or wanted[0][0] == "label":
+        _refuse_commas(name, [named["label"]] if wanted else others, rows)
     if wanted and not (wanted[0][0] == "label" and _fractions(named["label"], rows)):
         if len(wanted) > 1 and wanted[0][0] not in {"anomalous"}:
             seen = " or ".join(f"{task.words} by column '{named[role]}'" for role, task in wanted)
             raise UnclearError(f"{name} as {seen}")
         role, task = wanted[0]
-        return _Meaning(task, _renamed(named, ("image", "split", role, *(("mask",) if role == "anomalous" else ()))))
+        unused = f"not used: column '{fold}' of {name}, which does not say train, val or test"
+        columns_of = _renamed(named, ("image", "split", role, *(("mask",) if role == "anomalous" else ())))
+        return _Meaning(task, columns_of, (unused,) if fold else ())
+    if fold:
+        raise _unclear(name, f"column '{fold}' does not say train, val or test, and no other says what the rest holds")
     return _by_values(name, others, named, rows)
+
+
+def _no_split(named: dict[Column, str], rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The column that is called like a split and says none, as the folds of a cross-validation do: it is taken out of `named`."""
+    says = all(str(row.get(named["split"])).strip().lower() in SPLITS for row in rows) if "split" in named else True
+    return None if says else named.pop("split")
+
+
+def _refuse_boxes(name: str, columns: Sequence[str]) -> None:
+    """A box a row with its class looks like a label an image."""
+    lower = {column.lower() for column in columns}
+    if (found := next((corners for corners in _BOXES if lower.issuperset(corners)), None)) is not None:
+        raise _unclear(name, f"its boxes ({', '.join(found)}) are not read from tables: write them as COCO, YOLO or VOC do")
+
+
+def _refuse_commas(name: str, columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Numbers as half of Europe's spreadsheets write them would be taken for names."""
+    for column in columns:
+        cells = [str(row.get(column)) for row in rows]
+        if (cell := next(filter(_WITH_A_COMMA.fullmatch, cells), None)) is not None and _numbers(
+            column, [{column: one.replace(",", ".", 1)} for one in cells]
+        ):
+            raise _unclear(name, f"column '{column}' has numbers with a comma ({cell.strip()}); expected a point")
 
 
 def _by_values(name: str, others: list[str], named: Mapping[Column, str], rows: Sequence[Mapping[str, Any]]) -> _Meaning:
@@ -150,9 +188,10 @@ def _fractions(column: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 def _number(cell: Any) -> float:
     """0 for nothing, which is allowed in a column of numbers; infinite for what is none."""
     try:
-        return float(cell) if cell not in {None, ""} and not isinstance(cell, bool) else 0.0
-    except (TypeError, ValueError):
+        number = as_number(cell, "")
+    except BadSampleError:
         return math.inf
+    return 0.0 if math.isnan(number) else number
 
 
 def _unclear(name: str, problem: str) -> UnclearError:

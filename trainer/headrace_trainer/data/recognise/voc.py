@@ -1,4 +1,4 @@
-"""Pascal VOC: a folder `Annotations` of XML files, and lists in `ImageSets/Main` beside it, if there are any."""
+"""Pascal VOC: a folder `Annotations` (or `annotations`) of XML files, and lists in `ImageSets/Main` beside it, if there are any."""
 
 import posixpath
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def find(listing: Listing) -> Iterator[Layout]:
         {
             posixpath.dirname(name)
             for name in listing.names
-            if name.endswith(".xml") and posixpath.basename(posixpath.dirname(name)) == "Annotations"
+            if name.endswith(".xml") and posixpath.basename(posixpath.dirname(name)).lower() == "annotations"
         }
     )
     for folder in folders:

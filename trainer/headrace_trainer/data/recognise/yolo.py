@@ -14,7 +14,7 @@ import yaml
 
 from headrace_api.dataset import Layer
 from headrace_api.tasks import Task
-from headrace_trainer.data.formats.yolo import label_files, labels_folder, listed_images
+from headrace_trainer.data.formats.yolo import is_label_file, label_files, labels_folder, listed_images
 from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearError, splits_from
 
 _FILES_LOOKED_INTO = 200
@@ -46,7 +46,7 @@ def find(listing: Listing) -> Iterator[Layout]:
 def unnamed_labels(listing: Listing) -> tuple[str, ...]:
     """Folders of what looks like YOLO's labels; for datasets in which nothing says what their classes are."""
     folders: dict[str, list[str]] = {}
-    for name in listing.ending(".txt"):
+    for name in filter(is_label_file, listing.ending(".txt")):
         folders.setdefault(posixpath.dirname(name), []).append(name)
     first = itertools.islice(folders.items(), _FOLDERS_LOOKED_INTO)
     return tuple(folder or "." for folder, names in first if _looks_like_labels(names, listing))
@@ -136,7 +136,7 @@ def _numbers_a_line(places: Any, listing: Listing) -> Iterator[int]:
 def _label_files(place: str, listing: Listing) -> Iterator[str]:
     """Of a folder of labels, or of a list of images as far as these are found by their names alone."""
     if not place.endswith(".txt"):
-        yield from (one for one in listing.below(place) if one.endswith(".txt"))
+        yield from filter(is_label_file, listing.below(place))
         return
     by_name = {posixpath.basename(image): image for image in listing.images}
     for reference in listed_images(listing.text(place)):
