@@ -56,6 +56,14 @@ def test_a_whole_job_from_s3_to_s3(tmp_path: Path, storage: Storage) -> None:
     assert attempt.wiped
 
 
+def test_results_inside_the_dataset_in_s3_are_refused_before_it_is_pulled(tmp_path: Path, storage: Storage) -> None:
+    job = job_document(dataset=storage.uri("data/"), output=storage.uri("data/runs/"))
+    with Attempt(tmp_path / "a", job, environment=storage.environment) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert f"lies in the dataset {storage.uri('data/')}" in attempt.log
+    assert not keys_in(storage, "data/")
+
+
 def test_another_machine_goes_on_from_the_checkpoint_in_s3(tmp_path: Path, storage: Storage) -> None:
     job = job_in(storage)
     with Attempt(tmp_path / "a", job, Behaviour(at=6, trouble="killed"), environment=storage.environment) as first:

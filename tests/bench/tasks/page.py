@@ -114,13 +114,13 @@ _SEMI = f"""## Few labels
 The angle of a digit, in degrees, learnt from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the others,
 and with a self-supervised head beside it, which learns from all of them. Same batch size and held-out images. Without
 the second head every image of a batch has a label; with it a quarter of them or more have (`sampler: balanced`). The line with
-batches of a quarter of the size has seen about as many labels as those with a second head; the line with batches four times as large
-has as many labels a batch as regression alone, and the other images on top, as FixMatch counts (Sohn et al. 2020,
+batches of a quarter of the size has seen about as many labels as those with a second head; the line with batches four times as
+large has as many labels a batch as regression alone, and the other images on top, as FixMatch counts (Sohn et al. 2020,
 https://arxiv.org/abs/2001.07685). Seeds change the weights at first and the order of images, not which of them have labels."""
 
-_OF_SEMI = """Where a batch has few labels, a second head helps, either of them. Where there are as many as fit, it does not: neither
-with the unlabelled images on top, nor in four times the iterations, by which the few labels are seen four times as often. That may
-differ where other images tell more of what is asked: try it on yours, against the head alone."""
+_OF_SEMI = """Where a batch has few labels, a second head helps, either of them. Where there are as many as fit, it does not:
+neither with the unlabelled images on top, nor in four times the iterations, by which the few labels are seen four times as often.
+That may differ where other images tell more of what is asked: try it on yours, against the head alone."""
 
 _VIEWS = f"""## Without labels
 

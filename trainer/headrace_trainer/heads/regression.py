@@ -13,6 +13,7 @@ scikit-learn's `uniform_average` has it. Units differ from value to value, so MA
 B images, D values.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -72,11 +73,11 @@ class RegressionHead(Head):
         return RegressionMetric(self.means, self.deviations)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The first values by name."""
+        """The first values by name; of a truth, NaN is one that nobody knows."""
         canvas = Canvas(image)
         for number, (name, value) in enumerate(zip(self.labels.values, predictions["values"][index].tolist(), strict=True)):
             if number < MOST_DRAWN:
-                canvas.caption(f"{name} {value:.4g}", number)
+                canvas.caption(f"{name} {'unknown' if math.isnan(value) else f'{value:.4g}'}", number)
         return canvas.pixels()
 
 

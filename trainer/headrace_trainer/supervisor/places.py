@@ -16,6 +16,14 @@ def local_path(uri: str) -> Path | None:
     return None if "://" in uri else Path(uri)
 
 
+def lies_in(inner: str, outer: str) -> bool:
+    """Whether what is stored at the URI or path `inner` is also at `outer`."""
+    folders = local_path(inner), local_path(outer)
+    if folders[0] is not None and folders[1] is not None:
+        return folders[0].resolve().is_relative_to(folders[1].resolve())
+    return f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
+
+
 def open_store(uri: str, environment: Mapping[str, str], connections: int = 32) -> Store:
     """The store at `uri`: s3://bucket/prefix/ or a path. Nothing is asked of it yet.
 

@@ -20,7 +20,7 @@ from headrace_trainer.supervisor.follow import Follower
 from headrace_trainer.supervisor.initial_weights import FoundWeights, environment_for_weights, find_weights
 from headrace_trainer.supervisor.journal import Journal
 from headrace_trainer.supervisor.metrics import Metrics
-from headrace_trainer.supervisor.places import local_path, open_store
+from headrace_trainer.supervisor.places import lies_in, local_path, open_store
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
 from headrace_trainer.supervisor.pull import Pull, check_space, in_words
@@ -144,8 +144,8 @@ class Run:
         """The workspace is wiped: nothing that is somebody's may lie in it. And a dataset is never written to: the next job would
         take the pictures there for images."""
         workspace = self._settings.workspace.resolve()
-        dataset = local_path(self._settings.dataset or job.spec.dataset.uri)
-        output = local_path(self._run_folder_uri(job))
+        dataset_uri, output_uri = self._settings.dataset or job.spec.dataset.uri, self._run_folder_uri(job)
+        dataset, output = local_path(dataset_uri), local_path(output_uri)
         weights = local_path(uri) if (uri := self._initial_weights_uri(job)) else None
         for what, place in (("dataset", dataset), ("output", output), ("initial weights", weights)):
             if place is not None and place.resolve().is_relative_to(workspace):
@@ -157,9 +157,10 @@ class Run:
                 Reason.INVALID_SPEC,
                 f"the workspace {workspace} lies in the dataset {dataset}, which is only read: move one of them",
             )
-        if dataset is not None and output is not None and output.resolve().is_relative_to(dataset.resolve()):
+        if lies_in(output_uri, dataset_uri):
             raise FatalError(
-                Reason.INVALID_SPEC, f"the output {output} lies in the dataset {dataset}, which is only read: name another output"
+                Reason.INVALID_SPEC,
+                f"the output {output_uri} lies in the dataset {dataset_uri}, which is only read: name another output",
             )
 
     def _run_folder_uri(self, job: TrainingJob) -> str:

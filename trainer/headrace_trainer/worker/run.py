@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +11,14 @@ import torch
 from headrace_api import runfolder
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
-from headrace_api.training import Training
-from headrace_trainer.data.checks import check_lengths
 from headrace_trainer.data.dataset import Dataset, open_dataset
 from headrace_trainer.data.loader import describe_eval_batches, eval_batches, train_batches
 from headrace_trainer.data.sampler import ImageOrder
-from headrace_trainer.heads.text_recognition import COLUMN, DEFAULT_LEVEL
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.backbones import build_backbone
 from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation, check_views
 from headrace_trainer.protocol import Building, Ended, Exported, Plan
+from headrace_trainer.worker import cautions
 from headrace_trainer.worker import device as devices
 from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
 from headrace_trainer.worker.curves import save_curves
@@ -34,7 +31,6 @@ from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.optimizer import build_optimizer
 from headrace_trainer.worker.precision import compute_dtype
 from headrace_trainer.worker.report import Reporter
-from headrace_trainer.worker.schedule import learning_rate_factor
 from headrace_trainer.worker.step import Step
 from headrace_trainer.worker.stopping import Stop, StopRequested
 
@@ -278,14 +274,12 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     check_batch_normalisation(backbone, training.batch_size, training.image_size.height, training.image_size.width)
     device = devices.choose_device(spec.resources.gpus, say)
     devices.configure(device, plan.threads)
-    _warn_of_endless_warmup(training, say)
     say("reading annotations")
     dataset = open_dataset(plan.dataset_dir, spec.model, spec.dataset.max_bad_images, say)
     order = ImageOrder(dataset.train, training.sampler, training.seed)
     for line in [*dataset.describe(), *order.describe(), *describe_eval_batches(dataset.val, training)]:
         say(line)
-    _warn_of_long_texts(dataset, training, say)
-    _warn_of_mirrored_keypoints(dataset, training, say)
+    cautions.of_dataset(dataset, training, say)
     heads = tuple(HeadPlan(head.spec, head.labels) for head in dataset.heads)
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")
     torch.manual_seed(training.seed)  # the initial weights
@@ -293,7 +287,7 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     if plan.resume_from is None:
         if plan.initial_weights is not None:
             load_initial_weights(plan.initial_weights, network, heads, say)
-        _warn_of_frozen_noise(network, plan, say)
+        cautions.of_network(network, plan, say)
     averaged = AveragedNetwork(network, training.ema_decay) if training.ema_decay > 0 else None
     optimizer = build_optimizer(network, training.optimizer)
     dtype = compute_dtype(training.precision, device)
@@ -319,43 +313,3 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
         evaluation=Evaluation(len(dataset.val), device, dtype, plan.output_dir, messages),
         writer=CheckpointWriter(plan.output_dir, messages),
     )
-
-
-def _warn_of_endless_warmup(training: Training, say: Callable[[str], None]) -> None:
-    """The default warm-up is longer than a short trial: such a network has hardly learnt, and nothing else would tell why."""
-    warmup, last = training.schedule.warmup_iterations, training.max_iterations
-    if warmup >= last:
-        share = learning_rate_factor(training.schedule, last, last)
-        say(
-            f"WARNING: training.schedule.warmupIterations = {warmup} is not below maxIterations = {last}: the learning rate rises "
-            f"until the end, to {share:.0%} of its peak"
-        )
-
-
-def _warn_of_long_texts(dataset: Dataset, training: Training, say: Callable[[str], None]) -> None:
-    """Their loss is 0, which looks like a head that has learnt all there is."""
-    width = training.image_size.width
-    for head in dataset.heads:
-        if (options := head.spec.text_recognition) is not None:
-            stride = 2 ** (DEFAULT_LEVEL if options.level is None else options.level)
-            check_lengths(head, dataset.train, width // min(COLUMN, stride), width, say)
-
-
-def _warn_of_mirrored_keypoints(dataset: Dataset, training: Training, say: Callable[[str], None]) -> None:
-    """Keypoints without names, as YOLO's often are, tell nothing of left and right; to be taught both as one spoils either."""
-    if not dataset.augmentation(training.augmentation).horizontal_flip:
-        return
-    for head in dataset.heads:
-        mirrored = head.labels.mirrored
-        if len(mirrored) > 1 and mirrored == tuple(range(len(mirrored))):
-            say(
-                f"WARNING: head '{head.spec.name}': each of its {len(mirrored)} keypoints stays what it is in a mirrored image, "
-                "which is right only if none is the left or the right one of a pair: give the layer `mirrored`, or set "
-                "augmentation.horizontalFlip: false"
-            )
-
-
-def _warn_of_frozen_noise(network: Network, plan: Plan, say: Callable[[str], None]) -> None:
-    """What is frozen stays as it begins: with random weights that is seldom meant."""
-    if (levels := network.backbone.frozen_levels) and plan.initial_weights is None:
-        say(f"WARNING: backbone.frozenLevels = {levels} without initialWeights: these levels stay random")

@@ -133,3 +133,14 @@ def test_a_class_that_is_true_is_drawn_without_rivals(monkeypatch: pytest.Monkey
     assert truth is not None
     head.draw(image, truth, 0)
     assert captions == [head.classes[2]]
+
+
+def test_a_value_that_nobody_knows_is_drawn_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    captions: list[str] = []
+    monkeypatch.setattr(Canvas, "caption", lambda _, text, number=None: captions.append(text))
+    head, targets = make_head(Task.REGRESSION), make_targets(Task.REGRESSION, 1, (64, 96))
+    targets["known"][0, 0] = False
+    truth = truth_as_predictions(head, targets, {})
+    assert truth is not None
+    head.draw(np.zeros((64, 96, 3), np.uint8), truth, 0)
+    assert captions[0] == f"{head.labels.values[0]} unknown"
