@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tasks.digits import SCENES, TASKS
 from tasks.rows import Row
-from tasks.run import CACHE, run_folder
+from tasks.run import dataset_folder, run_folder
 
 PICTURE: Final = Path("docs/tasks.jpg")
 _SCENES: Final = 4
@@ -24,11 +24,11 @@ _TITLE: Final = 24
 
 def draw() -> int:
     """The exit status: 1 where there is no model at all."""
-    scenes = sorted((CACHE / "datasets" / SCENES.key.replace(" ", "-") / "images/val").glob("*.jpg"))[:_SCENES]
     there = [row for row in TASKS if row.data == SCENES and _model(row).exists()]
     if not there:
         print("no model of a row on digit scenes is in .cache: make bench-tasks", file=sys.stderr)
         return 1
+    scenes = sorted((dataset_folder(SCENES) / "images/val").glob("*.jpg"))[:_SCENES]
     columns = {row.name.split("/")[1].replace("-", " "): _drawn(row, scenes) for row in there}
     _sheet(columns).save(PICTURE, quality=85)
     print(f"wrote {PICTURE}: {', '.join(columns)}")

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class RowFailedError(Exception):
 
 def run(row: Row) -> dict[str, Any]:
     """Train a row from its beginning, score its baseline; what measured/ keeps of it."""
-    dataset = _dataset(row.data)
+    dataset = dataset_folder(row.data)
     folder = CACHE / "runs" / row.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -53,14 +54,20 @@ def run(row: Row) -> dict[str, Any]:
     }
 
 
-def _dataset(data: Data) -> Path:
-    """The folder of a dataset, made where it is not there yet."""
-    folder = CACHE / "datasets" / data.key.replace(" ", "-")
+def dataset_folder(data: Data, cache: Path = CACHE) -> Path:
+    """The folder of a dataset, made where it is not there yet; several rows may ask for it at once."""
+    folder = cache / "datasets" / data.key.replace(" ", "-")
     if not folder.exists():
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-        temporary.mkdir(parents=True)
-        data.write(temporary)
-        temporary.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as made:
+            new = Path(made) / "new"
+            new.mkdir()
+            data.write(new)
+            try:
+                new.rename(folder)
+            except OSError:
+                if not folder.exists():  # else another row of the same data was quicker
+                    raise
     return folder
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,8 @@ from tasks.baselines import score_baselines
 from tasks.datasets import DigitScenes
 from tasks.digits import LOSS_WEIGHTS, SEEDS, SEMI, TASKS, name_of_alone, name_of_joint
 from tasks.page import page
-from tasks.rows import Row
-from tasks.run import job_of
+from tasks.rows import Data, Row
+from tasks.run import dataset_folder, job_of
 
 from headrace_api.tasks import Task
 from headrace_api.trainingjob import TrainingJob
@@ -59,6 +61,34 @@ def test_rows_with_few_labels_differ_in_seed_second_head_batch_size_and_iteratio
         assert {**row.model, "heads": None} == {**SEMI[0].model, "heads": None}
         assert row.model["heads"][0] == SEMI[0].model["heads"][0]
         assert row.training | differ == SEMI[0].training | differ
+
+
+class SlowData(Data):
+    """Written once all who make it at the same time have begun."""
+
+    kind = "slow"
+
+    def __init__(self, makers: int) -> None:
+        self.together = threading.Barrier(makers)
+
+    def definition(self) -> dict[str, int]:
+        return {}
+
+    def missing(self) -> None:
+        return None
+
+    def write(self, folder: Path) -> None:
+        self.together.wait(timeout=20)
+        (folder / "image").write_text("pixels")
+
+
+def test_rows_that_run_at_once_may_make_the_same_dataset(tmp_path: Path) -> None:
+    data = SlowData(makers=3)
+    with ThreadPoolExecutor(3) as pool:
+        folders = list(pool.map(lambda _: dataset_folder(data, tmp_path), range(3)))
+    assert len(set(folders)) == 1
+    assert (folders[0] / "image").read_text() == "pixels"
+    assert list(folders[0].parent.iterdir()) == [folders[0]], "something half-made is left"
 
 
 def test_the_page_is_made_of_the_results_that_are_kept() -> None:
