@@ -3,18 +3,24 @@
 import contextlib
 import json
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
+import psutil
 from kubernetes import client
 from urllib3.exceptions import HTTPError
 
 from headrace_local.access import ClusterAccess
 from headrace_local.node.launch import start_node
 from headrace_local.processes import Process
+
+IMAGES = {"busybox": (), "greeter": ("sh", "-c", "echo hello $0"), "python": (sys.executable,)}
+MESSAGE_ENV = [{"name": "MESSAGE", "value": "/dev/termination-log"}]
 
 Json = dict[str, Any]
 # What a node's pods need to be placed on it, and no other pods have: tests share one cluster.
@@ -168,3 +174,25 @@ def condition_of(pod: Json, kind: str) -> Json:
 
 def ready(pod: Json) -> bool:
     return condition_of(pod, "Ready").get("status") == "True"
+
+
+def handling_term(folder: Path, action: str = "printf why > $MESSAGE; exit 7") -> str:
+    """A script that handles SIGTERM, and says so with a file: as PID 1 it would be deaf to an earlier signal."""
+    return f"trap '{action}' TERM; touch {folder}/armed; while :; do sleep 0.02; done"
+
+
+def wait_until_armed(folder: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not (folder / "armed").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def process_of(pod: dict[str, Any]) -> psutil.Process:
+    """The main process of the pod's container."""
+    return psutil.Process(int(pod["status"]["containerStatuses"][0]["containerID"].removeprefix("process://")))
+
+
+def ended(process: psutil.Process, timeout: float = 10) -> bool:
+    """Whether a process is gone within some seconds."""
+    return not psutil.wait_procs([process], timeout)[1]
