@@ -180,8 +180,8 @@ class InitialWeights(Model):
     """Where the weights of a fresh start come from. What fits by name and shape is taken; the log says what, and what was not."""
 
     uri: S3Uri = Field(
-        description="The model/ folder of an earlier job's run folder, or a file of a backbone's weights by torchvision's names: "
-        ".safetensors, or .pth as torchvision publishes it."
+        description="An earlier job's run folder or the model/ folder in it, or a file of a backbone's weights by torchvision's "
+        "names: .safetensors, or .pth as torchvision publishes it."
     )
     storage: Storage | None = Field(None, description="Credentials for it, if they are not those of spec.storage.")
 

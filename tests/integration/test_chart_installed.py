@@ -45,7 +45,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterAccess]:
 
 @pytest.fixture
 def here(own: ClusterAccess, helm: Helm) -> Iterator[Helm]:
-    """Helm for that cluster, which knows no TrainingJobs and no release: each test begins with nothing and leaves nothing."""
+    """Helm for that cluster, which knows no TrainingJobs and no release: each test begins with two empty namespaces, and
+    leaves them so."""
     here = Helm(helm.program, helm.home, own.kubeconfig)
     yield here
     for release in json.loads(here.run("list", "--all-namespaces", "--output", "json")):

@@ -6,7 +6,7 @@ import grpc
 
 
 def serves(socket: Path) -> bool:
-    """Asks what a kubelet asks first, and ends at if it is refused: the runtime's version.
+    """Asks for the runtime's version, as a kubelet does first; one that is refused ends.
 
     containerd's own API answers before its CRI service does, which says "server is not initialized yet" meanwhile.
     """

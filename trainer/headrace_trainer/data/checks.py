@@ -1,13 +1,12 @@
 """Whether there is something to learn for each head, and something to score it by: known before the first iteration."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from headrace_api.dataset import Layer
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_trainer.counted import counted
-from headrace_trainer.data.annotations import Annotation, KeypointList, TextLabel
+from headrace_trainer.data.annotations import Annotation, KeypointList
 from headrace_trainer.data.head_data import HeadData
 from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.split import Split
@@ -15,8 +14,6 @@ from headrace_trainer.data.table import are_whole_numbers
 from headrace_trainer.errors import FatalError
 
 _NAMED_CLASSES = 8
-_SHOWN = 40
-"""Characters of a text in a message."""
 _OF_OBJECTS = frozenset({Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION, Task.QUADRILATERAL_DETECTION, Task.OBJECT_DETECTION})
 
 
@@ -50,24 +47,6 @@ def check_labels(head: HeadData, train: Split, val: Split, layers: Mapping[str, 
         )
     elif head.spec.task is Task.KEYPOINT_DETECTION and not any(map(_has_keypoint, train.of(head).values())):
         say(f"WARNING: head '{name}' can learn boxes only: no object to train on of layer '{layer}' has a labelled keypoint")
-
-
-def check_lengths(head: HeadData, train: Split, columns: int, width: int, say: Callable[[str], None]) -> None:
-    """Warn of texts that cannot be read off `columns`, of images `width` pixels wide: a head learns nothing from them."""
-    texts = [annotation.text for annotation in train.of(head).values() if isinstance(annotation, TextLabel)]
-    too_long = [text for text in texts if _columns_needed(text) > columns]
-    if too_long:
-        first = too_long[0] if len(too_long[0]) <= _SHOWN else too_long[0][:_SHOWN] + "…"
-        say(
-            f"WARNING: head '{head.spec.name}' learns nothing of {len(too_long)} of {counted(len(texts), 'texts')} to train on, "
-            f"which are too long: '{first}' needs {_columns_needed(too_long[0])} columns, and images of {width} pixels have "
-            f"{columns}; raise imageSize.width"
-        )
-
-
-def _columns_needed(text: str) -> int:
-    """One for each character, and one between equal neighbours."""
-    return len(text) + sum(one == other for one, other in itertools.pairwise(text))
 
 
 def check_order(head: HeadData, layer: Layer, say: Callable[[str], None]) -> None:

@@ -183,7 +183,7 @@ def class_file(layer: Layer, files: DatasetFiles) -> Any:
             return [line.strip() for line in text.splitlines() if line.strip()]
         return yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FatalError(Reason.BAD_DATASET, f"{where}: {name} is not YAML or JSON: {error}") from error
+        raise FatalError(Reason.BAD_DATASET, f"{where}: {name} is not YAML or JSON, nor lines of UTF-8: {error}") from error
 
 
 def _class_names(content: Any, name: str, where: str) -> Any:

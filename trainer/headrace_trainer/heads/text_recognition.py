@@ -70,13 +70,17 @@ class TextRecognitionHead(Head):
         super().__init__([level], labels)
         width = min(WIDTH, channels)
         self.rows = _Rows(channels, width)
-        self.parts = max(1, 2**level // COLUMN)
+        self.parts = max(1, (1 << level) // COLUMN)
         """Columns that a cell is split into."""
         self.split = nn.Conv1d(width, width * self.parts, 3, padding=1)
         self.mix = nn.Sequential(*(_Mixer(width) for _ in range(MIXERS)), group_norm(width), nn.ReLU())
         self.output = nn.Conv1d(width, 1 + len(labels.alphabet), 1)
         # The ReLU leaves half of each channel's variance, which is 1.
         nn.init.normal_(self.output.weight, std=FIRST_DEVIATION * (2 / width) ** 0.5)
+
+    def columns(self, width: int) -> int:
+        """T, of images `width` pixels wide."""
+        return -(-width // (1 << self.levels[0])) * self.parts
 
     def forward(self, features: Features) -> Outputs:
         x = self.split(self.rows(features[self.levels[0]]))

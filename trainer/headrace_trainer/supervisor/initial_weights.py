@@ -48,8 +48,8 @@ def find_weights(uri: str, environment: Mapping[str, str], retry: Retry) -> Foun
     if lacking:
         raise FatalError(
             Reason.BAD_MODEL,
-            f"model.initialWeights: {uri} is not there, or has no {lacking[0]}: name the model/ folder of an earlier job's run "
-            f"folder, or a file that ends in {' or '.join(_SUFFIXES)}",
+            f"model.initialWeights: {uri} is not there, or has no {lacking[0]}: name an earlier job's run folder or the model/ "
+            f"folder in it, or a file that ends in {' or '.join(_SUFFIXES)}",
         )
     return found
 

@@ -13,7 +13,7 @@ from headrace_trainer.errors import FatalError, RetryableError
 from headrace_trainer.supervisor.keys import path_for
 from headrace_trainer.supervisor.retry import Retry
 from headrace_trainer.supervisor.stop import StoppedError
-from headrace_trainer.supervisor.store import NotFoundError, Store, StoredObject
+from headrace_trainer.supervisor.store import Fetchable, NotFoundError, StoredObject
 
 _BLOCK_BYTES = 4096
 """Files take whole blocks on disk."""
@@ -25,7 +25,7 @@ _MARGIN_BYTES = 64 << 20
 class Pull:
     """Gets objects of `store` into the folder `target`, each by way of a file in `partial` (on the same disk)."""
 
-    store: Store
+    store: Fetchable
     target: Path
     partial: Path
     retry: Retry

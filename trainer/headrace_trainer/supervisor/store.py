@@ -47,8 +47,8 @@ def never() -> bool:
     return False
 
 
-class Store(Protocol):
-    """A folder of objects. Keys are relative to it. Methods may be called from any thread, and raise what the module says.
+class Fetchable(Protocol):
+    """A folder of objects to get. Keys are relative to it. Methods may be called from any thread, and raise what the module says.
 
     What may take long asks `cancelled` again and again, and raises StoppedError once it says yes.
     """
@@ -59,11 +59,15 @@ class Store(Protocol):
     def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         """All objects whose key starts with `prefix`, sorted by key; empty where there is none."""
 
-    def read(self, key: str, most: int | None = None) -> bytes:
-        """A small object, or the first `most` bytes of one."""
-
     def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
         """Write an object to `target`, a file that does not exist yet, and verify its size and, where known, its MD5."""
+
+
+class Store(Fetchable, Protocol):
+    """One to read single objects of, and to write to."""
+
+    def read(self, key: str, most: int | None = None) -> bytes:
+        """A small object, or the first `most` bytes of one."""
 
     def write(self, key: str, content: bytes) -> None:
         """Put a small object, as a whole or not at all."""

@@ -1,33 +1,29 @@
 """What is said before training because it is seldom meant. Nothing of this ends a job."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Final, cast
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from headrace_api.training import Training
-from headrace_trainer.data.checks import check_lengths
+from headrace_trainer.counted import counted
+from headrace_trainer.data.annotations import TextLabel
 from headrace_trainer.data.dataset import Dataset
-from headrace_trainer.heads.text_recognition import COLUMN, DEFAULT_LEVEL
+from headrace_trainer.heads.text_recognition import TextRecognitionHead
 from headrace_trainer.network.build import Network
-from headrace_trainer.protocol import Plan
+from headrace_trainer.ops.ctc import columns_needed
 from headrace_trainer.worker.schedule import learning_rate_factor
 
 Say = Callable[[str], None]
 """Takes a line of the log."""
 
-
-def of_dataset(dataset: Dataset, training: Training, say: Say) -> None:
-    """Of what the settings mean for the images and labels that there are."""
-    _endless_warmup(training, say)
-    _long_texts(dataset, training, say)
-    _mirrored_keypoints(dataset, training, say)
+_SHOWN: Final = 40
+"""Characters of a text in a message."""
 
 
-def of_network(network: Network, plan: Plan, say: Say) -> None:
-    """What is frozen stays as it begins: with random weights that is seldom meant."""
-    if (levels := network.backbone.frozen_levels) and plan.initial_weights is None:
-        say(f"WARNING: backbone.frozenLevels = {levels} without initialWeights: these levels stay random")
-
-
-def _endless_warmup(training: Training, say: Say) -> None:
+def endless_warmup(training: Training, say: Say) -> None:
     """The default warm-up is longer than a short trial: such a network has hardly learnt, and nothing else would tell why."""
     warmup, last = training.schedule.warmup_iterations, training.max_iterations
     if warmup >= last:
@@ -38,16 +34,7 @@ def _endless_warmup(training: Training, say: Say) -> None:
         )
 
 
-def _long_texts(dataset: Dataset, training: Training, say: Say) -> None:
-    """Their loss is 0, which looks like a head that has learnt all there is."""
-    width = training.image_size.width
-    for head in dataset.heads:
-        if (options := head.spec.text_recognition) is not None:
-            stride = 2 ** (DEFAULT_LEVEL if options.level is None else options.level)
-            check_lengths(head, dataset.train, width // min(COLUMN, stride), width, say)
-
-
-def _mirrored_keypoints(dataset: Dataset, training: Training, say: Say) -> None:
+def mirrored_keypoints(dataset: Dataset, training: Training, say: Say) -> None:
     """Keypoints without names, as YOLO's often are, tell nothing of left and right; to be taught both as one spoils either."""
     if not dataset.augmentation(training.augmentation).horizontal_flip:
         return
@@ -59,3 +46,33 @@ def _mirrored_keypoints(dataset: Dataset, training: Training, say: Say) -> None:
                 "which is right only if none is the left or the right one of a pair: give the layer `mirrored`, or set "
                 "augmentation.horizontalFlip: false"
             )
+
+
+def long_texts(dataset: Dataset, network: Network, width: int, say: Say) -> None:
+    """Those that cannot be read off the columns of images `width` pixels wide: their loss is 0, which looks like a head that has
+    learnt all there is."""
+    for head in dataset.heads:
+        if head.spec.text_recognition is None:
+            continue
+        texts = [label.text for label in dataset.train.of(head).values() if isinstance(label, TextLabel)]
+        columns = cast(TextRecognitionHead, network.heads[head.spec.name]).columns(width)
+        too_long = [(text, needed) for text, needed in zip(texts, _columns_of(texts), strict=True) if needed > columns]
+        if too_long:
+            text, needed = too_long[0]
+            shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+            say(
+                f"WARNING: head '{head.spec.name}' learns nothing of {len(too_long)} of {counted(len(texts), 'texts')} to train "
+                f"on, which are too long: '{shown}' needs {needed} columns, and images of {width} pixels have {columns}; raise "
+                "imageSize.width"
+            )
+
+
+def _columns_of(texts: Iterable[str]) -> list[int]:
+    characters: list[Tensor] = [torch.tensor([*map(ord, text)], dtype=torch.int64) for text in texts]
+    return columns_needed(pad_sequence(characters, batch_first=True, padding_value=-1)).tolist() if characters else []
+
+
+def frozen_noise(network: Network, say: Say) -> None:
+    """What is frozen stays as it begins: with random weights that is seldom meant."""
+    if levels := network.backbone.frozen_levels:
+        say(f"WARNING: backbone.frozenLevels = {levels} without initialWeights: these levels stay random")

@@ -274,20 +274,23 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     check_batch_normalisation(backbone, training.batch_size, training.image_size.height, training.image_size.width)
     device = devices.choose_device(spec.resources.gpus, say)
     devices.configure(device, plan.threads)
+    cautions.endless_warmup(training, say)
     say("reading annotations")
     dataset = open_dataset(plan.dataset_dir, spec.model, spec.dataset.max_bad_images, say)
     order = ImageOrder(dataset.train, training.sampler, training.seed)
     for line in [*dataset.describe(), *order.describe(), *describe_eval_batches(dataset.val, training)]:
         say(line)
-    cautions.of_dataset(dataset, training, say)
+    cautions.mirrored_keypoints(dataset, training, say)
     heads = tuple(HeadPlan(head.spec, head.labels) for head in dataset.heads)
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")
     torch.manual_seed(training.seed)  # the initial weights
     network = build_network(spec.model, heads).to(device).to(memory_format=torch.channels_last)
+    cautions.long_texts(dataset, network, training.image_size.width, say)
     if plan.resume_from is None:
         if plan.initial_weights is not None:
             load_initial_weights(plan.initial_weights, network, heads, say)
-        cautions.of_network(network, plan, say)
+        else:
+            cautions.frozen_noise(network, say)
     averaged = AveragedNetwork(network, training.ema_decay) if training.ema_decay > 0 else None
     optimizer = build_optimizer(network, training.optimizer)
     dtype = compute_dtype(training.precision, device)

@@ -11,7 +11,7 @@ from headrace_api.tasks import Task
 from headrace_testing.head_cases import ALPHABET, make_features, make_head, make_labels
 from headrace_testing.memorising import Memoriser
 from headrace_trainer.heads.base import REGISTRY
-from headrace_trainer.heads.text_recognition import TextRecognitionMetric
+from headrace_trainer.heads.text_recognition import TextRecognitionHead, TextRecognitionMetric
 from headrace_trainer.label_space import LabelSpace
 
 TASK = Task.TEXT_RECOGNITION
@@ -58,11 +58,13 @@ def test_the_level_looked_at_is_the_third_or_the_one_nearest_to_it(there: tuple[
     assert REGISTRY[TASK](model.TextRecognition(), dict.fromkeys(there, 16), make_labels()).levels == (want,)
 
 
-@pytest.mark.parametrize(("level", "want"), [(1, 48), (2, 24), (3, 24), (5, 24)])
-def test_columns_are_four_pixels_wide_or_as_the_level_has_them(level: int, want: int) -> None:
+@pytest.mark.parametrize(("level", "width", "want"), [(1, 96, 48), (2, 96, 24), (3, 96, 24), (5, 96, 24), (3, 33, 10), (5, 33, 16)])
+def test_columns_are_four_pixels_wide_or_as_the_level_has_them(level: int, width: int, want: int) -> None:
     head = make_head(TASK, levels=(level,))
-    logits = head(make_features(2, (40, 96), levels=(level,)))["logits"]
+    assert isinstance(head, TextRecognitionHead)
+    logits = head(make_features(2, (40, width), levels=(level,)))["logits"]
     assert logits.shape == (2, want, 1 + len(ALPHABET))
+    assert head.columns(width) == want
 
 
 def test_columns_are_in_the_order_of_the_image() -> None:

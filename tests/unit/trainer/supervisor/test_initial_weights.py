@@ -94,7 +94,9 @@ def test_what_is_not_there_is_refused(s3: FakeS3, retry: Retry, uri: str, lackin
     with pytest.raises(FatalError) as caught:
         find_weights(uri, s3.environment(), retry)
     assert caught.value.reason is Reason.BAD_MODEL
-    assert caught.value.message.startswith(f"model.initialWeights: {uri} is not there, or has no {lacking}: name the model/ folder")
+    assert caught.value.message.startswith(
+        f"model.initialWeights: {uri} is not there, or has no {lacking}: name an earlier job's run folder"
+    )
 
 
 def test_a_storage_of_their_own_replaces_the_datasets_whole() -> None:

@@ -2,7 +2,7 @@
 
 import errno
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,18 +39,6 @@ class FakeStore:
                 file.write(b"half")
                 raise error
             file.write(self.objects[stored.key])
-
-    def read(self, key: str, most: int | None = None) -> bytes:
-        raise NotImplementedError
-
-    def write(self, key: str, content: bytes) -> None:
-        raise NotImplementedError
-
-    def upload(self, key: str, source: Path) -> None:
-        raise NotImplementedError
-
-    def remove(self, keys: Iterable[str]) -> None:
-        raise NotImplementedError
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def find(listing: Listing) -> Iterator[Layout]:
 
 def _rows(name: str, listing: Listing) -> list[Mapping[str, Any]]:
     """The first rows."""
-    lines = listing.peek(name).removeprefix("\ufeff").splitlines()[: _ROWS_LOOKED_AT + 1]
+    lines = listing.peek(name).splitlines()[: _ROWS_LOOKED_AT + 1]
     if name.lower().endswith(".jsonl"):
         try:
             rows = [json.loads(line) for line in lines if line.strip()]
@@ -119,9 +119,8 @@ def _meaning(name: str, rows: Sequence[Mapping[str, Any]]) -> _Meaning:
             seen = " or ".join(f"{task.words} by column '{named[role]}'" for role, task in wanted)
             raise UnclearError(f"{name} as {seen}")
         role, task = wanted[0]
-        unused = f"not used: column '{fold}' of {name}, which does not say train, val or test"
-        columns_of = _renamed(named, ("image", "split", role, *(("mask",) if role == "anomalous" else ())))
-        return _Meaning(task, columns_of, (unused,) if fold else ())
+        unused = (f"not used: column '{fold}' of {name}, which does not say train, val or test",) if fold else ()
+        return _Meaning(task, _renamed(named, ("image", "split", role, *(("mask",) if role == "anomalous" else ()))), unused)
     if fold:
         raise _unclear(name, f"column '{fold}' does not say train, val or test, and no other says what the rest holds")
     return _by_values(name, others, named, rows)
@@ -129,8 +128,9 @@ def _meaning(name: str, rows: Sequence[Mapping[str, Any]]) -> _Meaning:
 
 def _no_split(named: dict[Column, str], rows: Sequence[Mapping[str, Any]]) -> str | None:
     """The column that is called like a split and says none, as the folds of a cross-validation do: it is taken out of `named`."""
-    says = all(str(row.get(named["split"])).strip().lower() in SPLITS for row in rows) if "split" in named else True
-    return None if says else named.pop("split")
+    if "split" not in named or all(str(row.get(named["split"])).strip().lower() in SPLITS for row in rows):
+        return None
+    return named.pop("split")
 
 
 def _refuse_boxes(name: str, columns: Sequence[str]) -> None:
