@@ -1,6 +1,7 @@
 """What is said of images as a whole: predictions.csv, a row an image, in the words of the classes."""
 
 import csv
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ class TableResults(Results):
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(["image", *self.columns()])
 
+    @abstractmethod
     def columns(self) -> list[str]:
         """Names of the columns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def row(self, predictions: Predictions) -> list[Any]:
         """What is in them for one image."""
-        raise NotImplementedError
 
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:  # noqa: ARG002 - has no place
         self._rows.writerow([image.name, *(_short(value) for value in self.row(predictions))])
