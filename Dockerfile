@@ -15,7 +15,7 @@ RUN --mount=type=secret,id=ca if [ -s /run/secrets/ca ]; then export PIP_CERT=/r
     python3 -m venv /uv && /uv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes -r /uv.txt
 ENV UV_CACHE_DIR=/cache UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never PATH=/uv/bin:$PATH
 WORKDIR /build
-COPY local/headrace_local/release/settle.py ./
+COPY local/headrace_release/settle.py ./
 # A virtual environment that finds our code beside it: code is a layer of its own, so that a change of it ships no packages.
 RUN uv venv --quiet --python "$(command -v python3)" /opt/headrace \
  && echo /opt/headrace/code > "$(echo /opt/headrace/lib/python3*/site-packages)/headrace.pth"
@@ -24,7 +24,7 @@ RUN uv venv --quiet --python "$(command -v python3)" /opt/headrace \
 # the lock: a change of pyproject.toml, or of a tool's version, leaves the layers of packages as they are.
 FROM builder AS wanted
 ARG UV_DEFAULT_INDEX
-COPY local/headrace_local/release/subset.py pyproject.toml requirements.lock ./
+COPY local/headrace_release/subset.py pyproject.toml requirements.lock ./
 # torch.compile alone uses triton (995 MB, unpacked), and no network of ours is compiled.
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/cache if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi; \
     echo triton > excludes.txt && mkdir /wanted \
@@ -60,6 +60,7 @@ RUN --mount=type=secret,id=ca --mount=type=cache,target=/cache if [ -s /run/secr
 
 FROM builder AS trainer-code
 COPY crds/headrace_api /opt/headrace/code/headrace_api
+COPY storage/headrace_storage /opt/headrace/code/headrace_storage
 COPY trainer/headrace_trainer /opt/headrace/code/headrace_trainer
 COPY LICENSE /opt/headrace/code/
 RUN /opt/headrace/bin/python settle.py /opt/headrace/code

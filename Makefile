@@ -53,7 +53,7 @@ manifests: setup ## write what is generated: from headrace_api, the programs' me
 	$(BIN)/python -m headrace_api.crd > .cache/crd.yaml && mv .cache/crd.yaml crds/headrace.dev_trainingjobs.yaml
 	$(BIN)/python -m headrace_chart.user_roles > .cache/user_roles.yaml && mv .cache/user_roles.yaml crds/headrace.dev_user_roles.yaml
 	$(BIN)/python -m headrace_api.reference > .cache/reference.md && mv .cache/reference.md docs/reference.md
-	$(BIN)/python -m headrace_local.release.licences > .cache/licences.md && mv .cache/licences.md docs/licences.md
+	$(BIN)/python -m headrace_release.licences > .cache/licences.md && mv .cache/licences.md docs/licences.md
 	$(BIN)/python -m headrace_dashboards metrics > .cache/metrics.md && mv .cache/metrics.md docs/metrics.md
 	$(BIN)/python -m headrace_dashboards write charts/headrace/dashboards
 	$(BIN)/python -m headrace_chart charts/headrace
@@ -72,15 +72,15 @@ bench-tasks: setup ## what every task learns: trains what has no result yet, min
 	PYTHONPATH=tests/bench:tests/support$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python -m tasks $(ARGS)
 
 images: setup ## the operator's and the trainer's image (ENGINE=docker|podman|buildah, BASE=, BUILDER=, REPOSITORY=, TAG=, ONLY=)
-	@$(BIN)/python -m headrace_local.release images $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \
+	@$(BIN)/python -m headrace_release images $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \
 	  $(if $(BUILDER),--builder "$(BUILDER)") $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(if $(TAG),--tag "$(TAG)") $(if $(ONLY),--only "$(ONLY)")
 
 base-image: setup ## a base for them where no registry is reached, from Debian packages (MIRROR=, RENEW=1)
-	@$(BIN)/python -m headrace_local.release base-image $(if $(RENEW),--renew) $(if $(ENGINE),--engine "$(ENGINE)") $(if $(MIRROR),--mirror "$(MIRROR)")
+	@$(BIN)/python -m headrace_release base-image $(if $(RENEW),--renew) $(if $(ENGINE),--engine "$(ENGINE)") $(if $(MIRROR),--mirror "$(MIRROR)")
 
 release: setup ## make a release: first its version, then all that is shipped (VERSION=1.2.3, and as for images)
 	@$(if $(VERSION),:,echo "error: say which: make release VERSION=1.2.3" >&2; exit 1)
-	@$(BIN)/python -m headrace_local.release ship "$(VERSION)" $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \
+	@$(BIN)/python -m headrace_release ship "$(VERSION)" $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \
 	  $(if $(BUILDER),--builder "$(BUILDER)") $(if $(REPOSITORY),--repository "$(REPOSITORY)")
 
 clean: ## remove what was set up here (the caches in ~/.cache stay)

@@ -32,10 +32,10 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace_local.binaries import find_binaries
-from headrace_trainer.supervisor.places import open_store
-from headrace_trainer.supervisor.pull import Pull
-from headrace_trainer.supervisor.retry import Retry
-from headrace_trainer.supervisor.stop import Stop
+from headrace_storage.places import open_store
+from headrace_storage.pull import Pull
+from headrace_storage.retry import Retry
+from headrace_storage.stop import Stop
 
 
 def measure(files: int, kilobytes: int, latency_ms: float, connections: list[int]) -> list[dict[str, Any]]:

@@ -29,10 +29,10 @@ from torchvision.models.detection import fcos_resnet50_fpn
 
 from headrace_api import model
 from headrace_api.training import Training
-from headrace_local.digit_scenes import write_digit_scenes
-from headrace_trainer.data.batch import Batch
+from headrace_scenes import write_digit_scenes
+from headrace_trainer.data.batches.batch import Batch
+from headrace_trainer.data.batches.loader import train_batches
 from headrace_trainer.data.dataset import open_dataset
-from headrace_trainer.data.loader import train_batches
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, build_network
 from headrace_trainer.worker.device import choose_device, configure

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from headrace_storage.places import open_store
 from headrace_testing.clusters import Storage
 from headrace_testing.dataset_folder import DatasetFolder, coco
-from headrace_trainer.supervisor.places import open_store
 
 
 def test_a_dataset_in_s3_is_checked_by_its_annotations_and_the_headers_of_its_images(tmp_path: Path, storage: Storage) -> None:

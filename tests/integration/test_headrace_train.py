@@ -10,9 +10,9 @@ from pathlib import Path
 
 from headrace_api.names import ExitCode
 from headrace_api.report import Outcome, Verdict
-from headrace_local.digit_scenes import write_digit_scenes
+from headrace_scenes import write_digit_scenes
+from headrace_storage.folder import FolderStore
 from headrace_trainer.supervisor.checkpoints import read_marker
-from headrace_trainer.supervisor.folder import FolderStore
 
 _SECONDS = 240.0
 _JOB = """

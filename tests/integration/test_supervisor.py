@@ -9,10 +9,10 @@ import pytest
 
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Outcome, Phase, Verdict
+from headrace_storage.folder import FolderStore
 from headrace_testing.stand_in_runs import RUN_FOLDER, Attempt, dataset_files, job_document, write_files
 from headrace_testing.stand_in_worker import Behaviour
 from headrace_trainer.supervisor import checkpoints
-from headrace_trainer.supervisor.folder import FolderStore
 from headrace_trainer.supervisor.workspace import Workspace
 
 

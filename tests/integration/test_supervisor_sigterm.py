@@ -14,11 +14,11 @@ import pytest
 from headrace_api import names
 from headrace_api.names import ExitCode
 from headrace_api.report import Outcome, Phase, Verdict
+from headrace_storage.folder import FolderStore
 from headrace_testing.fake_s3 import FakeS3, fake_s3
 from headrace_testing.stand_in_runs import RUN_FOLDER, Attempt, dataset_files, job_document, write_files
 from headrace_testing.stand_in_worker import ENV_BEHAVIOUR, Behaviour
 from headrace_trainer.supervisor import checkpoints
-from headrace_trainer.supervisor.folder import FolderStore
 from headrace_trainer.supervisor.worker_process import WorkerProcess
 
 

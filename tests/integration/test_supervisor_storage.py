@@ -9,12 +9,12 @@ import pytest
 
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Phase, Verdict
+from headrace_storage.places import open_store
 from headrace_testing.clusters import Storage
 from headrace_testing.fake_s3 import FakeS3, fake_s3
 from headrace_testing.faulty_proxy import faulty_proxy
 from headrace_testing.stand_in_runs import RUN_FOLDER, Attempt, dataset_files, job_document, write_files
 from headrace_testing.stand_in_worker import Behaviour
-from headrace_trainer.supervisor.places import open_store
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 
 from headrace_api import runfolder
 from headrace_local.access import ClusterAccess
-from headrace_local.digit_scenes import write_digit_scenes
 from headrace_local.storage_setup import SECRET_NAME, create_storage
 from headrace_local.waiting import wait_until
+from headrace_scenes import write_digit_scenes
 from headrace_testing.clusters import Storage
 from headrace_testing.operators import OperatedNamespace, operated_namespace
 from headrace_testing.process_nodes import TAINT, NodeForTests

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Verdict
-from headrace_local.digit_scenes import write_digit_scenes
+from headrace_scenes import write_digit_scenes
 from headrace_testing.workers import TAGS, running_worker, small_job
 from headrace_trainer.protocol import Evaluated, Exported, Saved, Stepped
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from headrace_api.report import Verdict
-from headrace_local.digit_scenes import write_digit_scenes
+from headrace_scenes import write_digit_scenes
 from headrace_testing.learnt_scenes import write_learnt_scenes
 from headrace_testing.shared_data import shared_data  # noqa: F401 - a fixture
 from headrace_testing.workers import BOXES, REGIONS, TAGS, TEXTURE, running_worker, small_job

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
-from headrace_local.digit_scenes import write_digit_scenes
+from headrace_scenes import write_digit_scenes
 from headrace_testing.workers import BOXES, REGIONS, TAGS, TEXTURE, running_worker, small_job
 from headrace_trainer.protocol import Ended, Evaluated, Exported, Saved, Stepped
 from headrace_trainer.worker.checkpoint import CheckpointState

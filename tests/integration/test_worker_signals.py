@@ -9,7 +9,7 @@ import pytest
 
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Verdict
-from headrace_local.digit_scenes import write_digit_scenes
+from headrace_scenes import write_digit_scenes
 from headrace_testing.workers import BOXES, TAGS, WorkerUnderTest, running_worker, small_job
 from headrace_trainer.protocol import Building, Evaluated, Evaluating, Exported, Saved, Stepped
 from headrace_trainer.worker.checkpoint import CheckpointState

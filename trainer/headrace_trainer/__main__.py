@@ -6,7 +6,7 @@ action for it, an earlier one would be lost.
 
 import sys
 
-from headrace_trainer.supervisor.stop import Stop  # needs the standard library only
+from headrace_storage.stop import Stop  # needs the standard library only
 
 if __name__ == "__main__":
     stop = Stop()

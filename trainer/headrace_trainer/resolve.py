@@ -8,9 +8,9 @@ from typing import Final
 
 from headrace_api import model
 from headrace_api.dataset import Layer, Manifest
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task, conversion_path, reachable
-from headrace_trainer.errors import FatalError
 
 _LONGEST_NAME: Final = 63
 """Of a head, as of every DNS label."""

@@ -12,7 +12,7 @@ from headrace_cli.failure import fail
 
 dataset = typer.Typer(name="dataset", no_args_is_help=True, help="Looks at datasets.")
 
-_MODULE = "headrace_trainer.supervisor.dataset_check"
+_MODULE = "headrace_trainer.check"
 _NEEDED = ("numpy", "PIL", "faster_coco_eval", "minio")
 """Of the [trainer] extra. Nothing of torch."""
 _INTERRUPTED = 130

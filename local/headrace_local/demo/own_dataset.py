@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_CHECK = "headrace_trainer.supervisor.dataset_check"
+_CHECK = "headrace_trainer.check"
 _WITHOUT_LABELS = {"name": "pixels", "autoencoding": {}}
 
 

@@ -29,9 +29,9 @@ from headrace_local.demo.jobs import (
 from headrace_local.demo.observer import Observer
 from headrace_local.demo.own_dataset import UnusableError, look_at
 from headrace_local.demo.table import jobs_table, state_line
-from headrace_local.digit_scenes import write_digit_scenes
 from headrace_local.put import put_folder
 from headrace_local.storage_setup import create_storage
+from headrace_scenes import write_digit_scenes
 
 NODE = "node-0"
 _LAYERS = ("objects", "digits", "instances", "regions", "panoptic", "texture")

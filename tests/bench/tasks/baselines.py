@@ -22,9 +22,9 @@ from torch import Tensor
 from headrace_api.tasks import Task
 from headrace_api.training import Training
 from headrace_cli.manifest import read_job
+from headrace_trainer.data.batches.loader import eval_batches
 from headrace_trainer.data.dataset import open_dataset
-from headrace_trainer.data.loader import eval_batches
-from headrace_trainer.data.split import Split
+from headrace_trainer.data.splits.split import Split
 from headrace_trainer.heads.base import IGNORE, Head, Predictions, Targets
 from headrace_trainer.network.build import HeadPlan, Network, build_network
 from headrace_trainer.ops.pixels import normalise

@@ -16,7 +16,7 @@ from tasks.rows import Data
 
 @dataclass(frozen=True)
 class DigitScenes(Data):
-    """Images of local/headrace_local/digit_scenes: scenes, or as many cards, strips, sheets or textures, by the layers."""
+    """Images of local/headrace_scenes: scenes, or as many cards, strips, sheets or textures, by the layers."""
 
     kind = "digit scenes"
     layers: tuple[str, ...]
@@ -40,7 +40,7 @@ class DigitScenes(Data):
         return None
 
     def write(self, folder: Path) -> None:
-        from headrace_local.digit_scenes import write_digit_scenes  # takes seconds, which rendering the page has no use for
+        from headrace_scenes import write_digit_scenes  # takes seconds, which rendering the page has no use for
 
         write_digit_scenes(
             folder,

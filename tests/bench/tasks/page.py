@@ -80,7 +80,7 @@ def _images(data: DigitScenes, height: int | None = None) -> str:
 _DIGITS = f"""## Each task alone, on digit scenes
 
 [Digit scenes](datasets.md) are generated: real scans of handwritten digits on photographed textures
-(`python -m headrace_local.digit_scenes`). Scans on held-out images are on no train image; the textures are other crops of the same
+(`python -m headrace_scenes`). Scans on held-out images are on no train image; the textures are other crops of the same
 photographs.
 
 - Scenes of one to five digits, {_images(SCENES)}: boxes, masks, segments and

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace_local.release.engine import Engine
-from headrace_local.release.version import current
+from headrace_release.engine import Engine
+from headrace_release.version import current
 
 ROOT = Path(__file__).parents[3]
 PROGRAMS = ("operator", "trainer")

@@ -17,9 +17,9 @@ from headrace_e2e.lab import BUCKET, Lab
 from headrace_e2e.prometheus import start_prometheus
 from headrace_e2e.release import Release
 from headrace_local.binaries import ALL, find_binaries
-from headrace_local.digit_scenes import write_digit_scenes
 from headrace_local.put import put_folder
 from headrace_local.storage_setup import create_storage
+from headrace_scenes import write_digit_scenes
 
 GPUS = 8
 """More than ever run at once: what is short here is cores."""

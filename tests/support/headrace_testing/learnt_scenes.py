@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from headrace_local.digit_scenes import write_digit_scenes
+from headrace_scenes import write_digit_scenes
 
 
 def write_learnt_scenes(folder: Path, scenes: int, size: int, seed: int = 0) -> None:

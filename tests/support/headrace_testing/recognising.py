@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from headrace_api.dataset import Manifest
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_testing.dataset_folder import DatasetFolder
 from headrace_trainer.data.files import walk
 from headrace_trainer.data.recognise import Recognised, recognise
 from headrace_trainer.data.recognise.listing import UnclearError
-from headrace_trainer.errors import FatalError
 
 BOX = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}
 YAML = "train: images/train\nval: images/val\nnames: [cat]\n"

@@ -9,11 +9,11 @@ from typing import Any
 
 from headrace_api.names import ExitCode
 from headrace_api.report import Outcome, TrainerStatus
+from headrace_storage.stop import Stop
 from headrace_testing.stand_in_worker import ENV_BEHAVIOUR, Behaviour
 from headrace_trainer.supervisor.journal import Journal
 from headrace_trainer.supervisor.run import Run
 from headrace_trainer.supervisor.settings import Settings
-from headrace_trainer.supervisor.stop import Stop
 
 STAND_IN = "headrace_testing.stand_in_worker"
 _SUPPORT = str(Path(__file__).parents[1])

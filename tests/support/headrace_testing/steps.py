@@ -8,7 +8,7 @@ from torch import Tensor
 
 from headrace_api import model
 from headrace_api.training import Training
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, Network, build_network
 from headrace_trainer.worker.ema import AveragedNetwork

@@ -2,7 +2,7 @@
 
 import sys
 
-from headrace_trainer.supervisor.stop import Stop
+from headrace_storage.stop import Stop
 
 if __name__ == "__main__":
     stop = Stop()

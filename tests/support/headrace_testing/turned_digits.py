@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headrace_local.digit_scenes import draw_scene
-from headrace_trainer.data.keypoints import AREA_OF_BOX
+from headrace_scenes import draw_scene
+from headrace_trainer.data.annotations.keypoint_table import AREA_OF_BOX
 from headrace_trainer.ops.pixels import normalise
-from headrace_trainer.ops.quads import bounds
+from headrace_trainer.ops.quad_overlap import bounds
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import yaml
 from headrace_api import names
 from headrace_api.crd import custom_resource_definition
 from headrace_chart import user_roles
-from headrace_local.release import version
 from headrace_operator import rbac
 from headrace_operator.pods import USER
+from headrace_release import version
 from headrace_testing.charts import CHART, MATRIX, NAMESPACE, NUMBERS, Helm, of_kind
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from headrace_local.release.audit import Audit, read
+from headrace_release.audit import Audit, read
 
 
 def answer(*packages: dict[str, object]) -> str:

@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from headrace_local.release.base_image import BASE, BUILDER, make_base_images
-from headrace_local.release.engine import Engine
+from headrace_release.base_image import BASE, BUILDER, make_base_images
+from headrace_release.engine import Engine
 
 
 class Holding(Engine):

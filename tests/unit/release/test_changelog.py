@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from headrace_local.release import changelog
+from headrace_release import changelog
 
 TEXT = "# Changelog\n\n## Unreleased\n\n- new\n\n## 0.1.0 (2026-01-02)\n\n- first\n"
 TODAY = date(2026, 3, 4)

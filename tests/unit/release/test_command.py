@@ -2,15 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from headrace_local.release import images
-from headrace_local.release.__main__ import main
+from headrace_release import images
+from headrace_release.__main__ import main
 
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """What would be built; nothing is."""
     programs: list[tuple[str, ...]] = []
-    monkeypatch.setattr("headrace_local.release.__main__.Engine.find", lambda wanted=None: wanted)
+    monkeypatch.setattr("headrace_release.__main__.Engine.find", lambda wanted=None: wanted)
     monkeypatch.setattr(images, "build_images", lambda engine, plan, chosen: programs.append((plan.image(""), *chosen)) or {})
     return programs
 
@@ -36,6 +36,6 @@ def test_a_version_that_is_none_ends_with_the_reason(
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.1.0"\n')
     (tmp_path / "CHANGELOG.md").write_text("## Unreleased\n\n- new\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("headrace_local.release.ship.refuse_changes", lambda root: None)
+    monkeypatch.setattr("headrace_release.ship.refuse_changes", lambda root: None)
     assert main(["ship", "1.2"]) == 1
     assert "three numbers" in capsys.readouterr().err

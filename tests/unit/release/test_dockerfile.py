@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace_local.release import licences
-from headrace_local.release.images import CA_VARIABLE, INDEX_VARIABLES, PROGRAMS, Plan
+from headrace_release import licences
+from headrace_release.images import CA_VARIABLE, INDEX_VARIABLES, PROGRAMS, Plan
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

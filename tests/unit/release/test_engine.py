@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace_local.release.engine import Engine, EngineError
+from headrace_release.engine import Engine, EngineError
 
 
 def only(*names: str) -> Callable[[Sequence[str]], bool]:

@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 
-from headrace_local.release import base_image
-from headrace_local.release.engine import Engine
-from headrace_local.release.images import Plan, build_images
+from headrace_release import base_image
+from headrace_release.engine import Engine
+from headrace_release.images import Plan, build_images
 
 
 def test_our_own_base_brings_its_builder() -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace_local.release.engine import Engine, run
-from headrace_local.release.images import PROGRAMS, Plan
-from headrace_local.release.inventory import write_inventories
+from headrace_release.engine import Engine, run
+from headrace_release.images import PROGRAMS, Plan
+from headrace_release.inventory import write_inventories
 
 RECORD = "Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\nLicense-Expression: MIT\n"
 

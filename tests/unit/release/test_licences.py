@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace_local.release import licences
+from headrace_release import licences
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from headrace_local.release import settle
+from headrace_release import settle
 
 
 def site_packages_of(folder: Path) -> Path:

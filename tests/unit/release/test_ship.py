@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headrace_local.release import ship, version
-from headrace_local.release.changelog import ChangelogError
-from headrace_local.release.engine import Engine
-from headrace_local.release.images import Plan
+from headrace_release import ship, version
+from headrace_release.changelog import ChangelogError
+from headrace_release.engine import Engine
+from headrace_release.images import Plan
 
 PYPROJECT = 'version = "0.1.0"\n'
 CHART = 'name: headrace\nversion: "0.1.0"\nappVersion: "0.1.0"\n'

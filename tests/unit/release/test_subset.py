@@ -1,6 +1,6 @@
 import pytest
 
-from headrace_local.release.subset import subset
+from headrace_release.subset import subset
 
 LOCK = """\
 attrs==1.0 \\

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace_local.release import changelog, version
+from headrace_release import changelog, version
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -3,10 +3,10 @@
 import pytest
 
 from headrace_api.dataset import Layer, Manifest
+from headrace_api.errors import FatalError
 from headrace_api.model import MOST_HEADS, Network
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
-from headrace_trainer.errors import FatalError
 from headrace_trainer.resolve import resolve_heads
 
 

@@ -9,13 +9,13 @@ from headrace_api.tasks import Task
 from headrace_api.training import Augmentation, Scale
 from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations.base import COUNTED
-from headrace_trainer.data.checks import check_labels, check_order
-from headrace_trainer.data.head_data import HeadData
-from headrace_trainer.data.label_spaces import head_data, learnable
-from headrace_trainer.data.layers import divided, open_files, read_layer
-from headrace_trainer.data.manifest import read_manifest
+from headrace_trainer.data.formats.registry import divided, open_files, read_layer
+from headrace_trainer.data.head_labels.from_layers import head_data, learnable
+from headrace_trainer.data.head_labels.head_data import HeadData
 from headrace_trainer.data.problems import Problems
-from headrace_trainer.data.split import Split, annotations_in, divide_images, make_split
+from headrace_trainer.data.recognise.manifest import read_manifest
+from headrace_trainer.data.splits.learnable import check_labels, check_order
+from headrace_trainer.data.splits.split import Split, annotations_in, divide_images, make_split
 from headrace_trainer.resolve import resolve_heads
 
 

@@ -15,9 +15,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_trainer.data.problems import BadSampleError
-from headrace_trainer.errors import FatalError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 NAMED_OF_A_FOLDER = 8

@@ -5,8 +5,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 
 SAID_ONE_BY_ONE = 20
 """So many problems get a line of their own; later ones are only counted, so that a log stays readable."""

@@ -65,9 +65,9 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from torch import Tensor, nn
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
-from headrace_trainer.errors import FatalError
 from headrace_trainer.label_space import LabelSpace
 
 IGNORE: Final = -1

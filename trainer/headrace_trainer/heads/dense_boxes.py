@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from headrace_trainer.heads.base import Features, Outputs, Predictions, Targets
-from headrace_trainer.ops import quads
+from headrace_trainer.ops import quad_overlap as quads
 from headrace_trainer.ops.assignment import Assignment, candidates, task_aligned
 from headrace_trainer.ops.boxes import giou, iou
 from headrace_trainer.ops.drawing import Canvas, with_score

@@ -23,7 +23,7 @@ from headrace_trainer.heads.dense_boxes import DRAWN_SCORE, DenseBoxes, assign, 
 from headrace_trainer.heads.dynamic_masks import DynamicMasks, choose
 from headrace_trainer.heads.fused_map import FusedMap
 from headrace_trainer.label_space import LabelSpace
-from headrace_trainer.ops.coco import Found, Truth, coco_average_precision, run_lengths
+from headrace_trainer.ops.coco_evaluation import Found, Truth, coco_average_precision, run_lengths
 from headrace_trainer.ops.drawing import Canvas, color_of
 
 

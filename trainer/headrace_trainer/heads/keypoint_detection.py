@@ -47,7 +47,7 @@ from headrace_trainer.heads.dense_boxes import (
     objects_of,
 )
 from headrace_trainer.label_space import LabelSpace
-from headrace_trainer.ops.coco import Found, Truth, oks_average_precision
+from headrace_trainer.ops.coco_evaluation import Found, Truth, oks_average_precision
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
 

@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headrace_api import model
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
-from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, with_score

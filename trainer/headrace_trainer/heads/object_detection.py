@@ -24,7 +24,7 @@ from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import DenseBoxes, assign, box_losses, detect, draw_boxes, objects_of
 from headrace_trainer.label_space import LabelSpace
-from headrace_trainer.ops.coco import Found, Truth, coco_average_precision
+from headrace_trainer.ops.coco_evaluation import Found, Truth, coco_average_precision
 from headrace_trainer.ops.drawing import Canvas
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from headrace_api import model
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 from headrace_trainer.heads import all as _all_heads  # noqa: F401 - fills the registry
 from headrace_trainer.heads.base import Outputs, head_factory
 from headrace_trainer.label_space import LabelSpace

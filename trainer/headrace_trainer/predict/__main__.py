@@ -9,8 +9,8 @@ import tempfile
 import traceback
 from pathlib import Path
 
+from headrace_api.errors import TrainerError
 from headrace_api.names import ExitCode
-from headrace_trainer.errors import TrainerError
 from headrace_trainer.predict import messages
 
 _INTERRUPTED = 130

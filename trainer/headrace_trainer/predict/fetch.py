@@ -1,13 +1,13 @@
-"""A model that lies in object storage, brought here. The only part that knows of the supervisor: of its stores."""
+"""Fetches a model from object storage."""
 
 import os
 from pathlib import Path
 
 from headrace_api import runfolder
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
-from headrace_trainer.supervisor.places import local_path, open_store
-from headrace_trainer.supervisor.store import Store, StoredObject, StoreError
+from headrace_storage.places import local_path, open_store
+from headrace_storage.store import Store, StoredObject, StoreError
 
 
 def model_folder(place: str, temporary: Path) -> Path:

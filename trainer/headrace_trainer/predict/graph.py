@@ -19,8 +19,8 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor, nn
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Features
 from headrace_trainer.network.build import Network
 from headrace_trainer.ops.pixels import IMAGE_MEAN, IMAGE_STD

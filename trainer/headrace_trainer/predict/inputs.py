@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_trainer.data.files import IMAGE_SUFFIXES, is_image, walk
-from headrace_trainer.data.geometry import Geometry, letterbox
 from headrace_trainer.data.picture import Picture
 from headrace_trainer.data.problems import is_of_the_machine
 from headrace_trainer.data.targets import Array
-from headrace_trainer.errors import FatalError
+from headrace_trainer.data.targets.geometry import Geometry, letterbox
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

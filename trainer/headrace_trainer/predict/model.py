@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from headrace_api import model, runfolder
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.training import ImageSize
-from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Head, Predictions
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, Network, build_network

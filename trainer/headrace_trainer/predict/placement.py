@@ -1,6 +1,6 @@
 """From the network's input back to the image: the letterbox undone, for places and maps of every kind.
 
-The image fills a rectangle of the canvas that the network saw (data/geometry.py); a `Placement` scales that rectangle to `size`,
+The image fills a rectangle of the canvas that the network saw (data/targets/geometry.py); a `Placement` scales that rectangle to `size`,
 the upright image's own or that of a picture of it. Coordinates are continuous pixels, the origin at the first one's outer corner.
 """
 
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headrace_trainer.data.geometry import Geometry
+from headrace_trainer.data.targets.geometry import Geometry
 from headrace_trainer.heads.base import Predictions
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image as Picture
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Head, Predictions
 from headrace_trainer.predict import messages
 from headrace_trainer.predict.inputs import Loaded, Unreadable, find_images, load_images

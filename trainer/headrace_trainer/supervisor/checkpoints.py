@@ -8,8 +8,8 @@ from pydantic import Field, ValidationError
 from headrace_api import runfolder
 from headrace_api.fields import Model
 from headrace_api.trainingjob import Checkpoint, MetricValue
-from headrace_trainer.supervisor.keys import refuse_symlinks
-from headrace_trainer.supervisor.store import NotFoundError, Store, StoredObject
+from headrace_storage.keys import refuse_symlinks
+from headrace_storage.store import NotFoundError, Store, StoredObject
 
 
 class Marker(Model):

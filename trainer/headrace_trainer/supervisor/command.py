@@ -12,15 +12,15 @@ import os
 import signal
 from pathlib import Path
 
+from headrace_api.errors import TrainerError
 from headrace_api.names import ENV_TERMINATION_LOG, ExitCode
 from headrace_api.report import Outcome
 from headrace_api.trainingjob import Progress
-from headrace_trainer.errors import TrainerError
+from headrace_storage.stop import Stop
 from headrace_trainer.supervisor.ending import Ending
 from headrace_trainer.supervisor.journal import Journal
 from headrace_trainer.supervisor.run import Run
 from headrace_trainer.supervisor.settings import settings_from
-from headrace_trainer.supervisor.stop import Stop
 from headrace_trainer.supervisor.worker_process import PRELOADED_MODULES, WORKER_MODULE
 
 _PR_SET_PDEATHSIG = 1

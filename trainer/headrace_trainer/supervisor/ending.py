@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from headrace_api.errors import FatalError, TrainerError
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Verdict
-from headrace_trainer.errors import FatalError, TrainerError
+from headrace_storage.stop import Stop
 from headrace_trainer.protocol import Ended
-from headrace_trainer.supervisor.stop import Stop
 
 _ERROR_SECONDS = 60.0
 """How long the last log of an attempt that failed may take to upload, once its last checkpoint is safe."""

@@ -8,16 +8,16 @@ from typing import assert_never
 
 from pydantic.alias_generators import to_camel
 
+from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
 from headrace_api.report import Phase, Verdict
-from headrace_trainer.errors import RetryableError
+from headrace_storage.stop import Stop
 from headrace_trainer.protocol import Building, Ended, Evaluated, Evaluating, Exported, Message, Saved, Stepped
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.journal import Journal, utc_now
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
 from headrace_trainer.supervisor.settings import ENV_WORKER_SILENCE_SECONDS
-from headrace_trainer.supervisor.stop import Stop
 from headrace_trainer.supervisor.upload import Uploads
 from headrace_trainer.supervisor.worker_process import KILLED_SECONDS, Event, Exited, WorkerProcess
 

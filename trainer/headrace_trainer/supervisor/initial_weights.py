@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace_api import runfolder
+from headrace_api.errors import FatalError
 from headrace_api.names import ENV_INITIAL_WEIGHTS, STORAGE_ENV, Reason
-from headrace_trainer.errors import FatalError
-from headrace_trainer.supervisor.places import local_path, open_store
-from headrace_trainer.supervisor.pull import Pull
-from headrace_trainer.supervisor.retry import Retry
-from headrace_trainer.supervisor.store import Store, StoredObject
+from headrace_storage.places import local_path, open_store
+from headrace_storage.pull import Pull
+from headrace_storage.retry import Retry
+from headrace_storage.store import Store, StoredObject
 
 _SUFFIXES = (".safetensors", ".pth")
 """Of a file of weights; anything else is a folder."""

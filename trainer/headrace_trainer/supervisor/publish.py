@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headrace_api import runfolder
-from headrace_trainer.errors import TrainerError
+from headrace_api.errors import TrainerError
+from headrace_storage.keys import path_for
+from headrace_storage.store import StoreError
 from headrace_trainer.protocol import Exported, Saved
 from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.checkpoints import Marker
-from headrace_trainer.supervisor.keys import path_for
 from headrace_trainer.supervisor.progress import ProgressMeter
-from headrace_trainer.supervisor.store import StoreError
 from headrace_trainer.supervisor.upload import Uploads
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from headrace_api.dataset import MANIFEST, Manifest
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.trainingjob import TrainingJob
-from headrace_trainer.errors import FatalError
-from headrace_trainer.supervisor.retry import Retry
-from headrace_trainer.supervisor.store import NotFoundError, Store
+from headrace_storage.retry import Retry
+from headrace_storage.store import NotFoundError, Store
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 

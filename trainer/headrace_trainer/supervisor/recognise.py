@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace_api.dataset import MANIFEST
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
-from headrace_trainer.supervisor.pull import Pull
-from headrace_trainer.supervisor.store import StoredObject
+from headrace_storage.pull import Pull
+from headrace_storage.store import StoredObject
 
 if TYPE_CHECKING:
     from headrace_trainer.data.recognise import Recognised

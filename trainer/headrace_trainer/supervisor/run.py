@@ -7,10 +7,16 @@ from pathlib import Path
 
 from headrace_api import runfolder
 from headrace_api.dataset import Manifest
+from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Outcome, Phase, Verdict
 from headrace_api.trainingjob import TrainingJob
-from headrace_trainer.errors import FatalError, RetryableError
+from headrace_storage.places import lies_in, local_path, open_store
+from headrace_storage.pull import Pull, check_space, in_words
+from headrace_storage.quantity import quantity_bytes
+from headrace_storage.retry import Retry
+from headrace_storage.stop import Stop, StoppedError
+from headrace_storage.store import Store
 from headrace_trainer.protocol import Plan
 from headrace_trainer.resolve import resolve_heads
 from headrace_trainer.supervisor import checkpoints
@@ -20,18 +26,12 @@ from headrace_trainer.supervisor.follow import Follower
 from headrace_trainer.supervisor.initial_weights import FoundWeights, environment_for_weights, find_weights
 from headrace_trainer.supervisor.journal import Journal
 from headrace_trainer.supervisor.metrics import Metrics
-from headrace_trainer.supervisor.places import lies_in, local_path, open_store
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
-from headrace_trainer.supervisor.pull import Pull, check_space, in_words
-from headrace_trainer.supervisor.quantity import quantity_bytes
 from headrace_trainer.supervisor.reading import read_job, read_manifest
 from headrace_trainer.supervisor.recognise import recognise_local, recognise_stored
-from headrace_trainer.supervisor.retry import Retry
 from headrace_trainer.supervisor.serve import serving
 from headrace_trainer.supervisor.settings import Settings
-from headrace_trainer.supervisor.stop import Stop, StoppedError
-from headrace_trainer.supervisor.store import Store
 from headrace_trainer.supervisor.upload import Limits, Uploads
 from headrace_trainer.supervisor.worker_process import PRELOADED_MODULES, WORKER_MODULE, WorkerProcess, worker_environment
 from headrace_trainer.supervisor.workspace import Workspace

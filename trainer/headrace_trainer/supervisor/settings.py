@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace_api import names
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 
 ENV_STORAGE_PATIENCE_SECONDS = "HEADRACE_STORAGE_PATIENCE_SECONDS"
 ENV_UPLOAD_PATIENCE_SECONDS = "HEADRACE_UPLOAD_PATIENCE_SECONDS"

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace_api import runfolder
+from headrace_api.errors import RetryableError, TrainerError
 from headrace_api.names import Reason
-from headrace_trainer.errors import RetryableError, TrainerError
+from headrace_storage.retry import backoff_seconds
+from headrace_storage.store import Store, StoreError
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.journal import Journal
-from headrace_trainer.supervisor.retry import backoff_seconds
-from headrace_trainer.supervisor.store import Store, StoreError
 
 
 @dataclass(frozen=True)

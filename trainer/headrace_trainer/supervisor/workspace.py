@@ -17,8 +17,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 
 MARKER: Final = ".headrace-workspace"
 _NOT_OURS_BUT_HARMLESS = {"lost+found"}

@@ -15,9 +15,9 @@ if __name__ == "__main__":
     # SIGTERM may come while torch is being imported, which takes seconds: whatever is slow is imported under this watch.
     stop.install()
 
+from headrace_api.errors import FatalError, TrainerError  # noqa: E402
 from headrace_api.names import ExitCode, Reason  # noqa: E402
 from headrace_api.report import Verdict  # noqa: E402
-from headrace_trainer.errors import FatalError, TrainerError  # noqa: E402
 from headrace_trainer.protocol import Ended, Plan  # noqa: E402
 from headrace_trainer.worker.messages import Messages  # noqa: E402
 

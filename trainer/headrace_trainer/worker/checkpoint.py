@@ -26,11 +26,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from headrace_api import runfolder
+from headrace_api.errors import FatalError, RetryableError
 from headrace_api.fields import Model
 from headrace_api.heads import HEAD_FIELDS, Head
 from headrace_api.names import Reason
 from headrace_api.training import Training
-from headrace_trainer.errors import FatalError, RetryableError
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import optimizer as optimizers

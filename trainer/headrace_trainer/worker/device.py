@@ -6,8 +6,8 @@ from typing import Final
 
 import torch
 
+from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
-from headrace_trainer.errors import RetryableError
 
 _NVIDIA_CONTROL: Final = Path("/dev/nvidiactl")
 """There where NVIDIA's driver is loaded; a container has it only if it was given a GPU."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headrace_api import runfolder
 from headrace_api.trainingjob import MetricValue
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.base import Head
 from headrace_trainer.network.build import Network
 from headrace_trainer.ops.pixels import normalise

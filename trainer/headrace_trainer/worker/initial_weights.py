@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from headrace_api import model, runfolder
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_trainer.data.problems import is_of_the_machine
-from headrace_trainer.errors import FatalError
 from headrace_trainer.network.build import HeadPlan, Network, prefix_of_head
 
 _FEW: Final = 0.5

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.base import Head, Predictions
 from headrace_trainer.worker.truth import truth_as_predictions
 

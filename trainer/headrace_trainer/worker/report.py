@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.protocol import Stepped
 from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.step import Reading, Step

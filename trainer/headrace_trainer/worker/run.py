@@ -11,9 +11,9 @@ import torch
 from headrace_api import runfolder
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
+from headrace_trainer.data.batches.image_order import ImageOrder
+from headrace_trainer.data.batches.loader import describe_eval_batches, eval_batches, train_batches
 from headrace_trainer.data.dataset import Dataset, open_dataset
-from headrace_trainer.data.loader import describe_eval_batches, eval_batches, train_batches
-from headrace_trainer.data.sampler import ImageOrder
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.backbones import build_backbone
 from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation, check_views

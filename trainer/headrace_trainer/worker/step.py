@@ -10,11 +10,11 @@ from typing import Final, cast
 import torch
 from torch import Tensor
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.training import Training
-from headrace_trainer.data.augment import jitter_color
-from headrace_trainer.data.batch import Batch
-from headrace_trainer.errors import FatalError
+from headrace_trainer.data.batches.augment import jitter_color
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.base import Head, Outputs
 from headrace_trainer.network.build import Network, head_of
 from headrace_trainer.ops.pixels import normalise

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from headrace_api.training import Augmentation
-from headrace_trainer.data.augment import grayscale, jitter_color
+from headrace_trainer.data.batches.augment import grayscale, jitter_color
 from headrace_trainer.heads.base import Head, Outputs
 from headrace_trainer.network.build import Network
 from headrace_trainer.ops.pixels import denormalise, normalise

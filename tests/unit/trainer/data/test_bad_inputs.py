@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 from pycocotools import mask as official
 
+from headrace_api.errors import FatalError
 from headrace_api.training import ImageSize, Training
 from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder, coco
-from headrace_trainer.data.batch import Batch
-from headrace_trainer.data.check import check_dataset
-from headrace_trainer.data.check_report import Report
+from headrace_trainer.check.dataset import check_dataset
+from headrace_trainer.check.report import Report
+from headrace_trainer.data.batches.batch import Batch
+from headrace_trainer.data.batches.loader import train_batches
+from headrace_trainer.data.batches.sample import Sample, load_sample
 from headrace_trainer.data.dataset import Dataset
-from headrace_trainer.data.geometry import letterbox
-from headrace_trainer.data.loader import train_batches
-from headrace_trainer.data.sample import Sample, load_sample
-from headrace_trainer.errors import FatalError
+from headrace_trainer.data.targets.geometry import letterbox
 
 SIZE = (HEIGHT, WIDTH)
 SPLITS = {"train": "train.json", "val": "val.json"}

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_testing.dataset_folder import DatasetFolder, coco, yolo_dataset
 from headrace_trainer.data import targets
-from headrace_trainer.data.batch import empty_batch, write_row
-from headrace_trainer.data.geometry import letterbox
-from headrace_trainer.data.sample import load_sample
-from headrace_trainer.data.split import MOST_BOXES
-from headrace_trainer.errors import FatalError
+from headrace_trainer.data.batches.batch import empty_batch, write_row
+from headrace_trainer.data.batches.sample import load_sample
+from headrace_trainer.data.splits.split import MOST_BOXES
+from headrace_trainer.data.targets.geometry import letterbox
 from headrace_trainer.heads import base
 
 LAYER = {"name": "things", "task": "object-detection", "format": "coco", "splits": {"train": "train.json", "val": "val.json"}}

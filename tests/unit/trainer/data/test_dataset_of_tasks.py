@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.training import Augmentation, ImageSize, Training
 from headrace_testing.dataset_folder import DatasetFolder, coco
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
+from headrace_trainer.data.batches.loader import eval_batches, train_batches
 from headrace_trainer.data.dataset import Dataset
-from headrace_trainer.data.loader import eval_batches, train_batches
-from headrace_trainer.errors import FatalError
 
 VIEWS = {"name": "views", "viewInvariance": {}}
 TRAINING = Training(batch_size=4, image_size=ImageSize(height=32, width=48))

@@ -10,11 +10,11 @@ import torch
 
 from headrace_api.tasks import Task
 from headrace_api.training import ImageSize, Training
-from headrace_local.digit_scenes import DIGITS, draw_card, draw_scene, draw_sheet, draw_strip, write_digit_scenes
+from headrace_scenes import DIGITS, draw_card, draw_scene, draw_sheet, draw_strip, write_digit_scenes
 from headrace_testing.dataset_folder import DatasetFolder
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
+from headrace_trainer.data.batches.loader import eval_batches, train_batches
 from headrace_trainer.data.dataset import Dataset
-from headrace_trainer.data.loader import eval_batches, train_batches
 
 SIZE, SCENES = 64, 6
 LAYER_OF: dict[Task, str | None] = {

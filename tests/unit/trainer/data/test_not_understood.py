@@ -6,12 +6,12 @@ from typing import NoReturn
 
 import pytest
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_testing.dataset_folder import DatasetFolder, coco
-from headrace_trainer.data import layers
-from headrace_trainer.data.check import check_dataset
+from headrace_trainer.check.dataset import check_dataset
+from headrace_trainer.data.formats import registry as layers
 from headrace_trainer.data.problems import BadSampleError
-from headrace_trainer.errors import FatalError
 
 
 def folder_whose_reader_raises(root: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> DatasetFolder:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from headrace_trainer.data.geometry import PAD_COLOR, letterbox, zoomed
 from headrace_trainer.data.picture import Picture
+from headrace_trainer.data.targets.geometry import PAD_COLOR, letterbox, zoomed
 
 HEIGHT, WIDTH = 48, 80
 

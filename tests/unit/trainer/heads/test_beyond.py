@@ -9,7 +9,7 @@ from headrace_api.tasks import Task
 from headrace_testing.dense_answers import LEVELS, dense_answers
 from headrace_testing.head_cases import KEYPOINTS, make_features, make_head, make_labels
 from headrace_testing.host_sync import NoHostSync
-from headrace_trainer.data.rows import layout, rows_of
+from headrace_trainer.data.batches.rows import layout, rows_of
 from headrace_trainer.data.targets import Boxes, Instances, Keypoints, Quads, Target
 
 SIZE = (96, 160)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import OPTIONS, answer, make_features, make_head, make_labels, make_targets, rows, spoil
 from headrace_testing.host_sync import NoHostSync
-from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import REGISTRY, Head, head_factory
 
 SIZES = {"square": (96, 96), "one cell at level 5": (32, 32), "odd and wide": (33, 70), "tall": (128, 40)}

@@ -15,9 +15,9 @@ from headrace_testing.dense_answers import LEVELS, dense_answers, in_frame
 from headrace_testing.head_cases import KEYPOINTS, make_features, make_head, make_labels, make_targets, spoil
 from headrace_testing.memorising import Memoriser
 from headrace_testing.turned_digits import make_turned_digits
+from headrace_trainer.data.annotations.keypoint_table import KeypointTable
 from headrace_trainer.data.annotations.keypoints import KeypointList
-from headrace_trainer.data.geometry import letterbox
-from headrace_trainer.data.keypoints import KeypointTable
+from headrace_trainer.data.targets.geometry import letterbox
 from headrace_trainer.heads.keypoint_detection import KeypointDetectionMetric
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import color_of

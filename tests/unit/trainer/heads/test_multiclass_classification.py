@@ -4,9 +4,9 @@ import torch
 from sklearn.metrics import f1_score, top_k_accuracy_score
 
 from headrace_api import model
+from headrace_api.errors import FatalError
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_head, make_labels
-from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import REGISTRY, Head
 from headrace_trainer.heads.multiclass_classification import MulticlassClassificationMetric
 

@@ -12,18 +12,18 @@ from torch import Tensor
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_local.digit_scenes import DIGITS
+from headrace_scenes import DIGITS
 from headrace_testing.dense_answers import dense_answers, in_frame
 from headrace_testing.head_cases import make_features, make_head, make_targets, spoil
 from headrace_testing.memorising import Memoriser
 from headrace_testing.turned_digits import make_turned_digits
 from headrace_trainer.data.annotations.quads import QuadList
-from headrace_trainer.data.geometry import letterbox
+from headrace_trainer.data.targets.geometry import letterbox
 from headrace_trainer.heads.dense_boxes import NMS_IOU
 from headrace_trainer.heads.quadrilateral_detection import QuadrilateralDetectionMetric, corner_errors
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import color_of
-from headrace_trainer.ops.quads import bounds, iou
+from headrace_trainer.ops.quad_overlap import bounds, iou
 
 TASK = Task.QUADRILATERAL_DETECTION
 SIZE = (64, 160)

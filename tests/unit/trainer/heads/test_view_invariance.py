@@ -8,10 +8,10 @@ from torch import Tensor
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_local.digit_scenes import draw_texture
+from headrace_scenes import draw_texture
 from headrace_testing.head_cases import make_features, make_head
 from headrace_testing.steps import small_training
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.view_invariance import NEIGHBOURS, TEMPERATURE, FeaturesMetric, ViewInvarianceHead
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, build_network

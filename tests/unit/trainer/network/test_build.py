@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from headrace_api import model
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import (
     HeadPlan,

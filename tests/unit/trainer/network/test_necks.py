@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from headrace_api import model
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_testing.host_sync import NoHostSync
-from headrace_trainer.errors import FatalError
 from headrace_trainer.network.necks import Neck, build_neck
 from headrace_trainer.network.necks.bi_fpn import BiFpn
 from headrace_trainer.network.necks.hybrid_encoder import position_code

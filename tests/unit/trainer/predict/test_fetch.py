@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_testing.fake_s3 import FakeS3, fake_s3
-from headrace_trainer.errors import FatalError
 from headrace_trainer.predict.fetch import model_folder
 
 CONFIG, WEIGHTS = b"{}", b"weights"

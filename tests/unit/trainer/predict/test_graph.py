@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from headrace_api.errors import FatalError
 from headrace_api.names import ExitCode, Reason
 from headrace_api.tasks import Task
 from headrace_testing.trained_models import tiny_model
-from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import REGISTRY
 from headrace_trainer.network.build import Network
 from headrace_trainer.ops.pixels import normalise

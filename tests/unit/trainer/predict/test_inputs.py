@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headrace_trainer.errors import FatalError
+from headrace_api.errors import FatalError
 from headrace_trainer.predict.inputs import Loaded, Unreadable, find_images, load_images
 
 

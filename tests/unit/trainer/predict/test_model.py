@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_testing.trained_models import write_model
-from headrace_trainer.errors import FatalError
 from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.predict.model import load_model
 

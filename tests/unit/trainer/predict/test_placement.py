@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace_testing.head_cases import make_features, make_head
-from headrace_trainer.data.geometry import letterbox
+from headrace_trainer.data.targets.geometry import letterbox
 from headrace_trainer.heads.base import IGNORE, REGISTRY
 from headrace_trainer.predict.placement import _PLACES, Placement, placed
 

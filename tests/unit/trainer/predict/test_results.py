@@ -16,7 +16,7 @@ from torch import Tensor
 
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import ALPHABET, KEYPOINTS, make_features, make_head
-from headrace_trainer.data.geometry import letterbox
+from headrace_trainer.data.targets.geometry import letterbox
 from headrace_trainer.heads.base import REGISTRY, Head
 from headrace_trainer.ops.drawing import color_of
 from headrace_trainer.predict.placement import Placement

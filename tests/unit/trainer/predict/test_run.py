@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_testing.trained_models import tiny_model, write_model
-from headrace_trainer.data.geometry import letterbox
-from headrace_trainer.errors import FatalError
+from headrace_trainer.data.targets.geometry import letterbox
 from headrace_trainer.heads.base import REGISTRY
 from headrace_trainer.predict.__main__ import main
 from headrace_trainer.predict.run import predict

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace_trainer.errors import FatalError
+from headrace_api.errors import FatalError
+from headrace_storage.folder import FolderStore
 from headrace_trainer.supervisor.checkpoints import Marker, find_complete, local_files, publish_marker, superseded
-from headrace_trainer.supervisor.folder import FolderStore
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Verdict
-from headrace_trainer.errors import FatalError, RetryableError
+from headrace_storage.stop import Stop
 from headrace_trainer.protocol import Ended
 from headrace_trainer.supervisor.ending import Ending, UploadDeadline
-from headrace_trainer.supervisor.stop import Stop
 
 
 @pytest.fixture

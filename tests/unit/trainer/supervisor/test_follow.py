@@ -7,10 +7,11 @@ from typing import cast
 
 import pytest
 
+from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
 from headrace_api.training import Training
-from headrace_trainer.errors import RetryableError
+from headrace_storage.stop import Stop
 from headrace_trainer.protocol import Ended, Evaluating
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.follow import Follower
@@ -18,7 +19,6 @@ from headrace_trainer.supervisor.journal import Journal
 from headrace_trainer.supervisor.metrics import Metrics
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
-from headrace_trainer.supervisor.stop import Stop
 from headrace_trainer.supervisor.upload import Uploads
 from headrace_trainer.supervisor.worker_process import Event, Exited, WorkerProcess
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from headrace_api.errors import FatalError
 from headrace_api.names import STORAGE_ENV, Reason
+from headrace_storage.retry import Retry
+from headrace_storage.stop import Stop
 from headrace_testing.fake_s3 import FakeS3, fake_s3
-from headrace_trainer.errors import FatalError
 from headrace_trainer.supervisor.initial_weights import environment_for_weights, find_weights
-from headrace_trainer.supervisor.retry import Retry
-from headrace_trainer.supervisor.stop import Stop
 from headrace_trainer.supervisor.worker_process import worker_environment
 
 MODEL = {"runs/a/model/model.safetensors": b"weights", "runs/a/model/config.json": b"{}", "runs/a/model/metrics.json": b"{}"}

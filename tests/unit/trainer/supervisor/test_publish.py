@@ -7,10 +7,10 @@ import pytest
 
 from headrace_api.training import Training
 from headrace_api.trainingjob import MetricValue
+from headrace_storage.folder import FolderStore
 from headrace_trainer.protocol import Evaluated, Saved
 from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.board import Board
-from headrace_trainer.supervisor.folder import FolderStore
 from headrace_trainer.supervisor.metrics import Metrics
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher

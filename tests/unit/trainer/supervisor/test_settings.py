@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headrace_api import names
-from headrace_trainer.errors import FatalError
+from headrace_api.errors import FatalError
 from headrace_trainer.supervisor.settings import settings_from
 
 POD = {

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.runfolder import Attempt
-from headrace_trainer.errors import FatalError
+from headrace_storage.folder import FolderStore
+from headrace_storage.store import UnavailableError
 from headrace_trainer.supervisor.board import Board
-from headrace_trainer.supervisor.folder import FolderStore
 from headrace_trainer.supervisor.journal import Journal
 from headrace_trainer.supervisor.metrics import Metrics
-from headrace_trainer.supervisor.store import UnavailableError
 from headrace_trainer.supervisor.upload import Limits, Uploads
 
 

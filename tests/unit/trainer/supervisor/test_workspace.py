@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace_trainer.errors import FatalError
+from headrace_api.errors import FatalError
 from headrace_trainer.supervisor.workspace import MARKER, Workspace
 
 

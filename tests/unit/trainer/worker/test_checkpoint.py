@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from headrace_api import model
+from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import Reason
 from headrace_api.training import Training
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.steps import HEADS, LABELS, SmallTraining, random_batch, small_network, small_training
-from headrace_trainer.errors import FatalError, RetryableError
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan
 from headrace_trainer.protocol import Saved

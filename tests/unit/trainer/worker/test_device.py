@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
-from headrace_trainer.errors import RetryableError
 from headrace_trainer.worker.device import choose_device
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from headrace_api import model
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.steps import CPU, random_batch, small_network
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan
 from headrace_trainer.ops.pixels import denormalise, normalise

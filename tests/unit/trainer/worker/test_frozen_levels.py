@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from headrace_api import model
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.training import Training
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.steps import CPU, HEADS, LABELS, SmallTraining, random_batch
-from headrace_trainer.errors import FatalError
 from headrace_trainer.network.backbones import build_backbone
 from headrace_trainer.network.build import build_network
 from headrace_trainer.worker.checkpoint import CheckpointState, CheckpointWriter, load_checkpoint, tensor_files

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Verdict
 from headrace_testing.workers import TAGS, small_job
-from headrace_trainer.errors import FatalError, RetryableError
 from headrace_trainer.protocol import ENV_MESSAGES_FD, MESSAGE, Ended, Plan
 from headrace_trainer.worker import __main__ as program
 from headrace_trainer.worker import run

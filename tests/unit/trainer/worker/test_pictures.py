@@ -10,7 +10,7 @@ from torch import Tensor
 
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head, make_targets
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.base import REGISTRY, Head
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.worker.pictures import COLUMNS, PredictionGrid

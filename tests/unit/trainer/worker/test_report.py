@@ -4,7 +4,7 @@ import pytest
 
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.steps import random_batch, small_training
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.protocol import Stepped
 from headrace_trainer.worker.report import Reporter
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_local.digit_scenes import write_digit_scenes
+from headrace_scenes import write_digit_scenes
 from headrace_testing.dataset_folder import DatasetFolder
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.workers import TAGS, small_job
-from headrace_trainer.data import loader
-from headrace_trainer.errors import FatalError
+from headrace_trainer.data.batches import loader
 from headrace_trainer.protocol import Building, Plan, Saved, Stepped
 from headrace_trainer.worker import device
 from headrace_trainer.worker.checkpoint import Best, CheckpointState

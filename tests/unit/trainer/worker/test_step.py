@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_testing.steps import random_batch, small_training
-from headrace_trainer.errors import FatalError
 from headrace_trainer.heads.base import Head
 from headrace_trainer.network.build import head_of
 

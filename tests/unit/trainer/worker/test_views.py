@@ -7,7 +7,7 @@ from torch import Tensor
 from headrace_api import model
 from headrace_testing.host_sync import NoHostSync
 from headrace_testing.steps import HEADS, LABELS, random_batch, small_network, small_training
-from headrace_trainer.data.batch import Batch
+from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan
 from headrace_trainer.worker.views import random_view, running_averages_kept

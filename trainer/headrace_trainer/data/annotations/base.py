@@ -6,9 +6,9 @@ from typing import Final, Protocol
 import numpy as np
 
 from headrace_api.tasks import Task
-from headrace_trainer.data.geometry import Geometry
 from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.targets import Array, Target
+from headrace_trainer.data.targets.geometry import Geometry
 
 COUNTED: Final = {
     Task.PANOPTIC_SEGMENTATION: "segments",

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from headrace_trainer.data.annotations.base import check_size, unit
-from headrace_trainer.data.geometry import Geometry
 from headrace_trainer.data.targets import Array, Boxes
+from headrace_trainer.data.targets.geometry import Geometry
 
 
 @dataclass(frozen=True)

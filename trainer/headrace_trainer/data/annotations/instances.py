@@ -8,11 +8,11 @@ import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 
 from headrace_trainer.data.annotations.base import check_size, unit
-from headrace_trainer.data.geometry import Geometry
-from headrace_trainer.data.inside import check_near
+from headrace_trainer.data.annotations.inside import check_near
 from headrace_trainer.data.problems import BadSampleError
-from headrace_trainer.data.quads import area
 from headrace_trainer.data.targets import Array, Instances
+from headrace_trainer.data.targets.geometry import Geometry
+from headrace_trainer.data.targets.quad_geometry import area
 
 
 class Shape(Protocol):

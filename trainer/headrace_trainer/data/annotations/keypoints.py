@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from headrace_trainer.data.annotations.base import check_size, unit
-from headrace_trainer.data.geometry import Geometry
-from headrace_trainer.data.keypoints import KeypointTable
+from headrace_trainer.data.annotations.keypoint_table import KeypointTable
 from headrace_trainer.data.targets import Array, Keypoints
+from headrace_trainer.data.targets.geometry import Geometry
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headrace_trainer.data.geometry import Geometry
 from headrace_trainer.data.targets import Array, Identity, Label, Labels, Text, Values
+from headrace_trainer.data.targets.geometry import Geometry
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from headrace_trainer.data.annotations.base import check_size
-from headrace_trainer.data.geometry import Geometry
 from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
 from headrace_trainer.data.targets import Anomaly, Array, Depth
+from headrace_trainer.data.targets.geometry import Geometry
 
 _ONE_CHANNEL = frozenset({"1", "L", "P", "I;16", "I;16B", "I"})
 

@@ -26,11 +26,11 @@ import numpy as np
 from headrace_api.dataset import Layer
 from headrace_api.tasks import Task
 from headrace_trainer.data.annotations import Annotation, BoxList, InstanceList, KeypointList, QuadList, Rings
-from headrace_trainer.data.classes import ClassTable
+from headrace_trainer.data.annotations.class_table import ClassTable
+from headrace_trainer.data.annotations.inside import clip_boxes, quads_inside, rings_inside, seen_inside
+from headrace_trainer.data.annotations.keypoint_table import AREA_OF_BOX, KeypointTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.inside import clip_boxes, quads_inside, rings_inside, seen_inside
-from headrace_trainer.data.keypoints import AREA_OF_BOX, KeypointTable
-from headrace_trainer.data.layer_data import (
+from headrace_trainer.data.formats.layer_data import (
     LayerData,
     Source,
     bad_layer,
@@ -41,8 +41,8 @@ from headrace_trainer.data.layer_data import (
     sources,
 )
 from headrace_trainer.data.problems import BadSampleError, Problems
-from headrace_trainer.data.quads import clean_quads
 from headrace_trainer.data.targets import Array
+from headrace_trainer.data.targets.quad_geometry import clean_quads
 
 _WHOLE_IMAGE = (1, 1)
 _FARTHEST = 2.0

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace_api.dataset import Layer, Manifest
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_trainer.data.files import contents
-from headrace_trainer.data.layers import folders_of_maps
+from headrace_trainer.data.formats.registry import folders_of_maps
 from headrace_trainer.data.recognise import coco, folders, icdar, maps, table, voc, yolo
 from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearError
-from headrace_trainer.errors import FatalError
 
 _BY_FILES = (coco.find, yolo.find, voc.find, icdar.find, table.find)
 

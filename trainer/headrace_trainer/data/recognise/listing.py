@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from headrace_api.dataset import Layer, Manifest, Part
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_trainer.data.files import is_image
-from headrace_trainer.errors import FatalError
 
 _NAMED = 4
 _PEEK_BYTES = 1 << 20

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 
 _PROBE_SIDE = 64
 """Pixels of the image that shows a backbone's channels: two cells at level 5."""

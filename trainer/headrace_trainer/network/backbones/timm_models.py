@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from torch import Tensor, nn
 
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 from headrace_trainer.network.backbones.base import Backbone, channels_of, filled_up, in_words
 
 PREFIX: Final = "timm/"

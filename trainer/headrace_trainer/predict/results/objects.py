@@ -16,8 +16,8 @@ from typing import Any
 from torch import Tensor
 
 from headrace_trainer.heads.base import Head, Predictions
-from headrace_trainer.ops.coco import run_lengths
-from headrace_trainer.ops.quads import bounds
+from headrace_trainer.ops.coco_evaluation import run_lengths
+from headrace_trainer.ops.quad_overlap import bounds
 from headrace_trainer.predict.placement import Placement
 from headrace_trainer.predict.results.base import Image, JsonArray, Results, write_json
 

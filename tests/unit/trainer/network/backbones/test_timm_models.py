@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from headrace_api import model
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.errors import FatalError
 from headrace_trainer.network.backbones import build_backbone
 
 

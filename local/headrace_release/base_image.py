@@ -1,0 +1,52 @@
+"""A base for the images where no registry is reached: Debian and its Python, made from packages by mmdebstrap.
+
+Two images: what Headrace's images stand on, and the same with venv and pip, in which they are built.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from headrace_local.setup_progress import SetupProgress
+from headrace_release.engine import Engine, run
+
+SUITE = "bookworm"
+"""Debian 12: its Python is 3.11, the oldest that Headrace runs on, and its C library runs every wheel of the lock file."""
+BASE = f"localhost/headrace-base:{SUITE}"
+BUILDER = f"localhost/headrace-base:{SUITE}-build"
+PACKAGES = ("python3", "ca-certificates", "libstdc++6")
+"""torch links libstdc++; the CA certificates are for S3 over TLS."""
+BUILDER_PACKAGES = (*PACKAGES, "python3-venv")
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
+KEPT = "/usr/share/doc/*/copyright"
+
+
+def root_command(packages: Sequence[str], tar: Path, mirror: str | None) -> tuple[str, ...]:
+    """The command that writes a root file system: essential packages and these, without apt, its lists, manuals and translations.
+
+    Debian's security updates are in it: mmdebstrap adds their archive unless a mirror is named.
+    """
+    rules = (*(f"path-exclude={path}" for path in LEFT_OUT), f"path-include={KEPT}")
+    options = ("--variant=essential", f"--include={','.join(packages)}", *(f"--dpkgopt={rule}" for rule in rules))
+    return ("mmdebstrap", "--quiet", *options, SUITE, str(tar), *([mirror] if mirror else []))
+
+
+def make_base_images(
+    engine: Engine, mirror: str | None, renew: bool = False, execute: Callable[[Sequence[str]], None] = run
+) -> None:
+    """Makes both and gives them to the engine. What the engine has already is kept, unless it shall be renewed: made again, it is
+    another image, and all that stands on it is built again.
+
+    Raises:
+        EngineError: mmdebstrap is not there or failed, or the engine did.
+    """
+    with tempfile.TemporaryDirectory() as folder, SetupProgress() as progress:
+        for image, packages in ((BASE, PACKAGES), (BUILDER, BUILDER_PACKAGES)):
+            if not renew and engine.has(image):
+                progress.say(f"{image} is there (RENEW=1 makes it again, with Debian's newest packages)")
+                continue
+            tar = Path(folder, "root.tar")
+            with progress.step(f"{image} from Debian packages", 35):
+                execute(root_command(packages, tar, mirror))
+                for command in engine.import_commands(tar, image):
+                    execute(command)

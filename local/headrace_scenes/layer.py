@@ -1,0 +1,78 @@
+"""What the writers of scenes' labels have in common: one writer a layer and split, that takes scenes one at a time."""
+
+import csv
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from headrace_scenes.scenes import Scene
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """An image as the files of labels speak of it."""
+
+    index: int
+    stem: str
+    path: str
+    """From the dataset's root."""
+    size: int
+
+
+class SceneLayer(ABC):
+    """One split of one layer."""
+
+    task: ClassVar[str]
+    format: ClassVar[str]
+    suffix: ClassVar[str] = ""
+    """Of the split's file; none: a folder."""
+    extra: ClassVar[Mapping[str, Any]] = {}
+    """More of the layer's entry in dataset.json."""
+
+    def __init__(self, root: Path, name: str, split: str) -> None:
+        self.path = root / self.place(name, split)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.suffix:
+            self.path.mkdir()
+
+    @classmethod
+    def place(cls, name: str, split: str) -> str:
+        """Where the split is, from the dataset's root."""
+        return f"{name}_{split}{cls.suffix}" if cls.suffix else f"{name}/{split}"
+
+    @classmethod
+    def entry(cls, name: str) -> dict[str, Any]:
+        """What dataset.json says of the layer."""
+        splits = {split: cls.place(name, split) for split in ("train", "val")}
+        return {"name": name, "task": cls.task, "format": cls.format, "splits": splits, **cls.extra}
+
+    @abstractmethod
+    def add(self, image: ImageEntry, scene: Scene) -> None:
+        """Take a scene."""
+
+    def close(self) -> None:  # noqa: B027 - folders are written as scenes come
+        """Write what is written in the end."""
+
+
+def write_json_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """An object a line."""
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """A header and rows."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def tight_box(mask: np.ndarray) -> list[int]:
+    """COCO box x, y, width, height around the True pixels."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return [int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)]

@@ -1,0 +1,99 @@
+"""A store in a local folder: the same run folder layout without any object storage."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from headrace_storage.keys import path_for, refuse_symlinks
+from headrace_storage.stop import StoppedError
+from headrace_storage.store import DamagedError, NotFoundError, StoredObject, never
+
+_TEMPORARY_PREFIX = ".headrace-"
+_CHUNK_BYTES = 1 << 20
+
+
+class FolderStore:
+    """Objects are files below `root`, which need not exist before the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.uri = f"{self.root}/"
+
+    def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
+        start = self.root / prefix.rpartition("/")[0]
+        found = (path for path in _files(start, cancelled) if not path.name.startswith(_TEMPORARY_PREFIX))
+        objects = (StoredObject(path.relative_to(self.root).as_posix(), path.stat().st_size) for path in found)
+        return sorted((one for one in objects if one.key.startswith(prefix)), key=lambda one: one.key)
+
+    def read(self, key: str, most: int | None = None) -> bytes:
+        path = path_for(self.root, key)
+        refuse_symlinks(self.root, path)
+        try:
+            with path.open("rb") as file:
+                return file.read(most)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"no file {path}") from error
+
+    def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
+        source = path_for(self.root, stored.key)
+        refuse_symlinks(self.root, source)
+        try:
+            with source.open("rb") as reading, target.open("xb") as writing:
+                while chunk := reading.read(_CHUNK_BYTES):
+                    if cancelled():
+                        raise StoppedError
+                    writing.write(chunk)
+                size = writing.tell()
+        except FileNotFoundError as error:
+            raise NotFoundError(f"no file {source}") from error
+        if size != stored.size:
+            raise DamagedError(f"{source} holds {size} bytes, and {stored.size} when it was listed")
+
+    def write(self, key: str, content: bytes) -> None:
+        with self._replacing(key) as temporary:
+            temporary.write_bytes(content)
+
+    def upload(self, key: str, source: Path) -> None:
+        with self._replacing(key) as temporary:
+            shutil.copyfile(source, temporary)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            path = path_for(self.root, key)
+            refuse_symlinks(self.root, path)
+            path.unlink(missing_ok=True)
+            # A folder of an object store is gone with its last object; so is it here.
+            with contextlib.suppress(OSError):
+                for folder in path.parents:
+                    if folder == self.root:
+                        break
+                    folder.rmdir()
+
+    @contextlib.contextmanager
+    def _replacing(self, key: str) -> Iterator[Path]:
+        """A fresh file beside the target, renamed over it at the end: readers see the old or the new content, never half of it."""
+        target = path_for(self.root, key)
+        refuse_symlinks(self.root, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, dir=target.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.rename(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _files(folder: Path, cancelled: Callable[[], bool]) -> Iterator[Path]:
+    """Every file below `folder`, symbolic links among them (whoever reads one is refused) and never followed."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if cancelled():
+                raise StoppedError
+            yield Path(place) / name

@@ -1,0 +1,170 @@
+"""A store in S3-compatible object storage, by way of the minio client."""
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from headrace_api.errors import FatalError
+from headrace_api.names import Reason
+from headrace_storage.stop import StoppedError
+from headrace_storage.store import DamagedError, NotFoundError, StoredObject, UnavailableError, never
+
+AWS_ENDPOINT = "https://s3.amazonaws.com"
+_CHUNK_BYTES = 1 << 18
+_PART_BYTES = 64 << 20
+"""Size of the parts of a large upload. S3 wants at least 5 MiB, and at most 10,000 of them."""
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+_REFUSALS = {
+    "NoSuchBucket": "there is no such bucket: create it, or correct the URI",
+    "InvalidAccessKeyId": "the access key is not known there: check AWS_ACCESS_KEY_ID in the storage secret",
+    "XAdminUserNotFound": "the access key is not known there: check AWS_ACCESS_KEY_ID in the storage secret",  # versitygw's word
+    "SignatureDoesNotMatch": "the secret key is wrong: check AWS_SECRET_ACCESS_KEY in the storage secret",
+    "AccessDenied": "access is denied: the storage secret's keys need to list, read, write and delete there",
+    "ExpiredToken": "the keys have expired: renew those in the storage secret",
+    "InvalidToken": "the keys are not valid: check those in the storage secret",
+    "AccountProblem": "the account has a problem; its provider knows which",
+    "AuthorizationHeaderMalformed": "the region is wrong: set AWS_REGION in the storage secret to the bucket's",
+    "PermanentRedirect": "the bucket is in another region: set AWS_REGION in the storage secret to the bucket's",
+    "RequestTimeTooSkewed": "the clock of this machine differs too much from the store's: set it",
+    "InvalidBucketName": "that is no name a bucket can have: correct the URI",
+    "MethodNotAllowed": "it does not answer as S3 does: check AWS_ENDPOINT_URL in the storage secret",
+}
+"""What S3 says that no retry will mend, and what to do about it."""
+
+
+class S3Store:
+    """Objects of `bucket` whose names start with `prefix` ("" or ending in "/")."""
+
+    def __init__(self, bucket: str, prefix: str, environment: Mapping[str, str], connections: int = 32) -> None:
+        # Imported late: minio takes longer to import than the rest of the supervisor to start.
+        import minio
+        import urllib3
+
+        self.uri = f"s3://{bucket}/{prefix}"
+        self._bucket, self._prefix = bucket, prefix
+        self._endpoint = environment.get("AWS_ENDPOINT_URL") or AWS_ENDPOINT
+        address = urlsplit(self._endpoint)
+        if address.scheme not in {"http", "https"} or not address.netloc or address.path.strip("/"):
+            raise FatalError(
+                Reason.STORAGE_REFUSED,
+                f"AWS_ENDPOINT_URL is {self._endpoint!r}; an endpoint looks like https://s3.example.com or http://10.0.0.5:9000",
+            )
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            if not environment.get(name):
+                raise FatalError(Reason.STORAGE_REFUSED, f"{name} is not set, and {self.uri} cannot be reached without it")
+        self._client = minio.Minio(
+            address.netloc,
+            access_key=environment["AWS_ACCESS_KEY_ID"],
+            secret_key=environment["AWS_SECRET_ACCESS_KEY"],
+            session_token=environment.get("AWS_SESSION_TOKEN") or None,
+            secure=address.scheme == "https",
+            # Only AWS has buckets in several regions to look up.
+            region=environment.get("AWS_REGION") or (None if self._endpoint == AWS_ENDPOINT else "us-east-1"),
+            http_client=urllib3.PoolManager(
+                maxsize=connections,
+                timeout=urllib3.Timeout(connect=5, read=30),
+                # Retries are made in one place (retry.py), which tells the user of them and obeys SIGTERM.
+                retries=False,
+            ),
+        )
+
+    def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
+        found: list[Any] = []
+        with self._errors(prefix):
+            # Asks for the next page, of a thousand, where one ends.
+            for one in self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True):
+                if cancelled():
+                    raise StoppedError
+                found.append(one)
+        # A "folder" that a web console made is an empty object whose name ends in "/".
+        return sorted(
+            (
+                StoredObject(one.object_name[len(self._prefix) :], one.size or 0, (one.etag or "").strip('"'))
+                for one in found
+                if not (one.object_name.endswith("/") and not one.size)
+            ),
+            key=lambda one: one.key,
+        )
+
+    def read(self, key: str, most: int | None = None) -> bytes:
+        with self._errors(key), self._get(key, most or 0) as response:
+            content: bytes = response.read()
+            return content[:most]
+
+    def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
+        checksum = hashlib.md5(usedforsecurity=False)
+        with target.open("xb") as file, self._errors(stored.key), self._get(stored.key) as response:
+            # read1 returns what has come so far: on a slow line a whole chunk takes minutes, and `cancelled` is asked between two.
+            while chunk := response.read1(_CHUNK_BYTES):
+                if cancelled():
+                    raise StoppedError
+                checksum.update(chunk)
+                file.write(chunk)
+            size = file.tell()
+        if size != stored.size:
+            raise DamagedError(f"{self.uri}{stored.key} ended after {size:,} of {stored.size:,} bytes")
+        if _etag_is_md5(stored.etag, response.headers) and checksum.hexdigest() != stored.etag:
+            raise DamagedError(f"{self.uri}{stored.key} has the MD5 {checksum.hexdigest()}, and {stored.etag} was listed")
+
+    def write(self, key: str, content: bytes) -> None:
+        with self._errors(key):
+            self._client.put_object(self._bucket, self._prefix + key, io.BytesIO(content), len(content))
+
+    def upload(self, key: str, source: Path) -> None:
+        with source.open("rb") as file, self._errors(key):
+            self._client.put_object(self._bucket, self._prefix + key, file, source.stat().st_size, part_size=_PART_BYTES)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with self._errors(key):
+                self._client.remove_object(self._bucket, self._prefix + key)
+
+    @contextmanager
+    def _get(self, key: str, length: int = 0) -> Iterator[Any]:
+        """The response to a GET of so many bytes (0: all), to be read to its end; its connection goes back to the pool."""
+        response = self._client.get_object(self._bucket, self._prefix + key, length=length)
+        try:
+            yield response
+        except BaseException:
+            response.close()  # what was not read would be taken for the next response
+            raise
+        finally:
+            response.release_conn()
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        """Turns what minio and urllib3 raise into this program's errors."""
+        import minio.error
+        import urllib3.exceptions
+
+        where = f"{self.uri}{key} at {self._endpoint}"
+        try:
+            yield
+        except minio.error.S3Error as error:
+            if error.code in {"NoSuchKey", "ResourceNotFound"}:
+                raise NotFoundError(f"no object {self.uri}{key}") from error
+            remedy = _REFUSALS.get(error.code or "")
+            if remedy is None and error.response is not None and error.response.status in {401, 403}:
+                remedy = _REFUSALS["AccessDenied"]
+            if remedy:
+                raise FatalError(Reason.STORAGE_REFUSED, f"bucket '{self._bucket}' ({where}): {remedy} ({error.code})") from error
+            raise UnavailableError(f"{where}: {error.code}: {error.message}") from error
+        except urllib3.exceptions.ProtocolError as error:
+            raise UnavailableError(f"{where}: the connection broke: {error}") from error
+        except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
+            raise UnavailableError(f"{where}: {error}") from error
+        except ValueError as error:  # minio checks names before it asks
+            raise FatalError(Reason.STORAGE_REFUSED, f"{where}: {error}") from error
+
+
+def _etag_is_md5(etag: str, headers: Mapping[str, str]) -> bool:
+    """Whether an ETag is the content's MD5: not for uploads in parts ("...-7"), nor where a key of the customer's encrypts."""
+    encryption = headers.get("x-amz-server-side-encryption", "AES256")
+    by_customer = "x-amz-server-side-encryption-customer-algorithm" in headers
+    return bool(_MD5.fullmatch(etag)) and encryption == "AES256" and not by_customer

@@ -1,0 +1,48 @@
+"""The stop signal: seen by whoever waits."""
+
+import signal
+import threading
+import time
+
+from headrace_storage.stop import Stop
+
+
+def test_whoever_waits_wakes_at_once_and_stays_awake() -> None:
+    stop = Stop()
+    woken = threading.Event()
+    thread = threading.Thread(target=lambda: woken.set() if stop.wait(60) else None)
+    thread.start()
+    stop.request()
+    assert woken.wait(10)
+    thread.join()
+    assert stop.wait(60)
+    assert stop.requested
+    assert not stop.hurry
+    assert stop.requested_at <= time.monotonic()
+    stop.close()
+
+
+def test_twice_means_hurry_and_the_first_moment_counts() -> None:
+    stop = Stop()
+    assert not stop.wait(0)
+    stop.request()
+    first = stop.requested_at
+    stop.request()
+    assert stop.hurry
+    assert stop.requested_at == first
+    stop.close()
+
+
+def test_sigterm_and_ctrl_c_are_requests() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    stop = Stop()
+    try:
+        stop.install()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.requested
+        signal.raise_signal(signal.SIGINT)
+        assert stop.hurry
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+        stop.close()

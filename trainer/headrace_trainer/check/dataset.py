@@ -1,0 +1,170 @@
+"""Checks a dataset as a whole: every layer, every annotation, and the header or all of every image.
+
+Other than opening it to train, it goes on after a problem, and tells them all.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from headrace_api.dataset import MANIFEST, Layer, Manifest
+from headrace_api.errors import FatalError
+from headrace_api.tasks import Task
+from headrace_trainer.check.images import SPLITS, Layers, check_images
+from headrace_trainer.check.report import LayerReport, Report, SplitReport
+from headrace_trainer.data.annotations import Annotation
+from headrace_trainer.data.files import DatasetFiles, is_image, walk
+from headrace_trainer.data.formats.layer_data import LayerData
+from headrace_trainer.data.formats.registry import divided, folders_of_maps, open_files, read_layer
+from headrace_trainer.data.head_labels.from_layers import learnable, never_known
+from headrace_trainer.data.problems import Problems
+from headrace_trainer.data.recognise import recognise
+from headrace_trainer.data.recognise.listing import UnclearError, named
+from headrace_trainer.data.recognise.manifest import read_manifest
+
+_NAMED_CLASSES = 12
+_OF_THE_IMAGE = frozenset(
+    {
+        *(Task.SEMANTIC_SEGMENTATION, Task.MULTILABEL_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION, Task.METRIC_LEARNING),
+        *(Task.REGRESSION, Task.DEPTH_ESTIMATION, Task.ANOMALY_DETECTION, Task.TEXT_RECOGNITION),
+    }
+)
+"""Tasks whose labels are of the whole image: none is a negative for want of objects."""
+
+
+def check_dataset(root: Path, uri: str, decode: bool) -> Report:
+    """Look at the dataset in `root`, called `uri` in the report.
+
+    With `decode` every image is decoded and every annotation drawn; without it headers are read, and masks and depth maps that lie
+    in files of their own are looked for and not into: which classes masks have is not known then. MemoryError and OSError of the
+    machine are raised.
+    """
+    report = Report(uri, decoded=decode)
+    try:
+        _find_manifest(root, report)
+        if report.manifest is None:
+            return report
+        files = open_files(root, report.manifest)
+    except FatalError as error:
+        report.problems.append(error.message)
+        return report
+    report.images = sum(1 for _ in files.images())
+    layers = _read_layers(report, files)
+    _check_splits(report, layers)
+    check_images(report, files, layers, decode)
+    _check_classes(report)
+    return report
+
+
+def _find_manifest(root: Path, report: Report) -> None:
+    """The dataset.json, or what is recognised, or what could be where that is not certain."""
+    if (root / MANIFEST).is_file():
+        report.manifest = read_manifest(root)
+        return
+    report.recognised = True
+    names = list(walk(root))
+    try:
+        recognised = recognise(root, names)
+        report.manifest = recognised.manifest
+        report.notes += recognised.layout.notes
+    except UnclearError as error:
+        report.manifest, report.suggested = error.suggestion, True
+        report.notes += error.notes
+        report.problems.append(error.to_the_checker())
+    if report.manifest is not None and (unused := _unused(names, report.manifest)):
+        report.notes.append(f"image files not used: {named(unused)}")
+
+
+def _unused(names: Iterable[str], manifest: Manifest) -> list[str]:
+    """Image files that are neither images of the manifest nor its layers' maps."""
+    maps = (folder for layer in manifest.layers for folder in folders_of_maps(layer))
+    used = tuple("" if folder == "." else f"{folder}/" for folder in (manifest.images, *maps))
+    return [name for name in names if is_image(name) and not name.startswith(used)]
+
+
+def _read_layers(report: Report, files: DatasetFiles) -> Layers:
+    """The layers that can be read, and their problems."""
+    assert report.manifest is not None, "it is opened"
+    found = {layer.name: Problems(_any_number(), lambda _: None) for layer in report.manifest.layers}
+    read: Layers = {}
+    for layer in report.manifest.layers:
+        try:
+            read[layer.name] = read_layer(layer, files, found[layer.name])
+        except FatalError as error:
+            report.problems.append(error.message)
+    layers: Layers = {}
+    parts = divided(read, report.manifest.val_share)
+    for layer in report.manifest.layers:
+        problems = found[layer.name]
+        if layer.name in read:
+            layers[layer.name] = learnable(layer.task, parts[layer.name], problems)
+            report.layers.append(_layer_report(layer, layers[layer.name]))
+        report.problems += [f"layer '{layer.name}': {name}: {cause}" for name, cause in problems.causes.items()]
+        report.notes += [f"layer '{layer.name}': {line}" for line in problems.mended_lines()]
+    return layers
+
+
+def _any_number() -> int:
+    """The bound of a check, which is none."""
+    return 1 << 62
+
+
+def _layer_report(layer: Layer, data: LayerData) -> LayerReport:
+    splits = {split: data.splits[split] for split in SPLITS if split in data.splits}
+    counts = {split: Counter(_indices(annotations.values())) for split, annotations in splits.items()}
+    names = {
+        "classes": [] if any(counts.values()) else list(data.classes.names),
+        "keypoints": list(data.keypoints.names) if data.keypoints else [],
+        "values": list(data.values),
+        "characters": list(data.alphabet or ""),
+    }
+    return LayerReport(
+        layer,
+        {split: _split_report(layer, annotations) for split, annotations in splits.items()},
+        {name: {split: counts[split][index] for split in splits} for index, name in enumerate(data.classes.names)}
+        if any(counts.values())
+        else {},
+        {what: named for what, named in names.items() if named},
+    )
+
+
+def _indices(annotations: Iterable[Annotation]) -> Iterator[int]:
+    return (index for annotation in annotations for index in annotation.class_indices())
+
+
+def _split_report(layer: Layer, annotations: Mapping[str, Annotation]) -> SplitReport:
+    objects = [annotation.objects for annotation in annotations.values()]
+    negatives = 0 if layer.task in _OF_THE_IMAGE else sum(1 for count in objects if not count)
+    return SplitReport(len(objects), negatives, sum(objects))
+
+
+def _check_splits(report: Report, layers: Layers) -> None:
+    """Whether there is something to train on and to score on, in all and for each layer."""
+    if not layers:
+        return
+    listed = {split: {image for data in layers.values() for image in data.splits.get(split, {})} for split in SPLITS}
+    if in_both := listed["train"] & listed["val"]:
+        report.notes.append(f"{len(in_both)} images are in both splits and are taken out of train: {min(in_both)} for one")
+    if not listed["val"]:
+        report.problems.append("no image is in the split 'val' of any layer: nothing would be scored")
+    if report.images == len(listed["train"] | listed["val"]) == 1:
+        report.problems.append("there is one image in all, and two are needed: one to train on and one to score on")
+    for layer in report.layers:
+        name, data = layer.layer.name, layers[layer.layer.name]
+        train = {image: found for image, found in data.splits.get("train", {}).items() if image not in listed["val"]}
+        if not train:
+            report.problems.append(f"layer '{name}' has no image to train on")
+        if layer.layer.task is Task.REGRESSION and (problem := never_known(name, data, train)) is not None:
+            report.problems.append(problem)
+        if not data.splits.get("val"):
+            report.notes.append(f"layer '{name}' has no image to score on: its heads would have no score")
+
+
+def _check_classes(report: Report) -> None:
+    """Classes that are scored on and cannot be learnt; identities are new in val by nature."""
+    for layer in report.layers:
+        unseen = [of for of, counts in layer.classes.items() if counts.get("val") and not counts.get("train")]
+        if unseen and layer.layer.task is not Task.METRIC_LEARNING:
+            more = f" and {len(unseen) - _NAMED_CLASSES} more" if len(unseen) > _NAMED_CLASSES else ""
+            named_ones = ", ".join(unseen[:_NAMED_CLASSES])
+            report.notes.append(f"layer '{layer.layer.name}': classes in val and not in train: {named_ones}{more}")

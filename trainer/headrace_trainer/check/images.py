@@ -1,0 +1,126 @@
+"""The part of a dataset's check that opens files: every image's header or all of it, and what is annotated in it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from headrace_trainer.check.report import LayerReport, Report
+from headrace_trainer.counted import counted
+from headrace_trainer.data.annotations import Annotation
+from headrace_trainer.data.files import DatasetFiles
+from headrace_trainer.data.formats.layer_data import LayerData, SplitName
+from headrace_trainer.data.formats.mask_png import MaskFile
+from headrace_trainer.data.picture import FAINT, Picture
+from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
+from headrace_trainer.data.targets import IGNORE
+from headrace_trainer.data.targets.geometry import letterbox
+
+SPLITS: tuple[SplitName, ...] = ("train", "val")
+Layers = dict[str, LayerData]
+_THREADS = 8
+_DRAWN_AT = (64, 64)
+"""Pixels that annotations are drawn at to see whether they can be: few, since nobody looks at them."""
+
+
+def check_images(report: Report, files: DatasetFiles, layers: Layers, decode: bool) -> None:
+    """Every image, and what is annotated in it; the classes that maps are seen to have are added to the layers' reports."""
+    annotations: dict[str, list[_Found]] = {image: [] for image in files.images()}
+    for name, data in layers.items():
+        for split in SPLITS:
+            for image, annotation in data.splits.get(split, {}).items():
+                annotations.setdefault(image, []).append(_Found(name, split, annotation))
+    report.unlisted = sum(1 for of_image in annotations.values() if not of_image)
+    images = sorted(annotations)
+    sides: list[int] = []
+    faint: list[str] = []
+    seen: dict[str, dict[str, Counter[int]]] = defaultdict(lambda: {split: Counter() for split in SPLITS})
+    with ThreadPoolExecutor(_THREADS) as pool:
+        all_looked = pool.map(lambda image: _check_image(files.path(image), image, annotations[image], decode), images)
+        for image, looked in zip(images, all_looked, strict=True):
+            faint += [image] if looked.faint else []
+            sides += looked.size or ()
+            report.problems += looked.problems
+            for found, indices in looked.classes:
+                seen[found.layer][found.split].update(indices)
+    if faint:
+        report.notes.append(f"{counted(len(faint), 'images')} ({faint[0]} for one) have {FAINT}")
+    report.sides = (min(sides), max(sides)) if sides else None
+    report.layers = [_with_classes(layer, layers[layer.layer.name], seen.get(layer.layer.name)) for layer in report.layers]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a layer has of an image."""
+
+    layer: str
+    split: SplitName
+    annotation: Annotation
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What is known of an image."""
+
+    size: tuple[int, int] | None
+    """Height and width, if it can be read."""
+    problems: list[str]
+    classes: list[tuple[_Found, list[int]]] = field(default_factory=list)
+    """Which classes the maps have that were read."""
+    faint: bool = False
+    """`Picture.faint`, where it was decoded."""
+
+
+def _with_classes(report: LayerReport, data: LayerData, seen: Mapping[str, Counter[int]] | None) -> LayerReport:
+    """With the number of images that each class is seen in, where maps were read."""
+    if seen is None:
+        return report
+    classes = {name: {split: seen[split][index] for split in report.splits} for index, name in enumerate(data.classes.names)}
+    return replace(report, classes=classes, names={what: names for what, names in report.names.items() if what != "classes"})
+
+
+def _check_image(path: Path, image: str, annotations: list[_Found], decode: bool) -> _Looked:
+    """What is wrong with an image and its annotations."""
+    try:
+        with Picture(path) as picture:
+            sizes = {picture.size, picture.stored_size}
+            if decode:
+                picture.pixels(picture.size)
+            size, faint = picture.size, picture.faint
+    except Exception as problem:  # decoders meet hostile files here, and raise whatever they like
+        if is_of_the_machine(problem):
+            raise
+        return _Looked(None, [f"{image}: cannot be read as an image: {problem or type(problem).__name__}"])
+    looked = _Looked(size, [], faint=faint)
+    for found in annotations:
+        where = f"layer '{found.layer}': {image}"
+        try:
+            stated = found.annotation.stated_size()
+            if stated is not None and stated not in sizes:
+                looked.problems.append(f"{where}: made for {stated[1]} x {stated[0]} pixels; it has {size[1]} x {size[0]}")
+            elif decode or not _in_a_file(found.annotation):
+                looked.classes.extend((found, indices) for indices in _draw(found.annotation, stated or size))
+        except BadSampleError as problem:
+            looked.problems.append(f"{where}: {problem}")
+        except Exception as problem:
+            if is_of_the_machine(problem):
+                raise
+            looked.problems.append(f"{where}: its mask or map cannot be read: {problem or type(problem).__name__}")
+    return looked
+
+
+def _draw(annotation: Annotation, size: tuple[int, int]) -> Iterator[list[int]]:
+    """Draw it, which shows whether it can be; of a class map in a file, the classes that it has."""
+    if not isinstance(annotation, MaskFile):
+        annotation.render(letterbox(size, _DRAWN_AT))
+        return
+    indices = np.unique(annotation.render(letterbox(size, size)).map)
+    yield indices[indices != IGNORE].tolist()
+
+
+def _in_a_file(annotation: Annotation) -> bool:
+    """Whether its pixels lie in a file of their own."""
+    return any(isinstance(value, Path) for value in vars(annotation).values())

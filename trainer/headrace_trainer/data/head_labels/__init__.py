@@ -1,0 +1,1 @@
+"""What each head learns from its layer: its label space, and labels converted from another task."""

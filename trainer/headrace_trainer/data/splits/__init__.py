@@ -1,0 +1,1 @@
+"""Which images belong to which split, and whether a split has something to learn from."""
