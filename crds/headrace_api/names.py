@@ -74,7 +74,7 @@ class ExitCode(IntEnum):
 
 
 class State(StrEnum):
-    """The states of a job, as seed 002 names them."""
+    """The states of a job; docs/jobs.md says when each holds."""
 
     QUEUED = "Queued"
     STARTING = "Starting"

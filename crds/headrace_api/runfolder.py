@@ -1,4 +1,4 @@
-"""The keys of a run folder: one per job, in object storage or in a local folder (architecture.md, "The run folder in S3")."""
+"""The keys of a run folder: one per job, in object storage or in a local folder (docs/decisions/0008-run-folder.md)."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""Tasks, and which annotations can serve which task: one table, searched for the shortest path (seed 002, "Task conversions")."""
+"""Tasks, and which annotations can serve which task: one table, searched for the shortest path.
+
+Why a graph: docs/decisions/0009-dataset-contract.md.
+"""
 
 from collections import deque
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""How an attempt that is over is judged: the failure table of design/operator.md as one pure function.
+"""How an attempt that is over is judged: the table of failures in docs/jobs.md as one pure function.
 
 | what happened                                               | charged | then                                     |
 |-------------------------------------------------------------|---------|------------------------------------------|

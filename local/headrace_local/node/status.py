@@ -1,7 +1,7 @@
 """What the node knows of a pod's containers, and the PodStatus a kubelet would write for it. Pure.
 
 Sources: kubelet's getPhase and pkg/kubelet/status/generate.go of Kubernetes 1.35, and what was observed on a real
-kubelet (design page cluster-facts, section 4).
+kubelet of 1.35 (docs/decisions/0004-process-node.md).
 """
 
 from collections.abc import Mapping, Sequence

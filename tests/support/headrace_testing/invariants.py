@@ -1,4 +1,6 @@
-"""A checker of the invariants of design/operator.md, fed with every change of jobs and pods in the order they happened.
+"""A checker of the operator's invariants (docs/architecture.md, 1 to 6).
+
+It is fed with every change of jobs and pods in the order they happened.
 
 It knows nothing of how the operator works: a change is what any watcher of the API server sees. The property tests feed
 it each change as it happens; tests on a real API server feed it what a watch recorded.

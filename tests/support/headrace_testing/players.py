@@ -1,6 +1,6 @@
 """Plays the scheduler and the kubelet for pods of a real API server: a test says what happens to a pod, and when.
 
-The statuses are those that `design/cluster-facts.md`, section 4, observed on a real kubelet.
+The statuses are those that were observed on a real kubelet of Kubernetes 1.35.
 """
 
 import json

@@ -17,7 +17,7 @@ multiclass-classification --> metric-learning
 metric-learning --> multiclass-classification
 multiclass-classification --> multilabel-classification
 """
-"""The flowchart of seed 002, an arrow a line; two-headed arrows are two."""
+"""The graph of conversions, one arrow per line; a two-headed arrow counts as two."""
 
 
 def arrows():
@@ -34,7 +34,7 @@ def test_two_tasks_are_self_supervised():
     assert [task for task in Task if task.self_supervised] == [Task.AUTOENCODING, Task.VIEW_INVARIANCE]
 
 
-def test_the_direct_conversions_are_the_arrows_of_the_seeds_diagram_and_any_task_to_self_supervision():
+def test_the_direct_conversions_are_the_arrows_of_the_diagram_and_any_task_to_self_supervision():
     assert {(source, target) for source, targets in CONVERSIONS.items() for target in targets} == arrows()
     assert all(len(set(targets)) == len(targets) for targets in CONVERSIONS.values())
 

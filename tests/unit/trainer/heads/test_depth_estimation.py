@@ -50,7 +50,7 @@ def test_scores_equal_numpy_over_batches() -> None:
 
 
 def test_an_image_without_a_known_pixel_is_no_crash_and_counts_for_nothing() -> None:
-    """The library behind the seeds crashed on it."""
+    """An earlier multi-head library crashed on it."""
     head = make_head(TASK)
     targets = make_targets(TASK, 2, (64, 64))
     targets["known"][1] = False

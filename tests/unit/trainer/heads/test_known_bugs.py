@@ -1,4 +1,4 @@
-"""The bugs of the library behind the seeds, each with the tests that fail on it: planted in a copy of the code, each was seen to.
+"""The bugs of an earlier multi-head library, each with the tests that fail on it: planted in a copy of the code, each was seen to.
 
 One of them is a test: `assert loss.item()`, which NaN passes. That no test of ours proves as little is looked up in their code.
 """

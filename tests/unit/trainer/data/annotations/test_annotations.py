@@ -157,7 +157,7 @@ def test_mirroring_quads_twice_changes_nothing(quad: np.ndarray) -> None:
 
 @pytest.mark.parametrize("degrees", [-46.0, -45.0, -44.0, 0.0, 44.0, 45.0, 46.0, 89.0, 90.0, 91.0])
 def test_corners_never_jump_as_a_quadrilateral_turns(degrees: float) -> None:
-    """The library behind the seeds numbered corners by position: past an angle they changed places."""
+    """An earlier multi-head library numbered corners by position: past an angle they changed places."""
     before, after = (quad_list(turned_rectangle((30, 20), (12, 6), degrees + step)[None]) for step in (0.0, 1e-3))
     moved = after.render(as_it_is()).quads - before.render(as_it_is()).quads
     assert np.abs(moved).max() < 0.01
