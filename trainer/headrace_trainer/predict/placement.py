@@ -1,7 +1,8 @@
 """From the network's input back to the image: the letterbox undone, for places and maps of every kind.
 
-The image fills a rectangle of the canvas that the network saw (data/targets/geometry.py); a `Placement` scales that rectangle to `size`,
-the upright image's own or that of a picture of it. Coordinates are continuous pixels, the origin at the first one's outer corner.
+The image fills a rectangle of the canvas that the network saw (data/targets/geometry.py). A `Placement` scales that rectangle to
+`size`: the size of the upright image, or of a picture of it. Coordinates are continuous pixels, with the origin at the outer corner
+of the first one.
 """
 
 from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from headrace_api.dataset import FORMATS
 from headrace_testing.dataset_folder import HEIGHT, WIDTH, DatasetFolder
 from headrace_trainer.data.dataset import Dataset
 
-PAGE = (Path(__file__).parents[4] / "docs/datasets.md").read_text()
+PAGE = (Path(__file__).parents[5] / "docs/datasets.md").read_text()
 MASK = np.ones((HEIGHT, WIDTH), np.uint8)
 
 
