@@ -15,7 +15,7 @@ Which cells answer for an object, and how much they score, is decided by the bou
 non-maximum suppression goes by the polygons' own overlap, since neighbouring tilted lines share most of their bounds.
 
 Metric: COCO's average precision (https://cocodataset.org/#detection-eval; ops/average_precision.py) by the IoU of polygons
-(ops/quad_overlap.py), over IoU 0.50 to 0.95; at most 100 answers of a class count in an image. Any four corners are accepted: with a
+(ops/quad_overlap.py), over IoU 0.50 to 0.95; at most 100 answers of a class count in an image. Any four corners will do: with a
 dent, or with crossing sides (then the area of both triangles counts). Annotations to learn from have no crossing sides
 (data/targets/quad_geometry.py drops those), but predictions may.
 
