@@ -10,7 +10,7 @@ from headrace_operator import statuses
 from headrace_operator.api import AlreadyExistsError, Api, ApiError, ForbiddenError, InvalidError, Json, NotFoundError, RefusedError
 from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
-from headrace_operator.decide import DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus
+from headrace_operator.decision import DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus
 from headrace_operator.metrics import Metrics
 from headrace_operator.pods import pod_for
 from headrace_operator.settings import Settings

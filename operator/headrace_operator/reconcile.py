@@ -2,12 +2,14 @@
 
 import logging
 from datetime import datetime
+from typing import NamedTuple
 
 from headrace_operator.actions import Actions
 from headrace_operator.api import Api, ConflictError, ForbiddenError, InvalidError, NotFoundError, RefusedError
 from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
-from headrace_operator.decide import Decision, DeleteJob, DeletePod, LookAtNode, Needs, StartAttempt, WriteStatus, decide
+from headrace_operator.decide import decide
+from headrace_operator.decision import Decision, DeleteJob, DeletePod, LookAtNode, Needs, StartAttempt, WriteStatus, earliest
 from headrace_operator.settings import Settings
 from headrace_operator.slot import Slots, SlotTakenError
 from headrace_operator.state import ProjectKey, Raw, later
@@ -22,6 +24,15 @@ RENEW_WAITING_SECONDS = 5
 """When the ration of waiting messages is used up: how long until one is tried again."""
 SETTLE_SECONDS = 0.1
 """After a start: time for the scheduler to take the pod, so that one status write tells both."""
+
+
+class Acted(NamedTuple):
+    """What came of carrying out a decision."""
+
+    wrote: bool
+    """Whether there may be more to decide on what was written."""
+    again: datetime | None
+    """When to try again what the ration held back; None: nothing was."""
 
 
 class Reconciler:
@@ -76,26 +87,26 @@ class Reconciler:
                     continue  # the LISTs told of something for which yet other things must be known live
 
             # 3. Act. Statuses come before the start that they make room for.
-            wrote = await self._act(decision, told)
+            acted = await self._act(decision, told)
 
             # 4. Start the next job, if the slot is free.
             start = decision.start()
             if start is not None:
                 return later(self.clock.now(), await self._start(start, lease))
-            if not wrote:
-                return decision.wake
+            if not acted.wrote:
+                return earliest(decision.wake, acted.again)
         return self.clock.now()
 
-    async def _act(self, decision: Decision, told: set[str]) -> bool:
-        """Carries out everything but a start. Returns whether there may be more to decide on what was written.
+    async def _act(self, decision: Decision, told: set[str]) -> Acted:
+        """Carries out everything but a start.
 
         `told` are the uids of pods that were told to end in this pass; once is enough.
         """
-        wrote = False
+        wrote, again = False, None
         for action in decision.actions:
             match action:
                 case WriteStatus() if action.only_renews_waiting and not self.actions.may_renew_waiting():
-                    decision.wake_by(later(self.clock.now(), RENEW_WAITING_SECONDS))
+                    again = earliest(again, later(self.clock.now(), RENEW_WAITING_SECONDS))
                 case WriteStatus():
                     wrote |= await self._write(action)
                 case DeletePod():
@@ -109,7 +120,7 @@ class Reconciler:
                     wrote = True
                 case StartAttempt():
                     pass  # comes last, with steps of its own
-        return wrote
+        return Acted(wrote, again)
 
     async def _write(self, action: WriteStatus) -> bool:
         """Whether the status was written. One that the server refuses concerns its job alone: the pass goes on without it."""

@@ -72,6 +72,21 @@ class Job:
         """Whether the job is in a final state."""
         return self.status.state is not None and self.status.state.final
 
+    @property
+    def counted(self) -> int:
+        """The number of the last attempt that is judged and counted; 0 before the first."""
+        return self.status.last_attempt.number if self.status.last_attempt else 0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the user wishes it to stop."""
+        return self.spec is not None and self.spec.stop
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the user wishes it to pause."""
+        return self.spec is not None and self.spec.suspend
+
 
 @dataclass(frozen=True, slots=True)
 class Pod:

@@ -7,7 +7,8 @@ import pytest
 from headrace_api.names import Reason, State
 from headrace_api.report import Phase, TrainerStatus, Verdict
 from headrace_api.trainingjob import Progress, TrainingJobStatus
-from headrace_operator.decide import Decision, DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus, decide
+from headrace_operator.decide import decide
+from headrace_operator.decision import Decision, DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus
 from headrace_operator.settings import Settings
 from headrace_operator.state import Node, ProjectKey, Report, View
 from headrace_testing.builders import JobBuilder, PodBuilder, make_job, make_pod, seconds
