@@ -12,7 +12,7 @@ from headrace_operator.state import Job
 
 def give(situation: Situation, job: Job, ahead: Sequence[Job]) -> Decision:
     """Starts a job in line, or says what it waits for. Nothing is left to do for one whose pod holds the slot."""
-    if situation.holds_slot(job):
+    if situation.slot_pods_of(job):
         return Decision()
     if ahead:
         return _wait(job, Reason.WAITING_FOR_EARLIER_JOB, statuses.behind(ahead))
