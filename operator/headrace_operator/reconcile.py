@@ -10,6 +10,7 @@ from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
 from headrace_operator.decide import decide
 from headrace_operator.decision import Decision, DeleteJob, DeletePod, LookAtNode, Needs, StartAttempt, WriteStatus, earliest
+from headrace_operator.policies.failed_start import Obstacle, Refused, after_failed_start
 from headrace_operator.settings import Settings
 from headrace_operator.slot import Slots, SlotTakenError
 from headrace_operator.state import ProjectKey, Raw, later
@@ -73,13 +74,13 @@ class Reconciler:
 
             # 2. What must not rest on a watch, which may be behind, is decided again on live LISTs.
             #    A start notes the slot's Lease first (slot.py, step 0).
-            wanted = decision.start()
-            try:
-                lease = await self.slots.look(key) if wanted else None
-            except (ForbiddenError, RefusedError) as error:
-                assert wanted is not None
-                await self._act(decision, told)
-                return later(self.clock.now(), await self.actions.refused(wanted.job, error))
+            wanted, lease = decision.start(), None
+            if wanted is not None:
+                try:
+                    lease = await self.slots.look(key)
+                except (ForbiddenError, RefusedError) as error:
+                    await self._act(decision, told)
+                    return await self._give_up_start(wanted, Refused(str(error)))
             if any(decision.needs):
                 await self._list(key, decision.needs)
                 before, decision = decision, self._decide(key)
@@ -92,7 +93,7 @@ class Reconciler:
             # 4. Start the next job, if the slot is free.
             start = decision.start()
             if start is not None:
-                return later(self.clock.now(), await self._start(start, lease))
+                return await self._start(start, lease)
             if not acted.wrote:
                 return earliest(decision.wake, acted.again)
         return self.clock.now()
@@ -131,19 +132,37 @@ class Reconciler:
             return False
         return True
 
-    async def _start(self, start: StartAttempt, lease: Raw | None) -> float:
-        """Takes the slot and makes the pod (slot.py, steps 2 to 5). Returns seconds after which to look again."""
+    async def _start(self, start: StartAttempt, lease: Raw | None) -> datetime | None:
+        """Takes the slot and makes the pod (slot.py, steps 2 to 5). Returns when to look again."""
         key = start.job.key
         try:
             hold = await self.slots.take(start.job, lease)
         except (ForbiddenError, RefusedError) as error:
-            return await self.actions.refused(start.job, error)
+            return await self._give_up_start(start, Refused(str(error)))
         await self._list(key, Needs(pods=True))
         again = self._decide(key).start()
         if again is None or (again.job.uid, again.attempt) != (start.job.uid, start.attempt):
-            return 0  # the LIST shows a pod that is still there, or that this attempt was made already
-        pause = await self.actions.make_pod(again, hold)
-        return SETTLE_SECONDS if pause is None else pause
+            return self.clock.now()  # the LIST shows a pod that is still there, or that this attempt was made already
+        obstacle = await self.actions.make_pod(again, hold)
+        if obstacle is not None:
+            return await self._give_up_start(again, obstacle)
+        return later(self.clock.now(), SETTLE_SECONDS)
+
+    async def _give_up_start(self, start: StartAttempt, obstacle: Obstacle) -> datetime | None:
+        """A start met an obstacle: does what is to be done about that. Returns when to look again.
+
+        A status that the server refuses ends the pass here: the queue's backoff keeps the start from being repeated at once.
+        """
+        if isinstance(obstacle, Refused):
+            logger.error("%s/%s: the start was refused: %s", start.job.namespace, start.job.name, obstacle.error)
+        decision = after_failed_start(start, obstacle, self.clock.now())
+        for action in decision.actions:
+            match action:
+                case WriteStatus():
+                    await self.actions.write_status(action)
+                case DeletePod():
+                    await self.actions.delete_pod(action)
+        return decision.wake
 
     def _decide(self, key: ProjectKey) -> Decision:
         return decide(self.cache.view(key), self.settings, self.clock.now())
