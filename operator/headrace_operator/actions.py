@@ -41,8 +41,8 @@ class Actions:
         """When the last attempt of each project was seen to be over."""
         self.ration = Ration(settings.waiting_messages_per_second)
 
-    def may_renew_waiting(self) -> bool:
-        """Whether the ration of status writes that only renew whom a job waits behind has one left."""
+    def spend_renewal(self) -> bool:
+        """Takes one of the rationed status writes that only renew whom a job waits behind. Returns whether one was left."""
         return self.ration.take(self.clock.now())
 
     async def write_status(self, action: WriteStatus) -> None:

@@ -106,7 +106,7 @@ class Reconciler:
         wrote, again = False, None
         for action in decision.actions:
             match action:
-                case WriteStatus() if action.only_renews_waiting and not self.actions.may_renew_waiting():
+                case WriteStatus() if action.only_renews_waiting and not self.actions.spend_renewal():
                     again = earliest(again, later(self.clock.now(), RENEW_WAITING_SECONDS))
                 case WriteStatus():
                     wrote |= await self._write(action)
@@ -124,7 +124,7 @@ class Reconciler:
         return Acted(wrote, again)
 
     async def _write(self, action: WriteStatus) -> bool:
-        """Whether the status was written. One that the server refuses concerns its job alone: the pass goes on without it."""
+        """Writes a status. Returns whether the server took it: one that it refuses concerns its job alone, and the pass goes on."""
         try:
             await self.actions.write_status(action)
         except InvalidError as error:

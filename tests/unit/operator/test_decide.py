@@ -1,5 +1,6 @@
 """decide(): who waits, who goes, who ends."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -344,3 +345,22 @@ def test_no_pod_is_deleted_before_its_end_is_counted() -> None:
     job = make_job("a").failed_once(attempt=1).running(5)
     pods = [make_pod(job, attempt).exited(1) for attempt in range(1, 6)]
     assert deleted(decided(job, *pods)) == []
+
+
+class Counted(tuple[Any, ...]):
+    """A tuple that counts how often it is gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.times += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("number", [10, 300])
+def test_the_pods_of_a_project_are_gone_through_a_few_times_however_many_jobs_it_has(number: int) -> None:
+    jobs = [make_job(f"j{n:03}").created(n) for n in range(number)]
+    over = [job.over() for job in jobs[: number // 2]]
+    pods = Counted(make_pod(job).exited(0).view() for job in over)
+    decide(View(ProjectKey("ns", "p"), tuple(job.view() for job in jobs), pods), SETTINGS, seconds(1000))
+    assert pods.times <= 4
