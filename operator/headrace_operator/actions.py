@@ -4,28 +4,23 @@ import logging
 from collections.abc import Callable, Container
 from datetime import datetime, timedelta
 
-from headrace_api.names import Reason, State
 from headrace_api.trainingjob import TrainingJobStatus
-from headrace_operator import statuses
-from headrace_operator.api import AlreadyExistsError, Api, ApiError, ForbiddenError, InvalidError, Json, NotFoundError, RefusedError
+from headrace_operator.api import AlreadyExistsError, Api, ForbiddenError, InvalidError, Json, NotFoundError, RefusedError
 from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
-from headrace_operator.decide import DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus
+from headrace_operator.decision import DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus
 from headrace_operator.metrics import Metrics
 from headrace_operator.pods import pod_for
+from headrace_operator.policies.failed_start import NameTaken, Obstacle, Refused, RefusedForGood, SlotLost
 from headrace_operator.settings import Settings
 from headrace_operator.slot import Hold, Slots
-from headrace_operator.state import Job, ProjectKey, node_from, pod_from
+from headrace_operator.state import Job, Pod, ProjectKey, node_from, pod_from
+from headrace_operator.statuses import merge_patch
 from headrace_operator.transitions import event_for
 
 logger = logging.getLogger(__name__)
 
 Emit = Callable[[Json], None]
-
-REFUSED_SECONDS = 10
-"""Pause before a start that was refused (a quota, a policy, a missing permission) is tried again."""
-IN_THE_WAY_SECONDS = 5
-"""Pause before a start is tried again whose pod's name is taken."""
 
 
 class Actions:
@@ -46,8 +41,8 @@ class Actions:
         """When the last attempt of each project was seen to be over."""
         self.ration = Ration(settings.waiting_messages_per_second)
 
-    def may_renew_waiting(self) -> bool:
-        """Whether the ration of status writes that only renew whom a job waits behind has one left."""
+    def spend_renewal(self) -> bool:
+        """Takes one of the rationed status writes that only renew whom a job waits behind. Returns whether one was left."""
         return self.ration.take(self.clock.now())
 
     async def write_status(self, action: WriteStatus) -> None:
@@ -57,7 +52,7 @@ class Actions:
         new = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         patch = {
             "metadata": {"uid": job.uid, "resourceVersion": str(job.resource_version)},
-            "status": statuses.merge_patch(old, new),
+            "status": merge_patch(old, new),
         }
         self.cache.jobs.put(await self.api.patch_job_status(job.namespace, job.name, patch))
         if status.last_attempt != job.status.last_attempt:
@@ -104,62 +99,37 @@ class Actions:
             raw = None
         self.cache.nodes[action.pod.uid] = node_from(name, raw, self.clock.now())
 
-    async def make_pod(self, start: StartAttempt, hold: Hold) -> float | None:
-        """Steps 4 and 5 of the slot: the gated pod, and its release. Returns seconds after which to try again, or None: it runs."""
+    async def make_pod(self, start: StartAttempt, hold: Hold) -> Obstacle | None:
+        """Steps 4 and 5 of the slot: the gated pod, and its release. Returns what stood in the way, or None: it runs."""
         job = start.job
         if job.spec is None:  # decide starts no such job
             return None
         try:
             made = await self.api.create_pod(pod_for(job, job.spec, start.attempt, self.settings))
         except AlreadyExistsError:
-            return await self._name_taken(start)
+            return NameTaken(await self._pod_of_that_name(start))
         except (ForbiddenError, RefusedError) as error:
-            return await self.refused(job, error)
+            return Refused(str(error))
         except InvalidError as error:
-            message = f"the API server refuses the pod for good: {error}"
-            status = statuses.final(job, job.status, State.ERROR, Reason.POD_REFUSED, message=message, now=self.clock.now())
-            await self.write_status(WriteStatus(job, status))
-            return 0
+            return RefusedForGood(str(error))
         pod = pod_from(made)
         self.cache.pods.put(made)
         if not await self.slots.still_held(hold):
-            await self.delete_pod(DeletePod(pod, "another start took the slot meanwhile"))
-            return 1
+            return SlotLost(pod)
         self.cache.pods.put(await self.api.ungate_pod(pod.namespace, pod.name, pod.uid, pod.resource_version))
         self._measure_start(job)
         return None
 
-    async def _name_taken(self, start: StartAttempt) -> float:
-        """A pod of this name is there, though no live pod of the project was: of this job, or of another owner?"""
-        name = f"{start.job.name}-{start.attempt}"
+    async def _pod_of_that_name(self, start: StartAttempt) -> Pod | None:
+        """The pod that has the name which this attempt's would have; None when it is gone."""
         try:
-            pod = pod_from(await self.api.get_pod(start.job.namespace, name))
+            return pod_from(await self.api.get_pod(start.job.namespace, f"{start.job.name}-{start.attempt}"))
         except NotFoundError:
-            return 0.1
-        if pod.owner_uid == start.job.uid and pod.ours:
-            return 0.5  # made by another operator a moment ago; the next pass sees it
-        if pod.owner_uid == start.job.uid:
-            owner = "that lost its Headrace labels"
-        else:
-            owner = f"of an earlier job of this name (project {pod.project})" if pod.project else "that is not Headrace's"
-        message = f"pod {name} {owner} is in the way; tried again when it is gone: delete it, if it is of no use"
-        await self._not_now(start.job, Reason.WAITING_FOR_POD_TO_END, message)
-        return IN_THE_WAY_SECONDS
-
-    async def refused(self, job: Job, error: ApiError) -> float:
-        """Tells the job that its start was refused before there was a pod. Returns seconds after which to try again."""
-        logger.error("%s/%s: the start was refused: %s", job.namespace, job.name, error)
-        await self._not_now(job, Reason.POD_REFUSED, f"the start was refused, tried again every {REFUSED_SECONDS} s: {error}")
-        return REFUSED_SECONDS
+            return None
 
     def tidy(self, projects: Container[ProjectKey]) -> None:
         """Forgets projects of which nothing is left."""
         self.freed = {key: when for key, when in self.freed.items() if key in projects}
-
-    async def _not_now(self, job: Job, reason: Reason, message: str) -> None:
-        status = statuses.queued(job, reason, message)
-        if status != job.status:
-            await self.write_status(WriteStatus(job, status))
 
     def _measure_start(self, job: Job) -> None:
         now = self.clock.now()

@@ -6,12 +6,15 @@ the LIST did not show and whose event is not newer than it is a ghost. Resource 
 numbers (Kubernetes 1.35 says so officially; etcd's revisions always were).
 """
 
+import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from headrace_operator.api import Listing
 from headrace_operator.state import Job, JobReader, Node, Pod, ProjectKey, Raw, Report, View, pod_from
+
+logger = logging.getLogger(__name__)
 
 TOMBSTONES = 10_000
 """How many deleted objects, and LISTs of projects without any, are remembered, so that a late event does not raise the dead."""
@@ -113,12 +116,20 @@ class Kind(Generic[T]):
             del self.listed[key]
 
 
+def _log_misread(job: Job) -> Job:
+    """Logs what cannot be read of the job, and returns it as it is."""
+    if job.misread:
+        fields = ", ".join(f"status.{name}" for name in job.misread)
+        logger.error("%s/%s: %s: cannot be read; written by another version of Headrace?", job.namespace, job.name, fields)
+    return job
+
+
 class Cache:
     """Jobs and pods from the watches, nodes from looks at them, reports from running trainers."""
 
     def __init__(self) -> None:
         reader = JobReader()
-        self.jobs: Kind[Job] = Kind(reader, reader.forget)
+        self.jobs: Kind[Job] = Kind(lambda raw: _log_misread(reader(raw)), reader.forget)
         # A pod's exit status comes at most a second before its deletion: it must not be lost when no pass fits in between.
         self.pods: Kind[Pod] = Kind(pod_from, outlives=lambda pod: pod.over)
         self.nodes: dict[str, Node] = {}

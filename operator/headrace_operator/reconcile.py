@@ -2,12 +2,15 @@
 
 import logging
 from datetime import datetime
+from typing import NamedTuple
 
 from headrace_operator.actions import Actions
 from headrace_operator.api import Api, ConflictError, ForbiddenError, InvalidError, NotFoundError, RefusedError
 from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
-from headrace_operator.decide import Decision, DeleteJob, DeletePod, LookAtNode, Needs, StartAttempt, WriteStatus, decide
+from headrace_operator.decide import decide
+from headrace_operator.decision import Decision, DeleteJob, DeletePod, LookAtNode, Needs, StartAttempt, WriteStatus, earliest
+from headrace_operator.policies.failed_start import Obstacle, Refused, after_failed_start
 from headrace_operator.settings import Settings
 from headrace_operator.slot import Slots, SlotTakenError
 from headrace_operator.state import ProjectKey, Raw, later
@@ -22,6 +25,15 @@ RENEW_WAITING_SECONDS = 5
 """When the ration of waiting messages is used up: how long until one is tried again."""
 SETTLE_SECONDS = 0.1
 """After a start: time for the scheduler to take the pod, so that one status write tells both."""
+
+
+class Acted(NamedTuple):
+    """What came of carrying out a decision."""
+
+    wrote: bool
+    """Whether there may be more to decide on what was written."""
+    again: datetime | None
+    """When to try again what the ration held back; None: nothing was."""
 
 
 class Reconciler:
@@ -62,13 +74,13 @@ class Reconciler:
 
             # 2. What must not rest on a watch, which may be behind, is decided again on live LISTs.
             #    A start notes the slot's Lease first (slot.py, step 0).
-            wanted = decision.start()
-            try:
-                lease = await self.slots.look(key) if wanted else None
-            except (ForbiddenError, RefusedError) as error:
-                assert wanted is not None
-                await self._act(decision, told)
-                return later(self.clock.now(), await self.actions.refused(wanted.job, error))
+            wanted, lease = decision.start(), None
+            if wanted is not None:
+                try:
+                    lease = await self.slots.look(key)
+                except (ForbiddenError, RefusedError) as error:
+                    await self._act(decision, told)
+                    return await self._give_up_start(wanted, Refused(str(error)))
             if any(decision.needs):
                 await self._list(key, decision.needs)
                 before, decision = decision, self._decide(key)
@@ -76,26 +88,26 @@ class Reconciler:
                     continue  # the LISTs told of something for which yet other things must be known live
 
             # 3. Act. Statuses come before the start that they make room for.
-            wrote = await self._act(decision, told)
+            acted = await self._act(decision, told)
 
             # 4. Start the next job, if the slot is free.
             start = decision.start()
             if start is not None:
-                return later(self.clock.now(), await self._start(start, lease))
-            if not wrote:
-                return decision.wake
+                return await self._start(start, lease)
+            if not acted.wrote:
+                return earliest(decision.wake, acted.again)
         return self.clock.now()
 
-    async def _act(self, decision: Decision, told: set[str]) -> bool:
-        """Carries out everything but a start. Returns whether there may be more to decide on what was written.
+    async def _act(self, decision: Decision, told: set[str]) -> Acted:
+        """Carries out everything but a start.
 
         `told` are the uids of pods that were told to end in this pass; once is enough.
         """
-        wrote = False
+        wrote, again = False, None
         for action in decision.actions:
             match action:
-                case WriteStatus() if action.only_renews_waiting and not self.actions.may_renew_waiting():
-                    decision.wake_by(later(self.clock.now(), RENEW_WAITING_SECONDS))
+                case WriteStatus() if action.only_renews_waiting and not self.actions.spend_renewal():
+                    again = earliest(again, later(self.clock.now(), RENEW_WAITING_SECONDS))
                 case WriteStatus():
                     wrote |= await self._write(action)
                 case DeletePod():
@@ -109,10 +121,10 @@ class Reconciler:
                     wrote = True
                 case StartAttempt():
                     pass  # comes last, with steps of its own
-        return wrote
+        return Acted(wrote, again)
 
     async def _write(self, action: WriteStatus) -> bool:
-        """Whether the status was written. One that the server refuses concerns its job alone: the pass goes on without it."""
+        """Writes a status. Returns whether the server took it: one that it refuses concerns its job alone, and the pass goes on."""
         try:
             await self.actions.write_status(action)
         except InvalidError as error:
@@ -120,19 +132,37 @@ class Reconciler:
             return False
         return True
 
-    async def _start(self, start: StartAttempt, lease: Raw | None) -> float:
-        """Takes the slot and makes the pod (slot.py, steps 2 to 5). Returns seconds after which to look again."""
+    async def _start(self, start: StartAttempt, lease: Raw | None) -> datetime | None:
+        """Takes the slot and makes the pod (slot.py, steps 2 to 5). Returns when to look again."""
         key = start.job.key
         try:
             hold = await self.slots.take(start.job, lease)
         except (ForbiddenError, RefusedError) as error:
-            return await self.actions.refused(start.job, error)
+            return await self._give_up_start(start, Refused(str(error)))
         await self._list(key, Needs(pods=True))
         again = self._decide(key).start()
         if again is None or (again.job.uid, again.attempt) != (start.job.uid, start.attempt):
-            return 0  # the LIST shows a pod that is still there, or that this attempt was made already
-        pause = await self.actions.make_pod(again, hold)
-        return SETTLE_SECONDS if pause is None else pause
+            return self.clock.now()  # the LIST shows a pod that is still there, or that this attempt was made already
+        obstacle = await self.actions.make_pod(again, hold)
+        if obstacle is not None:
+            return await self._give_up_start(again, obstacle)
+        return later(self.clock.now(), SETTLE_SECONDS)
+
+    async def _give_up_start(self, start: StartAttempt, obstacle: Obstacle) -> datetime | None:
+        """A start met an obstacle: does what is to be done about that. Returns when to look again.
+
+        A status that the server refuses ends the pass here: the queue's backoff keeps the start from being repeated at once.
+        """
+        if isinstance(obstacle, Refused):
+            logger.error("%s/%s: the start was refused: %s", start.job.namespace, start.job.name, obstacle.error)
+        decision = after_failed_start(start, obstacle, self.clock.now())
+        for action in decision.actions:
+            match action:
+                case WriteStatus():
+                    await self.actions.write_status(action)
+                case DeletePod():
+                    await self.actions.delete_pod(action)
+        return decision.wake
 
     def _decide(self, key: ProjectKey) -> Decision:
         return decide(self.cache.view(key), self.settings, self.clock.now())

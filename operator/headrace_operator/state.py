@@ -4,7 +4,6 @@ Nothing here does I/O. API objects come in as parsed JSON and are read once, whe
 """
 
 import json
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,8 +18,6 @@ from headrace_api.report import Outcome, TrainerStatus, Verdict
 from headrace_api.trainingjob import TrainingJobSpec, TrainingJobStatus, parse_job
 from headrace_operator.clock import parse_timestamp
 from headrace_operator.versions import read_tolerantly
-
-logger = logging.getLogger(__name__)
 
 Raw = Mapping[str, Any]
 """A Kubernetes object as parsed JSON; never changed in place."""
@@ -51,11 +48,8 @@ class Job:
     spec: TrainingJobSpec | None
     invalid: str
     status: TrainingJobStatus
-    unreadable: str
-    """Fields of the status without which nothing can be decided, and which this version cannot read; empty: all is well.
-
-    Such a job keeps its pods, and nothing is done to it: it might be over, and it might have used up its attempts.
-    """
+    misread: tuple[str, ...]
+    """Fields of the status that this version cannot read."""
     raw: Raw = field(compare=False, repr=False)
 
     @property
@@ -71,6 +65,29 @@ class Job:
     def over(self) -> bool:
         """Whether the job is in a final state."""
         return self.status.state is not None and self.status.state.final
+
+    @property
+    def unreadable(self) -> str:
+        """Fields of the status without which nothing can be decided, and which this version cannot read; empty: all is well.
+
+        Such a job keeps its pods, and nothing is done to it: it might be over, and it might have used up its attempts.
+        """
+        return ", ".join(name for name in self.misread if name in ESSENTIAL)
+
+    @property
+    def counted(self) -> int:
+        """The number of the last attempt that is judged and counted; 0 before the first."""
+        return self.status.last_attempt.number if self.status.last_attempt else 0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the user wishes it to stop."""
+        return self.spec is not None and self.spec.stop
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the user wishes it to pause."""
+        return self.spec is not None and self.spec.suspend
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +227,7 @@ ESSENTIAL = frozenset({"state", "attempts", "failures", "lastAttempt", "completi
 
 def _job(raw: Raw, spec: TrainingJobSpec | None, invalid: str) -> Job:
     metadata = raw["metadata"]
-    status, bad = _status(raw.get("status") or {})
-    if bad:
-        what = f"{metadata['namespace']}/{metadata['name']}: status.{', status.'.join(bad)}"
-        logger.error("%s: cannot be read; written by another version of Headrace?", what)
+    status, misread = _status(raw.get("status") or {})
     return Job(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -226,7 +240,7 @@ def _job(raw: Raw, spec: TrainingJobSpec | None, invalid: str) -> Job:
         spec=spec,
         invalid=invalid,
         status=status,
-        unreadable=", ".join(name for name in bad if name in ESSENTIAL),
+        misread=misread,
         raw=raw,
     )
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from headrace_operator.api import Listing
 from headrace_operator.cache import Cache
 from headrace_operator.state import ProjectKey
@@ -120,3 +122,10 @@ def test_how_a_pod_ended_is_known_until_its_attempt_is_counted_though_the_pod_is
     assert [pod.exit_code for pod in cache.view(KEY).pods] == [1]
     cache.jobs.put(versioned(make_job("a").failed_once().obj(), 1003))
     assert cache.view(KEY).pods == ()
+
+
+def test_what_cannot_be_read_of_a_status_is_logged_and_the_job_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    cache = Cache()
+    cache.jobs.put(make_job("a").status(reason="Levitating").obj())
+    assert names_in(cache) == ["a"]
+    assert "ns/a: status.reason: cannot be read" in caplog.text

@@ -1,5 +1,6 @@
 """decide(): who waits, who goes, who ends."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from headrace_api.names import Reason, State
 from headrace_api.report import Phase, TrainerStatus, Verdict
 from headrace_api.trainingjob import Progress, TrainingJobStatus
-from headrace_operator.decide import Decision, DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus, decide
+from headrace_operator.decide import decide
+from headrace_operator.decision import Decision, DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus
 from headrace_operator.settings import Settings
 from headrace_operator.state import Node, ProjectKey, Report, View
 from headrace_testing.builders import JobBuilder, PodBuilder, make_job, make_pod, seconds
@@ -343,3 +345,22 @@ def test_no_pod_is_deleted_before_its_end_is_counted() -> None:
     job = make_job("a").failed_once(attempt=1).running(5)
     pods = [make_pod(job, attempt).exited(1) for attempt in range(1, 6)]
     assert deleted(decided(job, *pods)) == []
+
+
+class Counted(tuple[Any, ...]):
+    """A tuple that counts how often it is gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.times += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("number", [10, 300])
+def test_the_pods_of_a_project_are_gone_through_a_few_times_however_many_jobs_it_has(number: int) -> None:
+    jobs = [make_job(f"j{n:03}").created(n) for n in range(number)]
+    over = [job.over() for job in jobs[: number // 2]]
+    pods = Counted(make_pod(job).exited(0).view() for job in over)
+    decide(View(ProjectKey("ns", "p"), tuple(job.view() for job in jobs), pods), SETTINGS, seconds(1000))
+    assert pods.times <= 4
