@@ -130,6 +130,8 @@ class Reason(StrEnum):
     REACHED_MAX_ITERATIONS = "ReachedMaxIterations", "Done: `training.maxIterations` iterations were made."
     REACHED_MAX_TRAINING_HOURS = "ReachedMaxTrainingHours", "Done: it trained for `training.maxTrainingHours`."
     STOPPED_BY_USER = "StoppedByUser", "Stopped: `spec.stop` was set."
+    # In outcome.json, from the trainer
+    INTERRUPTED = "Interrupted", "The trainer was told to end, and did; by whom and why, the operator alone knows."
     # Error, from the operator
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded", "Error: more failures than `spec.backoffLimit`; the message is the last one's."
     PRE_RUNNING_DEADLINE_EXCEEDED = "PreRunningDeadlineExceeded", "Error: not Running within `spec.preRunningDeadlineSeconds`."
@@ -151,6 +153,11 @@ class Reason(StrEnum):
         "The trainer or its worker was killed at its memory limit (`resources.memory`), or the GPU's memory is too small.",
     )
     TRAINER_CRASHED = "TrainerCrashed", "The trainer ended in a way it has no other word for; the log has the cause."
+
+
+NOT_IN_STATUS: Final = frozenset({Reason.INTERRUPTED})
+"""Reasons that a trainer gives and `status.reason` never has: the operator knows more. Older trainers say StoppedByUser
+for it, which means no more than this."""
 
 
 class Condition(StrEnum):

@@ -34,7 +34,9 @@ def to_markdown() -> str:
             f"{_list(state for state in names.State if state.final)} are final. "
             "`status.reason` is one of:\n",
             "| reason | meaning |\n|---|---|",
-            *(f"| `{reason}` | {reason.meaning} |" for reason in names.Reason),
+            *(f"| `{reason}` | {reason.meaning} |" for reason in names.Reason if reason not in names.NOT_IN_STATUS),
+            "\nThe trainer writes its reason into `outcome.json`. There it may be another one, too:\n",
+            *(f"- `{reason}`: {reason.meaning}" for reason in names.Reason if reason in names.NOT_IN_STATUS),
             "\n## Exit codes of the trainer\n",
             *(f"- `{code.value}` {code.name}: {text}" for code, text in _EXIT_CODES.items()),
             "\n## dataset.json\n",

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from headrace_api import crd, reference
+from headrace_api import crd, names, reference
 from headrace_api.structural import structural_schema
 from headrace_api.trainingjob import TrainingJobSpec, TrainingJobStatus
 
@@ -33,3 +33,8 @@ def test_defaults_are_what_the_models_make():
     assert spec["model"]["default"]["neck"] == {"fpn": {"channels": 256}, "bottomLevel": 3, "topLevel": 7}
     assert spec["training"]["properties"]["optimizer"]["default"] == {"adamw": {"learningRate": 0.0005, "weightDecay": 0.05}}
     assert "default" not in spec["model"]["properties"]["neck"]
+
+
+def test_a_status_has_no_reason_that_only_a_trainer_gives():
+    reasons = structural_schema(TrainingJobStatus, "status")["properties"]["reason"]["enum"]
+    assert set(reasons) == set(names.Reason) - {names.Reason.INTERRUPTED}
