@@ -11,6 +11,9 @@ PLURAL: Final = "trainingjobs"
 SINGULAR: Final = "trainingjob"
 SHORT_NAME: Final = "tj"
 
+RELEASE: Final = "0.1.0"
+"""The version of Headrace. `make release` writes it here, too: an image has the code and no package metadata."""
+
 # --- Labels and annotations of trainer pods -------------------------------------------------------------------------
 LABEL_PROJECT: Final = f"{GROUP}/project"
 """The job's `spec.project`."""
@@ -21,7 +24,8 @@ LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "headrace"
 ANNOTATION_JOB: Final = f"{GROUP}/training-job"
-"""The whole TrainingJob as JSON, as it was when the pod was made. The trainer reads it through a downward-API file."""
+"""The TrainingJob as JSON, as it was when the pod was made, without the fields that have their default: the trainer fills those in.
+It reads it through a downward-API file."""
 RESOURCE_GPU: Final = "nvidia.com/gpu"
 """What a node offers and a trainer pod asks for, by the name of NVIDIA's device plugin."""
 SCHEDULING_GATE: Final = f"{GROUP}/slot"
@@ -54,6 +58,10 @@ ENV_GRACE_SECONDS: Final = "HEADRACE_GRACE_SECONDS"
 """Seconds between SIGTERM and SIGKILL: the pod's terminationGracePeriodSeconds."""
 ENV_CPUS: Final = "HEADRACE_CPUS"
 """Cores the container may use (its CPU limit, rounded up): how many threads to compute with."""
+ENV_IMAGE: Final = "HEADRACE_IMAGE"
+"""The trainer's own image, as the pod names it, for messages."""
+ENV_OPERATOR_RELEASE: Final = "HEADRACE_OPERATOR_RELEASE"
+"""RELEASE of the operator that made the pod, for messages: a job may name an image of another one."""
 STORAGE_ENV: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION")
 """Keys of the storage secret, and the environment variables they become in the trainer."""
 ENV_INITIAL_WEIGHTS: Final = "HEADRACE_INITIAL_WEIGHTS_"
@@ -122,6 +130,8 @@ class Reason(StrEnum):
     REACHED_MAX_ITERATIONS = "ReachedMaxIterations", "Done: `training.maxIterations` iterations were made."
     REACHED_MAX_TRAINING_HOURS = "ReachedMaxTrainingHours", "Done: it trained for `training.maxTrainingHours`."
     STOPPED_BY_USER = "StoppedByUser", "Stopped: `spec.stop` was set."
+    # In outcome.json, from the trainer
+    INTERRUPTED = "Interrupted", "The trainer was told to end, and did; by whom and why, the operator alone knows."
     # Error, from the operator
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded", "Error: more failures than `spec.backoffLimit`; the message is the last one's."
     PRE_RUNNING_DEADLINE_EXCEEDED = "PreRunningDeadlineExceeded", "Error: not Running within `spec.preRunningDeadlineSeconds`."
@@ -143,6 +153,11 @@ class Reason(StrEnum):
         "The trainer or its worker was killed at its memory limit (`resources.memory`), or the GPU's memory is too small.",
     )
     TRAINER_CRASHED = "TrainerCrashed", "The trainer ended in a way it has no other word for; the log has the cause."
+
+
+NOT_IN_STATUS: Final = frozenset({Reason.INTERRUPTED})
+"""Reasons that a trainer gives and `status.reason` never has: the operator knows more. Older trainers say StoppedByUser
+for it, which means no more than this."""
 
 
 class Condition(StrEnum):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from headrace_api import dataset, names, tasks
-from headrace_api.crd import structural_schema
+from headrace_api.structural import described_schema, structural_schema
 from headrace_api.trainingjob import TrainingJob, TrainingJobSpec, TrainingJobStatus
 
 _HEADER = """<!-- Generated from headrace_api by `make manifests`. Change the models, not this file. -->
@@ -23,22 +23,24 @@ def to_markdown() -> str:
         [
             _HEADER,
             "## TrainingJob: spec\n",
-            *_fields_table(structural_schema(TrainingJobSpec)),
+            *_fields_table(structural_schema(TrainingJobSpec, "spec")),
             "\n### Rules\n",
             "The API server refuses a manifest that breaks one of these, with this message:\n",
             *(f"- {message}" for message in _rules()),
             "\n## TrainingJob: status\n",
-            *_fields_table(structural_schema(TrainingJobStatus)),
+            *_fields_table(structural_schema(TrainingJobStatus, "status")),
             "\n## States and reasons\n",
             f"A job is always in one of the states {_list(names.State)}; "
             f"{_list(state for state in names.State if state.final)} are final. "
             "`status.reason` is one of:\n",
             "| reason | meaning |\n|---|---|",
-            *(f"| `{reason}` | {reason.meaning} |" for reason in names.Reason),
+            *(f"| `{reason}` | {reason.meaning} |" for reason in names.Reason if reason not in names.NOT_IN_STATUS),
+            "\nThe trainer writes its reason into `outcome.json`. There it may be another one, too:\n",
+            *(f"- `{reason}`: {reason.meaning}" for reason in names.Reason if reason in names.NOT_IN_STATUS),
             "\n## Exit codes of the trainer\n",
             *(f"- `{code.value}` {code.name}: {text}" for code, text in _EXIT_CODES.items()),
             "\n## dataset.json\n",
-            *_fields_table(structural_schema(dataset.Manifest)),
+            *_fields_table(described_schema(dataset.Manifest)),
             "\n| format | holds |\n|---|---|",
             *(f"| {name} | {', '.join(task.words for task in held)} |" for name, held in dataset.FORMATS.items()),
             "\n## Task conversions\n",
@@ -67,7 +69,7 @@ def _list(words: Any) -> str:
 def _rules() -> Iterator[str]:
     seen = set()
     for schema in (
-        structural_schema(TrainingJobSpec),
+        structural_schema(TrainingJobSpec, "spec"),
         {"x-kubernetes-validations": [rule.to_schema() for rule in TrainingJob.rules]},
     ):
         for rule in _walk_rules(schema):

@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from headrace_api.fields import DnsLabel, Model, Quantity, Rule, S3Uri, Timestamp
 from headrace_api.model import Network, default_network
-from headrace_api.names import API_VERSION, KIND, Reason, State
+from headrace_api.names import API_VERSION, KIND, NOT_IN_STATUS, Reason, State
 from headrace_api.storage import Storage
 from headrace_api.training import Training
 
@@ -245,13 +245,18 @@ class ConditionStatus(Model):
     observed_generation: int | None = Field(None, ge=0, description="Generation of the spec it is about.")
 
 
+def _reasons_of_jobs(schema: dict[str, Any]) -> None:
+    del schema["anyOf"]
+    schema |= {"enum": [reason.value for reason in Reason if reason not in NOT_IN_STATUS], "type": "string"}
+
+
 class TrainingJobStatus(Model):
     """Written by the operator alone; bounded in size."""
 
     model_config = ConfigDict(extra="ignore")
 
     state: State | None = Field(None, description="Queued, Starting, Running, Done, Stopped or Error.")
-    reason: Reason | None = Field(None, description="One word: why it is in this state.")
+    reason: Reason | None = Field(None, description="One word: why it is in this state.", json_schema_extra=_reasons_of_jobs)
     message: str = Field(
         "",
         max_length=4096,

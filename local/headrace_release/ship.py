@@ -37,7 +37,7 @@ def prepare(root: Path, wanted: str, console: Console) -> None:
     text = changelog.release(file.read_text(), wanted, datetime.now(UTC).date())
     version.write(root, wanted)
     file.write_text(text)
-    console.print(f"written: version {wanted} in {version.PYPROJECT}, {version.CHART} and {changelog.FILE}. Now:")
+    console.print(f"written: version {wanted} in {version.PYPROJECT}, {version.CHART}, {version.CODE} and {changelog.FILE}. Now:")
     console.print(
         f"  make manifests && git commit --all --message 'Release {wanted}' && make release VERSION={wanted}", soft_wrap=True
     )

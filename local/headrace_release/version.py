@@ -1,4 +1,4 @@
-"""The version of Headrace: it is written in pyproject.toml; the chart repeats it, and a test holds the two together."""
+"""The version of Headrace: it is written in pyproject.toml; the chart and the code repeat it, and a test holds them together."""
 
 import re
 import tomllib
@@ -6,8 +6,10 @@ from pathlib import Path
 
 PYPROJECT = Path("pyproject.toml")
 CHART = Path("charts/headrace/Chart.yaml")
+CODE = Path("crds/headrace_api/names.py")
 SHAPE = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 IN_PYPROJECT = re.compile(r'(?m)^version = "([^"]*)"$')
+IN_CODE = re.compile(r'(?m)^RELEASE: Final = "([^"]*)"$')
 IN_CHART = re.compile(r'(?m)^(version|appVersion): *"?([^"\n]*?)"? *$')
 
 
@@ -40,7 +42,7 @@ def of_chart(root: Path) -> dict[str, str]:
 
 
 def write(root: Path, version: str) -> None:
-    """Writes it into pyproject.toml and the chart.
+    """Writes it into pyproject.toml, the chart and the code.
 
     Raises:
         VersionError: it is not a later one, or a file has no line for it.
@@ -49,6 +51,7 @@ def write(root: Path, version: str) -> None:
         raise VersionError(f"VERSION is {version}, which does not come after {current(root)}")
     texts = {
         root / PYPROJECT: _substituted(root / PYPROJECT, IN_PYPROJECT, f'version = "{version}"', 1),
+        root / CODE: _substituted(root / CODE, IN_CODE, f'RELEASE: Final = "{version}"', 1),
         root / CHART: _substituted(root / CHART, IN_CHART, rf'\1: "{version}"', 2),
     }
     for file, text in texts.items():

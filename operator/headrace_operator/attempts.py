@@ -13,6 +13,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from headrace_api import names
 from headrace_api.names import ExitCode, Reason, State
 from headrace_api.report import Outcome, Verdict
 from headrace_operator.clock import parse_timestamp
@@ -92,11 +93,11 @@ def _by_trainer(pod: Pod) -> Judgement | None:
     outcome, code = pod.outcome, pod.exit_code
     stopped = outcome.outcome == Verdict.STOPPED if outcome else pod.deleting
     if code == ExitCode.OK and not stopped:
-        reason = outcome.reason if outcome else Reason.REACHED_MAX_ITERATIONS
+        reason = _reason(pod, Reason.REACHED_MAX_ITERATIONS)
         message = outcome.message if outcome else "the trainer exited with 0 and left no outcome"
         return Judgement(reason, message, final=State.DONE, final_reason=reason, exit_code=code, outcome=outcome)
     if code == ExitCode.FATAL:
-        reason = outcome.reason if outcome else Reason.TRAINER_CRASHED
+        reason = _reason(pod, Reason.TRAINER_CRASHED)
         message = _what_it_said(pod) or "the trainer exited with 2: an error for good"
         return Judgement(reason, message, final=State.ERROR, final_reason=reason, exit_code=code, outcome=outcome)
     return None
@@ -123,7 +124,7 @@ def _by_failure(job: Job, pod: Pod, settings: Settings) -> Judgement:
     if pod.exit_reason == "OOMKilled":
         message = "out of memory: the trainer was killed at its limit (resources.memory)"
         return _charge(job, pod, Reason.OUT_OF_MEMORY, message, settings)
-    reason = pod.outcome.reason if pod.outcome else Reason.TRAINER_CRASHED
+    reason = _reason(pod, Reason.TRAINER_CRASHED)
     message = _what_it_said(pod) or f"the trainer exited with {pod.exit_code} and said nothing"
     return _charge(job, pod, reason, message, settings)
 
@@ -144,6 +145,13 @@ def _charge(job: Job, pod: Pod, reason: Reason, message: str, settings: Settings
         exit_code=pod.exit_code,
         outcome=pod.outcome,
     )
+
+
+def _reason(pod: Pod, otherwise: Reason) -> Reason:
+    """The trainer's word for it. That the user stopped the job is never the trainer's to say: `judge` knows from spec.stop."""
+    if pod.outcome is None or pod.outcome.reason in names.NOT_IN_STATUS | {Reason.STOPPED_BY_USER}:
+        return otherwise
+    return pod.outcome.reason
 
 
 def _what_it_said(pod: Pod) -> str:

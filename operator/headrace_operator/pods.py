@@ -118,7 +118,15 @@ def owner_reference(job: Job) -> Json:
 
 
 def _job_json(job: Job, spec: TrainingJobSpec) -> str:
-    """The job as the trainer reads it."""
+    """The job as the trainer reads it: what its author set, and the operator's storage, output and image where they named none.
+
+    `spec.image` may be of an older release, whose trainer refuses a field that it does not know, so one that nobody set must not
+    be there. The API server writes the CRD's defaults into what it stores, and nothing tells them from an author's words; but a
+    field with its default means what its absence means, so those are left out, at any depth. `model: {}` is not the default of
+    `model` and stays. The trainer fills in its own release's defaults, and job.json has the job with them: they are the same as
+    ours while no release changes the default of a field that an older one has. Each attempt gets what the operator that makes
+    its pod leaves: after an upgrade that changed a default, the stored value no longer is the default, and is handed over.
+    """
     metadata = {
         "name": job.name,
         "namespace": job.namespace,
@@ -129,7 +137,7 @@ def _job_json(job: Job, spec: TrainingJobSpec) -> str:
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
         "metadata": metadata,
-        "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True),
     }
     return json.dumps(document, separators=(",", ":"))
 
@@ -147,8 +155,11 @@ def _environment(spec: TrainingJobSpec, attempt: int) -> list[Json]:
         names.ENV_TERMINATION_LOG: names.PATH_TERMINATION_LOG,
         names.ENV_LISTEN_PORT: str(names.PORT),
         names.ENV_GRACE_SECONDS: str(spec.termination_grace_period_seconds),
+        names.ENV_OPERATOR_RELEASE: names.RELEASE,
         "TMPDIR": names.PATH_TEMPORARY,
     }
+    if spec.image is not None:
+        values[names.ENV_IMAGE] = spec.image
     environment: list[Json] = [{"name": name, "value": value} for name, value in values.items()]
     environment.append({"name": names.ENV_LISTEN_HOST, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
     cpus = {"containerName": names.CONTAINER, "resource": "limits.cpu"}

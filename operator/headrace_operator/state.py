@@ -344,7 +344,7 @@ def _outcome(message: str) -> Outcome | None:
 
 def _instead(document: Raw) -> Raw:
     """What stands for fields of an outcome that this version cannot read."""
-    reasons = {Verdict.DONE: Reason.REACHED_MAX_ITERATIONS, Verdict.STOPPED: Reason.STOPPED_BY_USER}
+    reasons = {Verdict.DONE: Reason.REACHED_MAX_ITERATIONS, Verdict.STOPPED: Reason.INTERRUPTED}
     return {"reason": reasons.get(document.get("outcome", ""), Reason.TRAINER_CRASHED), "progress": {}}
 
 

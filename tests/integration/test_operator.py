@@ -82,7 +82,7 @@ def test_a_running_job_that_is_stopped_checkpoints_first(player: Player, project
     player.await_told_to_end("stopped-1")
     status = player.await_state("stopped", "Running", Reason.STOPPING)
     assert {c["type"]: c["status"] for c in status["conditions"]}["Stopping"] == "True"
-    player.end("stopped-1", Verdict.STOPPED, Reason.STOPPED_BY_USER, iteration=4)
+    player.end("stopped-1", Verdict.STOPPED, Reason.INTERRUPTED, iteration=4)
     status = player.await_state("stopped", "Stopped", Reason.STOPPED_BY_USER)
     assert status["progress"]["iteration"] == 4
     assert "at iteration 4" in status["message"]
@@ -127,7 +127,7 @@ def test_a_paused_job_leaves_its_runner_and_goes_on_before_later_ones(player: Pl
     player.run("pause-1-1")
     player.change("pause-1", suspend=True)
     player.await_told_to_end("pause-1-1")
-    player.end("pause-1-1", Verdict.STOPPED, Reason.STOPPED_BY_USER, iteration=3)
+    player.end("pause-1-1", Verdict.STOPPED, Reason.INTERRUPTED, iteration=3)
     player.await_state("pause-1", "Queued", Reason.SUSPENDED)
     player.run("pause-2-1")
     player.change("pause-1", suspend=False)
@@ -212,7 +212,7 @@ def test_a_pod_that_hangs_in_terminating_keeps_the_slot(player: Player, project:
     status = player.await_state("hang-2", "Queued", Reason.WAITING_FOR_POD_TO_END)
     assert status["message"] == "first in line; waits for pod hang-1-1 to end"
     assert len(player.pods(project)) == 1
-    player.end("hang-1-1", Verdict.STOPPED, Reason.STOPPED_BY_USER)
+    player.end("hang-1-1", Verdict.STOPPED, Reason.INTERRUPTED)
     player.await_pod("hang-2-1")
     player.done_by_hand("hang-2")
 
@@ -258,7 +258,7 @@ def test_the_same_name_deleted_and_applied_again_is_another_job(player: Player, 
     player.apply("again", project)
     player.await_state("again", "Queued", Reason.WAITING_FOR_POD_TO_END)
     player.await_told_to_end("again-1")
-    player.end("again-1", Verdict.STOPPED, Reason.STOPPED_BY_USER)
+    player.end("again-1", Verdict.STOPPED, Reason.INTERRUPTED)
     player.await_pod("again-1", gone=old_pod)
     player.run("again-1")
     second = player.await_state("again", "Running")

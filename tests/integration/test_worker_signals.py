@@ -26,7 +26,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def assert_stopped(worker: WorkerUnderTest) -> None:
     ended = worker.ended()
-    assert (ended.verdict, ended.reason) == (Verdict.STOPPED, Reason.STOPPED_BY_USER), worker.log
+    assert (ended.verdict, ended.reason) == (Verdict.STOPPED, Reason.INTERRUPTED), worker.log
     assert worker.process.returncode == ExitCode.OK
     assert not worker.of(Exported)
 

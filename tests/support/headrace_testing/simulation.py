@@ -188,7 +188,7 @@ class Simulation:
         if "deletionTimestamp" not in pod["metadata"] or pod["spec"].get("nodeName") != self.node:
             return
         if pod["status"]["phase"] in ("Pending", "Running"):
-            self.exit(pod, code, outcome(Verdict.STOPPED, Reason.STOPPED_BY_USER) if code == 0 else "")
+            self.exit(pod, code, outcome(Verdict.STOPPED, Reason.INTERRUPTED) if code == 0 else "")
         else:
             self.force_delete(pod)
 

@@ -87,7 +87,7 @@ def main() -> None:
             save(plan, iteration, behaviour)
     save(plan, iteration, behaviour)
     if stopping:
-        send(Ended(verdict=Verdict.STOPPED, reason=Reason.STOPPED_BY_USER))
+        send(Ended(verdict=Verdict.STOPPED, reason=Reason.INTERRUPTED))
         return
     evaluate(plan, iteration)
     (plan.output_dir / "model").mkdir()

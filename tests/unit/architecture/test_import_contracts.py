@@ -50,9 +50,7 @@ def verdict(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What import-linter says of a copy of the sources with every arrow planted, and with one new module."""
     copy = tmp_path_factory.mktemp("sources")
     for source in SOURCES:
-        shutil.copytree(
-            ROOT / source, copy / source, ignore=shutil.ignore_patterns("__pycache__"))
-        )
+        shutil.copytree(ROOT / source, copy / source, ignore=shutil.ignore_patterns("__pycache__"))
     for importer, imported in ARROWS:
         file = file_of(copy, importer)
         file.write_text(f"{file.read_text()}\nimport {imported}\n")

@@ -50,10 +50,29 @@ ROWS: dict[str, tuple[PodBuilder | None, State | None, bool, str]] = {
     "its own disk is full": (make_pod(JOB).disrupted("TerminationByKubelet").pod_failed("Evicted", DISK), None, True, "DiskFull"),
     "node shutdown": (make_pod(JOB).pod_failed("NodeShutdown"), None, False, "NodeShutdown"),
     "deleted by hand, checkpointed": (
+        make_pod(JOB).ended(Verdict.STOPPED, Reason.INTERRUPTED).deleting(),
+        None,
+        False,
+        "PodDeleted",
+    ),
+    "deleted by hand, checkpointed by an older trainer": (
         make_pod(JOB).ended(Verdict.STOPPED, Reason.STOPPED_BY_USER).deleting(),
         None,
         False,
         "PodDeleted",
+    ),
+    "evicted, checkpointed": (make_pod(JOB).ended(Verdict.STOPPED, Reason.INTERRUPTED).disrupted(), None, False, "EvictionBy"),
+    "done, by a word that no status has": (
+        make_pod(JOB).ended(Verdict.DONE, Reason.INTERRUPTED),
+        State.DONE,
+        False,
+        "ReachedMaxIterations",
+    ),
+    "a trainer that contradicts itself": (
+        make_pod(JOB).ended(Verdict.STOPPED, Reason.INTERRUPTED, 2),
+        State.ERROR,
+        False,
+        "TrainerCrashed",
     ),
     "deleted by hand, grace ran out": (make_pod(JOB).exited(137).deleting(), None, False, "PodDeleted"),
     "vanished": (None, None, False, "PodVanished"),
@@ -74,6 +93,15 @@ def test_a_job_that_is_stopped_is_stopped_however_its_pod_ended_unless_it_is_don
     pod, want_state, _, _ = ROWS[row]
     want = State.DONE if want_state is State.DONE else State.STOPPED
     assert judged(make_job("a").running().stop(), pod).final is want
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_that_the_user_stopped_a_job_is_said_only_where_spec_stop_is_set(row: str) -> None:
+    pod, want_state, _, _ = ROWS[row]
+    judgement = judged(JOB, pod)
+    assert Reason.STOPPED_BY_USER not in (judgement.reason, judgement.final_reason)
+    stopped = judged(make_job("a").running().stop(), pod)
+    assert (stopped.final_reason is Reason.STOPPED_BY_USER) is (want_state is not State.DONE)
 
 
 @pytest.mark.parametrize(("failures", "want_pause"), [(0, 10), (1, 20), (2, 40), (5, 320), (6, 360), (60, 360)])
@@ -105,10 +133,10 @@ def test_an_eviction_after_a_long_attempt_is_followed_at_once() -> None:
 
 def test_an_eviction_that_left_a_new_checkpoint_is_followed_at_once() -> None:
     job, pod = evicted_again(10)
-    assert judged(job, pod.ended(Verdict.STOPPED, Reason.STOPPED_BY_USER, iteration=9).disrupted()).pause == 0
+    assert judged(job, pod.ended(Verdict.STOPPED, Reason.INTERRUPTED, iteration=9).disrupted()).pause == 0
     old = {"iteration": 9, "uri": "s3://runs/x/", "savedTime": timestamp(seconds(0))}
     job, pod = evicted_again(10, checkpoint=old)
-    assert judged(job, pod.ended(Verdict.STOPPED, Reason.STOPPED_BY_USER, iteration=9).disrupted()).pause == 20
+    assert judged(job, pod.ended(Verdict.STOPPED, Reason.INTERRUPTED, iteration=9).disrupted()).pause == 20
 
 
 def test_a_pod_deleted_by_hand_again_and_again_is_followed_at_once() -> None:

@@ -171,7 +171,7 @@ def test_a_paused_job_with_a_pod_is_not_in_the_way_in_line_but_its_pod_is() -> N
 
 def test_a_stopped_job_is_over_once_its_pod_is() -> None:
     job = make_job("a").running().stop()
-    status = status_of("a", decided(job, make_pod(job).ended(Verdict.STOPPED, Reason.STOPPED_BY_USER, iteration=7)))
+    status = status_of("a", decided(job, make_pod(job).ended(Verdict.STOPPED, Reason.INTERRUPTED, iteration=7)))
     assert status.state is State.STOPPED
     assert status.message == "stopped by the user at iteration 7; checkpoint: s3://runs/x/checkpoints/00000007/"
 

@@ -57,6 +57,47 @@ def test_the_trainer_reads_the_whole_job_with_the_operators_defaults() -> None:
     assert names.ANNOTATION_JOB in item["fieldRef"]["fieldPath"]
 
 
+def handed_over(job: JobBuilder) -> dict[str, Any]:
+    spec: dict[str, Any] = json.loads(pod_of(job)["metadata"]["annotations"][names.ANNOTATION_JOB])["spec"]
+    return spec
+
+
+def test_the_trainer_gets_no_field_that_has_its_default() -> None:
+    plain = make_job("a")
+    want = handed_over(plain)
+    assert want == plain.raw["spec"] | {"image": "trainer:1"}
+    view = plain.view()
+    assert isinstance(view.spec, TrainingJobSpec)
+    stored = make_job("a").spec(**view.spec.model_dump(mode="json", by_alias=True, exclude_none=True))  # as the API server does
+    assert {"training", "resources", "backoffLimit"} <= set(stored.raw["spec"])
+    assert handed_over(stored) == want
+
+
+SET: dict[str, dict[str, Any]] = {
+    "a model without a neck, which is not the default": {"model": {}},
+    "a neck of the default": {"model": {"neck": {"fpn": {"channels": 256}, "bottomLevel": 3, "topLevel": 7}}},
+    "another optimizer": {"training": {"optimizer": {"sgd": {}}}},
+    "a rate": {"training": {"optimizer": {"adamw": {"learningRate": 0.001}}, "maxIterations": 7}},
+    "a head": {"model": {"heads": [{"name": "boxes", "annotations": "digits", "objectDetection": {}}]}},
+    "resources": {"resources": {"gpus": 0, "cpu": "4"}},
+    "a toleration": {"scheduling": {"tolerations": [{"key": "gpu", "operator": "Exists"}], "nodeSelector": {"zone": "a"}}},
+}
+
+
+@pytest.mark.parametrize("case", SET)
+def test_what_the_author_set_means_the_same_to_the_trainer(case: str) -> None:
+    job = make_job("a").spec(**SET[case])
+    view = job.view()
+    assert isinstance(view.spec, TrainingJobSpec)
+    assert TrainingJobSpec.model_validate(handed_over(job)) == view.spec.model_copy(update={"image": "trainer:1"})
+
+
+def test_the_trainer_is_told_which_image_it_is_and_of_which_release_the_operator() -> None:
+    env = environment(pod_of(make_job("a").spec(image="registry.example/trainer:0.0.9")))
+    assert (env[names.ENV_IMAGE], env[names.ENV_OPERATOR_RELEASE]) == ("registry.example/trainer:0.0.9", names.RELEASE)
+    assert environment(pod_of(make_job("a")))[names.ENV_IMAGE] == "trainer:1"
+
+
 def test_images_are_pulled_as_the_operator_is_told() -> None:
     plain = pod_of(make_job("a"))["spec"]
     assert "imagePullSecrets" not in plain

@@ -22,6 +22,18 @@ def test_a_reason_of_a_newer_operator_does_not_hide_the_rest_of_the_status() -> 
     assert (job.over, job.status.reason, job.unreadable) == (True, None, "")
 
 
+def test_an_interruption_is_none_of_the_users_whatever_the_trainer_calls_it() -> None:
+    told = json.loads(outcome(Verdict.STOPPED, Reason.INTERRUPTED))
+    for reason, want in {
+        "Interrupted": Reason.INTERRUPTED,
+        "StoppedByUser": Reason.STOPPED_BY_USER,
+        "New": Reason.INTERRUPTED,
+    }.items():
+        read = make_pod(make_job("a")).exited(0, json.dumps(told | {"reason": reason})).view().outcome
+        assert read is not None
+        assert (read.outcome, read.reason) == (Verdict.STOPPED, want)
+
+
 def test_an_outcome_of_a_newer_trainer_counts() -> None:
     told = json.loads(outcome(Verdict.ERROR, Reason.BAD_DATASET, "why")) | {"reason": "Levitating", "new": 1}
     read = make_pod(make_job("a")).exited(2, json.dumps(told)).view().outcome

@@ -21,6 +21,8 @@ def repository(tmp_path: Path) -> Path:
     (tmp_path / "charts/headrace").mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("[project]\n" + PYPROJECT)
     (tmp_path / version.CHART).write_text(CHART)
+    (tmp_path / version.CODE).parent.mkdir(parents=True)
+    (tmp_path / version.CODE).write_text('RELEASE: Final = "0.1.0"\n')
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
     for words in (("init", "--quiet"), ("add", "."), (*identity, "commit", "--quiet", "--message", "first")):
@@ -36,6 +38,7 @@ def test_the_first_call_writes_the_version_everywhere(repository: Path) -> None:
     ship.prepare(repository, "0.2.0", quiet())
     assert version.current(repository) == "0.2.0"
     assert set(version.of_chart(repository).values()) == {"0.2.0"}
+    assert version.IN_CODE.findall((repository / version.CODE).read_text()) == ["0.2.0"]
     assert "## 0.2.0 (" in (repository / "CHANGELOG.md").read_text()
 
 

@@ -47,8 +47,8 @@ class Ending:
 
     @classmethod
     def stopped(cls, message: str) -> "Ending":
-        """At SIGTERM, without a word from the worker."""
-        return cls(Verdict.STOPPED, Reason.STOPPED_BY_USER, message, ExitCode.OK)
+        """At SIGTERM, without a word from the worker. Who wanted it, and why, the operator knows."""
+        return cls(Verdict.STOPPED, Reason.INTERRUPTED, message, ExitCode.OK)
 
 
 class UploadDeadline:

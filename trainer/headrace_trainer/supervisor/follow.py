@@ -95,7 +95,7 @@ class Follower:
         if self.stop.requested:
             return Ended(
                 verdict=Verdict.STOPPED,
-                reason=Reason.STOPPED_BY_USER,
+                reason=Reason.INTERRUPTED,
                 message="the worker ended before it could save a checkpoint; the last complete one counts",
             )
         how = f"exit code {code}" if code >= 0 else f"signal {_signal_name(-code)}"

@@ -1,10 +1,13 @@
 """Reading the job and dataset.json: whatever is wrong with them is said field by field, before anything is pulled."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from headrace_api import names
 from headrace_api.dataset import MANIFEST, Manifest
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
@@ -15,14 +18,14 @@ from headrace_storage.store import NotFoundError, Store
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-def read_job(file: Path) -> TrainingJob:
-    """The job of this attempt, as JSON. Raises FatalError(INVALID_SPEC)."""
+def read_job(file: Path, environment: Mapping[str, str]) -> TrainingJob:
+    """The job of this attempt, as JSON, with the defaults filled in. Raises FatalError(INVALID_SPEC)."""
     try:
         job = TrainingJob.model_validate_json(file.read_bytes())
     except OSError as error:
         raise FatalError(Reason.INVALID_SPEC, f"the job cannot be read: {error}") from error
     except ValidationError as error:
-        raise FatalError(Reason.INVALID_SPEC, f"the job is not valid: {_problems(error)}") from error
+        raise FatalError(Reason.INVALID_SPEC, _not_valid(error, environment)) from error
     # The API server sees to it; here they become parts of paths, so it is checked again.
     for field, value in (("name", job.metadata.name), ("namespace", job.metadata.namespace), ("uid", job.metadata.uid or "none")):
         if not _NAME.fullmatch(value):
@@ -46,6 +49,28 @@ def read_manifest(dataset: Store, retry: Retry) -> Manifest | None:
 
 def _problems(error: ValidationError) -> str:
     """Each wrong field and what would be right, in one line."""
-    return "; ".join(
-        f"{'.'.join(str(step) for step in problem['loc']) or 'the whole'}: {problem['msg']}" for problem in error.errors()
-    )
+    return "; ".join(f"{_path(problem)}: {problem['msg']}" for problem in error.errors())
+
+
+def _path(problem: ErrorDetails) -> str:
+    return ".".join(str(step) for step in problem["loc"]) or "the whole"
+
+
+def _not_valid(error: ValidationError, environment: Mapping[str, str]) -> str:
+    """What is wrong with the job. The API server and the operator let it pass, so where they are of another release than this
+    trainer, that is likely why: what would help is another image."""
+    image, operator = environment.get(names.ENV_IMAGE), environment.get(names.ENV_OPERATOR_RELEASE)
+    this = f"this trainer image ({image}, Headrace {names.RELEASE})" if image else f"this trainer (Headrace {names.RELEASE})"
+    newer = f"an image of at least the operator's version ({operator})" if operator else "a newer trainer"
+    problems = error.errors()
+    unknown = [_path(problem) for problem in problems if problem["type"] == "extra_forbidden"]
+    wrong = [f"{_path(problem)}: {problem['msg']}" for problem in problems if problem["type"] != "extra_forbidden"]
+    said = []
+    if unknown:
+        them = "the field" if len(unknown) == 1 else "the fields"
+        said.append(f"{this} does not know {', '.join(unknown)}: use {newer}, or remove {them}")
+    if wrong:
+        said.append(f"the job is not valid: {'; '.join(wrong)}")
+        if not unknown and operator not in (None, names.RELEASE):
+            said.append(f"{this} is of another version than the operator ({operator}), which took the job: use one of the same")
+    return "; ".join(said)

@@ -75,7 +75,7 @@ class Run:
         settings = self._settings
 
         # 1. The job, as the operator or the command line wrote it.
-        job = read_job(settings.job_file)
+        job = read_job(settings.job_file, settings.environment)
         self._journal.say(f"job {job.metadata.namespace}/{job.metadata.name} of project {job.spec.project}")
         meter = ProgressMeter(job.spec.training)
         self.board.show_progress(meter)

@@ -42,7 +42,7 @@ def _run(plan_file: Path, messages: Messages) -> Ended:
             from headrace_trainer.worker.run import run  # torch, and all that needs it
         return run(Plan.model_validate_json(plan_file.read_bytes()), messages, stop)
     except StopRequested:
-        return Ended(verdict=Verdict.STOPPED, reason=Reason.STOPPED_BY_USER, message="stopped as asked")
+        return Ended(verdict=Verdict.STOPPED, reason=Reason.INTERRUPTED, message="stopped as asked")
     except TrainerError as error:
         retry = not isinstance(error, FatalError)
         return Ended(verdict=Verdict.ERROR, reason=error.reason, message=error.message, retry=retry)

@@ -41,6 +41,11 @@ def test_exit_codes(ending: Ending, want: ExitCode) -> None:
     assert ending.exit_code is want
 
 
+def test_one_that_was_told_to_end_does_not_say_who_wanted_it() -> None:
+    ending = Ending.stopped("told so")
+    assert (ending.verdict, ending.reason) == (Verdict.STOPPED, Reason.INTERRUPTED)
+
+
 def test_a_bug_is_named() -> None:
     assert Ending.from_error(ZeroDivisionError("bug")).message == "the supervisor crashed: ZeroDivisionError: bug"
 

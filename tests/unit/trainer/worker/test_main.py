@@ -40,7 +40,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     ("outcome", "code", "reason", "retry", "message"),
     [
         pytest.param(DONE, ExitCode.OK, Reason.REACHED_MAX_ITERATIONS, False, "", id="done"),
-        pytest.param(StopRequested(), ExitCode.OK, Reason.STOPPED_BY_USER, False, "stopped as asked", id="stopped"),
+        pytest.param(StopRequested(), ExitCode.OK, Reason.INTERRUPTED, False, "stopped as asked", id="stopped"),
         pytest.param(
             FatalError(Reason.BAD_MODEL, "no level 9"),
             ExitCode.FATAL,
