@@ -10,12 +10,12 @@ from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
 from headrace_operator.decision import DeleteJob, DeletePod, LookAtNode, StartAttempt, WriteStatus
 from headrace_operator.metrics import Metrics
+from headrace_operator.patches import merge_patch
 from headrace_operator.pods import pod_for
 from headrace_operator.policies.failed_start import NameTaken, Obstacle, Refused, RefusedForGood, SlotLost
 from headrace_operator.settings import Settings
 from headrace_operator.slot import Hold, Slots
 from headrace_operator.state import Job, Pod, ProjectKey, node_from, pod_from
-from headrace_operator.statuses import merge_patch
 from headrace_operator.transitions import event_for
 
 logger = logging.getLogger(__name__)

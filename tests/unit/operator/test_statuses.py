@@ -139,21 +139,6 @@ def test_messages_fit_the_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "want"),
-    [
-        ({}, {"a": 1}, {"a": 1}),
-        ({"a": 1}, {}, {"a": None}),
-        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, {"a": {"c": 3}}),
-        ({"a": [1, 2]}, {"a": [2]}, {"a": [2]}),
-        ({"a": {"b": 1}}, {"a": {"b": 1}}, {}),
-        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
-    ],
-)
-def test_a_patch_holds_what_changed(old: dict[str, object], new: dict[str, object], want: dict[str, object]) -> None:
-    assert statuses.merge_patch(old, new) == want
-
-
-@pytest.mark.parametrize(
     ("ahead", "want"), [(1, "2nd"), (2, "3rd"), (3, "4th"), (10, "11th"), (11, "12th"), (20, "21st"), (110, "111th")]
 )
 def test_places_in_line(ahead: int, want: str) -> None:
