@@ -12,7 +12,7 @@ GPUS ?= 2
 .PHONY: help setup demo up down test e2e check format manifests lock bench bench-tasks images base-image release clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## the Python environment in .venv (every other target does this first; again it costs nothing)
 	@$(PYTHON) local/bootstrap.py

@@ -1,21 +1,40 @@
 """Entry of `headrace` and `kubectl headrace`: one file per verb in headrace_cli.commands."""
 
+from typing import Annotated
+
 import typer
 
+from headrace_api.names import RELEASE
 from headrace_cli.commands.dataset import dataset
 from headrace_cli.commands.export import export
 from headrace_cli.commands.predict import predict
 from headrace_cli.commands.train import train
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 app.command()(train)
 app.command()(predict)
 app.command()(export)
 app.add_typer(dataset)
 
 
+@app.command()
+def version() -> None:
+    """Prints the version of Headrace."""
+    typer.echo(f"headrace {RELEASE}")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
-def headrace() -> None:
+def headrace(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Prints the version and exits.")
+    ] = False,
+) -> None:
     """Trains vision networks (TrainingJobs, with a cluster or without one), and uses what was trained."""
 
 

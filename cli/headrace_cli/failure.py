@@ -1,5 +1,7 @@
 """How a command says that it cannot do what was asked."""
 
+import importlib.util
+from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
@@ -13,3 +15,10 @@ def fail(message: str, hint: str = "") -> NoReturn:
     if hint:
         typer.echo(f"hint: {hint}", err=True)
     raise typer.Exit(ExitCode.FATAL)
+
+
+def require_packages(what: str, names: Sequence[str]) -> None:
+    """End with a message where a package of the [trainer] extra that `what` cannot begin without is not installed."""
+    if missing := [name for name in names if importlib.util.find_spec(name) is None]:
+        hint = "in a checkout of Headrace: pip install '.[trainer]'"
+        fail(f"{what} needs packages that are not installed: {', '.join(missing)}", hint=hint)

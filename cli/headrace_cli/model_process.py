@@ -1,6 +1,5 @@
 """The trainer's program that uses a trained model, as a child process: its progress shown, what came out told."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from headrace_api.names import ExitCode
-from headrace_cli.failure import fail
+from headrace_cli.failure import require_packages
 
 _MODULE = "headrace_trainer.predict"
 _NEEDED = ("torch", "torchvision", "rich", "safetensors")
@@ -20,8 +19,7 @@ _INTERRUPTED = 130
 
 def require_trainer() -> None:
     """End with a message where the [trainer] extra is not installed."""
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        fail(f"a model needs packages that are not installed: {', '.join(missing)}", hint="pip install 'headrace[trainer]'")
+    require_packages("a model", _NEEDED)
 
 
 def run_model_program(arguments: Sequence[str], on_progress: Callable[[int, int], None] | None = None) -> int:

@@ -12,6 +12,7 @@ cluster/         the cluster's own folder
 import json
 import shlex
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +106,8 @@ class LocalFolder:
         (self.path / "bin" / "kubectl").symlink_to(cluster.facts.kubectl)
         variables = {"KUBECONFIG": str(self.kubeconfig)} | cluster.storage_environment()
         self.env.touch(mode=0o600)
-        self.env.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        self.env.write_text(exports + on_path(self.path / "bin") + on_path(Path(sys.prefix) / "bin"))
 
     def write_processes(self, processes: list[Process]) -> None:
         """Records what runs. `ended` is None, or the exit code, or the negative number of a signal."""
@@ -121,3 +123,8 @@ class LocalFolder:
         except FileNotFoundError:
             return {}
         return states
+
+
+def on_path(folder: Path) -> str:
+    """A line of shell that puts a folder in front of PATH, once."""
+    return f'case ":$PATH:" in *:{shlex.quote(str(folder))}:*) ;; *) export PATH={shlex.quote(str(folder))}:"$PATH" ;; esac\n'

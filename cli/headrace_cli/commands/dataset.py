@@ -1,6 +1,5 @@
 """`headrace dataset check`: what is in a dataset, and what is wrong with it."""
 
-import importlib.util
 import subprocess
 import sys
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace_api.names import ExitCode
-from headrace_cli.failure import fail
+from headrace_cli.failure import require_packages
 
 dataset = typer.Typer(name="dataset", no_args_is_help=True, help="Looks at datasets.")
 
@@ -49,8 +48,7 @@ def check(
 
     Example: headrace dataset check ./street
     """
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        fail(f"a check needs packages that are not installed: {', '.join(missing)}", hint="pip install 'headrace[trainer]'")
+    require_packages("a check", _NEEDED)
     options = [*(["--images"] if images else []), *(["--json"] if json else [])]
     with subprocess.Popen([sys.executable, "-m", _MODULE, *options, "--", uri], stdin=subprocess.DEVNULL) as process:
         try:

@@ -29,7 +29,7 @@ def export(
         ),
     ],
     # Rich, which prints the help, takes what is in brackets for markup where there is no backslash before it.
-    format: Annotated[Format, typer.Option(help=r"ONNX needs the extra: pip install 'headrace\[onnx]'.")],
+    format: Annotated[Format, typer.Option(help=r"ONNX needs the extra: in a checkout of Headrace, pip install '.\[onnx]'.")],
     out: Annotated[
         Path | None,
         typer.Option(help="File to write. Default: model.onnx or model.pt2 in this folder.", metavar="FILE", show_default=False),

@@ -1,6 +1,5 @@
 """`headrace train`: a TrainingJob on this machine, without any cluster."""
 
-import importlib.util
 import signal
 import tempfile
 from pathlib import Path
@@ -14,7 +13,7 @@ from headrace_api.model import InitialWeights
 from headrace_api.names import ExitCode
 from headrace_api.report import Outcome, Verdict
 from headrace_api.trainingjob import Dataset, Output, TrainingJob
-from headrace_cli.failure import fail
+from headrace_cli.failure import fail, require_packages
 from headrace_cli.manifest import read_job
 from headrace_cli.trainer_process import TrainerProcess
 
@@ -74,8 +73,7 @@ def train(
     wanted = read_job(job)
     if output is None and wanted.spec.output is None:
         fail("there is no place for the results", hint="give --output, or set spec.output.uri")
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        fail(f"training needs packages that are not installed: {', '.join(missing)}", hint="pip install 'headrace[trainer]'")
+    require_packages("training", _NEEDED)
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         place = workspace or Path(folder) / "workspace"
         code, outcome = _train(wanted, Path(folder), place, dataset=dataset, output=output, initial_weights=initial_weights)

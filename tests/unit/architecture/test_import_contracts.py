@@ -17,6 +17,7 @@ SOURCES = ("crds", "storage", "operator", "trainer", "cli", "local", "charts")
 
 ARROWS = [
     ("headrace_operator.state", "headrace_operator.actions"),
+    ("headrace_operator.actions", "headrace_operator.statuses"),
     ("headrace_operator.decide", "headrace_operator.reconcile"),
     ("headrace_operator.policies.turn", "headrace_operator.decide"),
     ("headrace_operator.policies.ttl", "aiohttp"),

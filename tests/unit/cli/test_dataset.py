@@ -50,4 +50,4 @@ def test_a_missing_extra_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatc
     result = CliRunner().invoke(app, ["dataset", "check", "."])
     assert result.exit_code == ExitCode.FATAL
     assert "a check needs packages that are not installed: numpy" in result.stderr
-    assert "hint: pip install 'headrace[trainer]'" in result.stderr
+    assert "hint: in a checkout of Headrace: pip install '.[trainer]'" in result.stderr

@@ -79,7 +79,7 @@ def test_a_missing_extra_is_named_with_the_remedy(command: tuple[str, ...], monk
     result = headrace(*command)
     assert result.exit_code == ExitCode.FATAL
     assert "packages that are not installed: torch" in result.stderr
-    assert "hint: pip install 'headrace[trainer]'" in result.stderr
+    assert "hint: in a checkout of Headrace: pip install '.[trainer]'" in result.stderr
 
 
 def help_texts(command: click.Command) -> Iterator[str]:
@@ -95,7 +95,7 @@ def test_no_help_loses_what_is_in_brackets() -> None:
     assert len(texts) > 20
     for text in texts:
         assert render(text).plain == text.replace("\\[", "["), text
-    assert "pip install 'headrace[onnx]'" in " ".join(headrace("export", "--help").stdout.replace("│", "").split())
+    assert "pip install '.[onnx]'" in " ".join(headrace("export", "--help").stdout.replace("│", "").split())
 
 
 def test_help_tells_the_exit_status_and_an_example() -> None:

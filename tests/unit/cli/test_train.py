@@ -63,7 +63,7 @@ def test_a_missing_extra_is_named_with_the_remedy(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else real(name))
     said = refused(tmp_path, VALID, "--output", str(tmp_path))
     assert "packages that are not installed: torch" in said
-    assert "hint: pip install 'headrace[trainer]'" in said
+    assert "hint: in a checkout of Headrace: pip install '.[trainer]'" in said
 
 
 def test_help_says_where_results_go_and_how_to_resume() -> None:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
-from headrace_local.local_folder import LocalFolder, NotOursError
+from headrace_local.local_folder import LocalFolder, NotOursError, on_path
 
 
 @pytest.fixture
@@ -55,3 +56,10 @@ def test_a_strangers_folder_is_kept_and_named(local: LocalFolder) -> None:
     with pytest.raises(NotOursError, match=r"\.local holds files but no record of a cluster"):
         local.clean_up_after_crash()
     assert (local.path / "thesis.tex").exists()
+
+
+def test_a_folder_is_put_on_the_path_once_and_whatever_its_name() -> None:
+    line = on_path(Path("/opt/a b's/bin"))
+    shell = ["sh", "-c", f'{line}{line}echo "$PATH"']
+    printed = subprocess.run(shell, env={"PATH": "/bin"}, capture_output=True, text=True, check=True)
+    assert printed.stdout == "/opt/a b's/bin:/bin\n"

@@ -85,7 +85,8 @@ def export_graph(model: TrainedModel, to: Format, out: Path, wanted: Sequence[st
         raise FatalError(Reason.BAD_MODEL, f"there is no head {', '.join(unknown)}; there are: {', '.join(model.heads)}")
     if to == "onnx" and (missing := [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]):
         raise FatalError(
-            Reason.BAD_MODEL, f"ONNX needs packages that are not installed: {', '.join(missing)}; pip install 'headrace[onnx]'"
+            Reason.BAD_MODEL,
+            f"ONNX needs packages that are not installed: {', '.join(missing)}; in a checkout of Headrace: pip install '.[onnx]'",
         )
     # 1. The graph, without the heads that cannot be in one.
     exported, program = _trace(model, list(wanted or model.heads))

@@ -135,7 +135,7 @@ def test_some_heads_can_be_chosen(tmp_path: Path) -> None:
 def test_onnx_without_its_packages_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else real(name))
-    with pytest.raises(FatalError, match=r"not installed: (onnx, )?onnxscript; pip install 'headrace\[onnx\]'"):
+    with pytest.raises(FatalError, match=r"not installed: (onnx, )?onnxscript; in a checkout of Headrace: pip install '.\[onnx\]'"):
         export_graph(tiny_model([Task.MULTICLASS_CLASSIFICATION]), "onnx", tmp_path / "model.onnx")
 
 

@@ -72,8 +72,8 @@ def _create(name: str, **options: Any) -> nn.Module:
     except ImportError as error:
         raise FatalError(
             Reason.BAD_MODEL,
-            f"backbone {name} needs timm, which is not installed here ({error}): pip install 'headrace[timm]', or in a cluster "
-            "name a trainer image that has it (spec.image)",
+            f"backbone {name} needs timm, which is not installed here ({error}): in a checkout of Headrace, "
+            "pip install '.[timm]'; in a cluster, name a trainer image that has it (spec.image)",
         ) from error
     try:
         created: nn.Module = timm.create_model(name.removeprefix(PREFIX), pretrained=False, features_only=True, **options)

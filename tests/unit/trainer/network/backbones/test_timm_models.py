@@ -24,7 +24,7 @@ def refusal(name: str, **options: int) -> str:
 
 def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    assert "pip install 'headrace[timm]'" in refusal("resnet18")
+    assert "pip install '.[timm]'" in refusal("resnet18")
 
 
 @pytest.mark.parametrize(
