@@ -17,7 +17,7 @@ from headrace_operator.metrics import Metrics
 from headrace_operator.preflight import Preflight
 from headrace_operator.replica import Replica
 from headrace_operator.serving import Server
-from headrace_operator.settings import NAME, PREFIX, BadSettingsError, Settings
+from headrace_operator.settings import NAME, PREFIX, BadSettingsError, Settings, described
 
 logger = logging.getLogger("headrace_operator")
 
@@ -74,7 +74,7 @@ async def _work(kube: Kube, replica: Replica, settings: Settings, ending: asynci
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="headrace-operator", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    variables = "\n".join(f"  {PREFIX + name.upper():40} {field.description}" for name, field in Settings.model_fields.items())
+    variables = "\n".join(f"  {PREFIX + name.upper():40} {text}" for name, text in described().items())
     commands.add_parser(
         "run",
         help="run one replica of the operator",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
 PREFIX = "HEADRACE_"
 NAME = "headrace-operator"
@@ -99,3 +100,20 @@ class Settings(BaseModel):
     def all_namespaces(self) -> bool:
         """Whether the operator serves the whole cluster."""
         return not self.watch_namespaces
+
+
+def described() -> dict[str, str]:
+    """What each setting is for, with its default and the unit of that, by the field's name."""
+    return {name: f"{field.description} {_default(name, field)}".rstrip() for name, field in Settings.model_fields.items()}
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return "Required."
+    if field.default in (None, ()):
+        return "" if "Default: " in (field.description or "") else "[default none]"
+    if name.endswith("_per_second"):
+        return f"[default {field.default:g} per second]"
+    if field.annotation is float:
+        return f"[default {field.default:g} s]"
+    return f"[default {field.default}]" if field.default != "" else '[default ""]'
