@@ -99,7 +99,7 @@ class Layer(Model):
     ignore: int | None = Field(None, ge=0, description="mask-png: the pixel value that is not to be learnt from.")
     columns: dict[Column, str] = Field(
         default_factory=dict,
-        description="csv, jsonl: names of columns that are not called like what they hold: {image: filename, label: breed}.",
+        description="csv, jsonl: maps standard column names to yours: {image: filename, label: breed}.",
     )
     values: list[str] = Field(
         default_factory=list,
@@ -162,7 +162,7 @@ class Manifest(Model):
         0.1,
         gt=0,
         lt=1,
-        description="Share of the images to score on, where nobody divided them; by a hash of their paths, the same everywhere.",
+        description="Share of images to validate on when the dataset defines no split; by a hash of their paths.",
     )
     layers: list[Layer] = Field(
         default_factory=list, max_length=64, description="The annotations. None: for self-supervised heads alone."

@@ -88,8 +88,8 @@ class MulticlassClassification(SingleLevel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread evenly over all classes.")
     ordinal: bool = Field(
         False,
-        description="The classes are steps of a scale, in the order of the layer's `classes` in dataset.json (without them, in "
-        "that of their names): to be nearly right counts, and is scored by the MAE.",
+        description="The classes are steps of a scale, in the order of the layer's `classes` in dataset.json, or else in "
+        "alphabetical order. Near misses get partial credit, and the score is the mean absolute error.",
     )
 
 

@@ -74,9 +74,9 @@ def live(job: Job, pod: Pod, *, report: Report | None, unreachable: bool, now: d
             f"or pod {pod.name} is deleted by force"
         )
     elif job.spec is not None and job.spec.stop:
-        reason, message = Reason.STOPPING, "told to checkpoint and end, as the user asked"
+        reason, message = Reason.STOPPING, "stopped by the user: checkpointing before it ends"
     elif job.spec is not None and job.spec.suspend:
-        reason, message = Reason.SUSPENDING, "told to checkpoint and leave its runner, as the user asked"
+        reason, message = Reason.SUSPENDING, "suspended by the user: checkpointing before it releases the GPU"
     elif pod.deleting:
         reason, message = Reason.STOPPING, f"pod {pod.name} was told to end; another attempt follows"
     started = old.start_time or timestamp(pod.created)

@@ -1,11 +1,11 @@
-"""Which images are scored on where nobody divided them: the same on every machine, today and after images came or went."""
+"""Picks validation images when the dataset defines no split: the same on every machine, even after images are added or removed."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 
 
 def place(image: str) -> float:
-    """Where `image`, a path from the dataset's root, lies between 0 and 1: evenly spread, by a hash of the path."""
+    """A number between 0 and 1 for `image`, a path from the dataset's root: evenly spread, by a hash of the path."""
     return int.from_bytes(hashlib.blake2b(image.encode(), digest_size=8).digest()) / 2**64
 
 

@@ -10,7 +10,7 @@ from headrace_trainer.protocol import Evaluated, Stepped
 
 
 class LateGauge:
-    """A gauge that is not there until it is first set: a 0 that nobody measured would be drawn, and alerted on, as one."""
+    """A gauge that appears once it is first set: an unmeasured 0 would be plotted and could fire alerts."""
 
     def __init__(self, name: str, text: str, registry: CollectorRegistry) -> None:
         self._gauge = Gauge(name, text, registry=None)

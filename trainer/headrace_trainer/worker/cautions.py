@@ -1,4 +1,4 @@
-"""What is said before training because it is seldom meant. Nothing of this ends a job."""
+"""Warnings about settings that are legal but usually a mistake. None of them ends a job."""
 
 from collections.abc import Callable, Iterable
 from typing import Final, cast
@@ -73,6 +73,6 @@ def _columns_of(texts: Iterable[str]) -> list[int]:
 
 
 def frozen_noise(network: Network, say: Say) -> None:
-    """What is frozen stays as it begins: with random weights that is seldom meant."""
+    """Warns of frozen levels that start from random weights, and so stay random."""
     if levels := network.backbone.frozen_levels:
         say(f"WARNING: backbone.frozenLevels = {levels} without initialWeights: these levels stay random")

@@ -37,10 +37,10 @@ NOTICED_BY = {
         "heads/test_known_bugs.py::test_one_cell_and_one_class_are_enough",
     ),
     "keypoints wrong on images that are not square": (
-        "data/test_annotations.py::test_keypoints_land_where_boxes_do_on_images_that_are_not_square",
+        "data/annotations/test_annotations.py::test_keypoints_land_where_boxes_do_on_images_that_are_not_square",
     ),
     "ignore_index 0 lost": (
-        "data/test_masks.py::test_the_ignored_value_is_not_a_class",
+        "data/formats/test_masks.py::test_the_ignored_value_is_not_a_class",
         "data/test_dataset.py::test_the_ignored_value_is_the_one_heads_know",
     ),
     "ArcFace scale 0 for two identities": ("heads/test_metric_learning.py::test_two_identities_are_told_apart",),
@@ -48,8 +48,8 @@ NOTICED_BY = {
         "heads/test_multiclass_classification.py::test_precision_and_recall_are_told_apart_by_macro_f1",
     ),
     "corners of quadrilaterals jumping": (
-        "data/test_annotations.py::test_corners_never_jump_as_a_quadrilateral_turns",
-        "data/test_annotations.py::test_corners_stay_clockwise_and_begin_at_the_top_left_under_any_geometry",
+        "data/annotations/test_annotations.py::test_corners_never_jump_as_a_quadrilateral_turns",
+        "data/annotations/test_annotations.py::test_corners_stay_clockwise_and_begin_at_the_top_left_under_any_geometry",
     ),
     "depth crash without a valid pixel": (
         "heads/test_depth_estimation.py::test_an_image_without_a_known_pixel_is_no_crash_and_counts_for_nothing",

@@ -55,7 +55,7 @@ def beside(split_folder: str) -> str:
 
 
 def _images(source: Source) -> dict[str, list[str]]:
-    """The images of each class; folders without any are no classes."""
+    """The images of each class; empty folders are not classes."""
     root = source.folder()
     folders = sorted(entry.name for entry in source.files.path(root).iterdir() if entry.is_dir() and not entry.name.startswith("."))
     images = {
