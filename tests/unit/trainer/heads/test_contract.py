@@ -71,7 +71,7 @@ def test_unlabelled_images_contribute_exactly_nothing(task: Task) -> None:
     for name, term in alone_terms.items():
         torch.testing.assert_close(mixed_terms[name], term, rtol=1e-6, atol=1e-6)
     for name, gradient in gradients(head, {}).items():
-        # float32 rounds a sum by the size of its largest terms, and in another order on another CPU: metric learning's prototypes have
+        # float32 rounds a sum by its largest terms, in an order that depends on the CPU: metric learning's prototypes have
         # gradients of up to 116, and on some CPUs small ones among them differ by 2e-5.
         atol = 1e-6 * max(1.0, gradient.abs().max().item())
         torch.testing.assert_close(mixed_gradients[name], gradient, rtol=1e-6, atol=atol, msg=name)
