@@ -56,9 +56,20 @@ class Binary:
         return required[1]
 
     @property
+    def variables(self) -> dict[str, str]:
+        """Go variables to set when linking. Kubernetes' own builds set these; without them it is v0.0.0, which Helm refuses."""
+        if self.module != KUBERNETES:
+            return {}
+        major, minor, _ = self.version.split(".")
+        values = {"gitVersion": f"v{self.version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+        packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+        return {f"{package}.{name}": value for package in packages for name, value in values.items()}
+
+    @property
     def cache_key(self) -> str:
         """Changes whenever a build would yield something else."""
-        recipe = [platform.machine(), *go_build.FLAGS, (self.go_module / "go.sum").read_text(), *filter(None, [self.tags])]
+        flags = [*go_build.FLAGS, *go_build.LINKER_FLAGS, *self.variables]
+        recipe = [platform.machine(), *flags, (self.go_module / "go.sum").read_text(), *filter(None, [self.tags])]
         digest = hashlib.sha256("\n".join(recipe).encode()).hexdigest()
         return f"{self.name}-{self.version}-{digest[:8]}"
 
@@ -197,7 +208,8 @@ def _build(cache: Path, wanted: list[Binary], progress: SetupProgress, obstacles
             _into_cache(cache, binary) as target,
             progress.step(f"{binary.name} {binary.version}: build with Go", expected_seconds=binary.build_seconds),
         ):
-            go_build.build(gos[binary.go_module], binary.go_module, binary.package, target, binary.tags)
+            go = gos[binary.go_module]
+            go_build.build(go, binary.go_module, binary.package, target, tags=binary.tags, variables=binary.variables)
 
 
 @contextmanager

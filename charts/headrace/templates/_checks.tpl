@@ -16,14 +16,6 @@ and by nothing else. Each message names the values, and what would be right.
 {{- define "headrace.checks" -}}
 {{- $v := .Values -}}
 
-{{- /*
-The cluster. Not by kubeVersion in Chart.yaml: an API server that was built without its version (v0.0.0-…), as tests have it, would be refused.
-*/ -}}
-{{- $kubernetes := regexFind "^v?[0-9]+[.][0-9]+[.][0-9]+" .Capabilities.KubeVersion.Version | default "v0.0.0" -}}
-{{- if semverCompare ">=1.0.0 <1.31.0" $kubernetes -}}
-{{- fail (printf "Kubernetes 1.31 or newer is needed (selectable fields of custom resources are on since then); this is %s" .Capabilities.KubeVersion.Version) -}}
-{{- end -}}
-
 {{- /* Images */ -}}
 {{- if and (not $v.images.repository) (not (and $v.images.operator $v.images.trainer)) -}}
 {{- fail "images.repository is not set: say where the images were pushed to (--set images.repository=registry.example/team), or name both in full with images.operator and images.trainer" -}}

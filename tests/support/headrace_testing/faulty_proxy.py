@@ -67,10 +67,12 @@ class FaultyProxy:
         with client, socket.create_connection(self._target) as server:
             with self._lock:
                 self._open |= {client, server}
-            forth = threading.Thread(target=self._pump, args=(client, server, False), daemon=True)
-            forth.start()
-            self._pump(server, client, True)
-            forth.join()
+            # It may have gone down since this connection was accepted, and `_hang_up` saw none of its sockets.
+            if not self.down:
+                forth = threading.Thread(target=self._pump, args=(client, server, False), daemon=True)
+                forth.start()
+                self._pump(server, client, True)
+                forth.join()
             with self._lock:
                 self._open -= {client, server}
 

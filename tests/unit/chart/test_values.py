@@ -125,7 +125,7 @@ def test_a_scrape_may_take_as_long_as_its_interval(helm: Helm, interval: str, ti
 
 @pytest.mark.parametrize("old", ["1.30.9", "v1.30.3-gke.100"])
 def test_a_cluster_that_is_too_old_is_refused(helm: Helm, old: str) -> None:
-    with pytest.raises(HelmError, match=f"Kubernetes 1.31 or newer is needed.*this is v{old.removeprefix('v')}"):
+    with pytest.raises(HelmError, match=f"kubeVersion: >=1.31.0-0 which is incompatible with Kubernetes v{old.removeprefix('v')}"):
         helm.run("template", RELEASE, CHART, "--values", helm.values({}), "--kube-version", old)
 
 
