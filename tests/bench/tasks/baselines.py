@@ -25,9 +25,11 @@ from headrace_cli.manifest import read_job
 from headrace_trainer.data.batches.loader import eval_batches
 from headrace_trainer.data.dataset import open_dataset
 from headrace_trainer.data.splits.split import Split
-from headrace_trainer.heads.base import IGNORE, Head, Predictions, Targets
+from headrace_trainer.data.targets import IGNORE
+from headrace_trainer.heads.base import Head, Targets
 from headrace_trainer.network.build import HeadPlan, Network, build_network
 from headrace_trainer.ops.pixels import normalise
+from headrace_trainer.results.base import Predictions
 
 
 class Baseline(ABC):

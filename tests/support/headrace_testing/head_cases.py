@@ -11,8 +11,9 @@ from torch import Tensor
 
 from headrace_api import model
 from headrace_api.tasks import Task
+from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.heads import all as _all_heads  # noqa: F401 - fills the registry
-from headrace_trainer.heads.base import IGNORE, REGISTRY, Head, Outputs
+from headrace_trainer.heads.base import REGISTRY, Head, Outputs
 from headrace_trainer.label_space import LabelSpace
 
 WIDTH = 32

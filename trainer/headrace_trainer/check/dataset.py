@@ -14,9 +14,9 @@ from headrace_trainer.check.images import SPLITS, Layers, check_images
 from headrace_trainer.check.report import LayerReport, Report, SplitReport
 from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.files import DatasetFiles, is_image, walk
-from headrace_trainer.data.formats.layer_data import LayerData
 from headrace_trainer.data.formats.registry import divided, folders_of_maps, open_files, read_layer
 from headrace_trainer.data.head_labels.from_layers import learnable, never_known
+from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.recognise import recognise
 from headrace_trainer.data.recognise.listing import UnclearError, named

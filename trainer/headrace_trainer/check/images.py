@@ -12,8 +12,8 @@ from headrace_trainer.check.report import LayerReport, Report
 from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.formats.layer_data import LayerData, SplitName
 from headrace_trainer.data.formats.mask_png import MaskFile
+from headrace_trainer.data.layer_data import LayerData, SplitName
 from headrace_trainer.data.picture import FAINT, Picture
 from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
 from headrace_trainer.data.targets import IGNORE

@@ -24,6 +24,7 @@ B images, H and W their sides, h and w those of the logits.
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -33,11 +34,14 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap, SubCellOutput, to_image
+from headrace_trainer.heads.truth import certain, known_or
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.losses import quality_focal_loss
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.tables import AnomalyResults
 
 PRIOR: Final = 0.05
 """Probability of a defect at each pixel before anything is learnt."""
@@ -84,6 +88,14 @@ class AnomalyDetectionHead(Head):
 
     def metric(self) -> Metric:
         return AnomalyDetectionMetric()
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:
+        known = targets["has_mask"][:, None, None]
+        shown = known_or(predictions["map"], certain(targets["mask"]), known)
+        return {"scores": certain(targets["anomalous"]), "map": shown}
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return AnomalyResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The map in red over the image, and the image's score."""

@@ -18,6 +18,7 @@ B images, H and W their sides, C channels.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -26,11 +27,13 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import conv_norm_relu
 from headrace_trainer.ops.pixels import denormalise
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.maps import PictureResults
 
 FINEST_CONVOLUTION_LEVEL: Final = 2
 """The decoder enlarges maps to this level; its cells, or those of a lower level looked at, give all their pixels at once."""
@@ -78,6 +81,13 @@ class AutoencodingHead(Head):
 
     def metric(self) -> Metric:
         return ReconstructionMetric()
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002
+        """None: the truth is the image itself."""
+        return None
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return PictureResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The reconstruction in the place of the image, with its PSNR."""

@@ -60,6 +60,7 @@ is not. Every image is labelled for a self-supervised head. The rows of unlabell
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -69,17 +70,13 @@ from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_trainer.label_space import LabelSpace
-
-IGNORE: Final = -1
-"""Value of pixels in a class map that are neither learnt from nor scored."""
+from headrace_trainer.results.base import Predictions, Results
 
 Features = Mapping[int, Tensor]
 """Feature maps by level: level i is [B, channels, ceil(H / 2^i), ceil(W / 2^i)]."""
 Targets = Mapping[str, Tensor]
 Outputs = Mapping[str, Tensor]
 """What a head's forward pass gives, for its own loss and decoding."""
-Predictions = Mapping[str, Tensor]
-"""What a head's decoding gives, batched and padded; each head documents its keys."""
 
 
 class Metric(ABC):
@@ -146,6 +143,18 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def metric(self) -> Metric:
         """A fresh, empty metric."""
+
+    @abstractmethod
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:
+        """The targets of a batch as predictions that are certain of them, so that `draw` draws them, too; all on one device.
+
+        Where the truth of a pixel is unknown, it takes what `predictions` say. None where an image does not show its labels.
+        """
+
+    @abstractmethod
+    def results(self, folder: Path, least_score: float) -> Results:
+        """The files that predictions of this head become, in `folder`, which exists; without objects that score less than
+        `least_score`."""
 
     @abstractmethod
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
-from headrace_trainer.heads.base import Features, Outputs, Predictions, Targets
+from headrace_trainer.heads.base import Features, Outputs, Targets
 from headrace_trainer.ops import quad_overlap as quads
 from headrace_trainer.ops.assignment import Assignment, candidates, task_aligned
 from headrace_trainer.ops.boxes import giou, iou
@@ -32,6 +32,7 @@ from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.grid import Level, answering_cells, cell_centers
 from headrace_trainer.ops.layers import Float32Conv2d, conv_norm, conv_norm_relu
 from headrace_trainer.ops.losses import masked_sum, quality_focal_loss
+from headrace_trainer.results.base import Predictions
 
 WIDTH = 256
 """Channels of the towers, as in FCOS; fewer where no level has so many."""

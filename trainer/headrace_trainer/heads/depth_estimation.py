@@ -26,6 +26,7 @@ B images, H and W the image's sides, h and w the fused map's, s its stride.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -34,12 +35,15 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap
+from headrace_trainer.heads.truth import known_or
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
 from headrace_trainer.ops.losses import masked_sum
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.maps import DepthResults
 
 SCALES = 4
 """Differences are taken between neighbours in every pixel, every second, fourth and eighth."""
@@ -103,6 +107,12 @@ class DepthEstimationHead(Head):
 
     def metric(self) -> Metric:
         return DepthEstimationMetric()
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:
+        return {"depth": known_or(predictions["depth"], targets["depth"], targets["known"])}
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return DepthResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """Logarithms of depths as colours over the image, near ones warm and far ones cold; the nearest and farthest as text."""

@@ -11,6 +11,7 @@ B images, N objects, C classes, A cells of all levels, M max detections, H and W
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,13 +19,16 @@ from torch import Tensor
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import DRAWN_SCORE, DenseBoxes, assign, box_losses, detect, draw_boxes, objects_of
 from headrace_trainer.heads.dynamic_masks import DynamicMasks, choose
 from headrace_trainer.heads.fused_map import FusedMap
+from headrace_trainer.heads.truth import objects_as_predictions
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.coco_evaluation import Found, Truth, coco_average_precision, run_lengths
 from headrace_trainer.ops.drawing import Canvas, color_of
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.objects import ObjectResults, box_and_mask
 
 
 class InstanceSegmentationHead(Head):
@@ -71,6 +75,12 @@ class InstanceSegmentationHead(Head):
 
     def metric(self) -> Metric:
         return InstanceSegmentationMetric(len(self.classes))
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+        return objects_as_predictions(targets, "boxes", "masks")
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return ObjectResults(folder, self.labels, least_score, box_and_mask)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """Masks and boxes of what scores enough, with class and score; the best one on top."""

@@ -24,6 +24,7 @@ x0, y0, x1, y1 and keypoints x, y, in pixels of the network's input.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import (
     DRAWN_SCORE,
     Cells,
@@ -46,10 +47,13 @@ from headrace_trainer.heads.dense_boxes import (
     in_a_row,
     objects_of,
 )
+from headrace_trainer.heads.truth import certain, objects_as_predictions
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.coco_evaluation import Found, Truth, oks_average_precision
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.objects import ObjectResults, box_and_keypoints
 
 KEYPOINTS_WEIGHT = 0.2
 """Of an error of one tolerance beside the classification's loss."""
@@ -128,6 +132,13 @@ class KeypointDetectionHead(Head):
 
     def metric(self) -> Metric:
         return KeypointDetectionMetric(len(self.classes), self.labels.sigmas)
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+        objects = objects_as_predictions(targets, "boxes", "keypoints")
+        return {**objects, "keypoint_scores": certain(targets["visibility"] > 0)}
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return ObjectResults(folder, self.labels, least_score, box_and_keypoints)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """Boxes of what scores enough, with class and score; of its keypoints those that score enough, and what joins them."""

@@ -22,6 +22,7 @@ B images, C identities, D dimensions, N images of the split.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,10 +31,12 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.heads.neighbours import draw_vector, similarities
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.losses import masked_sum
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.vectors import VectorResults
 
 SCALE = 16.0
 """Of cosines to logits."""
@@ -72,6 +75,13 @@ class MetricLearningHead(Head):
 
     def metric(self) -> Metric:
         return RetrievalMetric()
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002
+        """None: an image does not show its identity."""
+        return None
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return VectorResults(folder, self.labels, least_score, "embeddings")
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The vector as a band of colours, and which image of the batch is nearest."""

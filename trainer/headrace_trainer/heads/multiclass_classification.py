@@ -16,6 +16,7 @@ B images, C classes.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,10 +27,12 @@ from headrace_api import model
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.losses import masked_sum
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.tables import LabelResults
 
 CALIBRATION_BINS = 15
 
@@ -74,6 +77,12 @@ class MulticlassClassificationHead(Head):
 
     def metric(self) -> Metric:
         return MulticlassClassificationMetric(len(self.classes), self.ordinal)
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+        return {"probabilities": F.one_hot(targets["label"], len(self.classes)).float()}
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return LabelResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The most probable class with its probability, and two more where those would not be 0.00."""

@@ -10,6 +10,7 @@ B images, C classes, D channels.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,10 +20,12 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.losses import masked_sum
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.tables import LabelSetResults
 
 THRESHOLD = 0.5
 """Score from which on a label is given, in macro F1 and pictures."""
@@ -64,6 +67,12 @@ class MultilabelClassificationHead(Head):
 
     def metric(self) -> Metric:
         return MultilabelClassificationMetric()
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+        return {"scores": targets["labels"]}
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return LabelSetResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The labels that are given, most certain first, at most eight; "no label" where none is."""

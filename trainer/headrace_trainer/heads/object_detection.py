@@ -15,17 +15,21 @@ B images, C classes, M max detections. Boxes are x0, y0, x1, y1 in pixels of the
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import DenseBoxes, assign, box_losses, detect, draw_boxes, objects_of
+from headrace_trainer.heads.truth import objects_as_predictions
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.coco_evaluation import Found, Truth, coco_average_precision
 from headrace_trainer.ops.drawing import Canvas
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.objects import ObjectResults, box
 
 
 class ObjectDetectionHead(Head):
@@ -61,6 +65,12 @@ class ObjectDetectionHead(Head):
 
     def metric(self) -> Metric:
         return ObjectDetectionMetric(len(self.classes))
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+        return objects_as_predictions(targets, "boxes")
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return ObjectResults(folder, self.labels, least_score, box)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The boxes that score enough, with class and score; the best one on top."""

@@ -22,6 +22,7 @@ sides, h and w the fused map's.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,13 +31,17 @@ from torch import Tensor
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import IGNORE, Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.data.targets import IGNORE
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import DenseBoxes, Objects, assign, at_cells, box_losses, detect
 from headrace_trainer.heads.dynamic_masks import DynamicMasks, choose
 from headrace_trainer.heads.fused_map import FusedMap, SubCellOutput, to_image
+from headrace_trainer.heads.truth import certain
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, color_of
 from headrace_trainer.ops.panoptic_quality import Segments, count_matches, no_counts, panoptic_quality
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.maps import PanopticResults
 
 THING_SCORE = 0.3
 """Things that score less are not there."""
@@ -119,6 +124,13 @@ class PanopticSegmentationHead(Head):
 
     def metric(self) -> Metric:
         return PanopticSegmentationMetric(len(self.classes), self.is_thing)
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+        shown = {name: targets[name] for name in ("segments", "classes", "valid")}
+        return {**shown, "scores": certain(targets["valid"])}
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return PanopticResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """Segments in the colours of their classes, with dark edges, and the classes of the four largest."""

@@ -24,6 +24,7 @@ the network's input.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import (
     DRAWN_SCORE,
     DenseBoxes,
@@ -44,11 +45,14 @@ from headrace_trainer.heads.dense_boxes import (
     in_a_row,
     objects_of,
 )
+from headrace_trainer.heads.truth import objects_as_predictions
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops import quad_overlap as quads
 from headrace_trainer.ops.average_precision import Likeness, average_precision
 from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.objects import ObjectResults, box_and_quad
 
 CORNERS_WEIGHT = 2.0
 """Of the corners' loss beside the classification's, like the boxes'."""
@@ -113,6 +117,12 @@ class QuadrilateralDetectionHead(Head):
 
     def metric(self) -> Metric:
         return QuadrilateralDetectionMetric(len(self.classes))
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+        return objects_as_predictions(targets, "quads")
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return ObjectResults(folder, self.labels, least_score, box_and_quad)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """Outlines of what scores enough, a dot at the first corner, with class and score; the best one on top."""

@@ -15,6 +15,7 @@ B images, D values.
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,11 +24,13 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import Float32Linear
 from headrace_trainer.ops.losses import masked_sum
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.tables import ValueResults
 
 MOST_DRAWN = 8
 """Values written on a picture."""
@@ -71,6 +74,12 @@ class RegressionHead(Head):
 
     def metric(self) -> Metric:
         return RegressionMetric(self.means, self.deviations)
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+        return {"values": torch.where(targets["known"], targets["values"], torch.nan)}
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return ValueResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The first values by name; of a truth, NaN is one that nobody knows."""

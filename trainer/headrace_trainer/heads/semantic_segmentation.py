@@ -13,6 +13,7 @@ B images, C classes, H and W the image's sides, h and w those of the logits.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,10 +22,14 @@ from torch import Tensor
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import IGNORE, Features, Head, Metric, Outputs, Predictions, Targets, levels_between, register
+from headrace_trainer.data.targets import IGNORE
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap, SubCellOutput, to_image
+from headrace_trainer.heads.truth import known_or
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, color_of
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.maps import ClassMapResults
 
 
 class SemanticSegmentationHead(Head):
@@ -54,6 +59,12 @@ class SemanticSegmentationHead(Head):
 
     def metric(self) -> Metric:
         return SemanticSegmentationMetric(len(self.classes))
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:
+        return {"map": known_or(predictions["map"], targets["map"], targets["map"] != IGNORE)}
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return ClassMapResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """Classes as colours over the image, and the names of the four largest."""

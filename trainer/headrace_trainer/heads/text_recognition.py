@@ -28,6 +28,7 @@ B images, T columns, L characters (padded), A characters of the alphabet.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,13 +37,15 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.ctc import best_path, columns_needed, ctc_loss
 from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.edit_distance import edit_distance
 from headrace_trainer.ops.layers import group_norm
 from headrace_trainer.ops.losses import masked_sum
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.tables import TextResults
 
 DEFAULT_LEVEL = 3
 """Cells of 8 pixels: fine enough to tell characters apart, and the lowest level whose features know of shapes."""
@@ -103,6 +106,12 @@ class TextRecognitionHead(Head):
 
     def metric(self) -> Metric:
         return TextRecognitionMetric()
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+        return {"text": targets["text"], "scores": torch.ones(len(targets["text"]))}
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return TextResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The text in quotation marks, and how sure it is."""

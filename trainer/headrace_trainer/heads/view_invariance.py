@@ -24,6 +24,7 @@ B images, N images of the split, C channels, D dimensions.
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -33,10 +34,12 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.tasks import Task
-from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Predictions, Targets, register, single_level
+from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.heads.neighbours import draw_vector, similarities
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.losses import masked_sum
+from headrace_trainer.results.base import Predictions, Results
+from headrace_trainer.results.vectors import VectorResults
 
 COVARIANCE_WEIGHT: Final = 1 / 25
 """Beside invariance and variance at 1."""
@@ -80,6 +83,13 @@ class ViewInvarianceHead(Head):
 
     def metric(self) -> Metric:
         return FeaturesMetric()
+
+    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002
+        """None: it learns without labels."""
+        return None
+
+    def results(self, folder: Path, least_score: float) -> Results:
+        return VectorResults(folder, self.labels, least_score, "features")
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The features as a band of colours, and which image of the batch is nearest."""

@@ -16,10 +16,11 @@ from headrace_api import model, runfolder
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.training import ImageSize
-from headrace_trainer.heads.base import Head, Predictions
+from headrace_trainer.heads.base import Head
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, Network, build_network
 from headrace_trainer.ops.pixels import IMAGE_MEAN, IMAGE_STD, normalise
+from headrace_trainer.results.base import Predictions
 
 _VERSION = 1
 _HINT = "name the model/ folder of a run folder"

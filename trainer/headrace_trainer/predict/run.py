@@ -12,13 +12,12 @@ from PIL import Image as Picture
 
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_trainer.heads.base import Head, Predictions
+from headrace_trainer.heads.base import Head
 from headrace_trainer.predict import messages
 from headrace_trainer.predict.inputs import Loaded, Unreadable, find_images, load_images
 from headrace_trainer.predict.model import TrainedModel
-from headrace_trainer.predict.placement import Placement, placed
-from headrace_trainer.predict.results import RESULTS, Image, Results
-from headrace_trainer.predict.results.base import write_json
+from headrace_trainer.results.base import Image, Predictions, Results, write_json
+from headrace_trainer.results.placement import Placement, placed
 
 INDEX = "predictions.json"
 """What there is, written when all of it is there."""
@@ -104,7 +103,7 @@ class _Writer:
         self._results: dict[str, Results] = {}
         for name, head in heads.items():
             (out / name).mkdir()
-            self._results[name] = RESULTS[head.task](out / name, head, least_score)
+            self._results[name] = head.results(out / name, least_score)
 
     def readable(self, loaded: Iterable[Loaded | Unreadable]) -> Iterator[Loaded]:
         """Those that are; the others are told and remembered."""

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from headrace_trainer.data.batches.batch import Batch
-from headrace_trainer.heads.base import Head, Predictions
-from headrace_trainer.worker.truth import truth_as_predictions
+from headrace_trainer.heads.base import Head
+from headrace_trainer.results.base import Predictions
 
 COLUMNS: Final = 8
 _CELL: Final = 384
@@ -44,7 +44,7 @@ class PredictionGrid:
             if labelled:
                 found = _rows_of(predictions[name], labelled)
                 self._seen[name] += _drawn(head, batch.images, labelled, found)
-                truth = truth_as_predictions(head, _rows_of(batch.targets[name], labelled), found)
+                truth = head.truth(_rows_of(batch.targets[name], labelled), found)
                 if truth is not None:
                     self._true[name] += _drawn(head, batch.images, labelled, truth)
             if first:

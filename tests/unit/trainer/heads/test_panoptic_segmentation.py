@@ -10,7 +10,8 @@ from headrace_api.tasks import Task
 from headrace_testing.head_cases import OPTIONS, WIDTH, make_features, make_head, make_labels, make_targets, tight_boxes
 from headrace_testing.memorising import Memoriser
 from headrace_testing.shape_scenes import KINDS, make_scenes
-from headrace_trainer.heads.base import IGNORE, REGISTRY, Head
+from headrace_trainer.data.targets import IGNORE
+from headrace_trainer.heads.base import REGISTRY, Head
 from headrace_trainer.heads.panoptic_segmentation import _boxes_of, _merge
 from headrace_trainer.label_space import LabelSpace
 

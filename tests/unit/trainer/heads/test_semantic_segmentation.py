@@ -8,7 +8,7 @@ from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head
 from headrace_testing.memorising import Memoriser
 from headrace_testing.shape_scenes import KINDS, make_scenes
-from headrace_trainer.heads.base import IGNORE
+from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.heads.semantic_segmentation import SemanticSegmentationMetric
 from headrace_trainer.label_space import LabelSpace
 

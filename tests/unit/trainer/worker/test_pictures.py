@@ -12,9 +12,9 @@ from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head, make_targets
 from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.base import REGISTRY, Head
+from headrace_trainer.heads.truth import known_or
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.worker.pictures import COLUMNS, PredictionGrid
-from headrace_trainer.worker.truth import truth_as_predictions
 
 
 class Painter:
@@ -22,6 +22,12 @@ class Painter:
 
     def __init__(self, task: Task) -> None:
         self.task = task
+
+    def truth(self, targets: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
+        """A class map's, with what is predicted where it is unknown; shades have none."""
+        if self.task is not Task.SEMANTIC_SEGMENTATION:
+            return None
+        return {"map": known_or(predictions["map"], targets["map"], targets["map"] >= 0)}
 
     def draw(self, image: np.ndarray, predictions: Mapping[str, Tensor], index: int) -> np.ndarray:
         """By a class map's first pixel, or by a number."""
@@ -113,7 +119,7 @@ def test_a_head_draws_the_truth_as_it_draws_what_it_sees(task: Task) -> None:
     with torch.no_grad():
         predictions = head.decode(head(make_features(2, size)), size)
     targets = make_targets(task, 2, size)
-    truth = truth_as_predictions(head, targets, predictions)
+    truth = head.truth(targets, predictions)
     if truth is None:
         assert task in {Task.METRIC_LEARNING, Task.AUTOENCODING, Task.VIEW_INVARIANCE}
         return
@@ -129,7 +135,7 @@ def test_a_class_that_is_true_is_drawn_without_rivals(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Canvas, "caption", lambda _, text, number=None: captions.append(text))
     head, image = make_head(Task.MULTICLASS_CLASSIFICATION), np.zeros((64, 96, 3), np.uint8)
     targets = {"label": torch.tensor([2])}
-    truth = truth_as_predictions(head, targets, {})
+    truth = head.truth(targets, {})
     assert truth is not None
     head.draw(image, truth, 0)
     assert captions == [head.classes[2]]
@@ -140,7 +146,7 @@ def test_a_value_that_nobody_knows_is_drawn_as_unknown(monkeypatch: pytest.Monke
     monkeypatch.setattr(Canvas, "caption", lambda _, text, number=None: captions.append(text))
     head, targets = make_head(Task.REGRESSION), make_targets(Task.REGRESSION, 1, (64, 96))
     targets["known"][0, 0] = False
-    truth = truth_as_predictions(head, targets, {})
+    truth = head.truth(targets, {})
     assert truth is not None
     head.draw(np.zeros((64, 96, 3), np.uint8), truth, 0)
     assert captions[0] == f"{head.labels.values[0]} unknown"

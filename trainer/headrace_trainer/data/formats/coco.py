@@ -25,7 +25,7 @@ from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.annotations.inside import check_near, clip_boxes, rings_inside, seen_inside
 from headrace_trainer.data.annotations.keypoint_table import AREA_OF_BOX, KeypointTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.formats.layer_data import LayerData, Source, bad_layer, class_table, keypoint_table, read_json, sources
+from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, class_table, keypoint_table, read_json, sources
 from headrace_trainer.data.problems import BadSampleError, Problems
 
 Json = Mapping[str, Any]

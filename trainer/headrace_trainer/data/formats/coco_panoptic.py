@@ -16,7 +16,7 @@ from headrace_trainer.data.annotations import Annotation, check_size
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles, relative_path
 from headrace_trainer.data.formats.coco import Json, class_index, classes_of, images_by_id, read_sections
-from headrace_trainer.data.formats.layer_data import LayerData, Source, field_of, sources
+from headrace_trainer.data.layer_data import LayerData, Source, field_of, sources
 from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
 from headrace_trainer.data.targets import IGNORE, Array, Panoptic
 from headrace_trainer.data.targets.geometry import Geometry

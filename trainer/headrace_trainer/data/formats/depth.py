@@ -8,7 +8,7 @@ from headrace_api.dataset import Layer
 from headrace_trainer.data.annotations import Annotation, DepthFile
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.formats.layer_data import LayerData, Source, sources
+from headrace_trainer.data.layer_data import LayerData, Source, sources
 from headrace_trainer.data.problems import BadSampleError, Problems
 
 

@@ -14,7 +14,7 @@ from headrace_api.dataset import Layer
 from headrace_trainer.data.annotations import Annotation, QuadList
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.formats.layer_data import LayerData, Source, bad_layer, class_table, read_text, sources
+from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, class_table, read_text, sources
 from headrace_trainer.data.problems import BadSampleError, Problems
 from headrace_trainer.data.targets.quad_geometry import clean_quads
 

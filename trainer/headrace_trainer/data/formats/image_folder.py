@@ -16,9 +16,9 @@ from headrace_api.tasks import Task
 from headrace_trainer.data.annotations import AnomalyLabel, IdentityLabel, ImageLabel
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles, is_image
-from headrace_trainer.data.formats.layer_data import LayerData, Source, bad_layer, class_table, field_of, sources
-from headrace_trainer.data.formats.table_reader import sorted_names
+from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, class_table, field_of, sources
 from headrace_trainer.data.problems import Problems
+from headrace_trainer.data.tables.reader import sorted_names
 
 NORMAL = frozenset({"good", "normal", "ok"})
 GROUND_TRUTH = "ground_truth"

@@ -14,7 +14,7 @@ from headrace_api.dataset import Layer
 from headrace_trainer.data.annotations import Annotation, check_size
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.formats.layer_data import LayerData, Source, bad_layer, needed_class_table, sources
+from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, needed_class_table, sources
 from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_machine
 from headrace_trainer.data.targets import IGNORE, Array, ClassMap
 from headrace_trainer.data.targets.geometry import Geometry

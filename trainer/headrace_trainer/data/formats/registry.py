@@ -21,8 +21,8 @@ from headrace_trainer.data.formats import (
     voc,
     yolo,
 )
-from headrace_trainer.data.formats.layer_data import LayerData, bad_layer
 from headrace_trainer.data.held_out import held_out
+from headrace_trainer.data.layer_data import LayerData, bad_layer
 from headrace_trainer.data.problems import Problems, is_of_the_machine
 
 Reader = Callable[[Layer, DatasetFiles, Problems], LayerData]

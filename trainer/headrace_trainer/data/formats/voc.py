@@ -19,7 +19,7 @@ from headrace_trainer.data.annotations import Annotation, BoxList
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.annotations.inside import Size, clip_boxes
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.formats.layer_data import LayerData, Source, bad_layer, class_table, read_text, sources
+from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, class_table, read_text, sources
 from headrace_trainer.data.problems import BadSampleError, Problems
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")

@@ -30,7 +30,7 @@ from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.annotations.inside import clip_boxes, quads_inside, rings_inside, seen_inside
 from headrace_trainer.data.annotations.keypoint_table import AREA_OF_BOX, KeypointTable
 from headrace_trainer.data.files import DatasetFiles
-from headrace_trainer.data.formats.layer_data import (
+from headrace_trainer.data.layer_data import (
     LayerData,
     Source,
     bad_layer,

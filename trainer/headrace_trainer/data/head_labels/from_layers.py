@@ -12,9 +12,9 @@ from headrace_api.tasks import Task
 from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations import Annotation, TextLabel, ValueList
 from headrace_trainer.data.annotations.class_table import ClassTable
-from headrace_trainer.data.formats.layer_data import LayerData
 from headrace_trainer.data.head_labels.convert import classes_along
 from headrace_trainer.data.head_labels.head_data import HeadData
+from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.targets import Array
 from headrace_trainer.label_space import LabelSpace

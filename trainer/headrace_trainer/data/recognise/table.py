@@ -13,9 +13,9 @@ from typing import Any
 from headrace_api.dataset import Column, Format, Layer
 from headrace_api.tasks import Task
 from headrace_trainer.data.files import is_image
-from headrace_trainer.data.formats.table_reader import SPLITS, as_number, is_index
 from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearError, left_out, split_in, splits_from, words_of
+from headrace_trainer.data.tables.reader import SPLITS, as_number, is_index
 
 _ROWS_LOOKED_AT = 1000
 _CORNERS = frozenset({"x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"})

@@ -8,10 +8,10 @@ from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_trainer.counted import counted
 from headrace_trainer.data.annotations import Annotation, KeypointList
-from headrace_trainer.data.formats.layer_data import LayerData
-from headrace_trainer.data.formats.table_reader import are_whole_numbers
 from headrace_trainer.data.head_labels.head_data import HeadData
+from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.splits.split import Split
+from headrace_trainer.data.tables.reader import are_whole_numbers
 
 _NAMED_CLASSES = 8
 _OF_OBJECTS = frozenset({Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION, Task.QUADRILATERAL_DETECTION, Task.OBJECT_DETECTION})

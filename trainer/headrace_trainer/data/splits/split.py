@@ -18,9 +18,9 @@ from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_trainer.data.annotations import Annotation
-from headrace_trainer.data.formats.layer_data import LayerData, SplitName
 from headrace_trainer.data.head_labels.head_data import HeadData
 from headrace_trainer.data.held_out import held_out
+from headrace_trainer.data.layer_data import LayerData, SplitName
 from headrace_trainer.data.problems import Problems
 
 MOST_BOXES = 300

@@ -13,8 +13,8 @@ from headrace_api.tasks import Task, conversion_path
 from headrace_trainer.data.annotations import Annotation, AnomalyLabel, TextLabel, ValueList
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.annotations.keypoint_table import KeypointTable
-from headrace_trainer.data.formats.layer_data import LayerData
 from headrace_trainer.data.head_labels.from_layers import head_data, learnable
+from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.resolve import ResolvedHead

@@ -7,7 +7,7 @@ from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_trainer.data.annotations import Annotation, ImageLabel
 from headrace_trainer.data.annotations.class_table import ClassTable
-from headrace_trainer.data.formats.layer_data import LayerData
+from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.splits.split import SplitImages, divide_images
 

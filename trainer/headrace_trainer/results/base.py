@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace_trainer.heads.base import Head, Predictions
-from headrace_trainer.predict.placement import Placement
+from torch import Tensor
+
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.results.placement import Placement
+
+Predictions = Mapping[str, Tensor]
+"""What a head's decoding gives: batched and padded, or for one image. Each head documents its keys."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,11 @@ class Image:
 
 
 class Results(ABC):
-    """The files of `head` in `folder`, which exists. Objects that score less than `least_score` are left out."""
+    """The files of one head in `folder`, which exists. `labels` says what its numbers mean. Objects that score less than
+    `least_score` are left out."""
 
-    def __init__(self, folder: Path, head: Head, least_score: float) -> None:
-        self.folder, self.head, self.least_score = folder, head, least_score
+    def __init__(self, folder: Path, labels: LabelSpace, least_score: float) -> None:
+        self.folder, self.labels, self.least_score = folder, labels, least_score
 
     @abstractmethod
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:

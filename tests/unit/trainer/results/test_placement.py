@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace_testing.head_cases import make_features, make_head
+from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.data.targets.geometry import letterbox
-from headrace_trainer.heads.base import IGNORE, REGISTRY
-from headrace_trainer.predict.placement import _PLACES, Placement, placed
+from headrace_trainer.heads.base import REGISTRY
+from headrace_trainer.results.placement import _PLACES, Placement, placed
 
 sides = st.integers(8, 300)
 sizes = st.tuples(sides, sides)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace_api.dataset import Column, Layer, Part
-from headrace_trainer.data.formats.layer_data import Source, bad_layer
+from headrace_trainer.data.layer_data import Source, bad_layer
 from headrace_trainer.data.problems import BadSampleError
 
 SPLITS: Mapping[str, Part | None] = {

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from PIL import Image as Picture
 
-from headrace_trainer.heads.base import Head, Predictions
-from headrace_trainer.predict.placement import Placement
-from headrace_trainer.predict.results.base import GrowingFile, Image, Results
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.results.base import GrowingFile, Image, Predictions, Results
+from headrace_trainer.results.placement import Placement
 
 
 class TableResults(Results):
     """A table of `columns` after the image's name."""
 
-    def __init__(self, folder: Path, head: Head, least_score: float) -> None:
-        super().__init__(folder, head, least_score)
+    def __init__(self, folder: Path, labels: LabelSpace, least_score: float) -> None:
+        super().__init__(folder, labels, least_score)
         self._file = GrowingFile(folder / "predictions.csv")
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(["image", *self.columns()])
@@ -41,22 +41,22 @@ class LabelResults(TableResults):
     """Multiclass classification: the most probable class, then the probability of each."""
 
     def columns(self) -> list[str]:
-        return ["label", *self.head.classes]
+        return ["label", *self.labels.classes]
 
     def row(self, predictions: Predictions) -> list[Any]:
         probabilities = predictions["probabilities"]
-        return [self.head.classes[int(probabilities.argmax())], *probabilities.tolist()]
+        return [self.labels.classes[int(probabilities.argmax())], *probabilities.tolist()]
 
 
 class LabelSetResults(TableResults):
     """Multilabel classification: the labels that score at least one half, joined by ";", then the score of each."""
 
     def columns(self) -> list[str]:
-        return ["labels", *self.head.classes]
+        return ["labels", *self.labels.classes]
 
     def row(self, predictions: Predictions) -> list[Any]:
         scores = predictions["scores"].tolist()
-        given = [name for name, score in zip(self.head.classes, scores, strict=True) if score >= 0.5]
+        given = [name for name, score in zip(self.labels.classes, scores, strict=True) if score >= 0.5]
         return [";".join(given), *scores]
 
 
@@ -64,7 +64,7 @@ class ValueResults(TableResults):
     """Regression: the values, in the annotations' own units."""
 
     def columns(self) -> list[str]:
-        return list(self.head.labels.values)
+        return list(self.labels.values)
 
     def row(self, predictions: Predictions) -> list[Any]:
         return list(predictions["values"].tolist())
@@ -77,7 +77,7 @@ class TextResults(TableResults):
         return ["text", "score"]
 
     def row(self, predictions: Predictions) -> list[Any]:
-        characters = [self.head.labels.alphabet[number] for number in predictions["text"].tolist() if number >= 0]
+        characters = [self.labels.alphabet[number] for number in predictions["text"].tolist() if number >= 0]
         return ["".join(characters), float(predictions["scores"])]
 
 

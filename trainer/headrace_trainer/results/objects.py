@@ -15,11 +15,11 @@ from typing import Any
 
 from torch import Tensor
 
-from headrace_trainer.heads.base import Head, Predictions
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.coco_evaluation import run_lengths
 from headrace_trainer.ops.quad_overlap import bounds
-from headrace_trainer.predict.placement import Placement
-from headrace_trainer.predict.results.base import Image, JsonArray, Results, write_json
+from headrace_trainer.results.base import Image, JsonArray, Predictions, Results, write_json
+from headrace_trainer.results.placement import Placement
 
 _Rows = dict[str, Tensor]
 """Predictions of the objects that are kept, by name, each [n, ...]."""
@@ -30,8 +30,8 @@ Shape = Callable[[_Rows, int, Placement], dict[str, Any]]
 class ObjectResults(Results):
     """Of a head whose predictions are valid, scores and classes, and something that `shape` describes."""
 
-    def __init__(self, folder: Path, head: Head, least_score: float, shape: Shape) -> None:
-        super().__init__(folder, head, least_score)
+    def __init__(self, folder: Path, labels: LabelSpace, least_score: float, shape: Shape) -> None:
+        super().__init__(folder, labels, least_score)
         self._shape = shape
         self._results = JsonArray(folder / "results.json")
         self._images: list[dict[str, Any]] = []
@@ -47,11 +47,11 @@ class ObjectResults(Results):
 
     def close(self) -> None:
         self._results.close()
-        categories = [{"id": label + 1, "name": name, **self._keypoints()} for label, name in enumerate(self.head.classes)]
+        categories = [{"id": label + 1, "name": name, **self._keypoints()} for label, name in enumerate(self.labels.classes)]
         write_json(self.folder / "images.json", {"images": self._images, "categories": categories})
 
     def _keypoints(self) -> dict[str, Any]:
-        labels = self.head.labels
+        labels = self.labels
         if not labels.keypoints:
             return {}
         return {"keypoints": list(labels.keypoints), "skeleton": [[a + 1, b + 1] for a, b in labels.skeleton]}
@@ -78,7 +78,7 @@ def box_and_keypoints(rows: _Rows, index: int, placement: Placement) -> dict[str
     return {**box(rows, index, placement), "keypoints": _rounded(numbers)}
 
 
-def quad(rows: _Rows, index: int, placement: Placement) -> dict[str, Any]:
+def box_and_quad(rows: _Rows, index: int, placement: Placement) -> dict[str, Any]:
     """ "bbox", which COCO's tools look for, and "quad"."""
     corners = rows["quads"][index]
     around = box({"boxes": bounds(corners)[None]}, 0, placement)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from headrace_trainer.heads.base import Head, Predictions
-from headrace_trainer.predict.placement import Placement
-from headrace_trainer.predict.results.base import GrowingFile, Image, Results
+from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.results.base import GrowingFile, Image, Predictions, Results
+from headrace_trainer.results.placement import Placement
 
 
 class VectorResults(Results):
     """Of a head whose prediction `name` is a vector. They wait in a file until their number is known, which NPY begins with."""
 
-    def __init__(self, folder: Path, head: Head, least_score: float, name: str) -> None:
-        super().__init__(folder, head, least_score)
+    def __init__(self, folder: Path, labels: LabelSpace, least_score: float, name: str) -> None:
+        super().__init__(folder, labels, least_score)
         self._name = name
         self._names = GrowingFile(folder / "images.csv")
         self._rows = csv.writer(self._names, lineterminator="\n")

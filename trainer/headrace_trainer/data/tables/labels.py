@@ -21,8 +21,9 @@ from headrace_trainer.data.annotations import (
 )
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles, relative_path
-from headrace_trainer.data.formats.layer_data import LayerData, bad_layer, class_table
-from headrace_trainer.data.formats.table_reader import (
+from headrace_trainer.data.layer_data import LayerData, bad_layer, class_table
+from headrace_trainer.data.problems import BadSampleError
+from headrace_trainer.data.tables.reader import (
     ImageRows,
     Row,
     Table,
@@ -36,7 +37,6 @@ from headrace_trainer.data.formats.table_reader import (
     only_row,
     sorted_names,
 )
-from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.targets.quad_geometry import clean_quads
 
 CORNERS: tuple[Column, ...] = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")

@@ -19,8 +19,8 @@ from headrace_testing.head_cases import ALPHABET, KEYPOINTS, make_features, make
 from headrace_trainer.data.targets.geometry import letterbox
 from headrace_trainer.heads.base import REGISTRY, Head
 from headrace_trainer.ops.drawing import color_of
-from headrace_trainer.predict.placement import Placement
-from headrace_trainer.predict.results import RESULTS, Image
+from headrace_trainer.results.base import Image
+from headrace_trainer.results.placement import Placement
 
 SIZE, CANVAS = (50, 80), (64, 64)
 """Of the image and of the network's input: 40 x 64 pixels of it show the image, from row 12."""
@@ -30,7 +30,7 @@ SCALE, TOP = 80 / 64, 12
 def write(folder: Path, head: Head, *predictions: Mapping[str, Tensor]) -> None:
     """Results of the head for images of SIZE called image-1, folder/image-2, …"""
     folder.mkdir(parents=True, exist_ok=True)
-    results = RESULTS[head.task](folder, head, 0.1)
+    results = head.results(folder, 0.1)
     for number, found in enumerate(predictions, start=1):
         output = f"{'folder/' if number > 1 else ''}image-{number}"
         results.add(Image(number, f"{output}.jpg", output, SIZE), found, Placement(letterbox(SIZE, CANVAS), SIZE))
@@ -231,10 +231,6 @@ def test_vectors_are_rows_of_one_array(tmp_path: Path, task: Task, name: str) ->
         "folder/image-3.jpg",
     ]
     assert not list(tmp_path.glob(".*"))
-
-
-def test_every_task_that_has_a_head_has_results() -> None:
-    assert set(REGISTRY) == set(RESULTS)
 
 
 @pytest.mark.parametrize("task", sorted(REGISTRY), ids=lambda task: task.value)

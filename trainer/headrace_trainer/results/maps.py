@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Picture
 
-from headrace_trainer.data.targets import Array
-from headrace_trainer.heads.base import IGNORE, Head, Predictions
+from headrace_trainer.data.targets import IGNORE, Array
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import color_of
-from headrace_trainer.predict.placement import Placement
-from headrace_trainer.predict.results.base import Image, JsonArray, Results, write_json
+from headrace_trainer.results.base import Image, JsonArray, Predictions, Results, write_json
+from headrace_trainer.results.placement import Placement
 
 _IN_A_PALETTE = 256
 
@@ -22,7 +22,7 @@ class ClassMapResults(Results):
 
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:
         labels = placement.labels(predictions["map"]).numpy()
-        if len(self.head.classes) > _IN_A_PALETTE:
+        if len(self.labels.classes) > _IN_A_PALETTE:
             picture = Picture.fromarray(labels.astype(np.uint16))
         else:
             picture = Picture.fromarray(labels.astype(np.uint8))
@@ -30,7 +30,7 @@ class ClassMapResults(Results):
         picture.save(self.file(image, ".png"))
 
     def close(self) -> None:
-        write_json(self.folder / "classes.json", list(self.head.classes))
+        write_json(self.folder / "classes.json", list(self.labels.classes))
 
 
 class PanopticResults(Results):
@@ -40,8 +40,8 @@ class PanopticResults(Results):
     counts the classes from 1. Segments of the network that fill no pixel of the image are left out.
     """
 
-    def __init__(self, folder: Path, head: Head, least_score: float) -> None:
-        super().__init__(folder, head, least_score)
+    def __init__(self, folder: Path, labels: LabelSpace, least_score: float) -> None:
+        super().__init__(folder, labels, least_score)
         self._annotations = JsonArray(folder / "panoptic.json", field="annotations")
         self._images: list[dict[str, object]] = []
 
@@ -68,10 +68,10 @@ class PanopticResults(Results):
         self._annotations.add({"image_id": image.id, "file_name": f"{image.output}.png", "segments_info": infos})
 
     def close(self) -> None:
-        things = self.head.labels.things or (True,) * len(self.head.classes)
+        things = self.labels.things or (True,) * len(self.labels.classes)
         categories = [
             {"id": label + 1, "name": name, "isthing": int(things[label]), "color": color_of(label)}
-            for label, name in enumerate(self.head.classes)
+            for label, name in enumerate(self.labels.classes)
         ]
         self._annotations.close({"images": self._images, "categories": categories})
 

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from headrace_trainer.data.targets.geometry import Geometry
-from headrace_trainer.heads.base import Predictions
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,6 @@ _PLACES: Final[Mapping[str, Callable[[Placement, Tensor], Tensor]]] = {
 """What of heads' predictions has a place in the image, by name; a name means the same in every head that has it."""
 
 
-def placed(predictions: Predictions, placement: Placement) -> dict[str, Tensor]:
+def placed(predictions: Mapping[str, Tensor], placement: Placement) -> dict[str, Tensor]:
     """A copy of the predictions for one image, without the batch, in the pixels of `placement`."""
     return {name: _PLACES[name](placement, value) if name in _PLACES else value for name, value in predictions.items()}
