@@ -1,6 +1,6 @@
 """What a head's numbers mean: names of classes, keypoints and values, characters. Made by the dataset, kept with the model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -35,7 +35,7 @@ class LabelSpace:
     @property
     def described(self) -> str:
         """What is in it, for messages: "3 classes (red, green, blue)"."""
-        parts = [f"{counted(len(names), part)} ({_shortened(names)})" for part in _NAMED if (names := tuple(getattr(self, part)))]
+        parts = [f"{counted(len(names), part)} ({shortened(names)})" for part in _NAMED if (names := tuple(getattr(self, part)))]
         return " and ".join(parts) or "no labels"
 
     def to_json(self) -> dict[str, Any]:
@@ -60,5 +60,6 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
 
 
-def _shortened(names: tuple[str, ...], most: int = 8) -> str:
+def shortened(names: Sequence[str], most: int = 8) -> str:
+    """The first `most` names, in a line."""
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")

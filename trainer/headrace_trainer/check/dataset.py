@@ -9,27 +9,19 @@ from pathlib import Path
 
 from headrace_api.dataset import MANIFEST, Layer, Manifest
 from headrace_api.errors import FatalError
-from headrace_api.tasks import Task
 from headrace_trainer.check.images import SPLITS, Layers, check_images
 from headrace_trainer.check.report import LayerReport, Report, SplitReport
 from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.files import DatasetFiles, is_image, walk
 from headrace_trainer.data.formats.registry import divided, folders_of_maps, open_files, read_layer
-from headrace_trainer.data.head_labels.from_layers import learnable, never_known
 from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.recognise import recognise
 from headrace_trainer.data.recognise.listing import UnclearError, named
 from headrace_trainer.data.recognise.manifest import read_manifest
+from headrace_trainer.tasks import describe
 
 _NAMED_CLASSES = 12
-_OF_THE_IMAGE = frozenset(
-    {
-        *(Task.SEMANTIC_SEGMENTATION, Task.MULTILABEL_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION, Task.METRIC_LEARNING),
-        *(Task.REGRESSION, Task.DEPTH_ESTIMATION, Task.ANOMALY_DETECTION, Task.TEXT_RECOGNITION),
-    }
-)
-"""Tasks whose labels are of the whole image: none is a negative for want of objects."""
 
 
 def check_dataset(root: Path, uri: str, decode: bool) -> Report:
@@ -97,7 +89,7 @@ def _read_layers(report: Report, files: DatasetFiles) -> Layers:
     for layer in report.manifest.layers:
         problems = found[layer.name]
         if layer.name in read:
-            layers[layer.name] = learnable(layer.task, parts[layer.name], problems)
+            layers[layer.name] = describe(layer.task).learnable(parts[layer.name], problems)
             report.layers.append(_layer_report(layer, layers[layer.name]))
         report.problems += [f"layer '{layer.name}': {name}: {cause}" for name, cause in problems.causes.items()]
         report.notes += [f"layer '{layer.name}': {line}" for line in problems.mended_lines()]
@@ -134,7 +126,8 @@ def _indices(annotations: Iterable[Annotation]) -> Iterator[int]:
 
 def _split_report(layer: Layer, annotations: Mapping[str, Annotation]) -> SplitReport:
     objects = [annotation.objects for annotation in annotations.values()]
-    negatives = 0 if layer.task in _OF_THE_IMAGE else sum(1 for count in objects if not count)
+    counted = describe(layer.task).counted
+    negatives = sum(1 for count in objects if not count) if counted is not None and counted.negatives else 0
     return SplitReport(len(objects), negatives, sum(objects))
 
 
@@ -154,8 +147,8 @@ def _check_splits(report: Report, layers: Layers) -> None:
         train = {image: found for image, found in data.splits.get("train", {}).items() if image not in listed["val"]}
         if not train:
             report.problems.append(f"layer '{name}' has no image to train on")
-        if layer.layer.task is Task.REGRESSION and (problem := never_known(name, data, train)) is not None:
-            report.problems.append(problem)
+        if (obstacle := describe(layer.layer.task).obstacle(data, train)) is not None:
+            report.problems.append(f"layer '{name}': {obstacle}")
         if not data.splits.get("val"):
             report.notes.append(f"layer '{name}' has no image to score on: its heads would have no score")
 
@@ -164,7 +157,7 @@ def _check_classes(report: Report) -> None:
     """Classes that are scored on and cannot be learnt; identities are new in val by nature."""
     for layer in report.layers:
         unseen = [of for of, counts in layer.classes.items() if counts.get("val") and not counts.get("train")]
-        if unseen and layer.layer.task is not Task.METRIC_LEARNING:
+        if unseen and not describe(layer.layer.task).new_classes_in_val:
             more = f" and {len(unseen) - _NAMED_CLASSES} more" if len(unseen) > _NAMED_CLASSES else ""
             named_ones = ", ".join(unseen[:_NAMED_CLASSES])
             report.notes.append(f"layer '{layer.layer.name}': classes in val and not in train: {named_ones}{more}")

@@ -8,7 +8,7 @@ from typing import Any
 from headrace_api.dataset import Layer, Manifest
 from headrace_api.tasks import Task, reachable
 from headrace_trainer.counted import counted
-from headrace_trainer.data.annotations.base import COUNTED
+from headrace_trainer.tasks import describe
 
 _NAMED = 24
 """So many classes (keypoints, characters) are all named; of more the most frequent, in half a line."""
@@ -134,11 +134,11 @@ def _manifest_lines(manifest: Manifest) -> Iterator[str]:
 
 
 def _layer_lines(report: LayerReport) -> Iterator[str]:
-    layer = report.layer
+    layer, annotated = report.layer, describe(report.layer.task).counted
     yield f"layer '{layer.name}': {layer.task.words}, format {layer.format}"
     for name, split in report.splits.items():
         negatives = f", {split.negatives:,} of them without an object" if split.negatives else ""
-        objects = f"; {counted(split.objects, COUNTED[layer.task])}" if layer.task in COUNTED else ""
+        objects = f"; {counted(split.objects, annotated.what)}" if annotated is not None else ""
         yield f"  {name:<6} {counted(split.images, 'images')}{negatives}{objects}"
     if report.classes:
         yield f"  {counted(len(report.classes), 'classes')} ({'/'.join(report.splits)}): {_class_counts(report.classes)}"

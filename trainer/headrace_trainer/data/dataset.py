@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace_api import model
-from headrace_api.tasks import Task
 from headrace_api.training import Augmentation, Scale
 from headrace_trainer.counted import counted
-from headrace_trainer.data.annotations.base import COUNTED
 from headrace_trainer.data.formats.registry import divided, open_files, read_layer
-from headrace_trainer.data.head_labels.from_layers import head_data, learnable
-from headrace_trainer.data.head_labels.head_data import HeadData
+from headrace_trainer.data.head_labels.head_data import HeadData, head_data
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.recognise.manifest import read_manifest
-from headrace_trainer.data.splits.learnable import check_labels, check_order
+from headrace_trainer.data.splits.learnable import check_labels
 from headrace_trainer.data.splits.split import Split, annotations_in, divide_images, make_split
+from headrace_trainer.label_space import shortened
 from headrace_trainer.resolve import resolve_heads
+from headrace_trainer.tasks import describe
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ class Dataset:
         return wanted.model_copy(update={"horizontal_flip": False, "scale": scale})
 
     def _reading_heads(self) -> list[str]:
-        return [head.spec.name for head in self.heads if head.spec.task is Task.TEXT_RECOGNITION]
+        return [head.spec.name for head in self.heads if describe(head.spec.task).reads_text]
 
     def _labels_of(self, head: HeadData, split: Split) -> str:
-        annotated = head.path[0]
-        objects = f", {counted(split.objects(head), COUNTED[annotated])}" if annotated in COUNTED else ""
+        annotated = describe(head.path[0]).counted
+        objects = f", {counted(split.objects(head), annotated.what)}" if annotated is not None else ""
         images = f"{split.labelled(head):,} of {counted(len(split), 'images')} labelled"
         return f"head '{head.spec.name}', {split.name}: {images}{objects}"
 
@@ -74,7 +73,8 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     files = open_files(root, manifest)
     layers = {head.layer.name: head.layer for head in resolved if head.layer is not None}
     read = {name: read_layer(layer, files, problems) for name, layer in layers.items()}
-    data = {name: learnable(layers[name].task, layer, problems) for name, layer in divided(read, manifest.val_share).items()}
+    parts = divided(read, manifest.val_share)
+    data = {name: describe(layers[name].task).learnable(layer, problems) for name, layer in parts.items()}
     # 3. The splits.
     takes_all = any(head.layer is None for head in resolved)
     images = divide_images(data, files.images() if takes_all else (), manifest.val_share, problems)
@@ -94,9 +94,8 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     )
     # 5. What every head can learn and be scored on.
     for head in heads:
-        check_labels(head, dataset.train, dataset.val, data, say)
         if head.layer is not None:
-            check_order(head, layers[head.layer], say)
+            check_labels(head, layers[head.layer], data[head.layer], dataset.train, dataset.val, say=say)
     return dataset
 
 
@@ -111,11 +110,7 @@ def _what(head: HeadData) -> str:
     """What there is to learn, by name."""
     labels = head.labels
     named = {"classes": labels.classes, "keypoints": labels.keypoints, "values": labels.values, "characters": labels.alphabet}
-    lists = [f"{counted(len(names), what)}: {_shortened(tuple(names))}" for what, names in named.items() if names]
+    lists = [f"{counted(len(names), what)}: {shortened(names, 12)}" for what, names in named.items() if names]
     if head.spec.task.self_supervised and lists:
         return f", and is scored by layer '{head.layer}' of {'; '.join(lists)}"
     return f"; {'; '.join(lists)}" if lists else ""
-
-
-def _shortened(names: tuple[str, ...], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

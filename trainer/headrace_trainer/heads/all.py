@@ -1,37 +1,10 @@
-"""Imports every head, so that the registry is whole."""
+"""Imports every module of this package, so that the registry is whole: a new head's file needs no mention anywhere else."""
 
-from headrace_trainer.heads import (
-    anomaly_detection,
-    autoencoding,
-    depth_estimation,
-    instance_segmentation,
-    keypoint_detection,
-    metric_learning,
-    multiclass_classification,
-    multilabel_classification,
-    object_detection,
-    panoptic_segmentation,
-    quadrilateral_detection,
-    regression,
-    semantic_segmentation,
-    text_recognition,
-    view_invariance,
-)
+import pkgutil
+from importlib import import_module
 
-__all__ = [
-    "anomaly_detection",
-    "autoencoding",
-    "depth_estimation",
-    "instance_segmentation",
-    "keypoint_detection",
-    "metric_learning",
-    "multiclass_classification",
-    "multilabel_classification",
-    "object_detection",
-    "panoptic_segmentation",
-    "quadrilateral_detection",
-    "regression",
-    "semantic_segmentation",
-    "text_recognition",
-    "view_invariance",
-]
+from headrace_trainer import heads
+
+for _module in pkgutil.iter_modules(heads.__path__):
+    if _module.name != "all":
+        import_module(f"{heads.__name__}.{_module.name}")

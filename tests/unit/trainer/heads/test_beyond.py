@@ -11,6 +11,8 @@ from headrace_testing.head_cases import KEYPOINTS, make_features, make_head, mak
 from headrace_testing.host_sync import NoHostSync
 from headrace_trainer.data.batches.rows import layout, rows_of
 from headrace_trainer.data.targets import Boxes, Instances, Keypoints, Quads, Target
+from headrace_trainer.data.targets.geometry import letterbox
+from headrace_trainer.tasks.description import Shapes
 
 SIZE = (96, 160)
 MOST = 4
@@ -45,8 +47,9 @@ def target_of(task: Task, boxes: np.ndarray, classes: np.ndarray, crowd: np.ndar
 
 def targets_of(task: Task, target: Target, most: int = MOST, beyond: int = 8) -> dict[str, Tensor]:
     """A batch of one image."""
-    rows = rows_of(target, make_labels(), most)
-    fields = layout(task, make_labels(), most, SIZE, beyond)
+    shapes = Shapes(make_labels(), most, SIZE)
+    rows = rows_of(task, target, shapes, letterbox(SIZE, SIZE))
+    fields = layout(task, shapes, beyond)
     padded = {name: torch.full((1, *x.shape), x.padding, dtype=getattr(torch, x.dtype)) for name, x in fields.items()}
     for name, values in rows.items():
         padded[name][0, : len(values)] = torch.from_numpy(values)

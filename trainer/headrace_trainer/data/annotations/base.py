@@ -1,23 +1,13 @@
 """What annotations of every kind have in common."""
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from headrace_api.tasks import Task
 from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.targets import Array, Target
 from headrace_trainer.data.targets.geometry import Geometry
-
-COUNTED: Final = {
-    Task.PANOPTIC_SEGMENTATION: "segments",
-    **dict.fromkeys((Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION, Task.OBJECT_DETECTION), "objects"),
-    Task.QUADRILATERAL_DETECTION: "quadrilaterals",
-    Task.TEXT_RECOGNITION: "characters",
-    Task.ANOMALY_DETECTION: "of them anomalous",
-}
-"""What an annotation's `objects` are; of other tasks, whose labels are of the whole image, there is nothing to count."""
 
 
 class Annotation(Protocol):

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from headrace_trainer.data.batches.rows import Field, layout
+from headrace_trainer.data.batches.rows import layout
 from headrace_trainer.data.batches.sample import Sample
 from headrace_trainer.data.head_labels.head_data import HeadData
 from headrace_trainer.data.splits.split import Split
+from headrace_trainer.tasks.description import Field, Shapes
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def empty_batch(split: Split, size: int, canvas: tuple[int, int], pin_memory: bo
 
 def _layout(split: Split, head: HeadData, canvas: tuple[int, int]) -> Mapping[str, Field]:
     name = head.spec.name
-    return layout(head.spec.task, head.labels, split.padding[name], canvas, split.beyond.get(name, 0))
+    return layout(head.spec.task, Shapes(head.labels, split.padding[name], canvas), split.beyond.get(name, 0))
 
 
 def write_row(batch: Batch, row: int, sample: Sample) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headrace_trainer.data.annotations import Annotation
-from headrace_trainer.data.batches.rows import ABOUT_EVERY_PIXEL, rows_of
+from headrace_trainer.data.batches.rows import rows_of
 from headrace_trainer.data.head_labels.convert import convert_along
 from headrace_trainer.data.head_labels.head_data import HeadData
 from headrace_trainer.data.picture import FAINT, Picture
@@ -14,6 +14,7 @@ from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
 from headrace_trainer.data.splits.split import Split
 from headrace_trainer.data.targets import NO_LABEL, Array, ImageOnly, Target
 from headrace_trainer.data.targets.geometry import PAD_COLOR, Geometry
+from headrace_trainer.tasks.description import Shapes
 
 ChooseGeometry = Callable[[tuple[int, int]], Geometry]
 """A geometry for an image of this (height, width)."""
@@ -70,8 +71,7 @@ def _rows(head: HeadData, split: Split, rendered: Mapping[str, Target], geometry
         target = ImageOnly(NO_LABEL)
     else:
         return None
-    rows = rows_of(target, head.labels, split.padding[head.spec.name])
-    return {**rows, "shown": geometry.shown_map} if head.spec.task in ABOUT_EVERY_PIXEL else rows
+    return rows_of(head.spec.task, target, Shapes(head.labels, split.padding[head.spec.name], geometry.canvas), geometry)
 
 
 def _load_image(split: Split, name: str, choose: ChooseGeometry, annotations: Mapping[str, Annotation]) -> tuple[Array, Geometry]:

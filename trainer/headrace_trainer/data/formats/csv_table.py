@@ -8,9 +8,9 @@ import io
 
 from headrace_api.dataset import Layer
 from headrace_trainer.data.files import DatasetFiles
+from headrace_trainer.data.formats.table_layer import read_tables
 from headrace_trainer.data.layer_data import LayerData, Source, bad_layer, read_text, sources
 from headrace_trainer.data.problems import BadSampleError, Problems
-from headrace_trainer.data.tables.labels import read_tables
 from headrace_trainer.data.tables.reader import Row, Table
 
 

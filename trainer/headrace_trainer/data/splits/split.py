@@ -5,7 +5,6 @@ Where a self-supervised head names no layer, the images that no layer lists are 
 else in train; only where val would then be empty are they divided by a hash (held_out.py).
 """
 
-import math
 import posixpath
 import re
 from collections import defaultdict
@@ -16,23 +15,13 @@ from pathlib import Path
 from headrace_api.dataset import MANIFEST
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
-from headrace_api.tasks import Task
 from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.head_labels.head_data import HeadData
 from headrace_trainer.data.held_out import held_out
 from headrace_trainer.data.layer_data import LayerData, SplitName
 from headrace_trainer.data.problems import Problems
+from headrace_trainer.tasks import describe
 
-MOST_BOXES = 300
-MOST_MASKS = 100
-MOST_OBJECTS = {
-    Task.INSTANCE_SEGMENTATION: MOST_MASKS,
-    Task.KEYPOINT_DETECTION: MOST_BOXES,
-    Task.QUADRILATERAL_DETECTION: MOST_BOXES,
-    Task.OBJECT_DETECTION: MOST_BOXES,
-}
-"""Training targets are padded to the most objects an image has, but to no more than this: memory goes with the padding. The boxes
-of further objects alone are small."""
 _PADDING_STEP = 8
 _SPLITS: tuple[SplitName, ...] = ("train", "val")
 _HELD_OUT_FOLDER = re.compile(r"(val|valid|validation|test)[-_]?\d*")
@@ -156,13 +145,14 @@ def annotations_in(images: frozenset[str], layer: LayerData, split: SplitName) -
 def _padding(split: SplitName, head: HeadData, annotations: Mapping[str, Mapping[str, Annotation]], problems: Problems) -> int:
     """How many objects an image has at most, rounded up; in training no more than there is memory for."""
     most = _most_objects(head, annotations)
-    bound = MOST_OBJECTS.get(head.spec.task, math.inf)
-    if split == "train" and most > bound:
+    counted = describe(head.spec.task).counted
+    bound = counted.most_learnt if counted is not None else None
+    if split == "train" and bound is not None and most > bound:
         problems.say(
             f"head '{head.spec.name}': an image of layer '{head.layer}' has {most} objects; it learns from the {bound} largest of "
             "a crop, and ignores the others, as it does crowds"
         )
-        return int(bound)
+        return bound
     return -(-max(most, 1) // _PADDING_STEP) * _PADDING_STEP
 
 

@@ -1,4 +1,5 @@
-"""What one image's labels look like once geometry was applied, one class per task. Plain numpy; padding and tensors come later.
+"""What one image's labels look like once geometry was applied, one class per task. Plain numpy; padding and tensors come
+later.
 
 Shape letters: H, W height and width of the network's input in pixels; n objects of the image; C classes of the layer; K keypoints
 of an object; D values of an image. All coordinates are pixels of the network's input, the origin at the outer corner of the first
@@ -13,12 +14,16 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 IGNORE = -1
-"""Pixels that are neither learnt from nor scored. Equal to heads.base.IGNORE (a test holds them together), which needs torch."""
+"""Pixels that are neither learnt from nor scored."""
 NO_LABEL = -1
 
 
+class Target:
+    """What one image's labels for some task look like."""
+
+
 @dataclass(frozen=True)
-class Boxes:
+class Boxes(Target):
     """Object detection."""
 
     boxes: Array
@@ -30,7 +35,7 @@ class Boxes:
 
 
 @dataclass(frozen=True)
-class Instances:
+class Instances(Target):
     """Instance segmentation. No mask is empty."""
 
     masks: Array
@@ -42,7 +47,7 @@ class Instances:
 
 
 @dataclass(frozen=True)
-class Panoptic:
+class Panoptic(Target):
     """Panoptic segmentation: each pixel belongs to at most one of S segments."""
 
     segments: Array
@@ -56,7 +61,7 @@ class Panoptic:
 
 
 @dataclass(frozen=True)
-class ClassMap:
+class ClassMap(Target):
     """Semantic segmentation."""
 
     map: Array
@@ -64,7 +69,7 @@ class ClassMap:
 
 
 @dataclass(frozen=True)
-class Keypoints:
+class Keypoints(Target):
     """Keypoint detection."""
 
     boxes: Array
@@ -82,7 +87,7 @@ class Keypoints:
 
 
 @dataclass(frozen=True)
-class Quads:
+class Quads(Target):
     """Quadrilateral detection."""
 
     quads: Array
@@ -96,7 +101,7 @@ class Quads:
 
 
 @dataclass(frozen=True)
-class Labels:
+class Labels(Target):
     """Multilabel classification."""
 
     labels: Array
@@ -104,21 +109,21 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Label:
+class Label(Target):
     """Multiclass classification."""
 
     label: int
 
 
 @dataclass(frozen=True)
-class Identity:
+class Identity(Target):
     """Metric learning."""
 
     label: int
 
 
 @dataclass(frozen=True)
-class Values:
+class Values(Target):
     """Regression."""
 
     values: Array
@@ -128,7 +133,7 @@ class Values:
 
 
 @dataclass(frozen=True)
-class Depth:
+class Depth(Target):
     """Depth estimation."""
 
     depth: Array
@@ -138,7 +143,7 @@ class Depth:
 
 
 @dataclass(frozen=True)
-class Anomaly:
+class Anomaly(Target):
     """Anomaly detection."""
 
     anomalous: bool
@@ -149,33 +154,15 @@ class Anomaly:
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Target):
     """Text recognition."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class ImageOnly:
+class ImageOnly(Target):
     """Either self-supervised task: the image itself."""
 
     label: int
     """Class or identity where the layer has one, to score by; else NO_LABEL."""
-
-
-Target = (
-    Panoptic
-    | Instances
-    | ClassMap
-    | Keypoints
-    | Quads
-    | Boxes
-    | Labels
-    | Label
-    | Identity
-    | Values
-    | Depth
-    | Anomaly
-    | Text
-    | ImageOnly
-)

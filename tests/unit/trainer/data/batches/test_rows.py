@@ -1,5 +1,7 @@
 """Targets as rows of padded tensors."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from headrace_trainer.data.batches.rows import layout, rows_of
 from headrace_trainer.data.targets import (
     IGNORE,
     Anomaly,
+    Array,
     Boxes,
     ClassMap,
     Depth,
@@ -24,7 +27,9 @@ from headrace_trainer.data.targets import (
     Text,
     Values,
 )
+from headrace_trainer.data.targets.geometry import letterbox
 from headrace_trainer.label_space import LabelSpace
+from headrace_trainer.tasks.description import Shapes
 
 CANVAS = (12, 16)
 LABELS = make_labels()
@@ -71,9 +76,17 @@ TARGETS: dict[Task, Target] = {
 }
 
 
+def shapes(most: int, labels: LabelSpace = LABELS) -> Shapes:
+    return Shapes(labels, most, CANVAS)
+
+
+def rows(task: Task, target: Target, most: int, labels: LabelSpace = LABELS) -> Mapping[str, Array]:
+    return rows_of(task, target, shapes(most, labels), letterbox(CANVAS, CANVAS))
+
+
 @pytest.mark.parametrize("task", Task)
 def test_shapes_and_types_are_those_that_heads_are_tested_with(task: Task) -> None:
-    fields = layout(task, LABELS, 6, CANVAS)
+    fields = layout(task, shapes(6))
     wanted = make_targets(task, 2, CANVAS)
     assert set(fields) == set(wanted) - MADE_BY_THE_STEP
     for name, field in fields.items():
@@ -85,13 +98,12 @@ def test_shapes_and_types_are_those_that_heads_are_tested_with(task: Task) -> No
 @pytest.mark.parametrize("task", Task)
 @pytest.mark.parametrize("most", [3, 8])
 def test_what_fills_a_row_fits_into_its_tensors(task: Task, most: int) -> None:
-    fields, rows = layout(task, LABELS, most, CANVAS), rows_of(TARGETS[task], LABELS, most)
-    assert set(rows) == set(fields) - {"shown"}, "which the geometry tells"
-    for name in rows:
-        field = fields[name]
-        assert rows[name].ndim == len(field.shape), name
-        assert rows[name].shape[1:] == field.shape[1:], name
-        assert not field.shape or len(rows[name]) <= field.shape[0], name
+    fields, found = layout(task, shapes(most)), rows(task, TARGETS[task], most)
+    assert set(found) == set(fields)
+    for name, field in fields.items():
+        assert found[name].ndim == len(field.shape), name
+        assert found[name].shape[1:] == field.shape[1:], name
+        assert not field.shape or len(found[name]) <= field.shape[0], name
 
 
 @pytest.mark.parametrize(
@@ -105,30 +117,31 @@ def test_what_fills_a_row_fits_into_its_tensors(task: Task, most: int) -> None:
     ],
 )
 def test_of_too_many_objects_the_largest_stay_in_their_order(task: Task) -> None:
-    rows = rows_of(TARGETS[task], LABELS, 2)
-    assert rows["classes"].tolist() == [1, 2]
-    assert rows["crowd"].tolist() == [True, False]
-    assert rows["valid"].tolist() == [True, True]
-    if "boxes" in rows:
-        np.testing.assert_array_equal(rows["boxes"], BOXES[1:])
+    found = rows(task, TARGETS[task], 2)
+    assert found["classes"].tolist() == [1, 2]
+    assert found["crowd"].tolist() == [True, False]
+    assert found["valid"].tolist() == [True, True]
+    if "boxes" in found:
+        np.testing.assert_array_equal(found["boxes"], BOXES[1:])
     if task is not Task.PANOPTIC_SEGMENTATION:
-        np.testing.assert_array_equal(rows["beyond"], BOXES[:1])
-        assert layout(task, LABELS, 2, CANVAS, beyond=1)["beyond"].shape == (1, 4)
+        np.testing.assert_array_equal(found["beyond"], BOXES[:1])
+        assert layout(task, shapes(2), beyond=1)["beyond"].shape == (1, 4)
 
 
 def test_boxes_of_instances_are_tight() -> None:
-    np.testing.assert_array_equal(rows_of(TARGETS[Task.INSTANCE_SEGMENTATION], LABELS, 8)["boxes"], BOXES)
+    np.testing.assert_array_equal(rows(Task.INSTANCE_SEGMENTATION, TARGETS[Task.INSTANCE_SEGMENTATION], 8)["boxes"], BOXES)
 
 
 def test_slivers_of_things_are_ignored_and_those_of_stuff_are_stuff() -> None:
     drawn = np.array([[0, 1, 2, 4, IGNORE]], np.int32)
     whole = np.array([False, False, True, True, True])
     target = Panoptic(drawn, np.array([0, 1, 0, 0, 2]), np.zeros(5, np.bool_), whole)
-    rows = rows_of(target, LabelSpace(classes=("cat", "grass", "dog"), things=(True, False, True)), 8)
-    assert rows["segments"].tolist() == [[IGNORE, 0, 1, 2, IGNORE]], "the fourth segment is not to be seen"
-    assert rows["classes"].tolist() == [1, 0, 2]
+    labels = LabelSpace(classes=("cat", "grass", "dog"), things=(True, False, True))
+    found = rows(Task.PANOPTIC_SEGMENTATION, target, 8, labels)
+    assert found["segments"].tolist() == [[IGNORE, 0, 1, 2, IGNORE]], "the fourth segment is not visible"
+    assert found["classes"].tolist() == [1, 0, 2]
 
 
 def test_characters_are_indices_into_the_alphabet() -> None:
-    assert rows_of(Text("bad"), LabelSpace(alphabet="abcd"), 8)["text"].tolist() == [1, 0, 3]
-    assert rows_of(Text(""), LabelSpace(alphabet="abcd"), 8)["text"].tolist() == []
+    assert rows(Task.TEXT_RECOGNITION, Text("bad"), 8, LabelSpace(alphabet="abcd"))["text"].tolist() == [1, 0, 3]
+    assert rows(Task.TEXT_RECOGNITION, Text(""), 8, LabelSpace(alphabet="abcd"))["text"].tolist() == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from headrace_api.tasks import CONVERSIONS, Task, conversion_path, reachable
 from headrace_trainer.data.annotations import QuadList
 from headrace_trainer.data.annotations.class_table import ClassTable
-from headrace_trainer.data.head_labels.convert import CONVERTERS, classes_along, convert_along
+from headrace_trainer.data.head_labels.convert import classes_along, conversion_of, convert_along
 from headrace_trainer.data.targets import (
     IGNORE,
     NO_LABEL,
@@ -33,6 +33,7 @@ from headrace_trainer.data.targets import (
     Values,
 )
 from headrace_trainer.data.targets.geometry import Geometry, letterbox
+from headrace_trainer.tasks import describe
 
 HEIGHT, WIDTH = 7, 9
 
@@ -122,7 +123,10 @@ def names_in(target: Any, classes: ClassTable) -> set[str]:
 
 
 def test_there_is_a_converter_for_each_edge_of_the_graph_and_no_other() -> None:
-    assert set(CONVERTERS) == {(source, target) for source, targets in CONVERSIONS.items() for target in targets}
+    for target in Task:
+        sources = {source for source, targets in CONVERSIONS.items() if target in targets}
+        assert set(describe(target).made_from) == (set() if target.self_supervised else sources)
+        assert all(conversion_of(source, target) for source in sources)
     assert set(MAKE) == set(Task), "every task is tested"
 
 

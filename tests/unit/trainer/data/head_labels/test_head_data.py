@@ -13,11 +13,12 @@ from headrace_api.tasks import Task, conversion_path
 from headrace_trainer.data.annotations import Annotation, AnomalyLabel, TextLabel, ValueList
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.annotations.keypoint_table import KeypointTable
-from headrace_trainer.data.head_labels.from_layers import head_data, learnable
+from headrace_trainer.data.head_labels.head_data import head_data
 from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.problems import Problems
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.resolve import ResolvedHead
+from headrace_trainer.tasks import describe
 
 NO_CLASSES = ClassTable((), ())
 FORMATS = {Task.PANOPTIC_SEGMENTATION: "coco-panoptic", Task.KEYPOINT_DETECTION: "coco", Task.OBJECT_DETECTION: "coco"}
@@ -90,24 +91,24 @@ def texts(**by_image: str) -> dict[str, Annotation]:
 
 def test_the_alphabet_is_what_occurs_in_any_split() -> None:
     data = LayerData(NO_CLASSES, {"train": texts(a="ba"), "val": texts(v="c a")})
-    readable = learnable(Task.TEXT_RECOGNITION, data, Problems(0, lambda _: None))
+    readable = describe(Task.TEXT_RECOGNITION).learnable(data, Problems(0, lambda _: None))
     assert labels_of(Task.TEXT_RECOGNITION, Task.TEXT_RECOGNITION, readable) == LabelSpace(alphabet=" abc")
 
 
 def test_texts_with_characters_outside_a_given_alphabet_are_bad_and_left_out() -> None:
     said: list[str] = []
     data = LayerData(NO_CLASSES, {"train": texts(a="ba", b="bäö"), "val": texts(v="ab")}, alphabet="ab")
-    readable = learnable(Task.TEXT_RECOGNITION, data, Problems(1, said.append))
+    readable = describe(Task.TEXT_RECOGNITION).learnable(data, Problems(1, said.append))
     assert {split: set(images) for split, images in readable.splits.items()} == {"train": {"a"}, "val": {"v"}}
     assert said == ["skipped b: the text 'bäö' has characters that are not in the alphabet: ä ö"]
     with pytest.raises(FatalError, match="not in the alphabet") as caught:
-        learnable(Task.TEXT_RECOGNITION, data, Problems(0, said.append))
+        describe(Task.TEXT_RECOGNITION).learnable(data, Problems(0, said.append))
     assert caught.value.reason is Reason.TOO_MANY_BAD_IMAGES
 
 
 def test_anomalous_images_are_not_trained_on_and_are_counted() -> None:
     problems = Problems(0, lambda _: None)
     images: dict[str, Annotation] = {"good": AnomalyLabel(False), "bad": AnomalyLabel(True)}
-    data = learnable(Task.ANOMALY_DETECTION, LayerData(NO_CLASSES, {"train": images, "val": images}), problems)
+    data = describe(Task.ANOMALY_DETECTION).learnable(LayerData(NO_CLASSES, {"train": images, "val": images}), problems)
     assert {split: set(names) for split, names in data.splits.items()} == {"train": {"good"}, "val": {"good", "bad"}}
     assert problems.summary() == ["1 anomalous images of a train split left out: what is normal is learnt"]

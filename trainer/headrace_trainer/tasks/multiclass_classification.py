@@ -1,0 +1,62 @@
+"""Multiclass classification: one class for an image."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from headrace_api.dataset import Layer
+from headrace_api.heads import HeadOptions, MulticlassClassification
+from headrace_api.tasks import Task
+from headrace_trainer.data.annotations import Annotation, ImageLabel
+from headrace_trainer.data.annotations.class_table import ClassTable
+from headrace_trainer.data.tables.labels import single_labels
+from headrace_trainer.data.tables.reader import are_whole_numbers
+from headrace_trainer.data.targets import Identity, Label
+from headrace_trainer.label_space import LabelSpace, shortened
+from headrace_trainer.tasks.description import (
+    Conversion,
+    Field,
+    Shapes,
+    TaskDescription,
+    classes_alone,
+    learns_from_all,
+    no_obstacle,
+    rows_by_name,
+    same_classes,
+)
+
+
+def _layout(_: Shapes) -> Mapping[str, Field]:
+    return {"label": Field((), 0, "int64")}
+
+
+def from_identity(target: Identity, _: ClassTable) -> Label:
+    """The identities as classes."""
+    return Label(target.label)
+
+
+def _warnings(options: HeadOptions, layer: Layer, labels: LabelSpace, _: Sequence[Annotation]) -> Iterator[str]:
+    """An ordinal head whose dataset does not order the steps: "high, low, middle" is no scale."""
+    ordinal = isinstance(options, MulticlassClassification) and options.ordinal
+    if ordinal and layer.classes is None and not are_whole_numbers(labels.classes):
+        yield (
+            f"is ordinal, and layer '{layer.name}' has no 'classes' in dataset.json: the steps are in alphabetical order "
+            f"({shortened(labels.classes)}); give the layer its 'classes' in the order of the scale"
+        )
+
+
+DESCRIPTION: Final = TaskDescription[Label](
+    counted=None,
+    layout=_layout,
+    rows=rows_by_name,
+    shows_pixels=False,
+    made_from={Task.METRIC_LEARNING: Conversion(from_identity, same_classes)},
+    one_label=True,
+    label_space=classes_alone,
+    learnable=learns_from_all,
+    obstacle=no_obstacle,
+    warnings=_warnings,
+    new_classes_in_val=False,
+    reads_text=False,
+    table=partial(single_labels, ImageLabel, "label"),
+)

@@ -1,0 +1,54 @@
+"""Object detection: boxes and their classes."""
+
+from typing import Final
+
+from headrace_api.tasks import Task
+from headrace_trainer.data.annotations.class_table import ClassTable
+from headrace_trainer.data.targets import Boxes, Instances, Keypoints, Quads
+from headrace_trainer.tasks.description import (
+    Conversion,
+    Counted,
+    TaskDescription,
+    classes_alone,
+    learns_from_all,
+    no_obstacle,
+    no_warnings,
+    same_classes,
+)
+from headrace_trainer.tasks.objects import MOST_BOXES, box_fields, box_rows, tight_boxes
+
+
+def from_instances(target: Instances, _: ClassTable) -> Boxes:
+    """The tight half-open box of each mask: its edges are edges of pixels."""
+    return Boxes(tight_boxes(target.masks), target.classes, target.crowd)
+
+
+def from_keypoints(target: Keypoints, _: ClassTable) -> Boxes:
+    """The boxes annotated for the objects, also of objects without a labelled keypoint."""
+    return Boxes(target.boxes, target.classes, target.crowd)
+
+
+def from_quads(target: Quads, _: ClassTable) -> Boxes:
+    """The tight box around what the canvas shows of each."""
+    return Boxes(target.bounds, target.classes, target.crowd)
+
+
+DESCRIPTION: Final = TaskDescription[Boxes](
+    counted=Counted("objects", negatives=True, most_learnt=MOST_BOXES),
+    layout=box_fields,
+    rows=box_rows,
+    shows_pixels=False,
+    made_from={
+        Task.INSTANCE_SEGMENTATION: Conversion(from_instances, same_classes),
+        Task.KEYPOINT_DETECTION: Conversion(from_keypoints, same_classes),
+        Task.QUADRILATERAL_DETECTION: Conversion(from_quads, same_classes),
+    },
+    one_label=False,
+    label_space=classes_alone,
+    learnable=learns_from_all,
+    obstacle=no_obstacle,
+    warnings=no_warnings,
+    new_classes_in_val=False,
+    reads_text=False,
+    table=None,
+)

@@ -1,0 +1,67 @@
+"""What tasks about objects share: tensors padded to a number of objects, and which objects stay where there are more."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from headrace_trainer.data.targets import Array, Boxes, Instances, Keypoints, Quads
+from headrace_trainer.tasks.description import Field, Shapes
+
+MOST_BOXES: Final = 300
+"""Objects that training learns from in an image; boxes of more are small enough to be kept, and are ignored ("beyond")."""
+MOST_MASKS: Final = 100
+
+
+def object_fields(most: int) -> dict[str, Field]:
+    """Which class each has, whether there is one, whether it is a crowd."""
+    return {
+        "classes": Field((most,), 0, "int64"),
+        "valid": Field((most,), False, "bool"),
+        "crowd": Field((most,), False, "bool"),
+    }
+
+
+def box_fields(shapes: Shapes) -> dict[str, Field]:
+    """Objects with boxes."""
+    return {"boxes": Field((shapes.most, 4), 0, "float32"), **object_fields(shapes.most)}
+
+
+def object_rows(target: Boxes | Instances | Keypoints | Quads, boxes: Array, areas: Array, most: int) -> dict[str, Array]:
+    """All that is known of the `most` largest objects; of the others, if any, the boxes alone, under "beyond".
+
+    A network that finds the others, too, must not learn that nothing is there. `boxes` is float32 [n, 4], `areas` [n].
+    """
+    kept = largest(areas, most)
+    rows = {name: values[kept] for name, values in {**vars(target), "boxes": boxes}.items()}
+    rows["valid"] = np.ones(len(kept), np.bool_)
+    return rows if len(kept) == len(areas) else {**rows, "beyond": np.delete(boxes, kept, axis=0)}
+
+
+def box_rows(target: Boxes | Keypoints, shapes: Shapes) -> Mapping[str, Array]:
+    """`TaskDescription.rows` of objects that have boxes of their own."""
+    return object_rows(target, target.boxes, box_areas(target.boxes), shapes.most)
+
+
+def box_areas(boxes: Array) -> Array:
+    """float32 [n] of boxes [n, 4]."""
+    areas: Array = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return areas
+
+
+def largest(areas: Array, most: int) -> Array:
+    """Indices of the `most` largest, in the order they have."""
+    if len(areas) <= most:
+        return np.arange(len(areas))
+    return np.sort(np.argsort(-areas, kind="stable")[:most])
+
+
+def tight_boxes(masks: Array) -> Array:
+    """float32 [n, 4], half-open, of masks bool [n, H, W] that are not empty."""
+    n, height, width = masks.shape
+    if not n:
+        return np.zeros((0, 4), np.float32)
+    columns, rows = np.any(masks, axis=1), np.any(masks, axis=2)
+    left, top = columns.argmax(axis=1), rows.argmax(axis=1)
+    right, bottom = width - columns[:, ::-1].argmax(axis=1), height - rows[:, ::-1].argmax(axis=1)
+    return np.stack((left, top, right, bottom), axis=1).astype(np.float32)
