@@ -6,65 +6,8 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from headrace_api.fields import Model, Rule, S3Uri
-from headrace_api.heads import (
-    HEAD_FIELDS,
-    AnomalyDetection,
-    Autoencoding,
-    DepthEstimation,
-    Head,
-    HeadOptions,
-    InstanceSegmentation,
-    KeypointDetection,
-    Level,
-    MetricLearning,
-    MulticlassClassification,
-    MultilabelClassification,
-    ObjectDetection,
-    PanopticSegmentation,
-    QuadrilateralDetection,
-    Regression,
-    SemanticSegmentation,
-    SeveralLevels,
-    SingleLevel,
-    TextRecognition,
-    ViewInvariance,
-)
+from headrace_api.heads import Head, Level
 from headrace_api.storage import Storage
-
-__all__ = [
-    "HEAD_FIELDS",
-    "MOST_HEADS",
-    "TORCHVISION_BACKBONES",
-    "AnomalyDetection",
-    "Autoencoding",
-    "Backbone",
-    "BiFpn",
-    "DepthEstimation",
-    "Fpn",
-    "Head",
-    "HeadOptions",
-    "HybridEncoder",
-    "InitialWeights",
-    "InstanceSegmentation",
-    "KeypointDetection",
-    "Level",
-    "MetricLearning",
-    "MulticlassClassification",
-    "MultilabelClassification",
-    "Neck",
-    "Network",
-    "ObjectDetection",
-    "PanopticSegmentation",
-    "QuadrilateralDetection",
-    "Regression",
-    "SemanticSegmentation",
-    "SeveralLevels",
-    "SingleLevel",
-    "TextRecognition",
-    "ViewInvariance",
-    "default_network",
-]
-
 
 TORCHVISION_BACKBONES: Final = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),

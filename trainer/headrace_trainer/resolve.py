@@ -9,6 +9,7 @@ from typing import Final
 from headrace_api import model
 from headrace_api.dataset import Layer, Manifest
 from headrace_api.errors import FatalError
+from headrace_api.heads import HEAD_FIELDS, Head
 from headrace_api.names import Reason
 from headrace_api.tasks import Task, conversion_path, reachable
 
@@ -20,7 +21,7 @@ _LONGEST_NAME: Final = 63
 class ResolvedHead:
     """A head, the layer it learns from, and the way from the layer's task to the head's."""
 
-    spec: model.Head
+    spec: Head
     layer: Layer | None
     """None: a self-supervised head that names none."""
     path: tuple[Task, ...]
@@ -45,7 +46,7 @@ def resolve_heads(network: model.Network, manifest: Manifest) -> tuple[ResolvedH
     return tuple(_resolve(head, layers) for head in heads)
 
 
-def _resolve(head: model.Head, layers: dict[str, Layer]) -> ResolvedHead:
+def _resolve(head: Head, layers: dict[str, Layer]) -> ResolvedHead:
     if head.annotations is None:
         return ResolvedHead(head, None, (head.task,))
     layer = layers.get(head.annotations)
@@ -75,7 +76,7 @@ def _learnable(task: Task) -> tuple[Task, ...]:
     return tuple(sorted(reachable(task), key=distance))
 
 
-def _default_heads(manifest: Manifest) -> list[model.Head]:
+def _default_heads(manifest: Manifest) -> list[Head]:
     if not manifest.layers:
         raise FatalError(
             Reason.NO_SUCH_LAYER,
@@ -89,13 +90,13 @@ def _default_heads(manifest: Manifest) -> list[model.Head]:
         )
     names = _head_names([layer.name for layer in manifest.layers])
     return [
-        model.Head.model_validate({"name": name, "annotations": layer.name, _field_of(layer.task): {}})
+        Head.model_validate({"name": name, "annotations": layer.name, _field_of(layer.task): {}})
         for name, layer in zip(names, manifest.layers, strict=True)
     ]
 
 
 def _field_of(task: Task) -> str:
-    return next(field for field, its_task in model.HEAD_FIELDS.items() if its_task is task)
+    return next(field for field, its_task in HEAD_FIELDS.items() if its_task is task)
 
 
 def _head_names(layers: Iterable[str]) -> list[str]:

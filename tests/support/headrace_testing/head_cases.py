@@ -9,7 +9,24 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import (
+    AnomalyDetection,
+    Autoencoding,
+    DepthEstimation,
+    HeadOptions,
+    InstanceSegmentation,
+    KeypointDetection,
+    MetricLearning,
+    MulticlassClassification,
+    MultilabelClassification,
+    ObjectDetection,
+    PanopticSegmentation,
+    QuadrilateralDetection,
+    Regression,
+    SemanticSegmentation,
+    TextRecognition,
+    ViewInvariance,
+)
 from headrace_api.tasks import Task
 from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.heads import all as _all_heads  # noqa: F401 - fills the registry
@@ -26,22 +43,22 @@ ALPHABET = "abcde"
 CHARACTERS = 5
 """Padded characters an image."""
 
-OPTIONS: dict[Task, model.HeadOptions] = {
-    Task.PANOPTIC_SEGMENTATION: model.PanopticSegmentation(max_detections=20),
-    Task.INSTANCE_SEGMENTATION: model.InstanceSegmentation(max_detections=20),
-    Task.SEMANTIC_SEGMENTATION: model.SemanticSegmentation(),
-    Task.KEYPOINT_DETECTION: model.KeypointDetection(max_detections=10),
-    Task.QUADRILATERAL_DETECTION: model.QuadrilateralDetection(max_detections=20),
-    Task.OBJECT_DETECTION: model.ObjectDetection(max_detections=20),
-    Task.MULTILABEL_CLASSIFICATION: model.MultilabelClassification(),
-    Task.MULTICLASS_CLASSIFICATION: model.MulticlassClassification(),
-    Task.METRIC_LEARNING: model.MetricLearning(dimensions=16),
-    Task.REGRESSION: model.Regression(),
-    Task.DEPTH_ESTIMATION: model.DepthEstimation(),
-    Task.ANOMALY_DETECTION: model.AnomalyDetection(),
-    Task.TEXT_RECOGNITION: model.TextRecognition(),
-    Task.AUTOENCODING: model.Autoencoding(),
-    Task.VIEW_INVARIANCE: model.ViewInvariance(),
+OPTIONS: dict[Task, HeadOptions] = {
+    Task.PANOPTIC_SEGMENTATION: PanopticSegmentation(max_detections=20),
+    Task.INSTANCE_SEGMENTATION: InstanceSegmentation(max_detections=20),
+    Task.SEMANTIC_SEGMENTATION: SemanticSegmentation(),
+    Task.KEYPOINT_DETECTION: KeypointDetection(max_detections=10),
+    Task.QUADRILATERAL_DETECTION: QuadrilateralDetection(max_detections=20),
+    Task.OBJECT_DETECTION: ObjectDetection(max_detections=20),
+    Task.MULTILABEL_CLASSIFICATION: MultilabelClassification(),
+    Task.MULTICLASS_CLASSIFICATION: MulticlassClassification(),
+    Task.METRIC_LEARNING: MetricLearning(dimensions=16),
+    Task.REGRESSION: Regression(),
+    Task.DEPTH_ESTIMATION: DepthEstimation(),
+    Task.ANOMALY_DETECTION: AnomalyDetection(),
+    Task.TEXT_RECOGNITION: TextRecognition(),
+    Task.AUTOENCODING: Autoencoding(),
+    Task.VIEW_INVARIANCE: ViewInvariance(),
 }
 
 

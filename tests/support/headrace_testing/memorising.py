@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from headrace_api import model
+from headrace_api.heads import Head as HeadSpec
+from headrace_api.heads import HeadOptions
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Head
 from headrace_trainer.label_space import LabelSpace
@@ -15,13 +17,11 @@ from headrace_trainer.network.build import HeadPlan, build_network
 class Memoriser:
     """A fresh, seeded network: ResNet-18 up to `top_level`, a pyramid of 64 channels from `bottom_level` on, the head of `task`."""
 
-    def __init__(
-        self, task: Task, options: model.HeadOptions, labels: LabelSpace, bottom_level: int = 2, top_level: int = 4
-    ) -> None:
+    def __init__(self, task: Task, options: HeadOptions, labels: LabelSpace, bottom_level: int = 2, top_level: int = 4) -> None:
         torch.manual_seed(0)
         neck = model.Neck(fpn=model.Fpn(channels=64), bottom_level=bottom_level, top_level=top_level)
         backbone = model.Backbone(name="resnet18", top_level=top_level)
-        head = model.Head.model_validate({"name": "head", "annotations": "layer", task.name.lower(): options})
+        head = HeadSpec.model_validate({"name": "head", "annotations": "layer", task.name.lower(): options})
         self.network = build_network(model.Network(backbone=backbone, neck=neck), [HeadPlan(head, labels)])
 
     @property

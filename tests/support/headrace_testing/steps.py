@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from headrace_api import model
+from headrace_api.heads import Head, MulticlassClassification, MultilabelClassification
 from headrace_api.training import Training
 from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.label_space import LabelSpace
@@ -17,8 +18,8 @@ from headrace_trainer.worker.step import Step
 
 LABELS = LabelSpace(classes=("red", "green", "blue"), things=(True, True, True))
 HEADS = (
-    HeadPlan(model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification()), LABELS),
-    HeadPlan(model.Head(name="kind", annotations="b", multiclass_classification=model.MulticlassClassification()), LABELS),
+    HeadPlan(Head(name="tags", annotations="a", multilabel_classification=MultilabelClassification()), LABELS),
+    HeadPlan(Head(name="kind", annotations="b", multiclass_classification=MulticlassClassification()), LABELS),
 )
 CPU = torch.device("cpu")
 LossWeights = Literal["fixed", "uncertainty"]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from headrace_api import model
+from headrace_api.heads import HEAD_FIELDS, Head
 from headrace_api.tasks import Task
 from headrace_api.training import ImageSize
 from headrace_testing.head_cases import OPTIONS, make_labels
@@ -42,8 +43,8 @@ def head_name(task: Task) -> str:
 
 def plan_of(task: Task) -> HeadPlan:
     """A head with the options and labels of `head_cases`."""
-    field = next(field for field, its_task in model.HEAD_FIELDS.items() if its_task is task)
-    spec = model.Head.model_validate({"name": head_name(task), "annotations": "layer", field: OPTIONS[task].model_dump()})
+    field = next(field for field, its_task in HEAD_FIELDS.items() if its_task is task)
+    spec = Head.model_validate({"name": head_name(task), "annotations": "layer", field: OPTIONS[task].model_dump()})
     return HeadPlan(spec, make_labels())
 
 

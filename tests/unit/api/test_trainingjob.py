@@ -3,7 +3,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from headrace_api import model
+from headrace_api.heads import Head, HeadOptions
 from headrace_api.tasks import Task
 from headrace_api.trainingjob import TrainingJobSpec, parse_job
 
@@ -43,11 +43,11 @@ def test_backbones_go_by_the_names_of_torchvision_and_timm(name):
 
 @pytest.mark.parametrize("task", Task)
 def test_every_task_is_a_field_of_a_head(task):
-    field = model.Head.model_fields[task.name.lower()].alias
+    field = Head.model_fields[task.name.lower()].alias
     annotations = {} if task.self_supervised else {"annotations": "layer"}
-    head = model.Head.model_validate({"name": "x", field: {}, **annotations})
+    head = Head.model_validate({"name": "x", field: {}, **annotations})
     assert head.task is task
-    assert isinstance(head.options, model.HeadOptions)
+    assert isinstance(head.options, HeadOptions)
     assert type(head.options).__name__.lower() == field.lower()
     assert type(head.options).__doc__
     assert all(option.description for option in type(head.options).model_fields.values())

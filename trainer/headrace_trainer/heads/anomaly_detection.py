@@ -32,7 +32,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from headrace_api import model
+from headrace_api.heads import AnomalyDetection
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap, SubCellOutput, to_image
@@ -144,7 +144,7 @@ def _mixed(flags: Tensor) -> bool:
 
 
 @register(Task.ANOMALY_DETECTION)
-def build(options: model.AnomalyDetection, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: AnomalyDetection, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
     return AnomalyDetectionHead({level: channels[level] for level in levels}, labels)

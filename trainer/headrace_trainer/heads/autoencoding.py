@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headrace_api import model
+from headrace_api.heads import Autoencoding
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
@@ -128,7 +128,7 @@ def _psnr(error: Tensor) -> Tensor:
 
 
 @register(Task.AUTOENCODING)
-def build(options: model.Autoencoding, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: Autoencoding, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     level = single_level(channels, options.level)
     return AutoencodingHead(level, channels[level], labels)

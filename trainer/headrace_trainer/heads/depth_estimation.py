@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headrace_api import model
+from headrace_api.heads import DepthEstimation
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap
@@ -171,7 +171,7 @@ class DepthEstimationMetric(Metric):
 
 
 @register(Task.DEPTH_ESTIMATION)
-def build(options: model.DepthEstimation, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: DepthEstimation, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
     return DepthEstimationHead({level: channels[level] for level in levels}, labels)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import InstanceSegmentation
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import DRAWN_SCORE, DenseBoxes, assign, box_losses, detect, draw_boxes, objects_of
@@ -131,7 +131,7 @@ class InstanceSegmentationMetric(Metric):
 
 
 @register(Task.INSTANCE_SEGMENTATION)
-def build(options: model.InstanceSegmentation, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: InstanceSegmentation, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
     return InstanceSegmentationHead({level: channels[level] for level in levels}, labels, options.max_detections)

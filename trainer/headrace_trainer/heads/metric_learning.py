@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headrace_api import model
+from headrace_api.heads import MetricLearning
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.heads.neighbours import draw_vector, similarities
@@ -126,7 +126,7 @@ def _scores(near: Tensor, asked: Tensor, label: Tensor) -> Tensor:
 
 
 @register(Task.METRIC_LEARNING)
-def build(options: model.MetricLearning, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: MetricLearning, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     level = single_level(channels, options.level)
     return MetricLearningHead(level, channels[level], labels, options.dimensions)

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headrace_api import model
 from headrace_api.errors import FatalError
+from headrace_api.heads import MulticlassClassification
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
@@ -157,7 +157,7 @@ def _calibration_bins(confidence: Tensor, correct: Tensor) -> Tensor:
 
 
 @register(Task.MULTICLASS_CLASSIFICATION)
-def build(options: model.MulticlassClassification, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: MulticlassClassification, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     level = single_level(channels, options.level)
     return MulticlassClassificationHead(level, channels[level], labels, options.label_smoothing, options.ordinal)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
-from headrace_api import model
+from headrace_api.heads import MultilabelClassification
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
@@ -115,7 +115,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 @register(Task.MULTILABEL_CLASSIFICATION)
-def build(options: model.MultilabelClassification, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: MultilabelClassification, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     level = single_level(channels, options.level)
     return MultilabelClassificationHead(level, channels[level], labels)

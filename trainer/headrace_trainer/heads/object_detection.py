@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import ObjectDetection
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import DenseBoxes, assign, box_losses, detect, draw_boxes, objects_of
@@ -100,7 +100,7 @@ class ObjectDetectionMetric(Metric):
 
 
 @register(Task.OBJECT_DETECTION)
-def build(options: model.ObjectDetection, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: ObjectDetection, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
     return ObjectDetectionHead({level: channels[level] for level in levels}, labels, options.max_detections)

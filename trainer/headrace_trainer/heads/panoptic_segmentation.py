@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import PanopticSegmentation
 from headrace_api.tasks import Task
 from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
@@ -269,7 +269,7 @@ class PanopticSegmentationMetric(Metric):
 
 
 @register(Task.PANOPTIC_SEGMENTATION)
-def build(options: model.PanopticSegmentation, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: PanopticSegmentation, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
     return PanopticSegmentationHead({level: channels[level] for level in levels}, labels, options.max_detections)

@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headrace_api import model
+from headrace_api.heads import QuadrilateralDetection
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import (
@@ -181,7 +181,7 @@ def _in_pixels(corners: Tensor, boxes: Tensor) -> Tensor:
 
 
 @register(Task.QUADRILATERAL_DETECTION)
-def build(options: model.QuadrilateralDetection, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: QuadrilateralDetection, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
     return QuadrilateralDetectionHead({level: channels[level] for level in levels}, labels, options.max_detections)

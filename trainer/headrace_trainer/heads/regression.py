@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headrace_api import model
+from headrace_api.heads import Regression
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
@@ -129,7 +129,7 @@ def _mean(values: Tensor) -> float:
 
 
 @register(Task.REGRESSION)
-def build(options: model.Regression, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: Regression, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     level = single_level(channels, options.level)
     return RegressionHead(level, channels[level], labels)

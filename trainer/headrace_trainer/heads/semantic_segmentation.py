@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import SemanticSegmentation
 from headrace_api.tasks import Task
 from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
@@ -101,7 +101,7 @@ class SemanticSegmentationMetric(Metric):
 
 
 @register(Task.SEMANTIC_SEGMENTATION)
-def build(options: model.SemanticSegmentation, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: SemanticSegmentation, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on some of the levels of `channels`."""
     levels = levels_between(channels, options.bottom_level, options.top_level)
     return SemanticSegmentationHead({level: channels[level] for level in levels}, labels)

@@ -35,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headrace_api import model
+from headrace_api.heads import TextRecognition
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.label_space import LabelSpace
@@ -173,7 +173,7 @@ class _Mixer(nn.Module):
 
 
 @register(Task.TEXT_RECOGNITION)
-def build(options: model.TextRecognition, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: TextRecognition, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     nearest = min(channels, key=lambda level: (abs(level - DEFAULT_LEVEL), level))
     level = single_level(channels, nearest if options.level is None else options.level)

@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headrace_api import model
+from headrace_api.heads import ViewInvariance
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.heads.neighbours import draw_vector, similarities
@@ -149,7 +149,7 @@ def _vote(features: Tensor, label: Tensor) -> float:
 
 
 @register(Task.VIEW_INVARIANCE)
-def build(options: model.ViewInvariance, channels: Mapping[int, int], labels: LabelSpace) -> Head:
+def build(options: ViewInvariance, channels: Mapping[int, int], labels: LabelSpace) -> Head:
     """The head that `options` describe, on one of the levels of `channels`."""
     level = single_level(channels, options.level)
     return ViewInvarianceHead(level, channels[level], labels, options.dimensions)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from headrace_api import model
 from headrace_api.errors import FatalError
+from headrace_api.heads import Head, HeadOptions, SeveralLevels
 from headrace_api.names import Reason
 from headrace_trainer.heads import all as _all_heads  # noqa: F401 - fills the registry
 from headrace_trainer.heads.base import Outputs, head_factory
@@ -27,7 +28,7 @@ DEFAULT_BOTTOM_LEVEL: Final = 3
 class HeadPlan:
     """A head as the job describes it, and what its numbers mean."""
 
-    spec: model.Head
+    spec: Head
     labels: LabelSpace
 
 
@@ -106,7 +107,7 @@ def check_batch_normalisation(backbone: Backbone, batch_size: int, height: int, 
         )
 
 
-def check_views(heads: Sequence[model.Head], batch_size: int) -> None:
+def check_views(heads: Sequence[Head], batch_size: int) -> None:
     """Raise FatalError(BAD_MODEL) where view invariance has no other image to tell an image from: all would become one point."""
     alone = [head.name for head in heads if head.view_invariance is not None]
     if alone and batch_size == 1:
@@ -123,9 +124,9 @@ def _build_head(plan: HeadPlan, channels: Mapping[int, int], lowest: int) -> nn.
         raise FatalError(error.reason, f"head '{plan.spec.name}': {error.message}") from error
 
 
-def _with_lowest_level(options: model.HeadOptions, lowest: int) -> model.HeadOptions:
+def _with_lowest_level(options: HeadOptions, lowest: int) -> HeadOptions:
     """`options` with the default of `bottom_level` filled in, where the head looks at several levels."""
-    if isinstance(options, model.SeveralLevels) and options.bottom_level is None:
+    if isinstance(options, SeveralLevels) and options.bottom_level is None:
         bottom = lowest if options.top_level is None else min(lowest, options.top_level)
         return options.model_copy(update={"bottom_level": bottom})
     return options

@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from headrace_api import model, runfolder
+from headrace_api import runfolder
 from headrace_api.errors import FatalError
+from headrace_api.heads import HEAD_FIELDS, Head
 from headrace_api.names import Reason
 from headrace_trainer.data.problems import is_of_the_machine
 from headrace_trainer.network.build import HeadPlan, Network, prefix_of_head
@@ -175,10 +176,10 @@ def _take_head(plan: HeadPlan, network: Network, found: _Finder) -> _Part:
     return _take(part, prefix, network, found)
 
 
-def _solves(there: Mapping[str, Any], head: model.Head) -> bool:
+def _solves(there: Mapping[str, Any], head: Head) -> bool:
     """Whether a head as in a manifest has the same task."""
-    field_of_task = next(field for field, task in model.HEAD_FIELDS.items() if task is head.task)
-    return model.Head.model_fields[field_of_task].alias in there
+    field_of_task = next(field for field, task in HEAD_FIELDS.items() if task is head.task)
+    return Head.model_fields[field_of_task].alias in there
 
 
 def _take(

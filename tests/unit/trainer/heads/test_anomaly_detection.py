@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from headrace_api import model
+from headrace_api.heads import AnomalyDetection, Head
 from headrace_api.tasks import Task
 from headrace_scenes import draw_sheet
 from headrace_testing.head_cases import answer, make_features, make_head, make_targets
@@ -155,7 +156,7 @@ def test_what_was_learnt_is_normal_and_an_odd_digit_is_not() -> None:
     torch.set_num_threads(1)
     normal, _ = sheets("train", range(8))
     odd, where = sheets("val", range(1, 16, 2))
-    plans = (HeadPlan(model.Head(name="odd", annotations="a", anomaly_detection=model.AnomalyDetection()), LabelSpace()),)
+    plans = (HeadPlan(Head(name="odd", annotations="a", anomaly_detection=AnomalyDetection()), LabelSpace()),)
     neck = model.Neck(fpn=model.Fpn(channels=64), bottom_level=2, top_level=3)
     torch.manual_seed(0)
     network = build_network(model.Network(backbone=model.Backbone(name="resnet18", top_level=3), neck=neck), plans)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from headrace_api import model
+from headrace_api.heads import Autoencoding
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head
 from headrace_testing.memorising import Memoriser
@@ -101,7 +101,7 @@ def test_a_handful_of_images_comes_back_far_better_than_its_mean_colors() -> Non
     shown = normalise(denormalise(make_scenes().images).clamp(0, 1))  # what an image can be: 0 to 1
     targets = {"image": shown, "shown": all_shown(shown), "label": torch.full((8,), -1)}
     of_means = scores_of(denormalise(shown).mean(dim=(2, 3), keepdim=True).expand_as(shown), denormalise(shown))
-    memoriser = Memoriser(TASK, model.Autoencoding(level=3), LabelSpace(), bottom_level=3, top_level=4)
+    memoriser = Memoriser(TASK, Autoencoding(level=3), LabelSpace(), bottom_level=3, top_level=4)
     memoriser.train(shown, targets, iterations=100, peak=0.004)
     scores = memoriser.scores(shown, targets)
     assert scores["psnr"] >= of_means["psnr"] + 6, "a quarter of the squared error"

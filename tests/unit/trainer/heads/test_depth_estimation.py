@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import DepthEstimation
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head, make_targets
 from headrace_testing.memorising import Memoriser
@@ -18,7 +18,7 @@ EVERYONE = torch.tensor([True, True])
 def test_eight_images_are_memorised() -> None:
     torch.set_num_threads(1)
     scenes = make_scenes(8, 64)
-    memoriser = Memoriser(TASK, model.DepthEstimation(), LabelSpace(), top_level=3)
+    memoriser = Memoriser(TASK, DepthEstimation(), LabelSpace(), top_level=3)
     memoriser.train(scenes.images, scenes.depth_targets, iterations=120, peak=0.01)
     assert memoriser.scores(scenes.images, scenes.depth_targets)["delta1"] >= 0.95
 

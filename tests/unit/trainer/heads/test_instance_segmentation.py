@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import InstanceSegmentation
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head, make_targets, tight_boxes
 from headrace_testing.memorising import Memoriser
@@ -43,7 +43,7 @@ def test_eight_images_are_memorised() -> None:
     """Seen: AP 0.989 after 150 iterations, 14 s of CPU time on one core of an AMD EPYC."""
     torch.set_num_threads(1)
     scenes = make_scenes(8, 64)
-    memoriser = Memoriser(TASK, model.InstanceSegmentation(max_detections=20), LabelSpace(classes=KINDS), top_level=3)
+    memoriser = Memoriser(TASK, InstanceSegmentation(max_detections=20), LabelSpace(classes=KINDS), top_level=3)
     memoriser.train(scenes.images, scenes.instance_targets, iterations=130, peak=0.006)
     scores = memoriser.scores(scenes.images, scenes.instance_targets)
     assert scores["AP"] >= 0.95

@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import KeypointDetection
 from headrace_api.tasks import Task
 from headrace_testing.dense_answers import LEVELS, dense_answers, in_frame
 from headrace_testing.head_cases import KEYPOINTS, make_features, make_head, make_labels, make_targets, spoil
@@ -73,7 +73,7 @@ def test_eight_images_are_memorised_beside_two_that_nobody_labelled() -> None:
     labelled = torch.arange(10) < 8
     corners = ("top_left", "top_right", "bottom_right", "bottom_left")
     labels = LabelSpace(classes=("digit",), keypoints=corners, mirrored=(1, 0, 3, 2), sigmas=(0.05,) * 4)
-    memoriser = Memoriser(TASK, model.KeypointDetection(), labels, top_level=3)
+    memoriser = Memoriser(TASK, KeypointDetection(), labels, top_level=3)
     memoriser.train(scenes.images, spoil(scenes.keypoint_targets, ~labelled), iterations=130, peak=0.006, labelled=labelled)
     scores = memoriser.scores(scenes.images, scenes.keypoint_targets, labelled)
     assert scores["AP"] >= 0.9

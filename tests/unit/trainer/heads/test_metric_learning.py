@@ -4,7 +4,7 @@ import torch
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import MetricLearning
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head, make_labels
 from headrace_testing.memorising import Memoriser
@@ -89,7 +89,7 @@ def test_loss_is_the_cross_entropy_of_cosines_with_a_margin() -> None:
 
 def test_two_identities_are_told_apart() -> None:
     """The scale of AdaCos, sqrt(2) * log(C - 1), is 0 for two identities, and so is every gradient."""
-    head = REGISTRY[TASK](model.MetricLearning(dimensions=16), {5: 8}, make_labels(2))
+    head = REGISTRY[TASK](MetricLearning(dimensions=16), {5: 8}, make_labels(2))
     label = torch.tensor([0, 1])
     features = {5: torch.randn(2, 8, 1, 1)}
     optimizer = torch.optim.Adam(head.parameters(), lr=0.02)
@@ -106,7 +106,7 @@ def test_two_identities_are_told_apart() -> None:
 
 def test_an_identity_of_the_held_out_split_alone_costs_the_others_nothing() -> None:
     """Once its prototype has moved away from them: the loss without it is reached with it."""
-    heads = [REGISTRY[TASK](model.MetricLearning(dimensions=16), {5: 8}, make_labels(classes)) for classes in (2, 5)]
+    heads = [REGISTRY[TASK](MetricLearning(dimensions=16), {5: 8}, make_labels(classes)) for classes in (2, 5)]
     features, label = {5: torch.randn(4, 8, 1, 1)}, torch.tensor([0, 1, 0, 1])
     for head in heads:
         optimizer = torch.optim.Adam(head.parameters(), lr=0.02)
@@ -140,7 +140,7 @@ def test_memorised_identities_are_found_again_in_changed_images() -> None:
     identities = patterns(8)
     images, label = changed(identities, times=4, seed=1)
     labels = LabelSpace(classes=tuple(f"pattern {number}" for number in range(8)))
-    memoriser = Memoriser(TASK, model.MetricLearning(dimensions=32), labels, bottom_level=3, top_level=3)
+    memoriser = Memoriser(TASK, MetricLearning(dimensions=32), labels, bottom_level=3, top_level=3)
     memoriser.train(images, {"label": label}, iterations=30, peak=0.002)
     held_out, label = changed(identities, times=4, seed=2)
     scores = memoriser.scores(held_out, {"label": label})

@@ -3,8 +3,8 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, top_k_accuracy_score
 
-from headrace_api import model
 from headrace_api.errors import FatalError
+from headrace_api.heads import MulticlassClassification
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_head, make_labels
 from headrace_trainer.heads.base import REGISTRY, Head
@@ -85,7 +85,7 @@ def test_precision_and_recall_are_told_apart_by_macro_f1() -> None:
 
 
 def test_label_smoothing_reaches_the_loss() -> None:
-    options = model.MulticlassClassification(label_smoothing=0.3)
+    options = MulticlassClassification(label_smoothing=0.3)
     head = REGISTRY[TASK](options, {5: 8}, make_labels())
     logits, label = torch.tensor([[4.0, 0.0, -1.0]]), torch.tensor([0])
     want = -(logits.log_softmax(dim=1) * torch.tensor([0.8, 0.1, 0.1])).sum()
@@ -95,7 +95,7 @@ def test_label_smoothing_reaches_the_loss() -> None:
 
 def ordinal_head(classes: int) -> Head:
     torch.manual_seed(0)
-    return REGISTRY[TASK](model.MulticlassClassification(ordinal=True), {5: 8}, make_labels(classes))
+    return REGISTRY[TASK](MulticlassClassification(ordinal=True), {5: 8}, make_labels(classes))
 
 
 def test_ordinal_probabilities_are_products_of_lying_above_each_step() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import PanopticSegmentation
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import OPTIONS, WIDTH, make_features, make_head, make_labels, make_targets, tight_boxes
 from headrace_testing.memorising import Memoriser
@@ -31,7 +31,7 @@ def test_eight_images_are_memorised() -> None:
     torch.set_num_threads(1)
     scenes = make_scenes(8, 64)
     labels = LabelSpace(classes=(*KINDS, "upper", "lower"), things=(True, True, True, False, False))
-    memoriser = Memoriser(TASK, model.PanopticSegmentation(max_detections=20), labels, top_level=3)
+    memoriser = Memoriser(TASK, PanopticSegmentation(max_detections=20), labels, top_level=3)
     memoriser.train(scenes.images, scenes.panoptic_targets, iterations=130, peak=0.006)
     scores = memoriser.scores(scenes.images, scenes.panoptic_targets)
     assert scores["PQ"] >= 0.95

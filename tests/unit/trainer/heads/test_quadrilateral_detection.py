@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import QuadrilateralDetection
 from headrace_api.tasks import Task
 from headrace_scenes import DIGITS
 from headrace_testing.dense_answers import dense_answers, in_frame
@@ -69,7 +69,7 @@ def test_eight_images_are_memorised_beside_two_that_nobody_labelled() -> None:
     torch.set_num_threads(1)
     scenes = make_turned_digits(10)
     labelled = torch.arange(10) < 8
-    memoriser = Memoriser(TASK, model.QuadrilateralDetection(max_detections=20), LabelSpace(classes=DIGITS), top_level=3)
+    memoriser = Memoriser(TASK, QuadrilateralDetection(max_detections=20), LabelSpace(classes=DIGITS), top_level=3)
     memoriser.train(scenes.images, spoil(scenes.quad_targets, ~labelled), iterations=130, peak=0.006, labelled=labelled)
     scores = memoriser.scores(scenes.images, scenes.quad_targets, labelled)
     assert scores["AP"] >= 0.95
@@ -91,7 +91,7 @@ def test_corners_never_jump_as_an_object_turns() -> None:
     before = None
     for degrees in range(0, 365, 5):
         quad = turned((400, 160), (200, 60), degrees)
-        listed = QuadList(quad[None].numpy(), np.array([1]), np.array([False]), normalised=False)
+        listed = QuadList(quad[None].numpy(), classes=np.array([1]), crowd=np.array([False]), normalised=False)
         placed = torch.from_numpy(listed.render(letterbox((320, 800), SIZE)).quads)
         torch.testing.assert_close(placed[0], quad / 5)
         if before is not None:

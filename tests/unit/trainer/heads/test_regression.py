@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from headrace_api import model
+from headrace_api.heads import Regression
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_head
 from headrace_testing.memorising import Memoriser
@@ -117,7 +117,7 @@ def bright_discs(count: int = 8, size: int = 64) -> tuple[torch.Tensor, torch.Te
 def test_a_handful_of_images_is_memorised() -> None:
     images, values = bright_discs()
     labels = LabelSpace(values=("across", "area"), means=tuple(values.mean(0).tolist()), deviations=tuple(values.std(0).tolist()))
-    memoriser = Memoriser(TASK, model.Regression(), labels)
+    memoriser = Memoriser(TASK, Regression(), labels)
     targets = {"values": values, "known": torch.ones_like(values, dtype=torch.bool)}
     memoriser.train(images, targets, iterations=80, peak=0.002)
     assert memoriser.scores(images, targets)["R2"] >= 0.98

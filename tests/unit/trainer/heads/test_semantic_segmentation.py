@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import SemanticSegmentation
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head
 from headrace_testing.memorising import Memoriser
@@ -35,7 +35,7 @@ def test_eight_images_are_memorised() -> None:
     scenes = make_scenes(8, 64)
     classes = scenes.panoptic_targets["classes"]
     targets = {"map": classes.gather(1, scenes.panoptic_targets["segments"].flatten(1)).view(8, 64, 64)}
-    memoriser = Memoriser(TASK, model.SemanticSegmentation(), LabelSpace(classes=(*KINDS, "upper", "lower")), top_level=3)
+    memoriser = Memoriser(TASK, SemanticSegmentation(), LabelSpace(classes=(*KINDS, "upper", "lower")), top_level=3)
     memoriser.train(scenes.images, targets, iterations=160, peak=0.008)
     assert memoriser.scores(scenes.images, targets)["mIoU"] >= 0.95
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import TextRecognition
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import ALPHABET, make_features, make_head, make_labels
 from headrace_testing.memorising import Memoriser
@@ -55,7 +55,7 @@ def test_texts_that_are_not_labelled_have_no_say() -> None:
 
 @pytest.mark.parametrize(("there", "want"), [((3, 4, 5), 3), ((2, 3), 3), ((4, 5, 6), 4), ((1, 2), 2), ((5,), 5)], ids=str)
 def test_the_level_looked_at_is_the_third_or_the_one_nearest_to_it(there: tuple[int, ...], want: int) -> None:
-    assert REGISTRY[TASK](model.TextRecognition(), dict.fromkeys(there, 16), make_labels()).levels == (want,)
+    assert REGISTRY[TASK](TextRecognition(), dict.fromkeys(there, 16), make_labels()).levels == (want,)
 
 
 @pytest.mark.parametrize(("level", "width", "want"), [(1, 96, 48), (2, 96, 24), (3, 96, 24), (5, 96, 24), (3, 33, 10), (5, 33, 16)])
@@ -131,7 +131,7 @@ def lines(count: int = 8, size: tuple[int, int] = (32, 96)) -> tuple[Tensor, Ten
 
 def test_a_handful_of_images_is_memorised() -> None:
     images, texts = lines()
-    memoriser = Memoriser(TASK, model.TextRecognition(), LabelSpace(alphabet=DIGITS), bottom_level=3)
+    memoriser = Memoriser(TASK, TextRecognition(), LabelSpace(alphabet=DIGITS), bottom_level=3)
     memoriser.train(images, {"text": texts}, iterations=80, peak=0.002)
     scores = memoriser.scores(images, {"text": texts})
     assert scores["CER"] <= 0.05

@@ -7,6 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from headrace_api import model
+from headrace_api.heads import Head, ViewInvariance
 from headrace_api.tasks import Task
 from headrace_scenes import draw_texture
 from headrace_testing.head_cases import make_features, make_head
@@ -121,12 +122,12 @@ def test_features_are_the_pooled_level_and_of_unit_length() -> None:
 
 
 def test_dimensions_are_those_of_the_expander() -> None:
-    assert make_head(TASK)(make_features(2, (64, 64)))["vectors"].shape == (2, model.ViewInvariance().dimensions)
+    assert make_head(TASK)(make_features(2, (64, 64)))["vectors"].shape == (2, ViewInvariance().dimensions)
 
 
 def learn(images: Tensor, iterations: int) -> tuple[list[dict[str, float]], float]:
     """Train on uint8 [B, 3, H, W] with levels up to 3: the losses of each half, and the deviation of the images' features."""
-    plans = (HeadPlan(model.Head(name="v", view_invariance=model.ViewInvariance(dimensions=64)), LabelSpace()),)
+    plans = (HeadPlan(Head(name="v", view_invariance=ViewInvariance(dimensions=64)), LabelSpace()),)
     torch.manual_seed(0)
     network = build_network(model.Network(backbone=model.Backbone(name="resnet18", top_level=3)), plans)
     training = small_training(

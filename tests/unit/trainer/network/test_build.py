@@ -5,6 +5,7 @@ import torch
 
 from headrace_api import model
 from headrace_api.errors import FatalError
+from headrace_api.heads import Head
 from headrace_api.names import Reason
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import (
@@ -149,7 +150,7 @@ def test_what_is_refused_for_batch_normalisation_is_what_cannot_train(
 
 
 def test_view_invariance_wants_another_image_in_the_batch() -> None:
-    heads = [model.Head(name="boxes", annotations="a", object_detection={}), model.Head(name="views", view_invariance={})]
+    heads = [Head(name="boxes", annotations="a", object_detection={}), Head(name="views", view_invariance={})]
     check_views(heads, 2)
     check_views(heads[:1], 1)
     with pytest.raises(FatalError, match=r"head 'views': view invariance .* batchSize is 1; raise it") as caught:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from headrace_api import model
 from headrace_api.errors import FatalError, RetryableError
+from headrace_api.heads import Head, MultilabelClassification
 from headrace_api.names import Reason
 from headrace_api.training import Training
 from headrace_testing.kept_messages import KeptMessages
@@ -186,7 +186,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_and_changes_nothing(
 def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: Path, writer: CheckpointWriter) -> None:
     writer.save(files(trained()), state(2), best=False)
     writer.wait()
-    spec = model.Head(name="tags", annotations="a", multilabel_classification=model.MultilabelClassification(level=1))
+    spec = Head(name="tags", annotations="a", multilabel_classification=MultilabelClassification(level=1))
     network = small_network(heads=(HeadPlan(spec, LABELS), HEADS[1]))
     head = network.heads["tags"]
     head.linear = torch.nn.Linear(10, 3)
@@ -266,7 +266,7 @@ def test_heads_that_fit_in_shape_and_are_others_are_refused(
     tmp_path: Path, writer: CheckpointWriter, changed: dict[str, Any], message: str | None
 ) -> None:
     heads = tuple(plan.spec for plan in HEADS)
-    kind = model.Head.model_validate({**heads[1].model_dump(exclude_none=True), **changed})
+    kind = Head.model_validate({**heads[1].model_dump(exclude_none=True), **changed})
     small = trained()
     writer.save(files(small), state(2).model_copy(update={"heads": heads}), best=False)
     writer.wait()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from headrace_api import model
+from headrace_api.heads import AnomalyDetection, Autoencoding, Head, ViewInvariance
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.steps import CPU, random_batch, small_network
 from headrace_trainer.data.batches.batch import Batch
@@ -96,9 +96,9 @@ def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(
 ) -> None:
     """Also where they would look twice in training: an evaluation looks once."""
     heads = (
-        HeadPlan(model.Head(name="again", autoencoding=model.Autoencoding()), LabelSpace()),
-        HeadPlan(model.Head(name="views", view_invariance=model.ViewInvariance(dimensions=16)), LabelSpace()),
-        HeadPlan(model.Head(name="odd", annotations="c", anomaly_detection=model.AnomalyDetection()), LabelSpace()),
+        HeadPlan(Head(name="again", autoencoding=Autoencoding()), LabelSpace()),
+        HeadPlan(Head(name="views", view_invariance=ViewInvariance(dimensions=16)), LabelSpace()),
+        HeadPlan(Head(name="odd", annotations="c", anomaly_detection=AnomalyDetection()), LabelSpace()),
     )
     network, batch = small_network(heads=heads), random_batch(1)
     flags, mask = torch.tensor([False, True, False, True]), torch.zeros(4, 32, 32, dtype=torch.bool)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from headrace_api import model
 from headrace_api.errors import FatalError
+from headrace_api.heads import Head
 from headrace_api.names import Reason
 from headrace_api.training import ImageSize
 from headrace_trainer.label_space import LabelSpace
@@ -32,8 +33,7 @@ KIND: dict[str, Any] = {"multiclassClassification": {}}
 
 def plans(heads: dict[str, tuple[dict[str, Any], LabelSpace]]) -> list[HeadPlan]:
     return [
-        HeadPlan(model.Head.model_validate({"name": name, "annotations": "a", **task}), labels)
-        for name, (task, labels) in heads.items()
+        HeadPlan(Head.model_validate({"name": name, "annotations": "a", **task}), labels) for name, (task, labels) in heads.items()
     ]
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from headrace_api import model
+from headrace_api.heads import AnomalyDetection, Autoencoding, Head, ViewInvariance
 from headrace_testing.host_sync import NoHostSync
 from headrace_testing.steps import HEADS, LABELS, random_batch, small_network, small_training
 from headrace_trainer.data.batches.batch import Batch
@@ -13,9 +13,9 @@ from headrace_trainer.network.build import HeadPlan
 from headrace_trainer.worker.views import random_view, running_averages_kept
 
 SELF_SUPERVISED = (
-    HeadPlan(model.Head(name="views", weight=0, view_invariance=model.ViewInvariance(dimensions=16)), LabelSpace()),
-    HeadPlan(model.Head(name="again", weight=0, autoencoding=model.Autoencoding()), LabelSpace()),
-    HeadPlan(model.Head(name="odd", annotations="c", weight=0, anomaly_detection=model.AnomalyDetection()), LabelSpace()),
+    HeadPlan(Head(name="views", weight=0, view_invariance=ViewInvariance(dimensions=16)), LabelSpace()),
+    HeadPlan(Head(name="again", weight=0, autoencoding=Autoencoding()), LabelSpace()),
+    HeadPlan(Head(name="odd", annotations="c", weight=0, anomaly_detection=AnomalyDetection()), LabelSpace()),
 )
 
 
@@ -126,7 +126,7 @@ def test_nothing_is_computed_twice_where_no_head_looks_twice(monkeypatch: pytest
 
 
 def test_heads_that_want_the_same_look_share_one() -> None:
-    two = tuple(HeadPlan(model.Head(name=name, view_invariance=model.ViewInvariance(dimensions=16)), LABELS) for name in ("a", "b"))
+    two = tuple(HeadPlan(Head(name=name, view_invariance=ViewInvariance(dimensions=16)), LABELS) for name in ("a", "b"))
     training = small_training(heads=two)
     passes = []
     training.network.backbone.register_forward_hook(lambda module, inputs, outputs: passes.append(len(inputs[0])))

@@ -1,7 +1,8 @@
 """What annotations of every kind have in common."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,21 +11,50 @@ from headrace_trainer.data.targets import Array, Target
 from headrace_trainer.data.targets.geometry import Geometry
 
 
-class Annotation(Protocol):
-    """What every kind of annotation can tell and do."""
+class Annotation(ABC):
+    """What is annotated in one image. Unless it says otherwise, it is one label for the whole image."""
 
     @property
     def objects(self) -> int:
         """How many objects (boxes, instances, segments, …) the image has; characters of a text; 1 for other labels of an image."""
+        return 1
 
-    def class_indices(self) -> Iterable[int]:
+    def class_indices(self) -> Sequence[int]:
         """The classes that occur, as far as is known without opening a file; perhaps several times."""
+        return ()
 
     def stated_size(self) -> tuple[int, int] | None:
         """Height and width of the image that the annotation was made on, if it says so."""
+        return None
 
+    @abstractmethod
     def render(self, geometry: Geometry, /) -> Target:
         """The target on the canvas of `geometry`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectAnnotation(Annotation):
+    """n objects."""
+
+    classes: Array
+    """int64 [n]"""
+    crowd: Array
+    """bool [n]: not learnt from, and ignored by the metric"""
+    size: tuple[int, int] | None = None
+    """Height and width of the image that it was made on, if the file says so."""
+    where: str = "the annotation"
+    """File and place, for messages."""
+
+    @property
+    def objects(self) -> int:
+        return len(self.classes)
+
+    def class_indices(self) -> list[int]:
+        indices: list[int] = self.classes.tolist()
+        return indices
+
+    def stated_size(self) -> tuple[int, int] | None:
+        return self.size
 
 
 def check_size(stated: tuple[int, int] | None, geometry: Geometry, where: str) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 
-from headrace_trainer.data.annotations.base import check_size, unit
+from headrace_trainer.data.annotations.base import ObjectAnnotation, check_size, unit
 from headrace_trainer.data.annotations.inside import check_near
 from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.targets import Array, Instances
@@ -68,27 +68,10 @@ class Runs:
 
 
 @dataclass(frozen=True)
-class InstanceList:
+class InstanceList(ObjectAnnotation):
     """Instances of one image."""
 
     shapes: Sequence[Shape]
-    classes: Array
-    """int64 [n]"""
-    crowd: Array
-    """bool [n]"""
-    size: tuple[int, int] | None = None
-    where: str = "the annotation"
-
-    @property
-    def objects(self) -> int:
-        return len(self.classes)
-
-    def class_indices(self) -> list[int]:
-        indices: list[int] = self.classes.tolist()
-        return indices
-
-    def stated_size(self) -> tuple[int, int] | None:
-        return self.size
 
     def render(self, geometry: Geometry) -> Instances:
         """Instances of which the crop shows at least one pixel and at least `geometry.min_visible` of their area."""

@@ -4,23 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headrace_trainer.data.annotations.base import check_size, unit
+from headrace_trainer.data.annotations.base import ObjectAnnotation, check_size, unit
 from headrace_trainer.data.annotations.keypoint_table import KeypointTable
 from headrace_trainer.data.targets import Array, Keypoints
 from headrace_trainer.data.targets.geometry import Geometry
 
 
 @dataclass(frozen=True)
-class KeypointList:
+class KeypointList(ObjectAnnotation):
     """Objects of one image, each with a box and the K keypoints of `table`."""
 
     table: KeypointTable
     boxes: Array
     """float32 [n, 4] xyxy"""
-    classes: Array
-    """int64 [n]"""
-    crowd: Array
-    """bool [n]"""
     keypoints: Array
     """float32 [n, K, 2] (x, y): continuous, the centre of the first pixel is at 0.5; of no meaning where visibility is 0"""
     visibility: Array
@@ -29,19 +25,6 @@ class KeypointList:
     """float32 [n]: of the object (COCO's, that of its mask), in square pixels or as a share of the image's"""
     normalised: bool
     """Coordinates and areas are shares of the image's, else pixels."""
-    size: tuple[int, int] | None = None
-    where: str = "the annotation"
-
-    @property
-    def objects(self) -> int:
-        return len(self.classes)
-
-    def class_indices(self) -> list[int]:
-        indices: list[int] = self.classes.tolist()
-        return indices
-
-    def stated_size(self) -> tuple[int, int] | None:
-        return self.size
 
     def render(self, geometry: Geometry) -> Keypoints:
         check_size(self.size, geometry, self.where)

@@ -5,27 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headrace_trainer.data.annotations.base import Annotation
 from headrace_trainer.data.targets import Array, Identity, Label, Labels, Text, Values
 from headrace_trainer.data.targets.geometry import Geometry
 
 
 @dataclass(frozen=True)
-class _OfTheImage:
-    """Labels that have no place in the image."""
-
-    @property
-    def objects(self) -> int:
-        return 1
-
-    def class_indices(self) -> Sequence[int]:
-        return ()
-
-    def stated_size(self) -> tuple[int, int] | None:
-        return None
-
-
-@dataclass(frozen=True)
-class ImageLabel(_OfTheImage):
+class ImageLabel(Annotation):
     """One class for the whole image."""
 
     label: int
@@ -38,7 +24,7 @@ class ImageLabel(_OfTheImage):
 
 
 @dataclass(frozen=True)
-class IdentityLabel(_OfTheImage):
+class IdentityLabel(Annotation):
     """Whom or what the image shows; the identity's index in the class table."""
 
     label: int
@@ -51,7 +37,7 @@ class IdentityLabel(_OfTheImage):
 
 
 @dataclass(frozen=True)
-class LabelSet(_OfTheImage):
+class LabelSet(Annotation):
     """Any number of classes for the whole image."""
 
     labels: Sequence[int]
@@ -68,7 +54,7 @@ class LabelSet(_OfTheImage):
 
 
 @dataclass(frozen=True)
-class ValueList(_OfTheImage):
+class ValueList(Annotation):
     """Numbers for the whole image. What mirroring, zoom or a crop would do to them nobody knows: they stay as they are."""
 
     values: Array
@@ -80,7 +66,7 @@ class ValueList(_OfTheImage):
 
 
 @dataclass(frozen=True)
-class TextLabel(_OfTheImage):
+class TextLabel(Annotation):
     """The text of the image. `Dataset.augmentation` sees to it that what is rendered can be read: neither mirrored nor cut."""
 
     text: str

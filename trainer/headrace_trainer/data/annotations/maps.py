@@ -1,13 +1,12 @@
 """Maps of the whole image that lie in files of their own: read when they are needed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from headrace_trainer.data.annotations.base import check_size
+from headrace_trainer.data.annotations.base import Annotation, check_size
 from headrace_trainer.data.problems import BadSampleError, is_of_the_machine
 from headrace_trainer.data.targets import Anomaly, Array, Depth
 from headrace_trainer.data.targets.geometry import Geometry
@@ -35,20 +34,13 @@ def size_in_header(path: Path) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class DepthFile:
+class DepthFile(Annotation):
     """A depth map: a NPY array, or a PNG of 8 or 16 bits. What is not finite or not above 0 is not known."""
 
     path: Path
     where: str
     scale: float = 1.0
     """Depth is the file's value times this."""
-
-    @property
-    def objects(self) -> int:
-        return 1
-
-    def class_indices(self) -> Sequence[int]:
-        return ()
 
     def stated_size(self) -> tuple[int, int] | None:
         if self._is_array:
@@ -81,7 +73,7 @@ class DepthFile:
 
 
 @dataclass(frozen=True)
-class AnomalyLabel:
+class AnomalyLabel(Annotation):
     """Whether an image is anomalous, and where."""
 
     anomalous: bool
@@ -92,9 +84,6 @@ class AnomalyLabel:
     @property
     def objects(self) -> int:
         return int(self.anomalous)
-
-    def class_indices(self) -> Sequence[int]:
-        return ()
 
     def stated_size(self) -> tuple[int, int] | None:
         return size_in_header(self.mask) if self.mask is not None else None

@@ -209,7 +209,14 @@ def _read_boxes(classes: ClassTable, objects: Iterable[Json], size: tuple[int, i
         indices.append(class_index(annotation, classes, where))
         crowd.append(bool(annotation.get("iscrowd", 0)))
     kept, inside = clip_boxes(np.array(boxes, np.float32).reshape(-1, 4), size, source.problems)
-    return BoxList(inside, np.array(indices, np.int64)[kept], np.array(crowd, np.bool_)[kept], False, size, source.path)
+    return BoxList(
+        inside,
+        normalised=False,
+        classes=np.array(indices, np.int64)[kept],
+        crowd=np.array(crowd, np.bool_)[kept],
+        size=size,
+        where=source.path,
+    )
 
 
 def _box(annotation: Json, where: str) -> list[float]:
@@ -249,12 +256,12 @@ def _read_keypoints(
     return KeypointList(
         table,
         inside,
-        np.array(indices, np.int64)[kept],
-        np.array(crowd, np.bool_)[kept],
         placed[kept],
         seen_inside(placed, np.array(visibility, np.int64).reshape(placed.shape[:2]), size, source.problems)[kept],
         np.array(areas, np.float32)[kept],
         normalised=False,
+        classes=np.array(indices, np.int64)[kept],
+        crowd=np.array(crowd, np.bool_)[kept],
         size=size,
         where=source.path,
     )
@@ -301,7 +308,7 @@ def _read_instances(classes: ClassTable, objects: Iterable[Json], size: tuple[in
         indices.append(class_index(annotation, classes, where))
         crowd.append(unknown or bool(annotation.get("iscrowd", 0)))
         source.problems.mended("objects without a mask, which are taken as crowds where their boxes are", int(unknown))
-    return InstanceList(shapes, np.array(indices, np.int64), np.array(crowd, np.bool_), size, source.path)
+    return InstanceList(shapes, classes=np.array(indices, np.int64), crowd=np.array(crowd, np.bool_), size=size, where=source.path)
 
 
 def _check_masks(source: Source, content: Json, annotations: Iterable[Annotation]) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from headrace_api.dataset import Layer
 from headrace_trainer.data.annotations import Annotation, check_size
+from headrace_trainer.data.annotations.base import ObjectAnnotation
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles, relative_path
 from headrace_trainer.data.formats.coco import Json, class_index, classes_of, images_by_id, read_sections
@@ -23,29 +24,12 @@ from headrace_trainer.data.targets.geometry import Geometry
 
 
 @dataclass(frozen=True)
-class PanopticFile:
+class PanopticFile(ObjectAnnotation):
     """The segments of an image: ids and classes at hand, pixels in a file."""
 
     path: Path
-    where: str
     ids: Array
-    """int64 [S], ascending"""
-    classes: Array
-    """int64 [S]"""
-    crowd: Array
-    """bool [S]"""
-    size: tuple[int, int] | None
-
-    @property
-    def objects(self) -> int:
-        return len(self.ids)
-
-    def class_indices(self) -> list[int]:
-        indices: list[int] = self.classes.tolist()
-        return indices
-
-    def stated_size(self) -> tuple[int, int] | None:
-        return self.size
+    """int64 [S], ascending: of the n = S objects"""
 
     def render(self, geometry: Geometry) -> Panoptic:
         try:
@@ -122,4 +106,4 @@ def _panoptic_file(
     indices = [class_index(segment, classes, f"{where}: segment {segment_id}") for segment_id, segment in segments]
     crowd = [bool(segment.get("iscrowd", 0)) for _, segment in segments]
     ids = np.array([segment_id for segment_id, _ in segments], np.int64)
-    return PanopticFile(path, where, ids, np.array(indices, np.int64), np.array(crowd, np.bool_), size)
+    return PanopticFile(path, ids, classes=np.array(indices, np.int64), crowd=np.array(crowd, np.bool_), size=size, where=where)

@@ -69,4 +69,4 @@ def _read_file(where: str, source: Source) -> QuadList:
         texts.append(found[1])
     kept, usable = clean_quads(np.array(quads, np.float32).reshape(-1, 4, 2), source.problems)
     crowd = np.array([text == _ILLEGIBLE for text in texts], np.bool_)[kept]
-    return QuadList(usable, np.zeros(len(usable), np.int64), crowd, normalised=False, where=where)
+    return QuadList(usable, normalised=False, classes=np.zeros(len(usable), np.int64), crowd=crowd, where=where)

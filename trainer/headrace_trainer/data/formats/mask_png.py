@@ -3,7 +3,6 @@
 The PNG of an image has its stem and its size. Read when needed: opening a dataset lists the files only.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,19 +41,12 @@ class MaskTable:
 
 
 @dataclass(frozen=True)
-class MaskFile:
+class MaskFile(Annotation):
     """A class map in a file."""
 
     path: Path
     where: str
     table: MaskTable
-
-    @property
-    def objects(self) -> int:
-        return 1
-
-    def class_indices(self) -> Sequence[int]:
-        return ()
 
     def stated_size(self) -> tuple[int, int] | None:
         """From the file's header."""

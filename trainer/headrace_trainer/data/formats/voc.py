@@ -145,4 +145,4 @@ def _box_list(objects: _Objects, index: Mapping[str, int], problems: Problems) -
     kept, inside = clip_boxes(half_open, objects.size, problems)
     classes = np.array([index[name] for name in objects.names], np.int64)
     crowd = np.array(objects.difficult, np.bool_)
-    return BoxList(inside, classes[kept], crowd[kept], False, objects.size, objects.where)
+    return BoxList(inside, normalised=False, classes=classes[kept], crowd=crowd[kept], size=objects.size, where=objects.where)

@@ -163,7 +163,9 @@ def _read_boxes(where: str, source: Source, classes: ClassTable) -> BoxList:
             raise BadSampleError(f"{where}:{number}: expected a class and 4 numbers (cx cy w h); found {len(values)} numbers")
         indices.append(index)
     kept, inside = clip_boxes(np.array(boxes, np.float32).reshape(-1, 4), _WHOLE_IMAGE, source.problems)
-    return BoxList(inside, np.array(indices, np.int64)[kept], np.zeros(len(inside), np.bool_), normalised=True, where=where)
+    return BoxList(
+        inside, normalised=True, classes=np.array(indices, np.int64)[kept], crowd=np.zeros(len(inside), np.bool_), where=where
+    )
 
 
 def _corners(values: list[float], where: str) -> tuple[float, float, float, float]:
@@ -185,7 +187,7 @@ def _read_instances(where: str, source: Source, classes: ClassTable) -> Instance
             continue
         shapes.append(Rings(rings, normalised=True))
         indices.append(index)
-    return InstanceList(shapes, np.array(indices, np.int64), np.zeros(len(indices), np.bool_), where=where)
+    return InstanceList(shapes, classes=np.array(indices, np.int64), crowd=np.zeros(len(indices), np.bool_), where=where)
 
 
 def _read_keypoints(table: KeypointTable, where: str, source: Source, classes: ClassTable) -> KeypointList:
@@ -211,12 +213,12 @@ def _read_keypoints(table: KeypointTable, where: str, source: Source, classes: C
     return KeypointList(
         table,
         inside,
-        np.array(indices, np.int64)[kept],
-        np.zeros(len(inside), np.bool_),
         stack[kept],
         seen_inside(stack, seen_at, _WHOLE_IMAGE, source.problems)[kept],
         AREA_OF_BOX * np.prod(inside[:, 2:] - inside[:, :2], axis=1),
         normalised=True,
+        classes=np.array(indices, np.int64)[kept],
+        crowd=np.zeros(len(inside), np.bool_),
         where=where,
     )
 
@@ -232,7 +234,7 @@ def _read_quads(where: str, source: Source, classes: ClassTable) -> QuadList:
     inside = quads_inside(corners, _WHOLE_IMAGE, source.problems)
     kept, usable = clean_quads(corners[inside], source.problems)
     classes_of = np.array(indices, np.int64)[inside][kept]
-    return QuadList(usable, classes_of, np.zeros(len(usable), np.bool_), normalised=True, where=where)
+    return QuadList(usable, normalised=True, classes=classes_of, crowd=np.zeros(len(usable), np.bool_), where=where)
 
 
 def split_rings(points: Array) -> tuple[Array, ...]:

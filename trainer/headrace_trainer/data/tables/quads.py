@@ -37,7 +37,7 @@ def read_quads(layer: Layer, files: DatasetFiles, tables: Sequence[Table]) -> La
         named = [_class_of(quad, f"{where}: {table.name('class')}") for where, quad in quads]
         indices = np.array([index(name, where) for name, (where, _) in zip(named, quads, strict=True)], np.int64)
         crowd = np.array([quad.ignore is not None and as_bool(quad.ignore, f"{where}: ignore") for where, quad in quads], np.bool_)
-        return QuadList(usable, indices[kept], crowd[kept], normalised=False, where=rows.rows[0].where)
+        return QuadList(usable, normalised=False, classes=indices[kept], crowd=crowd[kept], where=rows.rows[0].where)
 
     return LayerData(classes, annotations_in(tables, make))
 

@@ -39,18 +39,18 @@ def person(points: np.ndarray, visibility: list[int], box: tuple[float, ...] = (
     return KeypointList(
         TABLE,
         boxes,
-        np.zeros(1, np.int64),
-        np.zeros(1, np.bool_),
         np.array([points], np.float32),
         np.array([visibility]),
         np.array([300], np.float32),
         normalised=False,
+        classes=np.zeros(1, np.int64),
+        crowd=np.zeros(1, np.bool_),
     )
 
 
 def quad_list(quads: np.ndarray) -> QuadList:
     n = len(quads)
-    return QuadList(np.asarray(quads, np.float32), np.arange(n), np.zeros(n, np.bool_), normalised=False)
+    return QuadList(np.asarray(quads, np.float32), normalised=False, classes=np.arange(n), crowd=np.zeros(n, np.bool_))
 
 
 def turned_rectangle(center: tuple[float, float], half: tuple[float, float], degrees: float) -> np.ndarray:
@@ -73,8 +73,8 @@ def test_left_and_right_change_places_in_a_mirrored_image() -> None:
 
 
 def annotation_of(target: Keypoints) -> KeypointList:
-    parts = (target.boxes, target.classes, target.crowd, target.keypoints, target.visibility, target.area)
-    return KeypointList(TABLE, *parts, normalised=False)
+    parts = (target.boxes, target.keypoints, target.visibility, target.area)
+    return KeypointList(TABLE, *parts, normalised=False, classes=target.classes, crowd=target.crowd)
 
 
 @settings(max_examples=60, deadline=None)
@@ -115,17 +115,17 @@ def test_shares_of_the_image_mean_the_same_as_pixels() -> None:
     shares = KeypointList(
         TABLE,
         pixels.boxes / unit,
-        pixels.classes,
-        pixels.crowd,
         pixels.keypoints / unit[:2],
         pixels.visibility,
         pixels.area / 2400,
         normalised=True,
+        classes=pixels.classes,
+        crowd=pixels.crowd,
     )
     for name, values in vars(pixels.render(letterbox(SIZE, (64, 64)))).items():
         np.testing.assert_allclose(getattr(shares.render(letterbox(SIZE, (64, 64))), name), values, rtol=1e-5, err_msg=name)
     quads = np.array([turned_rectangle((30, 20), (9, 5), 20)], np.float32)
-    of_shares = QuadList(quads / unit[:2], np.zeros(1, np.int64), np.zeros(1, np.bool_), normalised=True)
+    of_shares = QuadList(quads / unit[:2], normalised=True, classes=np.zeros(1, np.int64), crowd=np.zeros(1, np.bool_))
     np.testing.assert_allclose(of_shares.render(as_it_is()).quads, quad_list(quads).render(as_it_is()).quads, rtol=1e-5)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace_api import model
+from headrace_api.heads import Head, MulticlassClassification, ViewInvariance
 from headrace_trainer.data.annotations import ImageLabel
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.batches.image_order import ImageOrder
@@ -24,7 +24,7 @@ def split_of(labelled: dict[str, set[int]], images: int, self_supervised: bool =
     names = tuple(f"{number:06d}.jpg" for number in range(images))
     heads = [
         HeadData(
-            model.Head(name=name, annotations=name, multiclass_classification=model.MulticlassClassification()),
+            Head(name=name, annotations=name, multiclass_classification=MulticlassClassification()),
             name,
             ClassTable((), ()),
             (),
@@ -33,7 +33,7 @@ def split_of(labelled: dict[str, set[int]], images: int, self_supervised: bool =
         for name in labelled
     ]
     if self_supervised:
-        spec = model.Head(name="views", view_invariance=model.ViewInvariance())
+        spec = Head(name="views", view_invariance=ViewInvariance())
         heads.append(HeadData(spec, None, ClassTable((), ()), (), LabelSpace()))
     annotations = {name: {names[number]: ImageLabel(0) for number in numbers} for name, numbers in labelled.items()}
     return Split("train", names, Path(), tuple(heads), annotations, {}, Problems(0, print))

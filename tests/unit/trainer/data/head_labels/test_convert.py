@@ -234,10 +234,12 @@ def test_a_box_becomes_its_corners_clockwise_from_the_top_left_and_these_the_box
 def test_a_quadrilateral_becomes_the_box_around_what_is_visible_of_it() -> None:
     diamond = np.array([[[20, 5], [25, 10], [20, 15], [15, 10]]], np.float32)
     crop = Geometry((40, 40), (40, 40), 0, 0, (40, 18))
-    quads = QuadList(diamond, np.zeros(1, np.int64), np.zeros(1, np.bool_), normalised=False).render(crop)
+    quads = QuadList(diamond, classes=np.zeros(1, np.int64), crowd=np.zeros(1, np.bool_), normalised=False).render(crop)
     boxes = convert(quads, Task.QUADRILATERAL_DETECTION, Task.OBJECT_DETECTION)
     np.testing.assert_allclose(boxes.boxes, [[15, 7, 18, 13]])
-    whole = QuadList(diamond, np.zeros(1, np.int64), np.zeros(1, np.bool_), normalised=False).render(letterbox((40, 40), (40, 40)))
+    whole = QuadList(diamond, classes=np.zeros(1, np.int64), crowd=np.zeros(1, np.bool_), normalised=False).render(
+        letterbox((40, 40), (40, 40))
+    )
     np.testing.assert_allclose(convert(whole, Task.QUADRILATERAL_DETECTION, Task.OBJECT_DETECTION).boxes, [[15, 5, 25, 15]])
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from headrace_api import model
 from headrace_api.dataset import Layer
 from headrace_api.errors import FatalError
+from headrace_api.heads import Head
 from headrace_api.names import Reason
 from headrace_api.tasks import Task, conversion_path
 from headrace_trainer.data.annotations import Annotation, AnomalyLabel, TextLabel, ValueList
@@ -29,7 +29,7 @@ def labels_of(source: Task, target: Task, data: LayerData, train: Mapping[str, A
     layer = Layer.model_validate(
         {"name": "layer", "task": source, "format": FORMATS.get(source, "csv"), "splits": {"train": "train"}}
     )
-    spec = model.Head.model_validate({"name": "head", "annotations": "layer", target.name.lower(): {}})
+    spec = Head.model_validate({"name": "head", "annotations": "layer", target.name.lower(): {}})
     path = conversion_path(source, target)
     assert path is not None
     return head_data(ResolvedHead(spec, layer, path), data, train or {}).labels
@@ -44,7 +44,7 @@ def test_classes_are_carried_along_the_path_with_what_counts_as_a_thing() -> Non
 
 
 def test_a_head_that_names_no_layer_has_no_labels() -> None:
-    spec = model.Head.model_validate({"name": "views", "viewInvariance": {}})
+    spec = Head.model_validate({"name": "views", "viewInvariance": {}})
     made = head_data(ResolvedHead(spec, None, (Task.VIEW_INVARIANCE,)), None, {})
     assert made.labels == LabelSpace()
     assert not made.reads_annotations

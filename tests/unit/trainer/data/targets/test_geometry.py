@@ -61,7 +61,12 @@ def test_box_mask_polygon_and_map_stay_on_the_rectangle_they_are_of(data: st.Dat
     assert whole == pytest.approx((right - left) * (bottom - top) * down * across, rel=1e-6)
     # Shares of the image's sides mean the same as pixels.
     unit = np.array(geometry.source[::-1] * 2, np.float32)
-    shares = BoxList(np.array([[left, top, right, bottom]], np.float32) / unit, np.zeros(1, np.int64), np.zeros(1, np.bool_), True)
+    shares = BoxList(
+        np.array([[left, top, right, bottom]], np.float32) / unit,
+        normalised=True,
+        classes=np.zeros(1, np.int64),
+        crowd=np.zeros(1, np.bool_),
+    )
     np.testing.assert_allclose(shares.render(geometry).boxes, boxes, atol=1e-3)
 
 
@@ -121,7 +126,7 @@ def test_an_instance_stays_while_a_tenth_of_its_pixels_is_visible() -> None:
         return Rings((np.array([[left, 0], [left + 10, 0], [left + 10, 10], [left, 10]], np.float32),), normalised=False)
 
     shapes = [rectangle(left) for left in (15, 19, 25)]
-    target = InstanceList(shapes, np.arange(3), np.zeros(3, np.bool_)).render(crop())
+    target = InstanceList(shapes, classes=np.arange(3), crowd=np.zeros(3, np.bool_)).render(crop())
     assert target.classes.tolist() == [0, 1]
     assert target.masks.sum(axis=(1, 2)).tolist() == [50, 10]
 
@@ -141,7 +146,14 @@ def test_a_flip_mirrors_the_canvas() -> None:
 
 def test_annotations_of_another_size_are_refused() -> None:
     geometry = letterbox((40, 60), (32, 32))
-    boxes = BoxList(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_), False, (60, 40), "train.json")
+    boxes = BoxList(
+        np.zeros((0, 4), np.float32),
+        normalised=False,
+        classes=np.zeros(0, np.int64),
+        crowd=np.zeros(0, np.bool_),
+        size=(60, 40),
+        where="train.json",
+    )
     with pytest.raises(BadSampleError, match=r"train\.json is for 40 x 60 pixels, but the image has 60 x 40"):
         boxes.render(geometry)
     with pytest.raises(BadSampleError, match="annotation 3 is for 5 x 5 pixels"):
