@@ -104,7 +104,7 @@ def answer(head: Head, features: Mapping[int, Tensor]) -> Outputs:
 
 
 def make_targets(task: Task, batch: int, size: tuple[int, int], classes: int = 3, seed: int = 0) -> dict[str, Tensor]:
-    """Random targets as `headrace_trainer.heads.base` describes them; with "image" and "defects" for every task, which
+    """Random targets as the task's description has them; with "image" and "defects" for every task, which
     heads may use or not."""
     generator = torch.Generator().manual_seed(seed)
     targets = _TARGETS[task](batch, size, classes, generator)

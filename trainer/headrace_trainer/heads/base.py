@@ -1,58 +1,16 @@
-"""The contract of heads. A head declares what it needs (levels, labels, targets) and what it gives; the registry of heads is all
-there is.
+"""The contract of heads: what a head needs (levels, labels, targets) and what it gives, and the registry of all heads.
 
-Shape letters: B images of a batch, N objects (padded), C classes, K keypoints, D values, L characters (padded), H and W the image's
-height and width in pixels.
+Shape letters: B images of a batch, H and W the image's height and width in pixels.
 
-Targets are dicts of tensors, batched and padded to static shapes, by task (they are what `data` makes and `loss` and metrics read):
+Targets are dicts of tensors, batched and padded to static shapes: the data makes them, `loss` and metrics read them. Which tensors
+a task has stands in its description, `headrace_trainer/tasks/<task>.py`. The step and the evaluation add, for heads whose
+`uses_image` is True:
 
-    object-detection             boxes      float32 [B, N, 4]  xyxy, pixels of the network's input, half-open
-                                 classes    int64   [B, N]
-                                 valid      bool    [B, N]     False is padding
-                                 crowd      bool    [B, N]     True: a group; not learnt from, ignored by the metric as COCO does
-                                 beyond     float32 [B, I, 4]  in training, only where images have more objects than are learnt:
-                                                               boxes of the others, to be ignored; zeros are padding. So it is
-                                                               with keypoints and quadrilaterals
-    instance-segmentation        object-detection's, and
-                                 masks      bool    [B, N, H, W]  may overlap; each is inside its box, which is tight
-    panoptic-segmentation        segments   int64   [B, H, W]  index into the N segments, or IGNORE
-                                 classes    int64   [B, N]
-                                 valid      bool    [B, N]     False is padding; segments that are valid have a pixel
-                                 crowd      bool    [B, N]
-    semantic-segmentation        map        int64   [B, H, W]  class, or IGNORE
-    keypoint-detection           object-detection's, and
-                                 keypoints  float32 [B, N, K, 2]  x, y in pixels; meaningless where visibility is 0
-                                 visibility int64   [B, N, K]  0 not labelled, or out of the crop; 1 labelled but hidden; 2 visible
-                                 area       float32 [B, N]     of the whole object in square pixels, the scale of OKS
-                                 An object none of whose keypoints is labelled counts for boxes, not for keypoints.
-    quadrilateral-detection      quads      float32 [B, N, 4, 2]  x, y in pixels: corners clockwise on screen from where reading
-                                                               begins (top left); not renumbered by position, and not clipped
-                                 classes    int64   [B, N]
-                                 valid      bool    [B, N]
-                                 crowd      bool    [B, N]     True: not to be read ("###"); not learnt from, ignored by the metric
-    multilabel-classification    labels     float32 [B, C]     0 or 1
-    multiclass-classification    label      int64   [B]
-    metric-learning              label      int64   [B]        identity
-    regression                   values     float32 [B, D]     in the annotations' own units
-                                 known      bool    [B, D]     False: this value of the image is not known
-    depth-estimation             depth      float32 [B, H, W]
-                                 known      bool    [B, H, W]
-    anomaly-detection            anomalous  bool    [B]        never True in the train split
-                                 mask       bool    [B, H, W]  anomalous pixels
-                                 has_mask   bool    [B]        False: which pixels are anomalous is not known
-                                 shown      bool    [B, H, W]  False: padding around an image of another shape
-    text-recognition             text       int64   [B, L]     indices into the alphabet, then -1 as padding
-    autoencoding,                label      int64   [B]        class or identity where a layer was named that has it, else -1;
-    view-invariance                                            not to be learnt from
-    autoencoding                 shown      bool    [B, H, W]  as above
+    image      float32 [B, 3, H, W]  the network's input, normalised
 
-Heads whose `uses_image` is True find in addition, put there by the step and by the evaluation:
+and in training, for heads whose `uses_defects` is True:
 
-                                 image      float32 [B, 3, H, W]  the network's input, normalised
-
-and in training those whose `uses_defects` is True:
-
-                                 defects    bool    [B, H, W]  pixels of the second look's made-up defects
+    defects    bool    [B, H, W]     pixels of the second look's made-up defects
 
 and `labelled`, bool [B], tells which images carry this head's labels at all: "no object in this image" is a label, "nobody looked"
 is not. Every image is labelled for a self-supervised head. The rows of unlabelled images hold padding and must not be looked at.

@@ -1,4 +1,12 @@
-"""Anomaly detection: how far an image, and each of its pixels, is from normal."""
+"""Anomaly detection: how far an image, and each of its pixels, is from normal.
+
+Targets of a batch:
+
+    anomalous  bool    [B]        never True in the train split
+    mask       bool    [B, H, W]  anomalous pixels
+    has_mask   bool    [B]        False: which pixels are anomalous is not known
+    shown      bool    [B, H, W]  False: padding around an image of another shape
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

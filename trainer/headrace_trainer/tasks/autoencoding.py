@@ -1,4 +1,10 @@
-"""Autoencoding: the image again, learnt without labels."""
+"""Autoencoding: the image again, learnt without labels.
+
+Targets of a batch:
+
+    label      int64   [B]        class or identity where a layer was named that has it, else -1; not learnt from
+    shown      bool    [B, H, W]  False: padding around an image of another shape
+"""
 
 from collections.abc import Mapping
 from typing import Final

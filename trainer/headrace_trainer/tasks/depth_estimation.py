@@ -1,4 +1,10 @@
-"""Depth estimation: a depth for every pixel."""
+"""Depth estimation: a depth for every pixel.
+
+Targets of a batch:
+
+    depth      float32 [B, H, W]
+    known      bool    [B, H, W]
+"""
 
 from collections.abc import Mapping
 from typing import Final

@@ -79,7 +79,7 @@ class TaskDescription(Generic[T]):
     counted: Counted | None
     """None: there is nothing to count, each image has one label."""
     layout: Callable[[Shapes], Mapping[str, Field]]
-    """The tensors of its targets by name, as heads/base.py describes them."""
+    """The tensors of its targets by name; the docstring of the task's file describes them for a whole batch."""
     rows: Callable[[T, Shapes], Mapping[str, Array]]
     """What goes to the start of an image's row in each of these tensors."""
     shows_pixels: bool

@@ -1,4 +1,9 @@
-"""Instance segmentation: a mask and a class for each object."""
+"""Instance segmentation: a mask and a class for each object.
+
+Targets of a batch: those of object detection, and
+
+    masks      bool    [B, N, H, W]  may overlap; each is inside its box, which is tight
+"""
 
 from collections.abc import Mapping
 from typing import Final

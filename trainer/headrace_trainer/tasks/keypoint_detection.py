@@ -1,4 +1,13 @@
-"""Keypoint detection: named points of each object, with its box and class."""
+"""Keypoint detection: named points of each object, with its box and class.
+
+Targets of a batch: those of object detection, and (K keypoints)
+
+    keypoints  float32 [B, N, K, 2]  x, y in pixels; meaningless where visibility is 0
+    visibility int64   [B, N, K]     0 not labelled, or out of the crop; 1 labelled but hidden; 2 visible
+    area       float32 [B, N]        of the whole object in square pixels, the scale of OKS
+
+An object none of whose keypoints is labelled counts for boxes, not for keypoints.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

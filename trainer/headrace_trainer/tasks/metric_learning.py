@@ -1,4 +1,9 @@
-"""Metric learning: whom or what an image shows, by vectors that are near to each other for one identity."""
+"""Metric learning: whom or what an image shows, by vectors that are near to each other for one identity.
+
+Targets of a batch:
+
+    label      int64   [B]        identity
+"""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,4 +1,9 @@
-"""Multiclass classification: one class for an image."""
+"""Multiclass classification: one class for an image.
+
+Targets of a batch:
+
+    label      int64   [B]
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial

@@ -1,4 +1,9 @@
-"""Multilabel classification: any number of classes for an image."""
+"""Multilabel classification: any number of classes for an image.
+
+Targets of a batch (C classes):
+
+    labels     float32 [B, C]     0 or 1
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

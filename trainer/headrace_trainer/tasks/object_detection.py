@@ -1,4 +1,14 @@
-"""Object detection: boxes and their classes."""
+"""Object detection: boxes and their classes.
+
+Targets of a batch (B images, N objects, padded; coordinates in pixels of the network's input):
+
+    boxes      float32 [B, N, 4]  xyxy, half-open
+    classes    int64   [B, N]
+    valid      bool    [B, N]     False is padding
+    crowd      bool    [B, N]     True: a group; not learnt from, ignored by the metric as COCO does
+    beyond     float32 [B, I, 4]  in training, where images have more than N objects: boxes of the others, to be ignored; zeros are
+                                  padding
+"""
 
 from typing import Final
 

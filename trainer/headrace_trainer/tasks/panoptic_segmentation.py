@@ -1,4 +1,12 @@
-"""Panoptic segmentation: a segment for every pixel."""
+"""Panoptic segmentation: a segment for every pixel.
+
+Targets of a batch (B images, N segments, padded):
+
+    segments   int64   [B, H, W]  index into the N segments, or IGNORE
+    classes    int64   [B, N]
+    valid      bool    [B, N]     False is padding; valid segments have a pixel
+    crowd      bool    [B, N]
+"""
 
 from collections.abc import Mapping
 from typing import Final

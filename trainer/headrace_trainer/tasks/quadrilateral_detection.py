@@ -1,4 +1,14 @@
-"""Quadrilateral detection: four corners of each object, in reading order, and its class."""
+"""Quadrilateral detection: four corners of each object, in reading order, and its class.
+
+Targets of a batch (B images, N objects, padded):
+
+    quads      float32 [B, N, 4, 2]  x, y in pixels: corners clockwise on screen from where reading begins (top left); not
+                                     renumbered by position, and not clipped
+    classes    int64   [B, N]
+    valid      bool    [B, N]        False is padding
+    crowd      bool    [B, N]        True: illegible ("###"); not learnt from, ignored by the metric
+    beyond     float32 [B, I, 4]     as in object detection
+"""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,10 @@
-"""Regression: numbers for an image."""
+"""Regression: numbers for an image.
+
+Targets of a batch (D values):
+
+    values     float32 [B, D]     in the annotations' own units
+    known      bool    [B, D]     False: this value of the image is not known
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,9 @@
-"""Semantic segmentation: a class for every pixel."""
+"""Semantic segmentation: a class for every pixel.
+
+Targets of a batch:
+
+    map        int64   [B, H, W]  class, or IGNORE
+"""
 
 from collections.abc import Mapping
 from typing import Final

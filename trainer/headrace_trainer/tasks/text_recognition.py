@@ -1,4 +1,9 @@
-"""Text recognition: the text that an image of one line shows."""
+"""Text recognition: the text that an image of one line shows.
+
+Targets of a batch (L characters, padded):
+
+    text       int64   [B, L]     indices into the alphabet, then -1 as padding
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

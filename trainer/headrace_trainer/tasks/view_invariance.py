@@ -1,4 +1,9 @@
-"""View invariance: what two views of an image share, learnt without labels."""
+"""View invariance: what two views of an image share, learnt without labels.
+
+Targets of a batch:
+
+    label      int64   [B]        class or identity where a layer was named that has it, else -1; not learnt from
+"""
 
 from collections.abc import Mapping
 from typing import Final

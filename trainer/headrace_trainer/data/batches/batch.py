@@ -15,7 +15,7 @@ from headrace_trainer.tasks.description import Field, Shapes
 
 @dataclass(frozen=True)
 class Batch:
-    """B images and the targets of each head, as in heads/base.py."""
+    """B images and the targets of each head, as its task's description has them."""
 
     images: Tensor
     """uint8 [B, 3, H, W], in channels_last memory order"""
