@@ -56,19 +56,21 @@ _BY_NAME = {row.name: row for row in ROWS}
 
 _INTRODUCTION = """# What the tasks learn
 
-`make bench-tasks` writes this page from the files in `tests/bench/tasks/measured/`, and first trains any run that is missing there.
-Each run is a training as you would start it, `headrace train JOB.yaml --dataset FOLDER --output FOLDER`. Its scores are those that the
-trainer writes into the run folder: each head's [official metric](trainer.md#heads), on images held out from training unless a table
-says otherwise. The baseline is a trivial answer, scored by the same metric. ↓ marks scores where less is better.
+`make bench-tasks` writes this page from the files in `tests/bench/tasks/measured/`, and first trains any run that is missing
+there. Each run is a training as you would start it, `headrace train JOB.yaml --dataset FOLDER --output FOLDER`. Its scores are
+those that the trainer writes into the run folder: each head's [official metric](trainer.md#heads), on images held out from
+training unless a table says otherwise. The baseline is a trivial answer, scored by the same metric. ↓ marks scores where less
+is better.
 
-- **Small on purpose.** A ResNet-18 without its last stage and a pyramid of 64 channels, from random weights, on small images, for
-  hundreds of iterations of 16 images (cards: 32; photographs: a whole ResNet-18, 8). All rows share the optimizer (AdamW at 0.002,
-  photographs 0.001, text 0.0007) and schedule. We changed three things after a first try that learned little: smaller and more cards
-  (top1 was 0.20 with 3,000 of 64 × 64), fewer identities (recallAt1 was 0.04 with 1,000), and a lower learning rate for text (at
-  0.002, CER was 0.87 after 500 iterations and 0.91 after 1,200). The other rows were not tuned; some may also want a lower rate.
-  Larger networks and longer training score higher; these runs do not show by how much.
+- **Small on purpose.** A ResNet-18 without its last stage and a pyramid of 64 channels, from random weights, on small images,
+  for hundreds of iterations of 16 images (cards: 32; photographs: a whole ResNet-18, 8). All rows share the optimizer (AdamW at
+  0.002, photographs 0.001, text 0.0007) and schedule. We changed three things after a first try that learned little: smaller
+  and more cards (top1 was 0.20 with 3,000 of 64 × 64), fewer identities (recallAt1 was 0.04 with 1,000), and a lower learning
+  rate for text (at 0.002, CER was 0.87 after 500 iterations and 0.91 after 1,200). The other rows were not tuned; some may also
+  want a lower rate. Larger networks and longer training score higher; these runs do not show by how much.
 - **One seed per row**, unless the table shows several. Differences of a few hundredths mean nothing.
-- **CPU time** is for one thread of a shared x86 server, including start-up, evaluation and export. Use it to compare rows, not machines.
+- **CPU time** is for one thread of a shared x86 server, including start-up, evaluation and export. Use it to compare rows, not
+  machines.
 - **Not measured, not claimed**: accuracy on COCO, ImageNet or any other benchmark, with pretrained weights, or on a GPU. The few
   photographs below show that heads learn from real annotations in real formats, not how well they would generalise."""
 
@@ -83,27 +85,27 @@ _DIGITS = f"""## Each task alone, on digit scenes
 (`python -m headrace_scenes`). No scan appears in both train and held-out images; the textures are different crops of the same
 photographs.
 
-- Scenes of one to five digits, {_images(SCENES)}. Boxes, masks, segments and quadrilaterals
-  have ten classes; keypoints are the corners of digits, in one class; multilabel asks which digits there are, regression asks how many.
-  Regions and depth use the same scenes. Keypoints are scored with OKS constants of 0.05 and the area of the rectangle.
+- Scenes of one to five digits, {_images(SCENES)}. Boxes, masks, segments and quadrilaterals have ten classes; keypoints are the
+  corners of digits, in one class; multilabel asks which digits there are, regression asks how many. Regions and depth use the
+  same scenes. Keypoints are scored with OKS constants of 0.05 and the area of the rectangle.
 - Cards with one digit, rotated by up to 60°, {_images(CARDS)}. Multiclass asks which digit it is.
   The self-supervised tasks use the cards too; view invariance is scored by the digits of an image's nearest neighbours.
-- Metric learning: fewer cards, {IDENTITIES.train:,} and {IDENTITIES.val}, six of each scan. It asks which scan it is, among scans never seen
-  in training.
+- Metric learning: fewer cards, {IDENTITIES.train:,} and {IDENTITIES.val}, six of each scan. It asks which scan it is, among
+  scans never seen in training.
 - Strips, {_images(STRIPS, STRIPS.size // 3)}: text of one to six digits.
 - Sheets of nine noughts, {_images(SHEETS)}. In every second held-out sheet, one nought is
   replaced by another digit."""
 
-_WEAK = """Keypoints, scene labels and identities got more iterations than similar tasks, because they had learned little in as many (AP 0.105
-and mAP 0.374 in 500, recallAt1 0.225 in 1000). Two tasks are still weak: few scene labels are certain enough to be predicted (macroF1),
-and view invariance on cards tells digits apart no better than random weights ([why](#without-labels))."""
+_WEAK = """Keypoints, scene labels and identities got more iterations than similar tasks, because they had learned little in as
+many (AP 0.105 and mAP 0.374 in 500, recallAt1 0.225 in 1000). Two tasks are still weak: few scene labels are certain enough to be predicted
+(macroF1), and view invariance on cards tells digits apart no better than random weights ([why](#without-labels))."""
 
 _MULTITASK = """## Five tasks at once
 
-One network with five heads, compared with five networks with one head each, on the same images, with the same seeds, iterations and
-settings. Losses are summed with all weights 1; then with learned weights (`lossWeights: uncertainty`); then with a weight of 2 for
-regions, the head that loses most. Ratios compare means over seeds. The goal was a ratio of at least 0.95, in 0.55 of the time. The last
-variant meets it; with all weights 1, regions miss it."""
+One network with five heads, compared with five networks with one head each, on the same images, with the same seeds,
+iterations and settings. Losses are summed with all weights 1; then with learned weights (`lossWeights: uncertainty`); then with
+a weight of 2 for regions, the head that loses most. Ratios compare means over seeds. The goal was a ratio of at least 0.95, in
+0.55 of the time. The last variant meets it; with all weights 1, regions miss it."""
 
 _NECKS = """## Necks
 
@@ -111,16 +113,16 @@ Object detection on the digit scenes from above, with 64 channels in each neck. 
 
 _SEMI = f"""## Few labels
 
-The angle of a digit, in degrees, learned from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the other images, and
-with a self-supervised head that learns from all of them. Batches have {FEW_LABELS_BATCH} images unless a line says otherwise; the
-held-out images are the same. Without the second head, every image of a batch has a label; with it, at least a quarter of them have one
-(`sampler: balanced`). The runs with batches of a quarter of the size have seen about as many labels as those with a second head. The
-runs with batches four times as large have as many labels per batch as regression alone, plus the other images, as FixMatch counts
-(Sohn et al. 2020, https://arxiv.org/abs/2001.07685). Seeds change the initial weights and the order of images, not which images have
-labels."""
+The angle of a digit, in degrees, learned from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the
+other images, and with a self-supervised head that learns from all of them. Batches have {FEW_LABELS_BATCH} images unless a line
+says otherwise; the held-out images are the same. Without the second head, every image of a batch has a label; with it, at least
+a quarter of them have one (`sampler: balanced`). The runs with batches of a quarter of the size have seen about as many labels
+as those with a second head. The runs with batches four times as large have as many labels per batch as regression alone, plus
+the other images, as FixMatch counts (Sohn et al. 2020, https://arxiv.org/abs/2001.07685). Seeds change the initial weights and
+the order of images, not which images have labels."""
 
-_OF_SEMI = """When a batch has few labels, either second head helps. When a batch has as many labels as fit, it does not help: neither with
-unlabelled images added, nor in four times the iterations, which show the few labels four times as often. It may differ if your
+_OF_SEMI = """When a batch has few labels, either second head helps. When a batch has as many labels as fit, it does not help:
+neither with unlabelled images added, nor in four times the iterations, which show the few labels four times as often. It may differ if your
 unlabelled images say more about the task: try it on your data, and compare with the head alone."""
 
 _VIEWS = f"""## Without labels
@@ -203,9 +205,9 @@ def _five_at_once() -> Iterator[str]:
     costs = [cost for name in JOINT_TASKS if (cost := _cost(name_of_alone(name, SEEDS[0]), name)) is not None]
     if together is not None and len(costs) == len(JOINT_TASKS):
         yield (
-            f"One iteration of all five together takes {together:.2f} s of CPU; the five alone take {sum(costs):.2f} s in total. The joint\n"
-            f"network needs {together / sum(costs):.2f} of that. (Measured as the time of a run above minus that of a run of its first "
-            f"{COST_ITERATIONS}\niterations, divided by the iterations in between; first seed.)"
+            f"One iteration of all five together takes {together:.2f} s of CPU; the five alone take {sum(costs):.2f} s in total.\n"
+            f"The joint network needs {together / sum(costs):.2f} of that. (Measured as the time of a run above minus that of a run "
+            f"of its first\n{COST_ITERATIONS} iterations, divided by the iterations in between; first seed.)"
         )
 
 
