@@ -97,8 +97,8 @@ photographs.
   replaced by another digit."""
 
 _WEAK = """Keypoints, scene labels and identities got more iterations than similar tasks, because they had learned little in as
-many (AP 0.105 and mAP 0.374 in 500, recallAt1 0.225 in 1000). Two tasks are still weak: few scene labels are certain enough to be predicted
-(macroF1), and view invariance on cards tells digits apart no better than random weights ([why](#without-labels))."""
+many (AP 0.105 and mAP 0.374 in 500, recallAt1 0.225 in 1000). Two tasks are still weak: few scene labels are certain enough to
+be predicted (macroF1), and view invariance on cards tells digits apart no better than random weights ([why](#without-labels))."""
 
 _MULTITASK = """## Five tasks at once
 
@@ -122,8 +122,8 @@ the other images, as FixMatch counts (Sohn et al. 2020, https://arxiv.org/abs/20
 the order of images, not which images have labels."""
 
 _OF_SEMI = """When a batch has few labels, either second head helps. When a batch has as many labels as fit, it does not help:
-neither with unlabelled images added, nor in four times the iterations, which show the few labels four times as often. It may differ if your
-unlabelled images say more about the task: try it on your data, and compare with the head alone."""
+neither with unlabelled images added, nor in four times the iterations, which show the few labels four times as often. It may
+differ if your unlabelled images say more about the task: try it on your data, and compare with the head alone."""
 
 _VIEWS = f"""## Without labels
 
@@ -206,8 +206,8 @@ def _five_at_once() -> Iterator[str]:
     if together is not None and len(costs) == len(JOINT_TASKS):
         yield (
             f"One iteration of all five together takes {together:.2f} s of CPU; the five alone take {sum(costs):.2f} s in total.\n"
-            f"The joint network needs {together / sum(costs):.2f} of that. (Measured as the time of a run above minus that of a run "
-            f"of its first\n{COST_ITERATIONS} iterations, divided by the iterations in between; first seed.)"
+            f"The joint network needs {together / sum(costs):.2f} of that. (Measured as the time of a run above minus that of a "
+            f"run of its first\n{COST_ITERATIONS} iterations, divided by the iterations in between; first seed.)"
         )
 
 
