@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition, made from the models: `python -m headrace_api.crd` prints it, `make manifests` writes it."""
+"""The CustomResourceDefinition, generated from the models: `python -m headrace_api.crd` prints it, `make manifests` writes it."""
 
 import sys
 from typing import Any
@@ -76,7 +76,7 @@ def _object_schema() -> dict[str, Any]:
 
 
 def to_yaml() -> str:
-    """The CRD as it lies in crds/ and in the chart."""
+    """The CRD as it is in crds/ and in the chart."""
     return _HEADER + yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=120)
 
 

@@ -1,19 +1,19 @@
-"""`dataset.json`: what is where in a dataset whose files stay in the formats people already have them.
+"""`dataset.json`: says what is where in a dataset. The files stay in their usual formats.
 
-Tables, `csv` (a header row, then a row an image) and `jsonl` (an object an image), name the image in `image`: its path from the
-dataset's root, or as the other formats name images. Beside it they have, by task:
+Tables, `csv` (a header row, then one row per image) and `jsonl` (one object per image), name the image in `image`: its path from
+the dataset's root, or as the other formats name images. They also have, depending on the task:
 
     multiclass-classification   label
-    multilabel-classification   labels: in CSV with ";" between them, nothing where there are none; in JSON a list
+    multilabel-classification   labels: in CSV separated by ";", empty if there are none; in JSON a list
     metric-learning             identity
-    regression                  a column or key for each of the layer's `values`; empty or null where a value is not known
+    regression                  a column or key for each of the layer's `values`; empty or null if a value is unknown
     text-recognition            text
-    anomaly-detection           anomalous: true or false; mask, which may be missing: path from the root of a PNG, not 0 where it is
-    quadrilateral-detection     in CSV a row a quadrilateral with x1, y1, … x4, y4 (pixels, clockwise from where reading begins),
+    anomaly-detection           anomalous: true or false; optionally mask: path from the root of a PNG, nonzero where it is
+    quadrilateral-detection     in CSV one row per quadrilateral with x1, y1, … x4, y4 (pixels, clockwise from the text's start),
                                 class, ignore (true, false or missing), and a row without numbers for an image that has none; in
                                 JSON quads, a list of objects with points [[x, y], …], class and ignore
 
-A table of several splits has a column `split` (train, val, test); the layer's `columns` gives other names of columns.
+A table of several splits has a column `split` (train, val, test). The layer's `columns` maps standard column names to yours.
 """
 
 from typing import Literal
@@ -28,7 +28,7 @@ MANIFEST = "dataset.json"
 Format = Literal["yolo", "coco", "coco-panoptic", "mask-png", "image-folder", "voc", "csv", "jsonl", "depth", "icdar"]
 
 Part = Literal["train", "val", "all"]
-"""What of a layer's images a file or folder has; "all" is divided."""
+"""Which part of a layer's images a file or folder has; "all" is divided."""
 
 _Named = Literal["image", "split", "label", "labels", "identity", "text", "anomalous", "mask", "class", "ignore", "quads"]
 _Corner = Literal["x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"]
@@ -69,34 +69,34 @@ _TASKS_OF: dict[str, tuple[Task, ...]] = {
     **dict.fromkeys(("keypoints", "mirrored", "skeleton", "sigmas"), (Task.KEYPOINT_DETECTION,)),
     "alphabet": (Task.TEXT_RECOGNITION,),
 }
-"""Where a field means anything; elsewhere it is refused, since somebody expects something of it."""
+"""Where a field has a meaning. Elsewhere it is refused: whoever set it expects an effect."""
 
 
 class Layer(Model):
-    """One kind of annotation of (some of) the images.
+    """One kind of annotation for some or all images.
 
-    An image that a layer lists without objects is a negative; one that it does not list is unlabelled for it.
+    An image that a layer lists without objects is a negative; an image that it does not list is unlabelled for it.
     """
 
-    name: str = Field(min_length=1, max_length=253, description="What heads refer to.")
-    task: Task = Field(description="What the annotations hold.")
-    format: Format = Field(description="How they are written.")
+    name: str = Field(min_length=1, max_length=253, description="Name that heads refer to.")
+    task: Task = Field(description="Task of the annotations.")
+    format: Format = Field(description="Format of the annotation files.")
     splits: dict[Part, str] = Field(
         min_length=1,
-        description="Where each split's annotations are, relative to the dataset's root: a folder or a file. `all` instead of "
-        "`train` and `val`: the images are divided by a hash of their paths, see `valShare`.",
+        description="A folder or file for each split's annotations, relative to the dataset's root. With `all` instead of `train` "
+        "and `val`, the images are divided by a hash of their paths; see `valShare`.",
     )
     masks: dict[Part, str] = Field(
         default_factory=dict,
-        description="coco-panoptic: the folder of each split's PNGs; default: the JSON file's path without .json. image-folder of "
-        "anomaly detection: the folder of masks; default: `ground_truth` beside the split's folder.",
+        description="coco-panoptic: the folder of each split's PNGs; default: the JSON file's path without .json. image-folder for "
+        "anomaly detection: the folder of masks; default: `ground_truth` next to the split's folder.",
     )
     classes: str | list[str] | dict[int, str] | None = Field(
         None,
-        description="Class names: in order, by id, or a file: YAML or JSON with `names`, or text with a name a line. COCO files "
-        "and image folders carry their own.",
+        description="Class names: a list, a map from ids, or a file: YAML or JSON with `names`, or text with one name per line. "
+        "COCO files and image folders have their own.",
     )
-    ignore: int | None = Field(None, ge=0, description="mask-png: the pixel value that is not to be learnt from.")
+    ignore: int | None = Field(None, ge=0, description="mask-png: the pixel value that is neither trained on nor scored.")
     columns: dict[Column, str] = Field(
         default_factory=dict,
         description="csv, jsonl: maps standard column names to yours: {image: filename, label: breed}.",
@@ -104,31 +104,29 @@ class Layer(Model):
     values: list[str] = Field(
         default_factory=list,
         max_length=256,
-        description="regression: names of the numbers, which are columns or keys of the files. Default: all but image and split.",
+        description="regression: names of the numbers: columns or keys of the files. Default: all except image and split.",
     )
     keypoints: list[str] = Field(
         default_factory=list,
         max_length=256,
-        description="keypoint-detection: names, in order. COCO files carry their own, a YOLO `data.yaml` may.",
+        description="keypoint-detection: names, in order. COCO files have their own, a YOLO `data.yaml` may.",
     )
     mirrored: list[int] | None = Field(
         None,
-        description="keypoint-detection: for each keypoint the index, from 0, that it has in a mirrored image. Default: by name, "
-        "`left` and `right`, or `l` and `r`, change places.",
+        description="keypoint-detection: for each keypoint, its index (from 0) in a mirrored image. Default: by name; `left` and "
+        "`right`, or `l` and `r`, swap.",
     )
     skeleton: list[list[int]] = Field(
         default_factory=list,
-        description="keypoint-detection: pairs of indices, from 0, to join in pictures. COCO files carry their own.",
+        description="keypoint-detection: pairs of indices (from 0) to connect in pictures. COCO files have their own.",
     )
     sigmas: list[float] | None = Field(
         None,
-        description="keypoint-detection: OKS constants, how far people place each keypoint from each other. Default: COCO's for "
-        "COCO's keypoints, else 0.05.",
+        description="keypoint-detection: OKS constants, how much annotators differ on each keypoint. Default: COCO's for COCO's "
+        "keypoints, otherwise 0.05.",
     )
-    alphabet: str | None = Field(None, description="text-recognition: the characters there are. Default: those that occur.")
-    scale: float = Field(
-        1.0, gt=0, description="depth: what values of the files are multiplied with (0.001: millimetres to metres)."
-    )
+    alphabet: str | None = Field(None, description="text-recognition: the characters to recognise. Default: those that occur.")
+    scale: float = Field(1.0, gt=0, description="depth: factor for the values in the files (0.001: millimetres to metres).")
 
     @model_validator(mode="after")
     def _format_holds_task(self) -> "Layer":
@@ -140,7 +138,7 @@ class Layer(Model):
     @model_validator(mode="after")
     def _all_alone(self) -> "Layer":
         if "all" in self.splits and len(self.splits) > 1:
-            raise ValueError(f"layer '{self.name}': splits has either 'all', which is divided, or 'train' and 'val'")
+            raise ValueError(f"layer '{self.name}': splits has either 'all', which Headrace divides, or 'train' and 'val'")
         return self
 
     @model_validator(mode="after")
@@ -156,16 +154,16 @@ class Layer(Model):
 class Manifest(Model):
     """The whole of dataset.json."""
 
-    version: Literal[1] = Field(description="Of this format.")
+    version: Literal[1] = Field(description="Version of this format.")
     images: str = Field("images/", description="Folder of the images, relative to the dataset's root.")
     val_share: float = Field(
         0.1,
         gt=0,
         lt=1,
-        description="Share of images to validate on when the dataset defines no split; by a hash of their paths.",
+        description="Share of images to validate on when the dataset defines no split; a hash of the paths picks them.",
     )
     layers: list[Layer] = Field(
-        default_factory=list, max_length=64, description="The annotations. None: for self-supervised heads alone."
+        default_factory=list, max_length=64, description="The annotations. Empty: for self-supervised heads only."
     )
 
     @model_validator(mode="after")

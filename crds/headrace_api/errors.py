@@ -1,4 +1,4 @@
-"""Errors that end a job. Anything else that escapes is a crash, and worth another attempt."""
+"""Errors that end an attempt. Any other exception that escapes is a crash, and worth another attempt."""
 
 from headrace_api.names import Reason
 
@@ -13,8 +13,8 @@ class TrainerError(Exception):
 
 
 class FatalError(TrainerError):
-    """Every attempt would meet it: a bad dataset, a head that fits no layer, keys that are refused."""
+    """Every attempt would fail the same way: a bad dataset, a head that fits no layer, keys that are refused."""
 
 
 class RetryableError(TrainerError):
-    """Another attempt may not meet it: storage that is away, a disk that is full."""
+    """Another attempt may succeed: storage that does not answer, a full disk."""

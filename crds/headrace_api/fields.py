@@ -1,4 +1,4 @@
-"""What every model of the contract shares: camelCase names, no unknown fields, and the types that several fields have."""
+"""What all models of the contract share: camelCase names, no unknown fields, and common field types."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -10,10 +10,10 @@ from pydantic_core import CoreSchema
 
 @dataclass(frozen=True)
 class Rule:
-    """A CEL rule of the CRD, kept beside what it is about: in `rules` of a model, or in `Annotated` of a field.
+    """A CEL rule of the CRD, next to what it constrains: in `rules` of a model, or in `Annotated` of a field.
 
     `expression` is CEL as the API server evaluates it (https://kubernetes.io/docs/reference/using-api/cel/); `message` is what the
-    user reads where it is false.
+    user reads if it is false.
     """
 
     expression: str
@@ -43,8 +43,8 @@ class Model(BaseModel):
         schema = handler.resolve_ref_schema(handler(core_schema))
         if cls.rules:
             schema["x-kubernetes-validations"] = [rule.to_schema() for rule in cls.rules]
-        # Pydantic leaves out defaults that a factory makes. They are written in full, since the API server checks CEL rules on a
-        # default before it fills in the defaults within.
+        # Pydantic leaves out defaults from a factory. We write them in full, since the API server checks CEL rules on a default
+        # before it fills in nested defaults.
         for field in cls.model_fields.values():
             default = field.get_default(call_default_factory=True, validated_data={})
             if isinstance(default, BaseModel):
@@ -74,4 +74,4 @@ Quantity = Annotated[
 """An amount as Kubernetes writes it: 8, "500m", 32Gi."""
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"}, max_length=40)]
-"""A moment in RFC 3339, UTC."""
+"""A time in RFC 3339, UTC."""

@@ -1,4 +1,4 @@
-"""`spec.model.heads`: what is learnt. One model of options a task, and the head that holds exactly one of them."""
+"""`spec.model.heads`: what to learn. One model of options per task, and the head that has exactly one of them."""
 
 from typing import Annotated, ClassVar
 
@@ -16,13 +16,13 @@ class HeadOptions(Model):
 
 
 class SeveralLevels(HeadOptions):
-    """Of a head that looks at a range of levels."""
+    """Options of a head that uses a range of levels."""
 
     bottom_level: Level | None = Field(
         None,
-        description="Lowest level the head looks at. Default: the neck's lowest, or without a neck level 3.",
+        description="Lowest level the head uses. Default: the neck's lowest, or level 3 without a neck.",
     )
-    top_level: Level | None = Field(None, description="Highest level the head looks at. Default: the highest there is.")
+    top_level: Level | None = Field(None, description="Highest level the head uses. Default: the highest available.")
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -39,62 +39,62 @@ class SeveralLevels(HeadOptions):
 
 
 class SingleLevel(HeadOptions):
-    """Of a head that looks at one level."""
+    """Options of a head that uses one level."""
 
-    level: Level | None = Field(None, description="The level the head looks at. Default: the highest there is.")
+    level: Level | None = Field(None, description="The level the head uses. Default: the highest available.")
 
 
 class PanopticSegmentation(SeveralLevels):
     """A segment for every pixel: countable things one by one, stuff by class. Metrics: PQ, SQ, RQ."""
 
-    max_detections: int = Field(100, ge=1, le=1000, description="The most things given for one image.")
+    max_detections: int = Field(100, ge=1, le=1000, description="Most things predicted per image.")
 
 
 class InstanceSegmentation(SeveralLevels):
     """A mask and a class for each object. Metric: COCO mask AP."""
 
-    max_detections: int = Field(100, ge=1, le=1000, description="The most objects given for one image.")
+    max_detections: int = Field(100, ge=1, le=1000, description="Most objects predicted per image.")
 
 
 class SemanticSegmentation(SeveralLevels):
-    """A class for every pixel, from several levels fused. Metrics: mIoU, pixel accuracy."""
+    """A class for every pixel, from several fused levels. Metrics: mIoU, pixel accuracy."""
 
 
 class KeypointDetection(SeveralLevels):
     """Named points of each object, with its box and class. Metric: OKS AP."""
 
-    max_detections: int = Field(20, ge=1, le=1000, description="The most objects given for one image; COCO's metric counts 20.")
+    max_detections: int = Field(20, ge=1, le=1000, description="Most objects predicted per image; COCO's metric counts 20.")
 
 
 class QuadrilateralDetection(SeveralLevels):
     """Four corners of each object, in reading order, and its class. Metric: AP by the IoU of polygons."""
 
-    max_detections: int = Field(100, ge=1, le=1000, description="The most quadrilaterals given for one image.")
+    max_detections: int = Field(100, ge=1, le=1000, description="Most quadrilaterals predicted per image.")
 
 
 class ObjectDetection(SeveralLevels):
     """Boxes and their classes, from several levels with shared weights. Metric: COCO AP."""
 
-    max_detections: int = Field(100, ge=1, le=1000, description="The most boxes given for one image.")
+    max_detections: int = Field(100, ge=1, le=1000, description="Most boxes predicted per image.")
 
 
 class MultilabelClassification(SingleLevel):
-    """Any number of labels an image. Metrics: mAP, macro F1."""
+    """Any number of labels per image. Metrics: mAP, macro F1."""
 
 
 class MulticlassClassification(SingleLevel):
-    """One label an image. Metrics: top-1 and top-5 accuracy, macro F1, expected calibration error."""
+    """One label per image. Metrics: top-1 and top-5 accuracy, macro F1, expected calibration error."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread evenly over all classes.")
     ordinal: bool = Field(
         False,
-        description="The classes are steps of a scale, in the order of the layer's `classes` in dataset.json, or else in "
+        description="The classes are steps of a scale, in the order of the layer's `classes` in dataset.json, otherwise in "
         "alphabetical order. Near misses get partial credit, and the score is the mean absolute error.",
     )
 
 
 class MetricLearning(SingleLevel):
-    """A vector an image, near to those of the same identity. Metrics: recall at 1 and 5, mAP of retrieval."""
+    """One vector per image, close to those of the same identity. Metrics: recall at 1 and 5, mAP of retrieval."""
 
     dimensions: int = Field(128, ge=2, le=2048, description="Length of the vector.")
 
@@ -104,63 +104,63 @@ class Regression(SingleLevel):
 
 
 class DepthEstimation(SeveralLevels):
-    """A depth for every pixel, from several levels fused. Metrics: AbsRel, RMSE, share of pixels within a factor of 1.25."""
+    """A depth for every pixel, from several fused levels. Metrics: AbsRel, RMSE, share of pixels within a factor of 1.25."""
 
 
 class AnomalyDetection(SeveralLevels):
-    """How far an image, and each of its pixels, is from normal; learnt from normal images alone. Metric: AUROC."""
+    """How far an image, and each of its pixels, is from normal; learned from normal images only. Metric: AUROC."""
 
 
 class TextRecognition(HeadOptions):
-    """The text that an image of one line shows. Metrics: character error rate, exact matches."""
+    """The text of a one-line image. Metrics: character error rate, exact matches."""
 
     level: Level | None = Field(
         None,
-        description="The level the head looks at. Default: 3, or the one nearest to it. Higher ones see too coarsely to tell small "
+        description="The level the head uses. Default: 3, or the one closest to it. Higher levels are too coarse to tell small "
         "characters apart.",
     )
 
 
 class Autoencoding(SingleLevel):
-    """The image again out of one level's features; needs no annotations. Metric: PSNR."""
+    """Reconstructs the image from one level's features; needs no annotations. Metric: PSNR."""
 
 
 class ViewInvariance(SingleLevel):
     """Features that two views of an image share; needs no annotations. Metrics: accuracy of nearest neighbours, deviation."""
 
     dimensions: int = Field(
-        1024, ge=16, le=8192, description="Length of the vectors that are compared in training; the features keep theirs."
+        1024, ge=16, le=8192, description="Length of the vectors compared in training; the features themselves keep their length."
     )
 
 
 HEAD_FIELDS: dict[str, Task] = {task.name.lower(): task for task in Task}
-"""The fields of the union in a head, and the task each one is for."""
+"""The task fields of a head, and the task of each."""
 
 _IN_YAML = {field: to_camel(field) for field in HEAD_FIELDS}
 _SELF_SUPERVISED = [field for field, task in HEAD_FIELDS.items() if task.self_supervised]
 
-_EXACTLY_ONE = f"a head has exactly one task of: {', '.join(_IN_YAML.values())}"
+_EXACTLY_ONE = f"a head needs exactly one of these tasks: {', '.join(_IN_YAML.values())}"
 _NEEDS_ANNOTATIONS = (
     f"a head needs annotations, the layer to learn from, unless it is {' or '.join(_IN_YAML[field] for field in _SELF_SUPERVISED)}"
 )
 
 
 def _given(fields: list[str]) -> list[str]:
-    """CEL: which of the fields are given."""
+    """CEL: which of the fields are set."""
     return [f"has(self.{_IN_YAML[field]})" for field in fields]
 
 
 class Head(Model):
-    """Solves one task. Exactly one of the task fields is given, like the source of a volume."""
+    """Solves one task. Exactly one of the task fields is set, like the source of a volume."""
 
     name: DnsLabel = Field(description="Unique within the model; names the head in metrics, logs and pictures.")
     annotations: str | None = Field(
         None,
         min_length=1,
         max_length=253,
-        description="Layer of the dataset to learn from; converted if need be. Self-supervised heads do without, and then every "
-        "image of the dataset's image folder that is not held out is trained on. Where they name a layer, its images are added to "
-        "those of the other heads, and its labels, where it has one an image, serve to score viewInvariance.",
+        description="Layer of the dataset to learn from, converted if necessary. Optional for self-supervised heads: without it, "
+        "they train on every image of the image folder that is not held out. With it, they add the layer's images to those of the "
+        "other heads, and viewInvariance is scored with its labels if it has one per image.",
     )
     weight: float = Field(1.0, ge=0, le=1e6, description="Factor of this head's loss in the sum.")
     panoptic_segmentation: PanopticSegmentation | None = Field(None, description="A segment for every pixel.")
@@ -169,15 +169,15 @@ class Head(Model):
     keypoint_detection: KeypointDetection | None = Field(None, description="Named points of each object.")
     quadrilateral_detection: QuadrilateralDetection | None = Field(None, description="Four corners of each object.")
     object_detection: ObjectDetection | None = Field(None, description="Boxes with classes.")
-    multilabel_classification: MultilabelClassification | None = Field(None, description="Any number of labels an image.")
-    multiclass_classification: MulticlassClassification | None = Field(None, description="One label an image.")
+    multilabel_classification: MultilabelClassification | None = Field(None, description="Any number of labels per image.")
+    multiclass_classification: MulticlassClassification | None = Field(None, description="One label per image.")
     metric_learning: MetricLearning | None = Field(None, description="Vectors whose distances tell identities apart.")
     regression: Regression | None = Field(None, description="Numbers for the whole image.")
     depth_estimation: DepthEstimation | None = Field(None, description="A depth for every pixel.")
-    anomaly_detection: AnomalyDetection | None = Field(None, description="What is not normal, learnt from what is.")
-    text_recognition: TextRecognition | None = Field(None, description="The text of an image of one line.")
-    autoencoding: Autoencoding | None = Field(None, description="The image again; self-supervised.")
-    view_invariance: ViewInvariance | None = Field(None, description="What two views share; self-supervised.")
+    anomaly_detection: AnomalyDetection | None = Field(None, description="Anomalies, learned from normal images.")
+    text_recognition: TextRecognition | None = Field(None, description="The text of a one-line image.")
+    autoencoding: Autoencoding | None = Field(None, description="Reconstruction of the image; self-supervised.")
+    view_invariance: ViewInvariance | None = Field(None, description="What two views of an image share; self-supervised.")
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(f"[{', '.join(_given(list(HEAD_FIELDS)))}].filter(x, x).size() == 1", _EXACTLY_ONE),

@@ -19,14 +19,14 @@ TORCHVISION_BACKBONES: Final = (
     *("regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf", "regnet_y_8gf"),
     *("swin_t", "swin_s", "swin_v2_t"),
 )
-"""Names that torchvision knows them by. ConvNeXt and Swin begin with level 2, the others with level 1."""
+"""Their names in torchvision. ConvNeXt and Swin start at level 2, the others at level 1."""
 
 MOST_HEADS: Final = 32
-"""Of a network; the API server bounds what CEL rules may cost by it."""
+"""Per network. The API server uses this bound to estimate the cost of CEL rules."""
 
 _TIMM = "^timm/[a-zA-Z0-9_.-]+$"
 _BACKBONE_NAMES = f"{', '.join(TORCHVISION_BACKBONES)}, or timm/<name>"
-_UNKNOWN_BACKBONE = f"backbone.name is one of {_BACKBONE_NAMES}"
+_UNKNOWN_BACKBONE = f"backbone.name must be one of {_BACKBONE_NAMES}"
 
 
 def _known_backbone(name: str) -> str:
@@ -36,7 +36,7 @@ def _known_backbone(name: str) -> str:
 
 
 class Backbone(Model):
-    """Makes feature maps of the levels 1 (some architectures: 2) to topLevel out of the image."""
+    """Turns the image into feature maps of level 1 (some architectures: 2) to topLevel."""
 
     name: Annotated[
         str,
@@ -45,31 +45,31 @@ class Backbone(Model):
     ] = Field(
         "resnet50",
         max_length=128,
-        description=f"Architecture, by torchvision's name: {_BACKBONE_NAMES} for one of timm's, which the trainer's image must "
-        "have (extra timm). Lowest level: 2 for ConvNeXt and Swin, 1 for torchvision's others.",
+        description=f"Architecture, by its torchvision name: {_BACKBONE_NAMES} for timm's, if the trainer image has timm (extra "
+        "timm). Lowest level: 2 for ConvNeXt and Swin, 1 for the other torchvision names.",
     )
     top_level: int = Field(
         5,
         ge=2,
         le=5,
-        description="The highest level made, and the last stage that exists: its stride is 2^topLevel.",
+        description="The highest level, with stride 2^topLevel. Later stages of the architecture are not built.",
     )
     frozen_levels: int = Field(
         0,
         ge=0,
         le=5,
-        description="What makes the levels up to this one is not trained: weights and the statistics of batch normalisation stay "
-        "as they begin. Of use with initialWeights.",
+        description="Levels up to this one are not trained: their weights and batch-normalisation statistics stay fixed. Useful "
+        "with initialWeights.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("self.frozenLevels <= self.topLevel", "backbone.frozenLevels must not lie above backbone.topLevel"),
+        Rule("self.frozenLevels <= self.topLevel", "backbone.frozenLevels must not be above backbone.topLevel"),
     )
 
     @model_validator(mode="after")
     def _frozen_levels_exist(self) -> "Backbone":
         if self.frozen_levels > self.top_level:
-            raise ValueError("backbone.frozenLevels must not lie above backbone.topLevel")
+            raise ValueError("backbone.frozenLevels must not be above backbone.topLevel")
         return self
 
 
@@ -80,10 +80,10 @@ class Fpn(Model):
 
 
 class BiFpn(Model):
-    """A weighted pyramid (Tan et al. 2020, https://arxiv.org/abs/1911.09070): down and up again, several times."""
+    """A weighted pyramid (Tan et al. 2020, https://arxiv.org/abs/1911.09070): down and back up, several times."""
 
     channels: int = Field(128, ge=8, le=1024, multiple_of=8, description="Channels of every level of the neck.")
-    repeats: int = Field(3, ge=1, le=8, description="How often features go down and up.")
+    repeats: int = Field(3, ge=1, le=8, description="How many times features go down and up.")
 
 
 class HybridEncoder(Model):
@@ -93,17 +93,17 @@ class HybridEncoder(Model):
     repeats: int = Field(3, ge=1, le=8, description="Convolutions in each fusion of two levels.")
 
 
-_ONE_NECK = "a neck is exactly one of fpn, biFpn and hybridEncoder"
+_ONE_NECK = "neck needs exactly one of fpn, biFpn and hybridEncoder"
 
 
 class Neck(Model):
-    """Fuses the backbone's levels; may add levels above the backbone's top. Exactly one kind is given."""
+    """Fuses the backbone's levels; may add levels above the backbone's top. Exactly one kind is set."""
 
     fpn: Fpn | None = Field(None, description="A feature pyramid network.")
     bi_fpn: BiFpn | None = Field(None, description="A weighted bidirectional feature pyramid network.")
     hybrid_encoder: HybridEncoder | None = Field(None, description="RT-DETR's hybrid encoder.")
-    bottom_level: Level = Field(3, description="The lowest level made; the backbone must have it.")
-    top_level: Level = Field(7, description="The highest level made; may lie above the backbone's topLevel.")
+    bottom_level: Level = Field(3, description="The lowest level of the neck; the backbone must have it.")
+    top_level: Level = Field(7, description="The highest level of the neck; may be above the backbone's topLevel.")
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("[has(self.fpn), has(self.biFpn), has(self.hybridEncoder)].filter(x, x).size() == 1", _ONE_NECK),
@@ -120,46 +120,46 @@ class Neck(Model):
 
 
 class InitialWeights(Model):
-    """Where the weights of a fresh start come from. What fits by name and shape is taken; the log says what, and what was not."""
+    """Weights to start from. What fits by name and shape is loaded; the log lists what was loaded and what was not."""
 
     uri: S3Uri = Field(
-        description="An earlier job's run folder or the model/ folder in it, or a file of a backbone's weights by torchvision's "
-        "names: .safetensors, or .pth as torchvision publishes it."
+        description="An earlier job's run folder or the model/ folder in it, or a file of backbone weights under torchvision's "
+        "parameter names: .safetensors, or .pth as torchvision publishes it."
     )
     storage: Storage | None = Field(None, description="Credentials for it, if they are not those of spec.storage.")
 
 
 class Network(Model):
-    """Backbone, neck and heads. Without heads, every layer of the dataset that some head can learn gets one with defaults."""
+    """Backbone, neck and heads. Without heads, each layer of the dataset that a head can learn gets one with default options."""
 
-    backbone: Backbone = Field(default_factory=Backbone, description="Makes the features.")
-    neck: Neck | None = Field(None, description="Fuses levels. Without one, heads look at the backbone's levels.")
+    backbone: Backbone = Field(default_factory=Backbone, description="Computes the features.")
+    neck: Neck | None = Field(None, description="Fuses levels. Without a neck, heads use the backbone's levels.")
     initial_weights: InitialWeights | None = Field(
-        None, description="Weights to begin with, instead of random ones. A job that goes on from its checkpoint has its own."
+        None, description="Weights to start from, instead of random ones. A job that resumes from its checkpoint ignores them."
     )
     heads: list[Head] = Field(
         default_factory=list,
         max_length=MOST_HEADS,
-        description="What is learnt. Empty: one head for each layer of the dataset, named after it.",
+        description="What to learn. Empty: one head for each layer of the dataset, named after it.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     loss_weights: Literal["fixed", "uncertainty"] = Field(
         "fixed",
-        description="How heads' losses are added up. fixed: each times its head's weight. uncertainty: each is also divided by the "
-        "head's variance, which is learnt (Kendall et al. 2018, https://arxiv.org/abs/1705.07115): losses of any size count alike.",
+        description="How the heads' losses are added up. fixed: each times its head's weight. uncertainty: each is also divided by "
+        "a learned variance (Kendall et al. 2018, https://arxiv.org/abs/1705.07115), so that large and small losses count alike.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "!has(self.neck) || self.neck.bottomLevel <= self.backbone.topLevel",
-            "neck.bottomLevel must not lie above backbone.topLevel",
+            "neck.bottomLevel must not be above backbone.topLevel",
         ),
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Network":
         if self.neck is not None and self.neck.bottom_level > self.backbone.top_level:
-            raise ValueError("neck.bottomLevel must not lie above backbone.topLevel")
+            raise ValueError("neck.bottomLevel must not be above backbone.topLevel")
         names = [head.name for head in self.heads]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two heads share a name: {', '.join(twice)}")
@@ -167,5 +167,5 @@ class Network(Model):
 
 
 def default_network() -> Network:
-    """What a job that says nothing about its model gets: ResNet-50 and a feature pyramid over the levels 3 to 7."""
+    """The model of a job that sets none: ResNet-50 and a feature pyramid over levels 3 to 7."""
     return Network(backbone=Backbone(), neck=Neck(fpn=Fpn()))

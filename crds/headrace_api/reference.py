@@ -1,4 +1,4 @@
-"""The reference in docs/, made from the models: `python -m headrace_api.reference` prints it, `make manifests` writes it."""
+"""The reference in docs/, generated from the models: `python -m headrace_api.reference` prints it, `make manifests` writes it."""
 
 import inspect
 import sys
@@ -12,7 +12,7 @@ from headrace_api.trainingjob import TrainingJob, TrainingJobSpec, TrainingJobSt
 _HEADER = """<!-- Generated from headrace_api by `make manifests`. Change the models, not this file. -->
 # Reference
 
-Everything below is what the programs really use: it is made from the same models as the CRD.
+This page is generated from the same models as the CRD, which the programs use.
 `kubectl explain trainingjob.spec --recursive` shows the fields too.
 """
 
@@ -35,16 +35,16 @@ def to_markdown() -> str:
             "`status.reason` is one of:\n",
             "| reason | meaning |\n|---|---|",
             *(f"| `{reason}` | {reason.meaning} |" for reason in names.Reason if reason not in names.NOT_IN_STATUS),
-            "\nThe trainer writes its reason into `outcome.json`. There it may be another one, too:\n",
+            "\nThe trainer writes its reason into `outcome.json`, which may also have:\n",
             *(f"- `{reason}`: {reason.meaning}" for reason in names.Reason if reason in names.NOT_IN_STATUS),
             "\n## Exit codes of the trainer\n",
             *(f"- `{code.value}` {code.name}: {text}" for code, text in _EXIT_CODES.items()),
             "\n## dataset.json\n",
             *_fields_table(described_schema(dataset.Manifest)),
-            "\n| format | holds |\n|---|---|",
+            "\n| format | tasks |\n|---|---|",
             *(f"| {name} | {', '.join(task.words for task in held)} |" for name, held in dataset.FORMATS.items()),
             "\n## Task conversions\n",
-            "A head finds the shortest path from what a layer holds to what it learns:\n",
+            "Headrace takes the shortest path from a layer's task to a head's task:\n",
             *(
                 f"- {source.words} → {', '.join(t.words for t in targets)}"
                 for source, targets in tasks.CONVERSIONS.items()
@@ -57,8 +57,8 @@ def to_markdown() -> str:
 
 _EXIT_CODES = {
     names.ExitCode.OK: "the job is done, or was stopped",
-    names.ExitCode.RETRY: "an error that another attempt may not meet; charged to `backoffLimit`",
-    names.ExitCode.FATAL: "an error that every attempt would meet; the job ends in Error at once",
+    names.ExitCode.RETRY: "an error that another attempt may not hit; counts towards `backoffLimit`",
+    names.ExitCode.FATAL: "an error that every attempt would hit; the job ends in Error at once",
 }
 
 

@@ -9,7 +9,7 @@ from headrace_api.names import Reason
 from headrace_api.trainingjob import Checkpoint, Progress
 
 TERMINATION_MESSAGE_BYTES = 4096
-"""What a kubelet keeps of a termination message."""
+"""Bytes of a termination message that a kubelet keeps."""
 
 
 class Phase(StrEnum):
@@ -50,7 +50,7 @@ class Outcome(Model):
     checkpoint: Checkpoint | None = None
 
     def to_termination_message(self) -> str:
-        """One line that fits what a kubelet keeps; scores, then the end of the message, are dropped if it must be shorter."""
+        """One line that fits what a kubelet keeps; if it is too long, scores are dropped, then the end of the message."""
         line = self.model_dump_json(by_alias=True, exclude_none=True)
         if len(line.encode()) <= TERMINATION_MESSAGE_BYTES:
             return line

@@ -10,10 +10,10 @@ MODEL = "model/"
 MODEL_WEIGHTS = "model.safetensors"
 """In MODEL: the weights by name."""
 MODEL_CONFIG = "config.json"
-"""In MODEL: the network that they are of, and what its numbers mean."""
+"""In MODEL: the network's configuration, and what its numbers mean."""
 PICTURES = "pictures/"
 UID_OF_LOCAL_RUNS = "local"
-"""Stands for the uid of a job that no cluster knows: running it again goes on in the same folder."""
+"""Replaces the uid of a job outside a cluster, so that running it again continues in the same folder."""
 
 
 def run_folder(output_uri: str, namespace: str, project: str, job: str, uid: str) -> str:

@@ -1,4 +1,4 @@
-"""How object storage is reached: the Secret that a job names."""
+"""Access to object storage: the Secret that a job names."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from headrace_api.fields import Model
 
 
 class SecretRef(Model):
-    """A Secret of the job's namespace."""
+    """A Secret in the job's namespace."""
 
     name: str = Field(min_length=1, max_length=253, description="Name of the Secret.")
 
@@ -15,5 +15,5 @@ class Storage(Model):
     """How to reach the object storage."""
 
     secret_ref: SecretRef = Field(
-        description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for other than AWS, AWS_ENDPOINT_URL, AWS_REGION."
+        description="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, outside AWS, AWS_ENDPOINT_URL and AWS_REGION."
     )

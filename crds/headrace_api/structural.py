@@ -2,7 +2,7 @@
 
 What the server demands (no references, no null types, bounds in OpenAPI 3.0's form) is stated at
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema.
-What cannot be said so is refused here: left out of the schema, it would be pruned from jobs, or not be checked, without a word.
+What this form cannot express is refused here: left out of the schema, it would be silently pruned from jobs or not checked.
 """
 
 import copy
@@ -18,7 +18,7 @@ INT_OR_STRING = "x-kubernetes-int-or-string"
 
 
 class NotStructuralError(TypeError):
-    """A field that the API server cannot hold as it is declared."""
+    """A field that the API server cannot store as it is declared."""
 
     def __init__(self, path: str, what: str, instead: str) -> None:
         super().__init__(f"{path}: a structural schema cannot express {what}; use {instead}")
@@ -37,7 +37,7 @@ def structural_schema(model: type[BaseModel], path: str) -> Schema:
 
 
 def described_schema(model: type[BaseModel]) -> Schema:
-    """The same for a document that no API server sees, to be described field by field: what only checks values is left out."""
+    """The same for a document that no API server sees, to describe field by field; leaves out keywords that only check values."""
     return _read(model, model.__name__, strict=False)
 
 
@@ -47,7 +47,7 @@ def _read(model: type[BaseModel], path: str, *, strict: bool) -> Schema:
 
 
 _DROPPED = frozenset({"$defs", "title", "examples"})
-"""What changes nothing about which values are valid."""
+"""Keywords that do not affect which values are valid."""
 _NESTED = frozenset({"properties", "additionalProperties", "items"})
 _PLAIN = frozenset(
     {
@@ -56,7 +56,7 @@ _PLAIN = frozenset(
         *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
     }
 )
-"""Keywords with values that are no schemas. Beside these and `_NESTED`, what begins with x-kubernetes- is let through."""
+"""Keywords whose values are not schemas. Besides these and `_NESTED`, keywords that begin with x-kubernetes- are allowed."""
 _TYPES = ("object", "array", "string", "integer", "number", "boolean")
 _SAYS_NOTHING = frozenset({"description", "default"})
 
@@ -84,7 +84,7 @@ class _Reader:
     strict: bool
 
     def read(self, node: Schema, path: str, within: tuple[str, ...] = ()) -> Schema:
-        """The schema of one field; `within`: the models that it lies in."""
+        """The schema of one field; `within`: the models that contain it."""
         if "$ref" in node:
             name = node["$ref"].rsplit("/", 1)[1]
             if name in within:
@@ -107,7 +107,7 @@ class _Reader:
         return {"type": " or ".join(option["type"] for option in options)}
 
     def _with_nested(self, node: Schema, path: str, within: tuple[str, ...]) -> Schema:
-        # Copied: of a model that stands in two places, YAML would write what both share once, and refer to it.
+        # Copied: if a model is used in two places, YAML would write the shared part once and refer to it.
         schema = {key: copy.deepcopy(value) for key, value in node.items() if key not in _DROPPED | _NESTED or key == "items"}
         if "items" in node:
             schema["items"] = self.read(node["items"], f"{path}[]", within)
@@ -131,7 +131,7 @@ def _says_nothing(node: Schema) -> bool:
 
 
 def _check(node: Schema, path: str) -> None:
-    """Raises NotStructuralError where something of the node would be lost or refused."""
+    """Raises NotStructuralError if a part of the node would be lost or refused."""
     for keyword in node:
         if keyword not in _DROPPED | _NESTED | _PLAIN and not keyword.startswith("x-kubernetes-"):
             raise NotStructuralError(path, keyword, _INSTEAD.get(keyword, _INSTEAD_OF_OTHERS))

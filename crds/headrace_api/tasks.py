@@ -1,4 +1,4 @@
-"""Tasks, and which annotations can serve which task: one table, searched for the shortest path.
+"""Tasks, and which annotations can serve which task: one table, in which we search the shortest path.
 
 Why a graph: docs/decisions/0009-dataset-contract.md.
 """
@@ -33,7 +33,7 @@ class Task(StrEnum):
 
     @property
     def self_supervised(self) -> bool:
-        """Whether it is learnt from images alone."""
+        """Whether it learns from images alone."""
         return self in SELF_SUPERVISED
 
 
@@ -57,10 +57,10 @@ CONVERSIONS: dict[Task, tuple[Task, ...]] = {
 
 
 def conversion_path(source: Task, target: Task) -> tuple[Task, ...] | None:
-    """Tasks from `source` to `target`, both included, by the fewest conversions; None where there is no way.
+    """Tasks from `source` to `target`, both included, by the fewest conversions; None if there is no path.
 
-    Among paths of equal length the one whose first differing step stands earlier in `CONVERSIONS` is taken, so the answer is
-    always the same.
+    Among paths of equal length, the one whose first differing step comes earlier in `CONVERSIONS` wins, so the answer is always
+    the same.
     """
     paths: deque[tuple[Task, ...]] = deque([(source,)])
     seen = {source}

@@ -20,43 +20,45 @@ class Dataset(Model):
         10,
         ge=0,
         le=1_000_000,
-        description="Images that may fail to decode, and annotations that may be broken, before the job ends in Error.",
+        description="How many bad images and annotations, together, the job tolerates before it ends in Error.",
     )
 
 
 class Output(Model):
     """Where run folders go."""
 
-    uri: S3Uri = Field(description="Folder that gets <namespace>/<project>/<job>-<uid's first 8>/.")
+    uri: S3Uri = Field(description="Folder for run folders: <namespace>/<project>/<job>-<first 8 of the uid>/.")
 
 
 class Resources(Model):
-    """What a trainer pod asks for, and is limited to."""
+    """Requests and limits of the trainer pod."""
 
     gpus: int = Field(1, ge=0, le=1, description="GPUs (nvidia.com/gpu). 0 trains on the CPU.")
     cpu: Quantity = Field("4", description="Cores.")
-    memory: Quantity = Field("16Gi", description="Memory, shared memory of the data loader included.")
+    memory: Quantity = Field("16Gi", description="Memory, including the data loader's shared memory.")
     workspace: Quantity = Field("50Gi", description="Local disk for the dataset and checkpoints; wiped at the end.")
 
 
 class Toleration(Model):
-    """A taint that the pod may be scheduled on, as in a Pod."""
+    """A toleration, as in a Pod."""
 
     key: str | None = Field(None, max_length=316, description="Taint key; empty with operator Exists matches every taint.")
     operator: Literal["Exists", "Equal"] | None = Field(None, description="Default: Equal.")
     value: str | None = Field(None, max_length=63, description="Taint value, for Equal.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(None, description="Default: all effects.")
-    toleration_seconds: int | None = Field(None, ge=0, description="How long a NoExecute taint is borne. Default: for ever.")
+    toleration_seconds: int | None = Field(None, ge=0, description="Seconds to tolerate a NoExecute taint. Default: forever.")
 
 
 class Scheduling(Model):
-    """Passed on to the pod."""
+    """Copied to the pod."""
 
     priority_class_name: str | None = Field(None, min_length=1, max_length=253, description="PriorityClass of the pod.")
     node_selector: Annotated[dict[str, str], Field(max_length=32)] | None = Field(
         None, description="Labels that the node must have."
     )
-    tolerations: Annotated[list[Toleration], Field(max_length=32)] | None = Field(None, description="Taints that are borne.")
+    tolerations: Annotated[list[Toleration], Field(max_length=32)] | None = Field(
+        None, description="Taints that the pod tolerates."
+    )
 
 
 _SECONDS_OF_A_YEAR = 31_536_000
@@ -69,26 +71,26 @@ class TrainingJobSpec(Model):
         DnsLabel,
         Rule("self == oldSelf", "project is immutable: delete the job and apply it to the other project"),
     ] = Field(description="Jobs of the same project and namespace wait for each other.")
-    dataset: Dataset = Field(description="What to learn from.")
+    dataset: Dataset = Field(description="What to train on.")
     storage: Storage | None = Field(None, description="Credentials for dataset and output. Default: the operator's, if it has one.")
     output: Output | None = Field(None, description="Where the run folder goes. Default: the operator's, if it has one.")
     model: Network = Field(
         default_factory=default_network,
-        description="Backbone, neck and heads. Default: ResNet-50 with an FPN of the levels 3 to 7; a model that is given and "
-        "names no neck has none.",
+        description="Backbone, neck and heads. Default: ResNet-50 with an FPN on levels 3 to 7. If you set a model without a neck, "
+        "it has none.",
     )
-    training: Training = Field(default_factory=Training, description="How to learn.")
-    resources: Resources = Field(default_factory=Resources, description="What the trainer pod asks for.")
+    training: Training = Field(default_factory=Training, description="How to train.")
+    resources: Resources = Field(default_factory=Resources, description="Requests and limits of the trainer pod.")
     scheduling: Scheduling = Field(default_factory=Scheduling, description="Where the trainer pod may run.")
     image: str | None = Field(
         None,
         min_length=1,
         max_length=1024,
-        description="Trainer image. Default: that of the operator's release.",
+        description="Trainer image. Default: the one of the operator's release.",
     )
     suspend: bool = Field(
         False,
-        description="Pause: a running job checkpoints, leaves its GPU and keeps its place; others go first meanwhile.",
+        description="Pause: a running job checkpoints, releases its GPU and keeps its place; later jobs go first meanwhile.",
     )
     stop: Annotated[bool, Rule("self || !oldSelf", "stop is final: apply the job again under another name")] = Field(
         False, description="Cancel for good, as soon as possible, after a checkpoint."
@@ -97,27 +99,27 @@ class TrainingJobSpec(Model):
         3,
         ge=0,
         le=100,
-        description="Failures of the trainer that are retried from the last checkpoint. A lost node or an eviction is not one.",
+        description="How many trainer failures are retried from the last checkpoint. A lost node or an eviction does not count.",
     )
     pre_running_deadline_seconds: int | None = Field(
         None,
         ge=1,
         le=_SECONDS_OF_A_YEAR,
-        description="Error if an attempt is not Running this long after its pod was created. Default: no limit.",
+        description="Seconds an attempt may take from pod creation to Running before the job ends in Error. Default: no limit.",
     )
     ttl_seconds_after_finished: int | None = Field(
         None,
         ge=0,
         le=_SECONDS_OF_A_YEAR,
-        description="Deletes the TrainingJob this long after its end, never its run folder. Default: kept.",
+        description="Seconds after its end until the TrainingJob is deleted; its run folder stays. Default: never.",
     )
     termination_grace_period_seconds: int = Field(
-        120, ge=1, le=86_400, description="Time to checkpoint, upload and wipe after SIGTERM."
+        120, ge=1, le=86_400, description="Seconds to checkpoint, upload and wipe after SIGTERM."
     )
 
 
 class ObjectMeta(Model):
-    """The part of Kubernetes' metadata that Headrace reads; the rest is let through."""
+    """The part of Kubernetes' metadata that Headrace reads; other fields are accepted."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -129,21 +131,21 @@ class ObjectMeta(Model):
 
 
 _LIMITS = ("max_iterations", "max_training_hours")
-"""Parts of spec.training that may change after the start; they hold from the next attempt on."""
+"""Parts of spec.training that may change after the start; changes apply from the next attempt."""
 
 
 def _fixed_after_start(field: str) -> Rule:
-    """A rule on the whole object: `spec.<field>` cannot change once an attempt was made.
+    """A rule on the whole object: `spec.<field>` cannot change after the first attempt.
 
-    Written with plain selections: CEL's optional ones (`.?field`) have no declared size, so the API server's estimate of their cost
-    is beyond its budget (seen on 1.35).
+    Written with plain selections: CEL's optional ones (`.?field`) have no declared size, so the API server estimates that
+    they exceed its cost budget (seen on 1.35).
     """
     path = f"spec.{to_camel(field)}"
     if field == "training":
         equal = " && ".join(_unchanged("spec.training", Training, name) for name in Training.model_fields if name not in _LIMITS)
     else:
         equal = _unchanged("spec", TrainingJobSpec, field)
-    limits = " (but maxIterations and maxTrainingHours)" if field == "training" else ""
+    limits = " (except maxIterations and maxTrainingHours)" if field == "training" else ""
     return Rule(
         f"!has(oldSelf.status) || !has(oldSelf.status.attempts) || oldSelf.status.attempts == 0 || ({equal})",
         f"{path}{limits} is fixed once the job has started: apply a new job under another name",
@@ -152,7 +154,7 @@ def _fixed_after_start(field: str) -> Rule:
 
 
 def _unchanged(parent: str, model: type[Model], field: str) -> str:
-    """CEL: the field is as it was; absent counts as a value where the field has no default."""
+    """CEL: the field did not change. If it has no default, being absent counts as a value."""
     path = f"{parent}.{to_camel(field)}"
     equal = f"self.{path} == oldSelf.{path}"
     if model.model_fields[field].get_default(call_default_factory=True, validated_data={}) is not None or field == "dataset":
@@ -161,7 +163,7 @@ def _unchanged(parent: str, model: type[Model], field: str) -> str:
 
 
 class TrainingJob(Model):
-    """A request to train one network on one dataset, and what became of it."""
+    """A request to train one network on one dataset, and its outcome."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -208,12 +210,12 @@ class Progress(Model):
     """How far the training is."""
 
     iteration: int = Field(0, ge=0, description="Iterations done, over all attempts.")
-    max_iterations: int = Field(0, ge=0, description="Iterations wanted.")
-    percentage: int = Field(0, ge=0, le=100, description="Of the iterations or the hours, whichever is further.")
-    estimated_remaining_seconds: int | None = Field(None, ge=0, description="At the present speed.")
+    max_iterations: int = Field(0, ge=0, description="Iterations to do in total.")
+    percentage: int = Field(0, ge=0, le=100, description="Percent of the iterations or the hours done, whichever is more.")
+    estimated_remaining_seconds: int | None = Field(None, ge=0, description="Seconds left at the current speed.")
     trained_seconds: int = Field(0, ge=0, description="Seconds of training, over all attempts.")
     metrics: list[MetricValue] = Field(default_factory=list, max_length=64, description="Scores of the last evaluation.")
-    last_updated_time: Timestamp | None = Field(None, description="When the trainer was last heard.")
+    last_updated_time: Timestamp | None = Field(None, description="When the operator last heard from the trainer.")
 
 
 class Checkpoint(Model):
@@ -224,14 +226,14 @@ class Checkpoint(Model):
 
 
 class LastAttempt(Model):
-    """How the last attempt that is over ended; an attempt is counted once, when it is written here."""
+    """How the last finished attempt ended. An attempt is counted once, when it is written here."""
 
-    number: int = Field(ge=1, description="Which attempt.")
-    exit_code: int | None = Field(None, description="Exit code of the trainer, where it is known.")
+    number: int = Field(ge=1, description="Number of the attempt, from 1.")
+    exit_code: int | None = Field(None, description="Exit code of the trainer, if known.")
     reason: str = Field(max_length=253, description="One word.")
     message: str = Field("", max_length=4096, description="For people.")
     charged: bool = Field(description="Whether it counts as a failure towards backoffLimit.")
-    finished_time: Timestamp = Field(description="When it was over.")
+    finished_time: Timestamp = Field(description="When it ended.")
 
 
 class ConditionStatus(Model):
@@ -242,7 +244,7 @@ class ConditionStatus(Model):
     reason: str = Field(max_length=1024, description="One word.")
     message: str = Field("", max_length=32768, description="For people.")
     last_transition_time: Timestamp = Field(description="When the status last changed.")
-    observed_generation: int | None = Field(None, ge=0, description="Generation of the spec it is about.")
+    observed_generation: int | None = Field(None, ge=0, description="Generation of the spec that it describes.")
 
 
 def _reasons_of_jobs(schema: dict[str, Any]) -> None:
@@ -251,16 +253,16 @@ def _reasons_of_jobs(schema: dict[str, Any]) -> None:
 
 
 class TrainingJobStatus(Model):
-    """Written by the operator alone; bounded in size."""
+    """Written only by the operator; bounded in size."""
 
     model_config = ConfigDict(extra="ignore")
 
     state: State | None = Field(None, description="Queued, Starting, Running, Done, Stopped or Error.")
-    reason: Reason | None = Field(None, description="One word: why it is in this state.", json_schema_extra=_reasons_of_jobs)
+    reason: Reason | None = Field(None, description="One word: why the job is in this state.", json_schema_extra=_reasons_of_jobs)
     message: str = Field(
         "",
         max_length=4096,
-        description="For people: what it waits for, or what went wrong and what would be right.",
+        description="For people: what the job waits for, or what went wrong and what would be right.",
     )
     conditions: list[ConditionStatus] = Field(
         default_factory=list,
@@ -268,17 +270,17 @@ class TrainingJobStatus(Model):
         description="Scheduled, Running, Stopping, Succeeded.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    observed_generation: int | None = Field(None, ge=0, description="Generation of the spec that this status is about.")
-    attempts: int = Field(0, ge=0, description="Attempts begun.")
-    restarts: int = Field(0, ge=0, description="Attempts begun after the first.")
+    observed_generation: int | None = Field(None, ge=0, description="Generation of the spec that this status describes.")
+    attempts: int = Field(0, ge=0, description="Attempts started.")
+    restarts: int = Field(0, ge=0, description="Attempts started after the first.")
     failures: int = Field(0, ge=0, description="Attempts that count towards backoffLimit.")
-    last_attempt: LastAttempt | None = Field(None, description="How the last attempt that is over ended.")
-    next_attempt_time: Timestamp | None = Field(None, description="Not before then is a failed job tried again.")
-    pod: str | None = Field(None, max_length=253, description="Pod of the present or last attempt.")
-    node: str | None = Field(None, max_length=253, description="Where it runs or ran.")
-    start_time: Timestamp | None = Field(None, description="When the first attempt's pod was made.")
-    running_time: Timestamp | None = Field(None, description="When the network first learnt.")
-    completion_time: Timestamp | None = Field(None, description="When the job was over.")
+    last_attempt: LastAttempt | None = Field(None, description="How the last finished attempt ended.")
+    next_attempt_time: Timestamp | None = Field(None, description="A failed job is not retried before this time.")
+    pod: str | None = Field(None, max_length=253, description="Pod of the current or last attempt.")
+    node: str | None = Field(None, max_length=253, description="Node where it runs or ran.")
+    start_time: Timestamp | None = Field(None, description="When the first attempt's pod was created.")
+    running_time: Timestamp | None = Field(None, description="When the first iteration was done.")
+    completion_time: Timestamp | None = Field(None, description="When the job ended.")
     progress: Progress | None = Field(None, description="How far the training is.")
     checkpoint: Checkpoint | None = Field(None, description="The last complete checkpoint.")
     output: str | None = Field(None, max_length=2048, description="The run folder.")

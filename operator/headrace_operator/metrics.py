@@ -66,30 +66,30 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.queue_wait = Histogram(
             "headrace_queue_wait_seconds",
-            "From the creation of a job to its first pod.",
+            "Time from a job's creation to its first pod.",
             buckets=WAIT_SECONDS,
             registry=self.registry,
         )
         self.start_latency = Histogram(
             "headrace_start_latency_seconds",
-            "From the operator's seeing the project's previous attempt over to the next pod let go.",
+            "Time from seeing that the project's previous attempt is over to releasing the next pod.",
             buckets=SECONDS,
             registry=self.registry,
         )
         self._attempts_ended = Counter(
             "headrace_attempts_ended_total",
-            "Attempts that are over, by the reason why.",
+            "Attempts that have ended, by reason.",
             ["reason"],
             registry=self.registry,
         )
         self._jobs_ended = Counter(
-            "headrace_jobs_ended_total", "Jobs that are over, by their final state.", ["state"], registry=self.registry
+            "headrace_jobs_ended_total", "Jobs that have ended, by final state.", ["state"], registry=self.registry
         )
         self.reconcile = Histogram(
             "headrace_reconcile_seconds", "Duration of one pass over a project.", buckets=SECONDS, registry=self.registry
         )
         self.reconcile_errors = Counter(
-            "headrace_reconcile_errors_total", "Passes that failed, by kind of error.", ["error"], registry=self.registry
+            "headrace_reconcile_errors_total", "Failed passes, by kind of error.", ["error"], registry=self.registry
         )
         kinds: list[type[ApiError]] = [ApiError, *ApiError.__subclasses__()]
         for kind in kinds:
@@ -99,14 +99,14 @@ class Metrics:
         for state in State:
             if state.final:
                 self._jobs_ended.labels(state)
-        self.depth = Gauge("headrace_workqueue_depth", "Projects that wait for a worker.", registry=self.registry)
+        self.depth = Gauge("headrace_workqueue_depth", "Projects waiting for a worker.", registry=self.registry)
         self.requests = Counter(
             "headrace_api_requests_total",
-            "Requests to the API server, watches not counted; code 0: no answer.",
+            "Requests to the API server, except watches; code 0: no answer.",
             ["verb", "code"],
             registry=self.registry,
         )
-        self.leader = Gauge("headrace_leader", "1 while this replica acts, 0 while it stands by.", registry=self.registry)
+        self.leader = Gauge("headrace_leader", "1 while this replica leads, 0 while it stands by.", registry=self.registry)
 
     def count_request(self, verb: str, code: int) -> None:
         """One request to the API server was answered, or (0) was not."""
@@ -157,7 +157,7 @@ def _jobs(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
 def _oldest_queued(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
     family = GaugeMetricFamily(
         "headrace_oldest_queued_timestamp_seconds",
-        "When the oldest job that is Queued and not paused was created, Unix time.",
+        "Unix time when the oldest job that is Queued and not suspended was created.",
         labels=["namespace", "project"],
     )
     for key, jobs in projects.items():
@@ -171,7 +171,7 @@ def _last_failure(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
     """A time, not a count: no failure is missed before the first scrape, between two, or while no operator was there."""
     family = GaugeMetricFamily(
         "headrace_last_failure_timestamp_seconds",
-        "When the last of the jobs in state Error ended, Unix time.",
+        "Unix time when the last of the jobs in state Error ended.",
         labels=["namespace", "project"],
     )
     for key, jobs in projects.items():
@@ -185,7 +185,7 @@ def _pods_lost(projects: Mapping[ProjectKey, Sequence[Job]], pods: Iterable[Pod]
     """The state of their jobs stays Running or Starting: nobody knows better."""
     family = GaugeMetricFamily(
         "headrace_pods_lost",
-        "Trainer pods that keep their project waiting: their node does not answer, or they should have ended a minute ago.",
+        "Trainer pods that keep their project waiting: their node does not answer, or they are over a minute late to end.",
         labels=["namespace", "project"],
     )
     lost = Tally(dict.fromkeys(projects, 0))
@@ -204,7 +204,7 @@ def _pods_lost(projects: Mapping[ProjectKey, Sequence[Job]], pods: Iterable[Pod]
 
 
 def _gpus_in_use(projects: Iterable[ProjectKey], pods: Iterable[Pod]) -> Metric:
-    family = GaugeMetricFamily("headrace_gpus_in_use", "GPUs of trainer pods on nodes.", labels=["namespace", "project"])
+    family = GaugeMetricFamily("headrace_gpus_in_use", "GPUs of trainer pods that have a node.", labels=["namespace", "project"])
     used = Tally(dict.fromkeys(projects, 0))
     for pod in pods:
         used[pod.key] += pod.gpus if pod.scheduled else 0

@@ -1,1 +1,1 @@
-"""Objects in buckets and folders, for every program: listing, pulling, writing, retrying. No torch, no Kubernetes."""
+"""Objects in buckets and folders, for all programs: listing, pulling, writing, retrying. No torch, no Kubernetes."""

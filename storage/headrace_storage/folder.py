@@ -1,4 +1,4 @@
-"""A store in a local folder: the same run folder layout without any object storage."""
+"""A store in a local folder: the same run folder layout without object storage."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class FolderStore:
-    """Objects are files below `root`, which need not exist before the first write."""
+    """Objects are files below `root`; the first write creates it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -50,7 +50,7 @@ class FolderStore:
         except FileNotFoundError as error:
             raise NotFoundError(f"no file {source}") from error
         if size != stored.size:
-            raise DamagedError(f"{source} holds {size} bytes, and {stored.size} when it was listed")
+            raise DamagedError(f"{source} has {size} bytes, but had {stored.size} when it was listed")
 
     def write(self, key: str, content: bytes) -> None:
         with self._replacing(key) as temporary:
@@ -65,7 +65,7 @@ class FolderStore:
             path = path_for(self.root, key)
             refuse_symlinks(self.root, path)
             path.unlink(missing_ok=True)
-            # A folder of an object store is gone with its last object; so is it here.
+            # In an object store, a folder disappears with its last object; so it does here.
             with contextlib.suppress(OSError):
                 for folder in path.parents:
                     if folder == self.root:
@@ -74,7 +74,7 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _replacing(self, key: str) -> Iterator[Path]:
-        """A fresh file beside the target, renamed over it at the end: readers see the old or the new content, never half of it."""
+        """A new file next to the target, renamed over it at the end: readers see the old or the new content, never half of it."""
         target = path_for(self.root, key)
         refuse_symlinks(self.root, target)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ class FolderStore:
 
 
 def _files(folder: Path, cancelled: Callable[[], bool]) -> Iterator[Path]:
-    """Every file below `folder`, symbolic links among them (whoever reads one is refused) and never followed."""
+    """Every file below `folder`. Symbolic links are included (reading one is refused) but not followed."""
     for place, _, names in os.walk(folder):
         for name in names:
             if cancelled():

@@ -1,4 +1,4 @@
-"""Object keys become paths on disk: only such that stay inside the folder they are meant for."""
+"""Object keys become paths on disk, but only paths that stay inside their folder."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ _LONGEST_SEGMENT_BYTES = 255
 
 
 def path_for(root: Path, key: str) -> Path:
-    """Where `key` (relative, "/" between segments) lies below `root`.
+    """The path of `key` (relative, "/" between segments) below `root`.
 
-    Raises FatalError(BAD_DATASET) for a key that would lie elsewhere, or that two keys could share: one that is absolute, has `..`,
-    `.` or empty segments, or holds what no file name can.
+    Raises FatalError(BAD_DATASET) for a key whose path would be elsewhere, or could belong to two keys: one that is absolute, has
+    `..`, `.` or empty segments, or has characters that no file name can have.
     """
     segments = key.split("/")
     if trouble := _trouble(segments):
@@ -25,13 +25,13 @@ def path_for(root: Path, key: str) -> Path:
 
 
 def _trouble(segments: list[str]) -> str:
-    """The first thing that is wrong, or ""."""
+    """The first problem, or ""."""
     troubles = {
         "starts with '/'": segments[0] == "" and len(segments) > 1,
         "has a '..' segment": ".." in segments,
         "has a '.' segment": "." in segments,
         "has an empty segment": "" in segments,
-        "holds a NUL character": any("\0" in segment for segment in segments),
+        "contains a NUL character": any("\0" in segment for segment in segments),
         "is not valid Unicode": any("\ud800" <= letter <= "\udfff" for segment in segments for letter in segment),
         f"has a segment of more than {_LONGEST_SEGMENT_BYTES} bytes": any(
             len(segment.encode(errors="surrogatepass")) > _LONGEST_SEGMENT_BYTES for segment in segments
@@ -41,12 +41,12 @@ def _trouble(segments: list[str]) -> str:
 
 
 def refuse_symlinks(root: Path, path: Path) -> None:
-    """Raise FatalError(BAD_DATASET) if `path`, which lies below `root`, or a folder on the way to it is a symbolic link."""
+    """Raise FatalError(BAD_DATASET) if `path`, which is below `root`, or a folder on the way to it is a symbolic link."""
     for step in [path, *path.parents]:
         if step == root:
             return
         if step.is_symlink():
             raise FatalError(
                 Reason.BAD_DATASET,
-                f"'{step.relative_to(root)}' is a symbolic link, which may lead outside {root.name}/: put the file itself there",
+                f"'{step.relative_to(root)}' is a symbolic link that may lead outside {root.name}/: replace it with its file",
             )

@@ -12,12 +12,12 @@ from headrace_storage.store import Store
 
 
 def local_path(uri: str) -> Path | None:
-    """The folder that `uri` names, or None where it is in object storage."""
+    """The folder that `uri` names, or None if it is in object storage."""
     return None if "://" in uri else Path(uri)
 
 
 def lies_in(inner: str, outer: str) -> bool:
-    """Whether what is stored at the URI or path `inner` is also at `outer`."""
+    """Whether the URI or path `inner` is `outer` or inside it."""
     folders = local_path(inner), local_path(outer)
     if folders[0] is not None and folders[1] is not None:
         return folders[0].resolve().is_relative_to(folders[1].resolve())
@@ -25,9 +25,9 @@ def lies_in(inner: str, outer: str) -> bool:
 
 
 def open_store(uri: str, environment: Mapping[str, str], connections: int = 32) -> Store:
-    """The store at `uri`: s3://bucket/prefix/ or a path. Nothing is asked of it yet.
+    """The store at `uri`: s3://bucket/prefix/ or a path. This sends no request yet.
 
-    Raises FatalError(STORAGE_REFUSED) for keys that are not set and for what is no URI of a store.
+    Raises FatalError(STORAGE_REFUSED) if keys are not set or `uri` is not the URI of a store.
     """
     if (path := local_path(uri)) is not None:
         return FolderStore(path)

@@ -1,4 +1,4 @@
-"""Pulling the dataset: checked before the first byte, many requests at once, every file verified and then renamed into place."""
+"""Pulls the dataset: checks all keys first, makes many requests at once, verifies every file and renames it into place."""
 
 import errno
 import itertools
@@ -16,14 +16,14 @@ from headrace_storage.stop import StoppedError
 from headrace_storage.store import Fetchable, NotFoundError, StoredObject
 
 _BLOCK_BYTES = 4096
-"""Files take whole blocks on disk."""
+"""Files occupy whole blocks on disk."""
 _MARGIN_BYTES = 64 << 20
 """Left free for logs, pictures and temporary files."""
 
 
 @dataclass(frozen=True)
 class Pull:
-    """Gets objects of `store` into the folder `target`, each by way of a file in `partial` (on the same disk)."""
+    """Downloads objects of `store` into the folder `target`, each through a file in `partial` (on the same disk)."""
 
     store: Fetchable
     target: Path
@@ -32,19 +32,19 @@ class Pull:
     connections: int
 
     def run(self, objects: Sequence[StoredObject], progress: Callable[[int, int], None] = lambda *_: None) -> None:
-        """Fetch what is not there yet; `progress(files, bytes)` is told what is, now and then.
+        """Fetch what is missing, and call `progress(files, bytes)` from time to time with what is there.
 
-        Raises StoppedError at SIGTERM, FatalError for keys that are no safe paths, RetryableError when the store stays away, keeps
-        sending something else than it listed, or the disk fills up.
+        Raises StoppedError at SIGTERM, FatalError for keys that are not safe paths, RetryableError if the store does not come back,
+        keeps sending other content than it listed, or the disk fills up.
         """
-        # All keys are looked at before any byte is written.
+        # Check all keys before writing any byte.
         paths = [path_for(self.target, one.key) for one in objects]
         for folder in dict.fromkeys(path.parent for path in paths):
             self._make_folder(folder)
         done = _Tally(progress)
         missing = []
         for one, path in zip(objects, paths, strict=True):
-            # Renamed into place only when verified: what is there is whole.
+            # Files are renamed into place only after verification, so an existing file is complete.
             if path.is_file() and path.stat().st_size == one.size:
                 done.add(one.size)
             else:
@@ -59,7 +59,7 @@ class Pull:
             for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                 future.result()
         finally:
-            # After an error or SIGTERM the rest is not begun; what is under way ends at its next chunk.
+            # After an error or SIGTERM nothing more is started; running downloads end at their next chunk.
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _fetch(self, one: StoredObject, path: Path, partial: Path, done: "_Tally") -> None:
@@ -75,7 +75,7 @@ class Pull:
             partial.rename(path)
         except NotFoundError as error:
             raise RetryableError(
-                Reason.STORAGE_UNAVAILABLE, f"{self.store.uri}{one.key} was listed and is gone: is somebody changing the dataset?"
+                Reason.STORAGE_UNAVAILABLE, f"{self.store.uri}{one.key} was listed but is gone: is someone changing the dataset?"
             ) from error
         except OSError as error:
             raise _disk_error(error, one.key) from error
@@ -90,7 +90,7 @@ class Pull:
         except (FileExistsError, NotADirectoryError) as error:
             key = folder.relative_to(self.target).as_posix()
             raise FatalError(
-                Reason.BAD_DATASET, f"{self.store.uri}{key} is an object, and others lie below {key}/: rename one of them"
+                Reason.BAD_DATASET, f"{self.store.uri}{key} is an object, but {key}/ also contains objects: rename one of them"
             ) from error
 
 
@@ -110,20 +110,20 @@ class _Tally:
 
 
 def check_space(objects: Sequence[StoredObject], free_bytes: int, limit_bytes: int) -> None:
-    """Whether the dataset fits on the disk, before the first byte of it is pulled.
+    """Check that the dataset fits on the disk, before pulling its first byte.
 
-    Raises FatalError(DISK_FULL) where it can never fit into `limit_bytes` (spec.resources.workspace), RetryableError(DISK_FULL)
-    where the disk holds too much else at present.
+    Raises FatalError(DISK_FULL) if it can never fit into `limit_bytes` (spec.resources.workspace), RetryableError(DISK_FULL) if
+    other files currently take too much space.
     """
     needed = _MARGIN_BYTES + sum(-(-one.size // _BLOCK_BYTES) * _BLOCK_BYTES for one in objects)
     if needed > limit_bytes:
         raise FatalError(
             Reason.DISK_FULL,
-            f"the dataset needs {in_words(needed)} of disk and spec.resources.workspace is {in_words(limit_bytes)}: raise it",
+            f"the dataset needs {in_words(needed)} of disk, but spec.resources.workspace is {in_words(limit_bytes)}: raise it",
         )
     if needed > free_bytes:
         raise RetryableError(
-            Reason.DISK_FULL, f"the dataset needs {in_words(needed)} of disk and the workspace has {in_words(free_bytes)} free"
+            Reason.DISK_FULL, f"the dataset needs {in_words(needed)} of disk, but the workspace has {in_words(free_bytes)} free"
         )
 
 
@@ -139,7 +139,7 @@ def in_words(size: int) -> str:
 
 def _disk_error(error: OSError, key: str) -> Exception:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return RetryableError(Reason.DISK_FULL, f"the disk is full, while pulling {key}: {error}")
+        return RetryableError(Reason.DISK_FULL, f"the disk filled up while pulling {key}: {error}")
     if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}:
-        return FatalError(Reason.BAD_DATASET, f"object {key!r} is at once a file and a folder: rename one of them")
+        return FatalError(Reason.BAD_DATASET, f"object {key!r} is both a file and a folder: rename one of them")
     return error

@@ -6,6 +6,6 @@ _FACTORS: Final = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**
 
 
 def quantity_bytes(quantity: str) -> int:
-    """Bytes of "50Gi", "1.5G" or "1024"; its form was checked by headrace_api.fields.Quantity."""
+    """Bytes of "50Gi", "1.5G" or "1024"; headrace_api.fields.Quantity has checked the format."""
     number = quantity.rstrip("mkKMGTi")
     return int(float(number) * _FACTORS.get(quantity[len(number) :], 1))

@@ -1,4 +1,4 @@
-"""Trying again: exponential backoff with jitter, bounded in time, cut short by SIGTERM."""
+"""Retries: exponential backoff with jitter, limited in time, cut short by SIGTERM."""
 
 import random
 import time
@@ -17,17 +17,17 @@ T = TypeVar("T")
 def backoff_seconds(failures: int, jitter: float) -> float:
     """Pause after the `failures`-th failure in a row: 0.5 s doubling to 15 s, times 0.5 to 1 as `jitter` goes from 0 to 1.
 
-    The jitter keeps a hundred trainers that lost their store in the same moment from coming back in the same moment.
+    The jitter keeps a hundred trainers that lost their store at the same moment from all coming back at once.
     """
     return min(15.0, 0.5 * 2.0 ** min(failures - 1, 10)) * (0.5 + 0.5 * jitter)
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How long to try, whom to tell, and what ends it early."""
+    """How long to retry, where to report it, and what ends it early."""
 
     patience_seconds: float
-    """From the first failure of a call; then RetryableError(STORAGE_UNAVAILABLE) with the last cause."""
+    """Counted from a call's first failure; afterwards RetryableError(STORAGE_UNAVAILABLE) with the last cause."""
     stop: Stop
     say: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic

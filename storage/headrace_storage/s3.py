@@ -1,4 +1,4 @@
-"""A store in S3-compatible object storage, by way of the minio client."""
+"""A store in S3-compatible object storage, through the minio client."""
 
 import hashlib
 import io
@@ -22,20 +22,20 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 
 _REFUSALS = {
     "NoSuchBucket": "there is no such bucket: create it, or correct the URI",
-    "InvalidAccessKeyId": "the access key is not known there: check AWS_ACCESS_KEY_ID in the storage secret",
-    "XAdminUserNotFound": "the access key is not known there: check AWS_ACCESS_KEY_ID in the storage secret",  # versitygw's word
+    "InvalidAccessKeyId": "the access key is unknown there: check AWS_ACCESS_KEY_ID in the storage secret",
+    "XAdminUserNotFound": "the access key is unknown there: check AWS_ACCESS_KEY_ID in the storage secret",  # versitygw's name
     "SignatureDoesNotMatch": "the secret key is wrong: check AWS_SECRET_ACCESS_KEY in the storage secret",
     "AccessDenied": "access is denied: the storage secret's keys need to list, read, write and delete there",
-    "ExpiredToken": "the keys have expired: renew those in the storage secret",
+    "ExpiredToken": "the keys have expired: replace those in the storage secret",
     "InvalidToken": "the keys are not valid: check those in the storage secret",
-    "AccountProblem": "the account has a problem; its provider knows which",
+    "AccountProblem": "the account has a problem: ask its provider",
     "AuthorizationHeaderMalformed": "the region is wrong: set AWS_REGION in the storage secret to the bucket's",
     "PermanentRedirect": "the bucket is in another region: set AWS_REGION in the storage secret to the bucket's",
     "RequestTimeTooSkewed": "the clock of this machine differs too much from the store's: set it",
-    "InvalidBucketName": "that is no name a bucket can have: correct the URI",
+    "InvalidBucketName": "that is not a valid bucket name: correct the URI",
     "MethodNotAllowed": "it does not answer as S3 does: check AWS_ENDPOINT_URL in the storage secret",
 }
-"""What S3 says that no retry will mend, and what to do about it."""
+"""S3 errors that no retry fixes, and what to do about them."""
 
 
 class S3Store:
@@ -57,19 +57,19 @@ class S3Store:
             )
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             if not environment.get(name):
-                raise FatalError(Reason.STORAGE_REFUSED, f"{name} is not set, and {self.uri} cannot be reached without it")
+                raise FatalError(Reason.STORAGE_REFUSED, f"{name} is not set; {self.uri} cannot be reached without it")
         self._client = minio.Minio(
             address.netloc,
             access_key=environment["AWS_ACCESS_KEY_ID"],
             secret_key=environment["AWS_SECRET_ACCESS_KEY"],
             session_token=environment.get("AWS_SESSION_TOKEN") or None,
             secure=address.scheme == "https",
-            # Only AWS has buckets in several regions to look up.
+            # Only AWS has buckets in several regions, which minio would look up.
             region=environment.get("AWS_REGION") or (None if self._endpoint == AWS_ENDPOINT else "us-east-1"),
             http_client=urllib3.PoolManager(
                 maxsize=connections,
                 timeout=urllib3.Timeout(connect=5, read=30),
-                # Retries are made in one place (retry.py), which tells the user of them and obeys SIGTERM.
+                # All retries are in retry.py, which reports them to the user and obeys SIGTERM.
                 retries=False,
             ),
         )
@@ -77,7 +77,7 @@ class S3Store:
     def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         found: list[Any] = []
         with self._errors(prefix):
-            # Asks for the next page, of a thousand, where one ends.
+            # Requests the next page of a thousand at the end of each.
             for one in self._client.list_objects(self._bucket, prefix=self._prefix + prefix, recursive=True):
                 if cancelled():
                     raise StoppedError
@@ -100,7 +100,7 @@ class S3Store:
     def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
         checksum = hashlib.md5(usedforsecurity=False)
         with target.open("xb") as file, self._errors(stored.key), self._get(stored.key) as response:
-            # read1 returns what has come so far: on a slow line a whole chunk takes minutes, and `cancelled` is asked between two.
+            # read1 returns what has arrived: on a slow line a whole chunk takes minutes, and we check `cancelled` between chunks.
             while chunk := response.read1(_CHUNK_BYTES):
                 if cancelled():
                     raise StoppedError
@@ -110,7 +110,7 @@ class S3Store:
         if size != stored.size:
             raise DamagedError(f"{self.uri}{stored.key} ended after {size:,} of {stored.size:,} bytes")
         if _etag_is_md5(stored.etag, response.headers) and checksum.hexdigest() != stored.etag:
-            raise DamagedError(f"{self.uri}{stored.key} has the MD5 {checksum.hexdigest()}, and {stored.etag} was listed")
+            raise DamagedError(f"{self.uri}{stored.key} has the MD5 {checksum.hexdigest()}, but {stored.etag} was listed")
 
     def write(self, key: str, content: bytes) -> None:
         with self._errors(key):
@@ -127,12 +127,12 @@ class S3Store:
 
     @contextmanager
     def _get(self, key: str, length: int = 0) -> Iterator[Any]:
-        """The response to a GET of so many bytes (0: all), to be read to its end; its connection goes back to the pool."""
+        """The response to a GET of `length` bytes (0: all). Read it to its end; its connection then goes back to the pool."""
         response = self._client.get_object(self._bucket, self._prefix + key, length=length)
         try:
             yield response
         except BaseException:
-            response.close()  # what was not read would be taken for the next response
+            response.close()  # unread bytes would be taken for the next response
             raise
         finally:
             response.release_conn()
@@ -159,12 +159,12 @@ class S3Store:
             raise UnavailableError(f"{where}: the connection broke: {error}") from error
         except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
             raise UnavailableError(f"{where}: {error}") from error
-        except ValueError as error:  # minio checks names before it asks
+        except ValueError as error:  # minio checks names before it sends a request
             raise FatalError(Reason.STORAGE_REFUSED, f"{where}: {error}") from error
 
 
 def _etag_is_md5(etag: str, headers: Mapping[str, str]) -> bool:
-    """Whether an ETag is the content's MD5: not for uploads in parts ("...-7"), nor where a key of the customer's encrypts."""
+    """Whether an ETag is the content's MD5: not for multipart uploads ("...-7") or encryption with a customer's key."""
     encryption = headers.get("x-amz-server-side-encryption", "AES256")
     by_customer = "x-amz-server-side-encryption-customer-algorithm" in headers
     return bool(_MD5.fullmatch(etag)) and encryption == "AES256" and not by_customer

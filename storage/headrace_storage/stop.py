@@ -1,4 +1,4 @@
-"""SIGTERM as a value that any thread may look at or wait for."""
+"""SIGTERM as a value that any thread can read or wait for."""
 
 import os
 import select
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Stop:
-    """Whether, when and how often the end was asked for.
+    """Whether, when and how often someone asked the process to end.
 
     The signal handler only assigns and writes to a pipe: one that takes a lock can deadlock with the very code it interrupted.
     """
@@ -22,25 +22,25 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """SIGTERM came: end in good order, within the grace period."""
+        """SIGTERM arrived: shut down cleanly, within the grace period."""
         return self.times > 0
 
     @property
     def hurry(self) -> bool:
-        """It came twice: end now."""
+        """It arrived twice: end now."""
         return self.times > 1
 
     def request(self) -> None:
-        """Ask for the end; the second time, for an end without waiting."""
+        """Ask the process to end; the second time, without waiting."""
         first = self.times == 0
         if first:
             self.requested_at = time.monotonic()
         self.times += 1
-        if first:  # last: whoever wakes must find it requested
+        if first:  # last: a thread that wakes must find it requested
             os.write(self._write, b"!")
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for `seconds`, or until the end is asked for; returns `requested`."""
+        """Sleep for `seconds`, or until someone asks the process to end; returns `requested`."""
         # poll, not select: descriptors above 1023 break select.
         waiting = select.poll()
         waiting.register(self._read, select.POLLIN)
@@ -48,12 +48,12 @@ class Stop:
         return self.requested
 
     def install(self) -> None:
-        """Take SIGTERM and SIGINT (Ctrl-C) from now on."""
+        """Handle SIGTERM and SIGINT (Ctrl-C) from now on."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
     def close(self) -> None:
-        """Give the pipe back."""
+        """Close the pipe."""
         os.close(self._read)
         os.close(self._write)
 
@@ -62,4 +62,4 @@ class Stop:
 
 
 class StoppedError(Exception):
-    """The end was asked for while something was under way that need not be finished."""
+    """Someone asked the process to end during work that need not be finished."""

@@ -1,11 +1,11 @@
 """Where datasets come from and run folders go: object storage or a local folder, behind one small protocol.
 
-What client libraries raise is turned, at one boundary, into
+Each store turns the errors of client libraries into
     StoreError
     ├── NotFoundError                    no such object
-    ├── DamagedError                     what arrived is not what was listed: shorter, longer, another checksum
+    ├── DamagedError                     the content differs from the listing: shorter, longer, another checksum
     └── UnavailableError                 it may work later: connection refused, 5xx
-    FatalError(STORAGE_REFUSED)     it will not: no such bucket, wrong keys, access denied
+    FatalError(STORAGE_REFUSED)     it will not work later: no such bucket, wrong keys, access denied
 """
 
 from collections.abc import Callable, Iterable
@@ -23,11 +23,11 @@ class NotFoundError(StoreError):
 
 
 class DamagedError(StoreError):
-    """What arrived is not what was listed."""
+    """The content differs from the listing."""
 
 
 class UnavailableError(StoreError):
-    """The store does not answer, or not sensibly."""
+    """The store does not answer, or answers with an error."""
 
 
 @dataclass(frozen=True)
@@ -39,41 +39,41 @@ class StoredObject:
     size: int
     """Bytes."""
     etag: str = ""
-    """As the store gives it, without quotes; mostly, and not always, the MD5 of the content."""
+    """As the store gives it, without quotes; usually, but not always, the MD5 of the content."""
 
 
 def never() -> bool:
-    """For `cancelled`: what is under way goes on to its end."""
+    """For `cancelled`: let the operation finish."""
     return False
 
 
 class Fetchable(Protocol):
-    """A folder of objects to get. Keys are relative to it. Methods may be called from any thread, and raise what the module says.
+    """A folder of objects to download. Keys are relative to it. Methods may be called from any thread; they raise the errors above.
 
-    What may take long asks `cancelled` again and again, and raises StoppedError once it says yes.
+    Slow methods call `cancelled` repeatedly, and raise StoppedError once it returns True.
     """
 
     uri: str
-    """Of the root, ending in "/"."""
+    """URI of the root, ending in "/"."""
 
     def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
-        """All objects whose key starts with `prefix`, sorted by key; empty where there is none."""
+        """All objects whose key starts with `prefix`, sorted by key."""
 
     def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
-        """Write an object to `target`, a file that does not exist yet, and verify its size and, where known, its MD5."""
+        """Write an object to `target`, a file that does not exist yet, and verify its size and, if known, its MD5."""
 
 
 class Store(Fetchable, Protocol):
-    """One to read single objects of, and to write to."""
+    """A store that can also read single objects, and write."""
 
     def read(self, key: str, most: int | None = None) -> bytes:
-        """A small object, or the first `most` bytes of one."""
+        """Read a small object, or its first `most` bytes."""
 
     def write(self, key: str, content: bytes) -> None:
-        """Put a small object, as a whole or not at all."""
+        """Write a small object, completely or not at all."""
 
     def upload(self, key: str, source: Path) -> None:
-        """Put a file, as a whole or not at all."""
+        """Upload a file, completely or not at all."""
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Delete objects; those that are gone already count as deleted."""
+        """Delete objects; it is not an error if some are already gone."""

@@ -60,23 +60,23 @@ def test_quantities_may_be_numbers(apply):
 
 
 REFUSED = {
-    "no task": ({"model": {"heads": [HEAD]}}, "a head has exactly one task"),
+    "no task": ({"model": {"heads": [HEAD]}}, "a head needs exactly one of these tasks"),
     "two tasks": (
         {"model": {"heads": [HEAD | {"objectDetection": {}, "semanticSegmentation": {}}]}},
-        "a head has exactly one task",
+        "a head needs exactly one of these tasks",
     ),
     "two heads of one name": ({"model": {"heads": [HEAD | {"objectDetection": {}}] * 2}}, "duplicate"),
-    "two optimizers": ({"training": {"optimizer": {"adamw": {}, "sgd": {}}}}, "an optimizer is exactly one of adamw and sgd"),
+    "two optimizers": ({"training": {"optimizer": {"adamw": {}, "sgd": {}}}}, "optimizer needs exactly one of adamw and sgd"),
     "neck upside down": ({"model": {"neck": {"fpn": {}, "bottomLevel": 5, "topLevel": 4}}}, "neck.topLevel must be at least"),
     "neck above backbone": (
         {"model": {"backbone": {"topLevel": 3}, "neck": {"fpn": {}, "bottomLevel": 4}}},
-        "neck.bottomLevel must not lie above backbone.topLevel",
+        "neck.bottomLevel must not be above backbone.topLevel",
     ),
     "no neck": ({"model": {"neck": {}}}, "exactly one of fpn, biFpn and hybridEncoder"),
     "two necks": ({"model": {"neck": {"fpn": {}, "hybridEncoder": {}}}}, "exactly one of fpn, biFpn and hybridEncoder"),
     "frozen above the backbone": (
         {"model": {"backbone": {"topLevel": 3, "frozenLevels": 4}}},
-        "backbone.frozenLevels must not lie above backbone.topLevel",
+        "backbone.frozenLevels must not be above backbone.topLevel",
     ),
     "initial weights that are not in S3": ({"model": {"initialWeights": {"uri": "/data"}}}, "initialWeights.uri"),
     "negative weight": ({"model": {"heads": [HEAD | {"objectDetection": {}, "weight": -1}]}}, "greater than or equal to 0"),

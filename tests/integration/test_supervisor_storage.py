@@ -259,7 +259,7 @@ def test_an_object_that_is_also_a_folder_is_named(tmp_path: Path, s3: FakeS3) ->
     s3.objects = {f"none/{key}": content for key, content in dataset_files().items()} | {"none/images": b"a file"}
     with Attempt(tmp_path / "a", job_document(), environment=s3.environment(), output=str(tmp_path / "o")) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
-    assert "'images' is at once a file and a folder" in attempt.outcome.message
+    assert "'images' is both a file and a folder" in attempt.outcome.message
 
 
 def test_a_dataset_larger_than_the_disk_is_refused_before_the_first_byte(tmp_path: Path, s3: FakeS3) -> None:
@@ -270,7 +270,7 @@ def test_a_dataset_larger_than_the_disk_is_refused_before_the_first_byte(tmp_pat
     with Attempt(tmp_path / "a", job, environment=s3.environment(), output=str(tmp_path / "o")) as attempt:
         assert attempt.until_over() is ExitCode.RETRY
     assert attempt.outcome.reason is Reason.DISK_FULL
-    assert "the dataset needs 1048576.0 TiB of disk and the workspace has" in attempt.outcome.message
+    assert "the dataset needs 1048576.0 TiB of disk, but the workspace has" in attempt.outcome.message
     assert "GET none/images/00000.jpg" not in s3.requests
 
 

@@ -19,12 +19,12 @@ PAGE = Path("docs/results.md")
 def main() -> int:
     """The exit status: 1 where a row failed."""
     parser = argparse.ArgumentParser(prog="tasks", description=__doc__)
-    parser.add_argument("--only", metavar="PATTERN", default="*", help="rows whose name fits: digits/*, *detection")
-    parser.add_argument("--list", action="store_true", help="say which rows there are, and which have a result; run nothing")
-    parser.add_argument("--again", action="store_true", help="also those that have a result")
-    parser.add_argument("--jobs", type=int, default=1, help="rows at a time, each on one thread (default: 1)")
-    parser.add_argument("--render", action="store_true", help="write the page of the results there are; run nothing")
-    parser.add_argument("--picture", action="store_true", help="draw docs/tasks.jpg with the models that are there; run nothing")
+    parser.add_argument("--only", metavar="PATTERN", default="*", help="rows whose names match: digits/*, *detection")
+    parser.add_argument("--list", action="store_true", help="list the rows and which of them have a result; run nothing")
+    parser.add_argument("--again", action="store_true", help="also run rows that have a result")
+    parser.add_argument("--jobs", type=int, default=1, help="rows to run at a time, each on one thread (default: 1)")
+    parser.add_argument("--render", action="store_true", help="write the page from the existing results; run nothing")
+    parser.add_argument("--picture", action="store_true", help="draw docs/tasks.jpg with the existing models; run nothing")
     options = parser.parse_args()
     if options.picture:
         return picture.draw()
@@ -47,7 +47,7 @@ def _state(row: Row) -> str:
     found = measured.read(row)
     if found is None:
         return row.data.missing() or "not measured"
-    return f"measured {found['date']}" if measured.up_to_date(row) else "measured as it was defined before"
+    return f"measured {found['date']}" if measured.up_to_date(row) else "measured with an earlier definition"
 
 
 def _failed(row: Row) -> bool:

@@ -1,8 +1,8 @@
-"""The simplest answers: what they score is what a number in the tables has to be seen beside.
+"""Trivial baselines, to put the numbers in the tables into perspective.
 
 `python -m tasks.baselines JOB.yaml DATASET RESULT.json`: for every head of a job, what its baseline is and what it scores on the
-held-out images, by the very metric that scores the trained head. A baseline may look at the train split's labels, whole, but at no
-held-out image, but for those of the self-supervised tasks, as each of them says.
+held-out images, by the same metric that scores the trained head. A baseline may see all labels of the train split but no held-out
+image, except for the self-supervised tasks, as each of them says.
 
 B images, N objects, M objects answered, K keypoints, C classes.
 """
@@ -51,7 +51,7 @@ class Baseline(ABC):
 
 
 class _Grid(Baseline):
-    """Boxes of the classes' mean sizes, in rows and columns over the image; the likelier class, the surer."""
+    """Boxes of the classes' mean sizes, in rows and columns over the image; the more frequent a class, the higher its score."""
 
     def __init__(self, head: Head) -> None:
         super().__init__(head)
@@ -91,14 +91,14 @@ class _Grid(Baseline):
 
 
 class BoxGrid(_Grid):
-    what = "a grid of boxes of each class's mean size, likelier classes surer"
+    what = "a grid of boxes of each class's mean size; more frequent classes score higher"
 
     def answer(self, images: Tensor, found: Predictions) -> Predictions:
         return self.grid(images)
 
 
 class MaskGrid(_Grid):
-    what = "a grid of ellipses of each class's mean size, likelier classes surer"
+    what = "a grid of ellipses of each class's mean size; more frequent classes score higher"
 
     def answer(self, images: Tensor, found: Predictions) -> Predictions:
         grid = self.grid(images)
@@ -110,7 +110,7 @@ class MaskGrid(_Grid):
 
 
 class KeypointGrid(_Grid):
-    what = "a grid of boxes of the mean size, with keypoints where they are in a box on average"
+    what = "a grid of boxes of the mean size, with keypoints at their average place in a box"
 
     def __init__(self, head: Head) -> None:
         super().__init__(head)
@@ -134,7 +134,7 @@ class KeypointGrid(_Grid):
 
 
 class QuadGrid(_Grid):
-    what = "a grid of upright rectangles of each class's mean size, likelier classes surer"
+    what = "a grid of upright rectangles of each class's mean size; more frequent classes score higher"
 
     def boxes_of(self, targets: Targets) -> Tensor:
         return torch.cat([targets["quads"].amin(dim=2), targets["quads"].amax(dim=2)], dim=-1)
@@ -162,7 +162,7 @@ class _Pixels(Baseline):
 
 
 class OneClass(_Pixels):
-    what = "the class of most pixels, everywhere"
+    what = "the most common class, everywhere"
 
     def learn(self, images: Tensor, targets: Targets, labelled: Tensor) -> None:
         there = targets["map"][labelled]
@@ -173,7 +173,7 @@ class OneClass(_Pixels):
 
 
 class OneSegment(_Pixels):
-    what = "one segment of the class of most pixels, everywhere"
+    what = "one segment of the most common class, everywhere"
 
     def learn(self, images: Tensor, targets: Targets, labelled: Tensor) -> None:
         segments = targets["segments"][labelled].flatten(1)
@@ -207,7 +207,7 @@ class MeanDepth(Baseline):
 
 
 class Frequencies(Baseline):
-    what = "how frequent each label is, for every image"
+    what = "the frequency of each label, for every image"
 
     def __init__(self, head: Head) -> None:
         super().__init__(head)
@@ -222,7 +222,7 @@ class Frequencies(Baseline):
 
 
 class MajorityClass(Baseline):
-    what = "how frequent each class is, for every image"
+    what = "the frequency of each class, for every image"
 
     def __init__(self, head: Head) -> None:
         super().__init__(head)
@@ -250,7 +250,7 @@ class MeanValues(Baseline):
 
 
 class OneText(Baseline):
-    what = "the most frequent character, as often as a text has characters on average"
+    what = "the most frequent character, repeated to the mean text length"
 
     def __init__(self, head: Head) -> None:
         super().__init__(head)
@@ -267,7 +267,7 @@ class OneText(Baseline):
 
 
 class DistanceFromMeanImage(Baseline):
-    what = "how far a pixel is from that of the mean train image; of an image, the farthest pixel"
+    what = "distance of each pixel from the mean train image; for an image, its farthest pixel"
 
     def __init__(self, head: Head) -> None:
         super().__init__(head)

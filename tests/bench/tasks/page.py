@@ -1,4 +1,4 @@
-"""docs/results.md, made of the results in measured/ and of nothing else."""
+"""docs/results.md, generated from the results in measured/ alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean, stdev
@@ -56,84 +56,85 @@ _BY_NAME = {row.name: row for row in ROWS}
 
 _INTRODUCTION = """# What the tasks learn
 
-`make bench-tasks` writes this page out of the files in `tests/bench/tasks/measured/`; a run that is not there is trained first.
-Each is a training as a user starts it, `headrace train JOB.yaml --dataset FOLDER --output FOLDER`, and its scores are those that
-the trainer writes into the run folder: each head's [official metric](trainer.md#heads), on images held out from training unless
-a table says otherwise. Beside them is what the simplest answer scores by the same metric. ↓ marks scores of which less is better.
+`make bench-tasks` writes this page from the files in `tests/bench/tasks/measured/`, and first trains any run that is missing
+there. Each run is a training as you would start it, `headrace train JOB.yaml --dataset FOLDER --output FOLDER`. Its scores are
+those that the trainer writes into the run folder: each head's [official metric](trainer.md#heads), on images held out from
+training unless a table says otherwise. The baseline is a trivial answer, scored by the same metric. ↓ marks scores where less
+is better.
 
-- **Small on purpose.** A ResNet-18 without its last stage and a pyramid of 64 channels, from random weights, small images,
-  hundreds of iterations of 16 images (cards: 32; photographs: a whole ResNet-18, 8). All rows have the same optimizer (AdamW at
-  0.002, photographs 0.001, text 0.0007) and schedule. What was changed after a first try that had taught little: cards are
-  smaller and more (top1 was 0.20 with 3,000 of 64 × 64), identities fewer (recallAt1 was 0.04 with 1,000), text's learning rate
-  lower (at 0.002 CER was 0.87 after 500 iterations and 0.91 after 1,200). The others were not tuned, and some may well want a
-  lower rate too. Longer training of larger networks scores higher; how much is not known from here.
-- **One seed a row**, but where several are shown. Differences of a few hundredths mean nothing.
-- **CPU time** is of one thread of a shared x86 server, start, evaluation and export included: it compares rows, not machines.
+- **Small on purpose.** A ResNet-18 without its last stage and a pyramid of 64 channels, from random weights, on small images,
+  for hundreds of iterations of 16 images (cards: 32; photographs: a whole ResNet-18, 8). All rows share the optimizer (AdamW at
+  0.002, photographs 0.001, text 0.0007) and schedule. We changed three things after a first try that learned little: smaller
+  and more cards (top1 was 0.20 with 3,000 of 64 × 64), fewer identities (recallAt1 was 0.04 with 1,000), and a lower learning
+  rate for text (at 0.002, CER was 0.87 after 500 iterations and 0.91 after 1,200). The other rows were not tuned; some may also
+  want a lower rate. Larger networks and longer training score higher; these runs do not show by how much.
+- **One seed per row**, unless the table shows several. Differences of a few hundredths mean nothing.
+- **CPU time** is for one thread of a shared x86 server, including start-up, evaluation and export. Use it to compare rows, not
+  machines.
 - **Not measured, not claimed**: accuracy on COCO, ImageNet or any other benchmark, with pretrained weights, or on a GPU. The few
-  photographs below show that heads learn from real annotations in real formats, not how they would do in general."""
+  photographs below show that heads learn from real annotations in real formats, not how well they would generalise."""
 
 
 def _images(data: DigitScenes, height: int | None = None) -> str:
-    return f"{height or data.size} × {data.size} pixels, {data.train:,} to learn from and {data.val} to score on"
+    return f"{height or data.size} × {data.size} pixels, {data.train:,} to train on and {data.val} to score on"
 
 
 _DIGITS = f"""## Each task alone, on digit scenes
 
 [Digit scenes](datasets.md) are generated: real scans of handwritten digits on photographed textures
-(`python -m headrace_scenes`). Scans on held-out images are on no train image; the textures are other crops of the same
+(`python -m headrace_scenes`). No scan appears in both train and held-out images; the textures are different crops of the same
 photographs.
 
-- Scenes of one to five digits, {_images(SCENES)}: boxes, masks, segments and
-  quadrilaterals of ten classes; keypoints, the corners of digits of one class; regions and depth; multilabel: which digits there
-  are; regression: how many. Keypoints are judged with OKS constants of 0.05
-  and the area of the rectangle.
-- Cards of one digit turned by up to 60°, {_images(CARDS)}: multiclass: which
-  digit; the self-supervised tasks, where view invariance is scored by the digits of an image's nearest neighbours.
-- Metric learning: fewer cards, {IDENTITIES.train:,} and {IDENTITIES.val}, six of each scan: which scan, among scans never seen.
+- Scenes of one to five digits, {_images(SCENES)}. Boxes, masks, segments and quadrilaterals have ten classes; keypoints are the
+  corners of digits, in one class; multilabel asks which digits there are, regression asks how many. Regions and depth use the
+  same scenes. Keypoints are scored with OKS constants of 0.05 and the area of the rectangle.
+- Cards with one digit, rotated by up to 60°, {_images(CARDS)}. Multiclass asks which digit it is.
+  The self-supervised tasks use the cards too; view invariance is scored by the digits of an image's nearest neighbours.
+- Metric learning: fewer cards, {IDENTITIES.train:,} and {IDENTITIES.val}, six of each scan. It asks which scan it is, among
+  scans never seen in training.
 - Strips, {_images(STRIPS, STRIPS.size // 3)}: text of one to six digits.
-- Sheets of nine noughts, {_images(SHEETS)}: of every second held-out one, a digit is
-  another one."""
+- Sheets of nine noughts, {_images(SHEETS)}. In every second held-out sheet, one nought is
+  replaced by another digit."""
 
-_WEAK = """Keypoints, labels of whole scenes and identities were given more iterations than others like them, since they had
-learnt little in as many (AP 0.105 and mAP 0.374 in 500, recallAt1 0.225 in 1000). Weak still: labels of scenes, few of which
-are sure enough to be given (macroF1), and view invariance on cards, no better than random weights at telling digits
-([why](#without-labels))."""
+_WEAK = """Keypoints, scene labels and identities got more iterations than similar tasks, because they had learned little in as
+many (AP 0.105 and mAP 0.374 in 500, recallAt1 0.225 in 1000). Two tasks are still weak: few scene labels are certain enough to
+be predicted (macroF1), and view invariance on cards tells digits apart no better than random weights ([why](#without-labels))."""
 
 _MULTITASK = """## Five tasks at once
 
-One network with five heads beside five networks with one, on the same images, with the same seeds, iterations and settings. Losses
-are added up as they are, with all weights 1; then with weights that are learnt (`lossWeights: uncertainty`); then with a weight of
-2 for regions, the head that loses most. Ratios are those of the means over seeds. Aimed at: 0.95 and more, in 0.55 of the time. Met
-by the last; with all weights 1 regions miss it."""
+One network with five heads, compared with five networks with one head each, on the same images, with the same seeds,
+iterations and settings. Losses are summed with all weights 1; then with learned weights (`lossWeights: uncertainty`); then with
+a weight of 2 for regions, the head that loses most. Ratios compare means over seeds. The goal was a ratio of at least 0.95, in
+0.55 of the time. The last variant meets it; with all weights 1, regions miss it."""
 
 _NECKS = """## Necks
 
-Object detection on digit scenes as above, with 64 channels in each neck; a model that names no neck has none."""
+Object detection on the digit scenes from above, with 64 channels in each neck. A model that names no neck has none."""
 
 _SEMI = f"""## Few labels
 
-The angle of a digit, in degrees, learnt from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the others,
-and with a self-supervised head beside it, which learns from all of them. Batches of {FEW_LABELS_BATCH} but where a line says
-otherwise, the same held-out images. Without the second head every image of a batch has a label; with it a quarter of them or more
-have (`sampler: balanced`). The line with batches of a quarter of the size has seen about as many labels as those with a second
-head; the line with batches four times as large has as many labels a batch as regression alone, and the other images on top, as
-FixMatch counts (Sohn et al. 2020, https://arxiv.org/abs/2001.07685). Seeds change the weights at first and the order of images,
-not which of them have labels."""
+The angle of a digit, in degrees, learned from {FEW_LABELS.labelled_share:.0%} of {FEW_LABELS.train:,} images: without the
+other images, and with a self-supervised head that learns from all of them. Batches have {FEW_LABELS_BATCH} images unless a line
+says otherwise; the held-out images are the same. Without the second head, every image of a batch has a label; with it, at least
+a quarter of them have one (`sampler: balanced`). The runs with batches of a quarter of the size have seen about as many labels
+as those with a second head. The runs with batches four times as large have as many labels per batch as regression alone, plus
+the other images, as FixMatch counts (Sohn et al. 2020, https://arxiv.org/abs/2001.07685). Seeds change the initial weights and
+the order of images, not which images have labels."""
 
-_OF_SEMI = """Where a batch has few labels, a second head helps, either of them. Where there are as many as fit, it does not:
-neither with the unlabelled images on top, nor in four times the iterations, by which the few labels are seen four times as often.
-That may differ where other images tell more of what is asked: try it on yours, against the head alone."""
+_OF_SEMI = """When a batch has few labels, either second head helps. When a batch has as many labels as fit, it does not help:
+neither with unlabelled images added, nor in four times the iterations, which show the few labels four times as often. It may
+differ if your unlabelled images say more about the task: try it on your data, and compare with the head alone."""
 
 _VIEWS = f"""## Without labels
 
-How often an image's nearest neighbours by the features of view invariance are of its kind, where kinds are what fills the image and
-where they are not: textures, {_images(TEXTURES)}, and the cards from above. Two views of a
-card share its ground as well as its digit, and what is easier to tell by suppresses the rest (known of such losses: Chen et al.
-2021, https://arxiv.org/abs/2011.02803)."""
+How often an image's nearest neighbours, by the features of view invariance, are of its kind. In one case the kind fills the image:
+textures, {_images(TEXTURES)}. In the other it does not: the cards from above. Two views of a card share
+its background as well as its digit, and the easier cue suppresses the other (known for such losses: Chen et al. 2021,
+https://arxiv.org/abs/2011.02803)."""
 
 _PHOTOS = """## Photographs
 
-Real images with annotations by people, from random weights."""
+Real images with human annotations, trained from random weights."""
 
 
 def page() -> str:
@@ -177,19 +178,19 @@ def _results(prefix: str) -> Iterator[tuple[Row, Result | None]]:
 
 
 def _table_of_tasks(prefix: str) -> str:
-    header = ("task", "score", "trained", "baseline", "the baseline", "iterations", "CPU minutes")
+    header = ("task", "score", "trained", "baseline", "what the baseline does", "iterations", "CPU minutes")
     return _table(header, _lines_of_tasks(prefix))
 
 
 def _lines_of_tasks(prefix: str) -> Iterator[Sequence[str]]:
-    """A line a score; what is the same for all of a head's scores only in its first."""
+    """One line per score; a head's first line also has what all its scores share."""
     for row, result in _results(prefix):
         for number, head in enumerate(_heads(row)):
             if result is None:
                 yield (head.task.words, "not measured", *[""] * 5)
                 continue
             baseline = result["baselines"].get(head.name, {"what": "", "scores": {}})
-            stale = "" if measured.up_to_date(row) else " (as it was defined before)"
+            stale = "" if measured.up_to_date(row) else " (of an earlier definition)"
             of_run = (f"{result['iterations']}{stale}", _minutes(result["cpu_seconds"])) if number == 0 else ("", "")
             for line, name in enumerate(SCORES[head.task]):
                 first = (head.task.words, baseline["what"], *of_run) if line == 0 else ("", "", "", "")
@@ -198,15 +199,15 @@ def _lines_of_tasks(prefix: str) -> Iterator[Sequence[str]]:
 
 
 def _five_at_once() -> Iterator[str]:
-    header = ("head", "score", "alone", "one of five", "ratio", "of each seed", "learnt", "ratio", "regions twice", "ratio")
+    header = ("head", "score", "alone", "one of five", "ratio", "per seed", "learned", "ratio", "regions twice", "ratio")
     yield _table(header, _lines_of_joint())
     together = _cost(name_of_joint(SEEDS[0]), "five-heads")
     costs = [cost for name in JOINT_TASKS if (cost := _cost(name_of_alone(name, SEEDS[0]), name)) is not None]
     if together is not None and len(costs) == len(JOINT_TASKS):
         yield (
-            f"An iteration of all five at once takes {together:.2f} s of CPU; of the five alone, {sum(costs):.2f} s in sum: the\n"
-            f"joint one is {together / sum(costs):.2f} of that. (The time of a run above less that of a run of its first "
-            f"{COST_ITERATIONS}\niterations, divided by the iterations between; the first seed.)"
+            f"One iteration of all five together takes {together:.2f} s of CPU; the five alone take {sum(costs):.2f} s in total.\n"
+            f"The joint network needs {together / sum(costs):.2f} of that. (Measured as the time of a run above minus that of a "
+            f"run of its first\n{COST_ITERATIONS} iterations, divided by the iterations in between; first seed.)"
         )
 
 
@@ -220,7 +221,7 @@ def _lines_of_joint() -> Iterator[Sequence[str]]:
 
 
 def _alone_and_joint(head: str, score: str, loss_weights: str) -> Iterator[tuple[float, float]]:
-    """Of each seed of which both were measured."""
+    """The pairs of scores, for each seed where both were measured."""
     for seed in SEEDS:
         alone = measured.read(_BY_NAME[name_of_alone(head, seed)])
         joint = measured.read(_BY_NAME[name_of_joint(seed, loss_weights)])
@@ -245,7 +246,7 @@ def _value(result: Result | None, head: str, score: str) -> float | None:
 
 
 def _cost(row: str, start_of: str) -> float | None:
-    """Seconds of CPU that an iteration takes."""
+    """Seconds of CPU per iteration."""
     whole, start = (measured.read(_BY_NAME[name]) for name in (row, name_of_start(start_of)))
     if whole is None or start is None:
         return None
@@ -300,14 +301,14 @@ def _lines_of_seeds(found: Mapping[FewLabels, Sequence[Result]]) -> Iterator[Seq
 
 
 _OF_PHOTOS = {
-    "photos/bccd": """**Blood cells** (BCCD, 640 × 480 pixels, seen at 224 × 168): boxes of three kinds of cells in Pascal VOC's
-layout, trained on its train split of 205 images, scored on its val split of 87.""",
-    "photos/coco128-learnt": """**COCO128, learnt by heart**: 8 images of COCO's train2017, seen at 160 × 160, one network with
-four heads, scored on the very images it was trained on. That shows what the heads can take in, not what they understand.""",
-    "photos/coco-keypoints-learnt": """**COCO's people, learnt by heart**: the same with 8 images, seen at 192 × 192, and 17
-keypoints a person. So many iterations are too few for it.""",
-    "photos/icdar-learnt": """**ICDAR 2015, learnt by heart**: the same with 8 images of signs and shops, seen at 384 × 216, where
-most words are a few pixels high.""",
+    "photos/bccd": """**Blood cells** (BCCD, 640 × 480 pixels, scaled to 224 × 168): boxes of three kinds of cells in Pascal VOC
+format, trained on its train split of 205 images, scored on its val split of 87.""",
+    "photos/coco128-learnt": """**COCO128, memorised**: 8 images of COCO's train2017, scaled to 160 × 160, one network with four
+heads, scored on the images it was trained on. This shows what the heads can fit, not how they generalise.""",
+    "photos/coco-keypoints-learnt": """**COCO people, memorised**: the same with 8 images, scaled to 192 × 192, and 17 keypoints per
+person. This many iterations are too few.""",
+    "photos/icdar-learnt": """**ICDAR 2015, memorised**: the same with 8 images of signs and shops, scaled to 384 × 216, where most
+words are a few pixels high.""",
 }
 
 

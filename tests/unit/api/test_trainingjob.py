@@ -59,10 +59,10 @@ REFUSED = {
     "no project": (lambda m: m["spec"].pop("project"), "project"),
     "a project that is no DNS label": (lambda m: m["spec"].update(project="Street"), "pattern"),
     "a dataset that is not in S3": (lambda m: m["spec"].update(dataset={"uri": "/data"}), "pattern"),
-    "a head without a task": (lambda m: m["spec"].update(model={"heads": [HEAD]}), "exactly one task"),
+    "a head without a task": (lambda m: m["spec"].update(model={"heads": [HEAD]}), "exactly one of these tasks"),
     "a head with two tasks": (
         lambda m: m["spec"].update(model={"heads": [HEAD | {"objectDetection": {}, "semanticSegmentation": {}}]}),
-        "exactly one task",
+        "exactly one of these tasks",
     ),
     "a head that would learn from nothing": (
         lambda m: m["spec"].update(model={"heads": [{"name": "x", "regression": {}}]}),
@@ -78,7 +78,7 @@ REFUSED = {
     ),
     "a neck above the backbone": (
         lambda m: m["spec"].update(model={"backbone": {"topLevel": 3}, "neck": {"fpn": {}, "bottomLevel": 4}}),
-        "neck.bottomLevel must not lie above backbone.topLevel",
+        "neck.bottomLevel must not be above backbone.topLevel",
     ),
     "a neck of no kind": (lambda m: m["spec"].update(model={"neck": {}}), "exactly one of fpn, biFpn and hybridEncoder"),
     "a neck of two kinds": (
@@ -87,11 +87,11 @@ REFUSED = {
     ),
     "a backbone that nobody knows": (
         lambda m: m["spec"].update(model={"backbone": {"name": "resnet19"}}),
-        "backbone.name is one of resnet18, resnet34,",
+        "backbone.name must be one of resnet18, resnet34,",
     ),
     "more levels frozen than there are": (
         lambda m: m["spec"].update(model={"backbone": {"topLevel": 3, "frozenLevels": 4}}),
-        "backbone.frozenLevels must not lie above backbone.topLevel",
+        "backbone.frozenLevels must not be above backbone.topLevel",
     ),
     "initial weights that are not in S3": (lambda m: m["spec"].update(model={"initialWeights": {"uri": "/data"}}), "pattern"),
     "two optimizers": (

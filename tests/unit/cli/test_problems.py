@@ -18,7 +18,7 @@ def problems_of(spec: dict[str, Any]) -> list[str]:
 
 def test_a_bound_is_named_with_what_was_given_and_what_the_field_is() -> None:
     assert problems_of({"training": {"batchSize": 0}}) == [
-        "spec.training.batchSize: should be greater than or equal to 1, and is 0 (Images a step.)"
+        "spec.training.batchSize: should be greater than or equal to 1, and is 0 (Images per step.)"
     ]
 
 
@@ -45,7 +45,7 @@ def test_inside_a_list_the_entry_is_numbered() -> None:
 
 def test_a_rule_across_fields_is_told_in_its_own_words() -> None:
     (line,) = problems_of({"model": {"heads": [{"name": "a", "annotations": "x"}]}})
-    assert line.startswith("spec.model.heads.0: a head has exactly one task of: panopticSegmentation")
+    assert line.startswith("spec.model.heads.0: a head needs exactly one of these tasks: panopticSegmentation")
 
 
 def test_every_problem_gets_a_line() -> None:

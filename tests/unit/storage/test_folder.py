@@ -63,7 +63,7 @@ def test_removing_takes_empty_folders_along_and_bears_repetition(store: FolderSt
 
 def test_a_file_that_changed_since_it_was_listed_is_damaged(store: FolderStore, tmp_path: Path) -> None:
     store.write("key", b"now longer")
-    with pytest.raises(DamagedError, match="holds 10 bytes, and 3 when it was listed"):
+    with pytest.raises(DamagedError, match="has 10 bytes, but had 3 when it was listed"):
         store.fetch(StoredObject("key", 3), tmp_path / "target")
 
 

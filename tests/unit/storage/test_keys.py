@@ -58,7 +58,7 @@ def test_two_keys_never_share_a_path(two: list[str]) -> None:
         ("/a", "starts with '/'"),
         ("a//b", "has an empty segment"),
         ("a/", "has an empty segment"),
-        ("a\0b", "holds a NUL character"),
+        ("a\0b", "contains a NUL character"),
         ("x" * 256, "more than 255 bytes"),
         ("\udcff", "is not valid Unicode"),
     ],

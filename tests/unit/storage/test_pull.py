@@ -97,13 +97,13 @@ def test_a_hostile_key_is_refused_before_anything_is_fetched(store: FakeStore, t
 
 def test_an_object_that_vanished_is_named(store: FakeStore, tmp_path: Path, stop: Stop) -> None:
     store.trouble = {"images/3/3.jpg": [NotFoundError("gone")]}
-    with pytest.raises(RetryableError, match=r"images/3/3.jpg was listed and is gone"):
+    with pytest.raises(RetryableError, match=r"images/3/3.jpg was listed but is gone"):
         puller(store, tmp_path, stop).run(store.list())
 
 
 def test_a_full_disk_is_told_as_such(store: FakeStore, tmp_path: Path, stop: Stop) -> None:
     store.trouble = {"images/3/3.jpg": [OSError(errno.ENOSPC, "No space left on device")]}
-    with pytest.raises(RetryableError, match=r"the disk is full, while pulling images/3/3.jpg") as error:
+    with pytest.raises(RetryableError, match=r"the disk filled up while pulling images/3/3.jpg") as error:
         puller(store, tmp_path, stop).run(store.list())
     assert error.value.reason is Reason.DISK_FULL
 
@@ -119,7 +119,7 @@ def test_space_is_counted_in_blocks_with_a_margin() -> None:
     files = [StoredObject(f"{i}.txt", 1) for i in range(1000)]
     needed = 1000 * 4096 + (64 << 20)
     check_space(files, free_bytes=needed, limit_bytes=needed)
-    with pytest.raises(RetryableError, match=r"the dataset needs 67.9 MiB of disk and the workspace has 67.9 MiB free"):
+    with pytest.raises(RetryableError, match=r"the dataset needs 67.9 MiB of disk, but the workspace has 67.9 MiB free"):
         check_space(files, free_bytes=needed - 1, limit_bytes=needed)
     with pytest.raises(FatalError, match=r"spec.resources.workspace is 67.9 MiB: raise it") as error:
         check_space(files, free_bytes=0, limit_bytes=needed - 1)

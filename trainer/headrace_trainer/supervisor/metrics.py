@@ -38,11 +38,11 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._phase = Gauge(
-            "headrace_trainer_phase", "1 for what the trainer is doing, 0 for all else.", ["phase"], registry=self.registry
+            "headrace_trainer_phase", "1 for the trainer's current phase, 0 for the others.", ["phase"], registry=self.registry
         )
         self._iteration = self._gauge("iteration", "Iterations done, over all attempts.")
-        self._max_iterations = self._gauge("max_iterations", "Iterations wanted.")
-        self._began = self._gauge("training_start_timestamp_seconds", "When this attempt made its first iteration, Unix time.")
+        self._max_iterations = self._gauge("max_iterations", "Iterations to do in total.")
+        self._began = self._gauge("training_start_timestamp_seconds", "Unix time of this attempt's first iteration.")
         self._trained = self._gauge("trained_seconds", "Seconds of training, over all attempts.")
         self._loss = Gauge(
             "headrace_trainer_loss",
@@ -51,24 +51,24 @@ class Metrics:
             registry=self.registry,
         )
         self._loss_weight = Gauge(
-            "headrace_trainer_loss_weight", "Learnt factor of a head's loss, where it is learnt.", ["head"], registry=self.registry
+            "headrace_trainer_loss_weight", "Learned factor of a head's loss, if it is learned.", ["head"], registry=self.registry
         )
         self._total_loss = self._gauge("total_loss", "Mean of the weighted sum of all heads' losses since the last report.")
         self._score = Gauge("headrace_trainer_score", "A score of the last evaluation.", ["head", "metric"], registry=self.registry)
         self._learning_rate = self._gauge("learning_rate", "Learning rate of the last iteration.")
-        self._gradient_norm = self._gauge("gradient_norm", "Norm of the gradient before it was clipped.")
-        self._speed = self._gauge("images_per_second", "Images learnt from, a second.")
-        self._data_wait = self._gauge("data_wait_ratio", "Share of the time spent waiting for data, 0 to 1.")
-        self._device_memory = self._gauge("device_memory_bytes", "Memory taken on the device.")
+        self._gradient_norm = self._gauge("gradient_norm", "Norm of the gradient before clipping.")
+        self._speed = self._gauge("images_per_second", "Training images per second.")
+        self._data_wait = self._gauge("data_wait_ratio", "Share of time spent waiting for data, 0 to 1.")
+        self._device_memory = self._gauge("device_memory_bytes", "Memory in use on the device.")
         self.checkpoint_iteration = self._gauge("checkpoint_iteration", "Iterations in the last complete checkpoint.")
-        self._checkpoint_time = self._gauge("checkpoint_timestamp_seconds", "When this attempt last completed one, Unix time.")
-        self.dataset_files = self._gauge("dataset_files", "Files of the dataset.")
-        self.dataset_bytes = self._gauge("dataset_bytes", "Size of the dataset.")
+        self._checkpoint_time = self._gauge("checkpoint_timestamp_seconds", "Unix time of this attempt's last complete checkpoint.")
+        self.dataset_files = self._gauge("dataset_files", "Files in the dataset.")
+        self.dataset_bytes = self._gauge("dataset_bytes", "Size of the dataset in bytes.")
         self.pulled_files = self._gauge("dataset_pulled_files", "Files of the dataset on local disk.")
         self.pulled_bytes = self._gauge("dataset_pulled_bytes", "Bytes of the dataset on local disk.")
-        self.uploads = self._counter("uploads", "Objects put into the run folder.")
-        self.uploaded_bytes = self._counter("uploaded_bytes", "Bytes put into the run folder.")
-        self.upload_failures = self._counter("upload_failures", "Tries to put something into the run folder that failed.")
+        self.uploads = self._counter("uploads", "Objects uploaded to the run folder.")
+        self.uploaded_bytes = self._counter("uploaded_bytes", "Bytes uploaded to the run folder.")
+        self.upload_failures = self._counter("upload_failures", "Failed uploads to the run folder.")
         self.set_phase(Phase.PULLING)
 
     def set_phase(self, phase: Phase) -> None:
