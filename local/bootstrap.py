@@ -1,7 +1,7 @@
 """Makes .venv from requirements.lock: what `make` needs before anything of Headrace can run. Standard library only.
 
-Run again it does nothing unless the lock file changed. Every step says what it does and how long it takes; an interrupted one is
-simply run again (uv keeps what it has downloaded).
+A second run does nothing unless the lock file changed. Every step prints what it does and, at its end, how long it took. If you
+interrupt one, run it again: uv keeps what it has downloaded.
 """
 
 import hashlib
@@ -30,16 +30,14 @@ def main() -> None:
     if STAMP.exists() and STAMP.read_text() == wanted:
         return
     _check_machine()
-    uv = _step("uv, which installs the rest (about 5 s)", _find_uv)
+    uv = _step("uv, which installs the rest", _find_uv)
     if not (VENV / "bin" / "python").exists():
         create = (uv, "venv", "--quiet", "--python", sys.executable, str(VENV))
-        _step("an empty environment in .venv (1 s)", lambda: _run(*create))
+        _step("an empty environment in .venv", lambda: _run(*create))
     install = (uv, "pip", "sync", "--python", str(VENV / "bin" / "python"), "--require-hashes", "requirements.lock")
-    _step(
-        "the packages of requirements.lock (about 1 min; with an empty cache 2.5 GB are downloaded first)", lambda: _run(*install)
-    )
+    _step("the packages of requirements.lock (uv downloads up to 2.5 GB that its cache lacks)", lambda: _run(*install))
     editable = (uv, "pip", "install", "--quiet", "--python", str(VENV / "bin" / "python"), "--no-deps", "--editable", ".")
-    _step("Headrace itself, editable (3 s)", lambda: _run(*editable))
+    _step("Headrace itself, editable", lambda: _run(*editable))
     STAMP.write_text(wanted)
 
 

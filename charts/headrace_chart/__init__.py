@@ -1,1 +1,1 @@
-"""What is generated for the Helm chart: the model of its values, and the files that are made from it and from the programs."""
+"""Generates the Helm chart's files from the model of its values and from the programs."""

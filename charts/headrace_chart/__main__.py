@@ -1,4 +1,4 @@
-"""`python -m headrace_chart FOLDER`: writes what is generated of the chart in that folder."""
+"""`python -m headrace_chart FOLDER`: writes the chart's generated files into that folder."""
 
 import argparse
 from pathlib import Path

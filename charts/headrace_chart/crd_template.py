@@ -1,6 +1,6 @@
 """The CustomResourceDefinition as a template of the chart.
 
-Helm's own folder for CRDs would install it once and never renew it; a template is renewed with every upgrade.
+Helm installs a CRD from its own folder for CRDs once and never updates it; every upgrade updates a template.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ metadata:
     {{{{- include "headrace.labels" . | nindent 4 }}}}
   {{{{- if .Values.crds.keep }}}}
   annotations:
-    # `helm uninstall` leaves it, and with it every TrainingJob.
+    # `helm uninstall` keeps it, and so keeps every TrainingJob.
     helm.sh/resource-policy: keep
   {{{{- end }}}}
 """
@@ -28,12 +28,12 @@ _FOOT: Final = "{{- end }}\n"
 
 
 def crd_template() -> str:
-    """The template; what Helm would take for its own language in a description is escaped."""
+    """The template, with escapes where Helm would take a description for its own language."""
     definition = custom_resource_definition()
     head = _HEAD.format(api_version=definition["apiVersion"], kind=definition["kind"], name=definition["metadata"]["name"])
     return head + escaped(yaml.safe_dump({"spec": definition["spec"]}, sort_keys=False, width=120)) + _FOOT
 
 
 def escaped(text: str) -> str:
-    """Text that Helm's renderer turns back into what was given."""
+    """Text that Helm renders back to the original."""
     return text.replace("{{", '{{ "{{" }}')

@@ -19,7 +19,7 @@ _PERMISSIONS_HEADER = (
 
 
 def files() -> dict[str, str]:
-    """What each generated file holds, by its path in the chart."""
+    """The content of each generated file, by its path in the chart."""
     return {
         "values.yaml": values_yaml(),
         "values.schema.json": json.dumps(values_schema(), indent=1, ensure_ascii=False) + "\n",
@@ -31,16 +31,16 @@ def files() -> dict[str, str]:
 
 
 def write(folder: Path) -> None:
-    """Writes all of them into the chart's folder."""
+    """Writes all generated files into the chart's folder."""
     for path, text in files().items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
 
 
 def _permissions() -> str:
-    """Rules of roles: where jobs are, in the operator's own namespace, and those only a ClusterRole can give.
+    """Rules of the roles in the jobs' namespaces, in the operator's own namespace, and of those only a ClusterRole can grant.
 
-    The template puts the release's own Lease in the place of the default's.
+    The template replaces the default's Lease with the release's own.
     """
     tables = {
         "inJobsNamespaces": permissions.IN_JOBS_NAMESPACES,

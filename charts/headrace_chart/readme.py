@@ -1,4 +1,4 @@
-"""The chart's README: how to install it in three lines, and a table of its values."""
+"""The chart's README: how to install the chart in three lines, and a table of its values."""
 
 import json
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ $ helm install headrace charts/headrace --namespace headrace-system --create-nam
     --set images.repository=registry.example/team
 ```
 
-A value that the chart does not know, or that contradicts another, is refused before anything is installed, with the reason. The
-guide, with upgrades, namespaced mode, Prometheus and troubleshooting, is `docs/install.md` in Headrace's repository.
+The chart refuses a value that it does not know or that contradicts another, and says why, before it installs anything. The guide
+to upgrades, namespaced mode, Prometheus and troubleshooting is `docs/install.md` in Headrace's repository.
 
 ## Values
 
@@ -31,8 +31,8 @@ guide, with upgrades, namespaced mode, Prometheus and troubleshooting, is `docs/
 |---|---|---|
 """
 _TAIL: Final = """
-`operator.settings` are the operator's own settings (`python -m headrace_operator run --help`). Of those it has, these are set
-elsewhere:
+`operator.settings` holds the operator's own settings (`python -m headrace_operator run --help`), except these, which other values
+set:
 
 | setting | value |
 |---|---|

@@ -1,10 +1,10 @@
-"""ClusterRoles that give whoever holds `view`, `edit` or `admin` in a namespace the same over its TrainingJobs.
+"""ClusterRoles that extend `view`, `edit` and `admin` of a namespace to its TrainingJobs.
 
-Kubernetes merges them into its own roles of these names, by their labels. Without them only an administrator of the cluster could
-use TrainingJobs, and nobody else could install an operator for a namespace: a Role may only be made by who holds what it grants.
+Kubernetes merges them, by their labels, into its own roles of these names. Without them only a cluster administrator could use
+TrainingJobs or install an operator for a namespace: you can only create a Role if you hold everything it grants.
 
-A cluster needs them once, as it needs the definition, however many operators it has: they lie beside the definition in `crds/`,
-and the chart makes both together.
+A cluster needs them once, like the definition, however many operators it has. So they are beside the definition in `crds/`, and
+the chart creates both together.
 """
 
 import sys
@@ -31,7 +31,7 @@ _METADATA: Final = """\
 """
 _FOOT: Final = "{{- end }}\n"
 _ORDER: Final = ("view", "edit", "admin")
-"""Who holds one of them may do what those before it may."""
+"""Each role includes the ones before it."""
 
 
 def user_roles() -> list[Json]:
@@ -40,7 +40,7 @@ def user_roles() -> list[Json]:
     rules = {
         "view": [{**jobs, "verbs": ["get", "list", "watch"]}],
         "edit": [{**jobs, "verbs": ["create", "delete", "deletecollection", "patch", "update"]}],
-        # All that an operator's Role in a namespace of jobs grants, so that its admin can make that Role.
+        # Everything that an operator's Role grants in a namespace of jobs, so that the namespace's admin can create that Role.
         "admin": rbac.rules(permissions.IN_JOBS_NAMESPACES),
     }
     return [
@@ -58,12 +58,12 @@ def user_roles() -> list[Json]:
 
 
 def to_yaml() -> str:
-    """As they lie in crds/."""
+    """The roles as crds/ has them."""
     return _HEADER + rbac.to_yaml(user_roles())
 
 
 def template() -> str:
-    """As they lie in the chart: with its labels, and kept as the definition is."""
+    """The roles as the chart has them: with the chart's labels, and kept whenever it keeps the definition."""
     text = yaml.safe_dump_all(user_roles(), sort_keys=False, explicit_start=True)
     return _HEAD + text.replace("rules:\n", f"{_METADATA}rules:\n") + _FOOT
 

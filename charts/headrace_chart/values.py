@@ -1,6 +1,6 @@
 """The chart's values: names, types, bounds, defaults, meaning. values.yaml, its schema and the chart's README come from here.
 
-Types say what one value may be. What values must be together is said in the chart's `templates/_checks.tpl`.
+Types restrict each value by itself. The chart's `templates/_checks.tpl` checks how values fit together.
 """
 
 from copy import copy
@@ -22,7 +22,7 @@ ELSEWHERE: Final = {
     "metrics_port": "metrics.port",
     "leader_lease_name": "the release's name, or fullnameOverride",
 }
-"""Settings of the operator that have a place of their own among the values; all others are in `operator.settings`."""
+"""Settings of the operator that other values set; `operator.settings` has the rest."""
 
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
@@ -37,13 +37,13 @@ Strings = dict[str, str]
 
 
 class Model(BaseModel):
-    """Values that are no field are refused, with the name of what was meant to be set."""
+    """Refuses values that are not fields, and names them."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 def _tuning() -> type[Model]:
-    """The operator's settings, without those that have a place elsewhere: names, bounds, defaults and meaning are its own."""
+    """The operator's settings, without those in ELSEWHERE. Names, bounds, defaults and descriptions are the operator's own."""
     fields: dict[str, Any] = {
         name: (field.annotation, copy(field)) for name, field in Settings.model_fields.items() if name not in ELSEWHERE
     }
@@ -58,41 +58,42 @@ class Images(Model):
     """Where the images are."""
 
     repository: str = Field(
-        "", description="What stands before `/headrace-operator` and `/headrace-trainer`: registry and folder they were pushed to."
+        "",
+        description="Registry and folder of the images: the part before `/headrace-operator` and `/headrace-trainer`.",
     )
     tag: str = Field("", description='Their tag. "": the chart\'s appVersion.')
     operator: str = Field("", description="The operator's whole image name, with tag or digest, instead of the two above.")
-    trainer: str = Field("", description="The same for the image of trainers whose job names none.")
-    pull_policy: PullPolicy = Field("IfNotPresent", description="For the operator's image.")
-    pull_secrets: ObjectNames = Field([], description="Secrets in the release's namespace that pull the operator's image.")
+    trainer: str = Field("", description="The same for trainers, unless a job names its own image.")
+    pull_policy: PullPolicy = Field("IfNotPresent", description="Pull policy of the operator's image.")
+    pull_secrets: ObjectNames = Field([], description="Secrets in the release's namespace for pulling the operator's image.")
 
 
 class Trainers(Model):
-    """What trainer pods get where their job says nothing."""
+    """What trainer pods get unless their job says otherwise."""
 
     pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = Field(
-        "", description="\"\": Kubernetes' own, by the image's tag."
+        "", description="Pull policy of trainers' images. \"\": Kubernetes' own default, by the image's tag."
     )
     pull_secrets: ObjectNames = Field(
-        [], description="Secrets that pull trainers' images. They must be in every namespace that has jobs: the chart makes none."
+        [], description="Secrets for pulling trainers' images. Create them in every namespace that has jobs: the chart does not."
     )
     default_storage_secret: ObjectName | Literal[""] = Field(
-        "", description='Secret, in the job\'s namespace, for jobs without spec.storage. "": such jobs end in Error.'
+        "", description='Secret, in the job\'s namespace, for jobs without spec.storage. "": these jobs end in Error.'
     )
     default_output_uri: Annotated[str, Field(pattern=r"^(s3://.+)?$")] = Field(
-        "", description='s3:// folder for jobs without spec.output. "": such jobs end in Error.'
+        "", description='s3:// folder for jobs without spec.output. "": these jobs end in Error.'
     )
 
 
 class Resources(Model):
     """Requests and limits of a container."""
 
-    requests: Amounts = Field({"cpu": "100m", "memory": "128Mi"}, description="What is kept for it.")
-    limits: Amounts = Field({"memory": "512Mi"}, description="What it is held to. No CPU limit: that only makes it late.")
+    requests: Amounts = Field({"cpu": "100m", "memory": "128Mi"}, description="What the node reserves for it.")
+    limits: Amounts = Field({"memory": "512Mi"}, description="The most it may use. No CPU limit: one would only slow it down.")
 
 
 class Toleration(Model):
-    """A taint that is borne, as in a pod."""
+    """A taint that the pods tolerate, as in a pod."""
 
     key: str | None = None
     operator: Literal["Exists", "Equal"] | None = None
@@ -102,7 +103,7 @@ class Toleration(Model):
 
 
 class Affinity(Model):
-    """As in a pod; the API server checks what is below."""
+    """As in a pod; the API server checks the nested fields."""
 
     node_affinity: dict[str, Any] | None = None
     pod_affinity: dict[str, Any] | None = None
@@ -131,9 +132,9 @@ class EnvironmentVariable(Model):
 class Budget(Model):
     """The PodDisruptionBudget."""
 
-    enabled: bool = Field(True, description="Whether there is one.")
+    enabled: bool = Field(True, description="Create one.")
     max_unavailable: Annotated[int, Field(ge=1)] = Field(
-        1, description="How many replicas a drain may take at once. 0 would stop every drain, so it is refused."
+        1, description="How many replicas a drain may evict at once. The chart refuses 0, which would block every drain."
     )
 
 
@@ -142,49 +143,49 @@ class Operator(Model):
 
     replicas: Annotated[int, Field(ge=1)] = Field(
         2,
-        description="One leads by a Lease, the others stand by: they take over at once after an orderly end, within leaderLease "
-        "after a crash.",
+        description="One replica leads, by a Lease; the others stand by. They take over at once after an orderly exit, and within "
+        "leaderLease after a crash.",
     )
-    settings: Tuning = Field(  # type: ignore[valid-type]  # a model that is made from another
+    settings: Tuning = Field(  # type: ignore[valid-type]  # a model created from another
         default_factory=Tuning, description="The operator's own settings; each is an environment variable HEADRACE_<NAME>."
     )
     extra_env: list[EnvironmentVariable] = Field(
         [],
-        description="Further variables, such as POD_IP from status.podIP: they come first, and a setting may refer to one as "
-        "$(POD_IP). HTTPS_PROXY and the like do nothing: it speaks to the API server and to trainers, and never through a proxy.",
+        description="Additional variables, such as POD_IP from status.podIP. They come first, so a setting may refer to one as "
+        "$(POD_IP). HTTPS_PROXY and the like have no effect: the operator talks to the API server and to trainers without a proxy.",
     )
     resources: Resources = Field(default_factory=Resources, description="Requests and limits.")
-    pod_disruption_budget: Budget = Field(default_factory=Budget, description="How much of it a drain may take.")
+    pod_disruption_budget: Budget = Field(default_factory=Budget, description="How many replicas a drain may evict.")
     topology_spread_constraints: list[Spread] = Field(
         [Spread(max_skew=1, topology_key="kubernetes.io/hostname", when_unsatisfiable="ScheduleAnyway")],
-        description="How replicas keep apart.",
+        description="How replicas spread over nodes.",
     )
     priority_class_name: ObjectName | Literal[""] = Field("", description="PriorityClass of its pods.")
     node_selector: Strings = Field({}, description="Labels that the node must have.")
-    tolerations: list[Toleration] = Field([], description="Taints that are borne.")
+    tolerations: list[Toleration] = Field([], description="Taints that its pods tolerate.")
     affinity: Affinity = Field(default_factory=Affinity, description="As in a pod.")
-    pod_labels: Strings = Field({}, description="Further labels of its pods.")
+    pod_labels: Strings = Field({}, description="Additional labels of its pods.")
     pod_annotations: Strings = Field({}, description="Annotations of its pods.")
 
 
 class ServiceAccount(Model):
-    """Whom the operator acts as."""
+    """The account that the operator runs as."""
 
-    create: bool = Field(True, description="Make the account.")
+    create: bool = Field(True, description="Create the account.")
     name: ObjectName | Literal[""] = Field("", description='Its name. "": the Deployment\'s.')
     annotations: Strings = Field({}, description="Annotations of the account.")
 
 
 class Rbac(Model):
-    """What the operator may do."""
+    """The operator's permissions."""
 
     create: bool = Field(
-        True, description="Make the roles, with exactly the verbs the operator uses, and bind them to the account."
+        True, description="Create roles with exactly the verbs that the operator uses, and bind them to the account."
     )
     user_roles: bool = Field(
         True,
-        description="Make ClusterRoles that give who is admin, edit or view in a namespace the same over its TrainingJobs. One set "
-        "for the cluster: made with the definition (crds.enabled), and kept with it.",
+        description="Create ClusterRoles that extend admin, edit and view of a namespace to its TrainingJobs. One set serves the "
+        "cluster: the chart creates it with the definition (crds.enabled), and keeps it with the definition.",
     )
 
 
@@ -193,56 +194,57 @@ class Crds(Model):
 
     enabled: bool = Field(
         True,
-        description="Install it, and renew it with every upgrade. With false nothing of it needs a permission in the cluster: an "
-        "administrator applies `crds/` once.",
+        description="Install it, and update it with every upgrade. With false, the release needs no cluster-wide permission for "
+        "it: an administrator applies `crds/` once.",
     )
     keep: bool = Field(
         True,
-        description="Leave it, and with it every TrainingJob, when the release is uninstalled. With false it goes with the release "
-        "and with a rollback to a revision that had crds.enabled=false; an upgrade to crds.enabled=false is refused.",
+        description="Keep it, and so every TrainingJob, when you uninstall the release. With false, uninstalling deletes both, "
+        "and so does a rollback to a revision that had crds.enabled=false; the chart refuses an upgrade to crds.enabled=false.",
     )
 
 
 class Service(Model):
     """The Service in front of the operator's port."""
 
-    enabled: bool = Field(True, description="Make it.")
+    enabled: bool = Field(True, description="Create it.")
     annotations: Strings = Field({}, description="Annotations of the Service.")
 
 
 class Monitor(Model):
     """A ServiceMonitor or PodMonitor of the Prometheus Operator."""
 
-    enabled: bool = Field(False, description="Make it. Needs the Prometheus Operator's CRDs.")
+    enabled: bool = Field(False, description="Create it. Needs the Prometheus Operator's CRDs.")
     labels: Strings = Field({}, description="Labels by which your Prometheus selects it, such as `release: prometheus`.")
     interval: Duration = Field("15s", description="Pause between two scrapes.")
-    scrape_timeout: Duration = Field("10s", description="At most the interval.")
+    scrape_timeout: Duration = Field("10s", description="No longer than the interval.")
 
 
 class Rules(Model):
     """Alerts, as a PrometheusRule. They need what both monitors scrape."""
 
-    enabled: bool = Field(False, description="Make them.")
+    enabled: bool = Field(False, description="Create them.")
     labels: Strings = Field({}, description="Labels by which your Prometheus selects the PrometheusRule.")
-    alert_labels: Strings = Field({}, description="Further labels of every alert, such as a team.")
+    alert_labels: Strings = Field({}, description="Additional labels of every alert, such as a team.")
     queue_stuck_minutes: Annotated[int, Field(ge=1)] = Field(
         30,
-        description="HeadraceQueueStuck, HeadraceJobStuckStarting and HeadracePodLost: how long a project may stand still.",
+        description="HeadraceQueueStuck, HeadraceJobStuckStarting and HeadracePodLost: how long a project may make no progress.",
     )
     checkpoint_age_minutes: Annotated[int, Field(ge=1)] = Field(
-        60, description="HeadraceCheckpointTooOld: how much training may be at stake. Longer than your jobs' checkpoint interval."
+        60,
+        description="HeadraceCheckpointTooOld: how much training is at risk. Must exceed your jobs' checkpoint interval.",
     )
 
 
 class Metrics(Model):
     """Prometheus."""
 
-    port: Port = Field(8081, description="Of the operator's /metrics, /healthz and /readyz.")
+    port: Port = Field(8081, description="The operator's port for /metrics, /healthz and /readyz.")
     service: Service = Field(default_factory=Service, description="The Service in front of it.")
     service_monitor: Monitor = Field(default_factory=Monitor, description="Scrapes the operator.")
     pod_monitor: Monitor = Field(
         default_factory=Monitor,
-        description="Scrapes trainers, and gives what they say the labels project, trainingjob and attempt.",
+        description="Scrapes trainers, and adds the labels project, trainingjob and attempt.",
     )
     rules: Rules = Field(default_factory=Rules, description="Alerts.")
 
@@ -250,13 +252,13 @@ class Metrics(Model):
 class Dashboards(Model):
     """Grafana dashboards, as ConfigMaps for Grafana's sidecar."""
 
-    enabled: bool = Field(False, description="Make them.")
-    labels: Strings = Field({"grafana_dashboard": "1"}, description="Labels by which the sidecar finds them.")
-    annotations: Strings = Field({}, description="Annotations, such as the one that names the folder in Grafana.")
+    enabled: bool = Field(False, description="Create them.")
+    labels: Strings = Field({"grafana_dashboard": "1"}, description="Labels by which Grafana's sidecar finds them.")
+    annotations: Strings = Field({}, description="Annotations, such as the one that sets the folder in Grafana.")
 
 
 class Peer(Model):
-    """Addresses, or pods by their labels and those of their namespace. What is left empty does not narrow."""
+    """Addresses, or pods by their own and their namespace's labels. An empty field does not restrict anything."""
 
     cidrs: list[Cidr] = Field([], description="Address ranges.")
     namespace_labels: Strings = Field({}, description="Labels of the pods' namespace.")
@@ -270,15 +272,16 @@ class Destination(Peer):
 
 
 class NetworkPolicies(Model):
-    """NetworkPolicies for the operator and for trainers. Only a CNI that enforces them makes a difference."""
+    """NetworkPolicies for the operator and for trainers. They have an effect only if your CNI enforces them."""
 
-    enabled: bool = Field(False, description="Make them.")
+    enabled: bool = Field(False, description="Create them.")
     job_namespaces: Namespaces = Field(
-        [], description="Namespaces of trainers, where their policy goes. []: watchNamespaces; one of the two is needed."
+        [], description="Namespaces that get the trainers' policy. []: watchNamespaces; set one of the two."
     )
     storage: list[Destination] = Field(
         [],
-        description="The object storage: all that trainers may reach besides DNS. Needed; an item has cidrs, or labels, and ports.",
+        description="The object storage: apart from DNS, trainers reach nothing else. Required; an item has ports, and cidrs or "
+        "labels.",
     )
     prometheus: Peer = Field(
         Peer(namespace_labels={"kubernetes.io/metadata.name": "monitoring"}),
@@ -297,29 +300,30 @@ class NetworkPolicies(Model):
     api_server: Destination = Field(
         Destination(cidrs=["0.0.0.0/0", "::/0"], ports=[443, 6443]),
         description="The API server, as seen behind its Service. By default any address, and the ports of most clusters; minikube "
-        "has 8443, MicroK8s 16443. `kubectl get endpointslices kubernetes` tells.",
+        "uses 8443, MicroK8s 16443. `kubectl get endpointslices kubernetes` shows yours.",
     )
 
 
 class Values(Model):
-    """All of them."""
+    """All values of the chart."""
 
     images: Images = Field(default_factory=Images, description="Where the images are.")
-    trainers: Trainers = Field(default_factory=Trainers, description="What trainer pods get where their job says nothing.")
+    trainers: Trainers = Field(default_factory=Trainers, description="What trainer pods get unless their job says otherwise.")
     watch_namespaces: Namespaces = Field(
         [],
-        description="Namespaces whose TrainingJobs are run; they must exist. Then the operator gets Roles there and nothing "
-        "cluster-wide. []: the whole cluster.",
+        description="Namespaces whose TrainingJobs the operator runs; they must exist. It gets Roles there and no cluster-wide "
+        "permission. []: the whole cluster.",
     )
     operator: Operator = Field(default_factory=Operator, description="The operator's Deployment.")
-    service_account: ServiceAccount = Field(default_factory=ServiceAccount, description="Whom the operator acts as.")
-    rbac: Rbac = Field(default_factory=Rbac, description="What it may do.")
+    service_account: ServiceAccount = Field(default_factory=ServiceAccount, description="The account that the operator runs as.")
+    rbac: Rbac = Field(default_factory=Rbac, description="The operator's permissions.")
     crds: Crds = Field(default_factory=Crds, description="The TrainingJob CustomResourceDefinition.")
     metrics: Metrics = Field(default_factory=Metrics, description="Prometheus.")
     dashboards: Dashboards = Field(default_factory=Dashboards, description="Grafana dashboards, as ConfigMaps for its sidecar.")
     network_policies: NetworkPolicies = Field(
-        default_factory=NetworkPolicies, description="What may speak to whom. Only a CNI that enforces them makes a difference."
+        default_factory=NetworkPolicies,
+        description="Which pods may connect to which. They have an effect only if your CNI enforces them.",
     )
     fullname_override: Annotated[str, Field(max_length=40, pattern=r"^([a-z]([-a-z0-9]*[a-z0-9])?)?$")] = Field(
-        "", description='What names of objects begin with. "": the release\'s name, with `headrace` if it lacks that word.'
+        "", description='Prefix of object names. "": the release\'s name, with `headrace` if it lacks that word.'
     )

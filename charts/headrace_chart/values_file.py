@@ -1,4 +1,4 @@
-"""values.yaml: every value with its default, and above it what it means."""
+"""values.yaml: every value with its default, below a comment that explains it."""
 
 import json
 import textwrap
@@ -19,7 +19,7 @@ def values_yaml() -> str:
 
 
 def plain(value: Any) -> Any:
-    """A default as YAML and JSON have it: camelCase, nothing that is not set, whole numbers without a fraction."""
+    """A default as YAML and JSON write it: camelCase, without unset fields, whole numbers without a fraction."""
     if isinstance(value, BaseModel):
         return {key: plain(item) for key, item in value.model_dump(by_alias=True, exclude_none=True).items()}
     if isinstance(value, list):
@@ -36,7 +36,7 @@ def sections(model: BaseModel) -> Iterator[tuple[str, str, Any]]:
 
 
 def is_group(value: Any) -> bool:
-    """Whether each of its values is told by itself; those of, say, a peer are told by its class."""
+    """Whether each of its values is listed by itself. A peer's, for example, are not: its class describes them."""
     return isinstance(value, BaseModel) and all(field.description for field in type(value).model_fields.values())
 
 

@@ -1,1 +1,1 @@
-"""The Grafana dashboards of the chart, and all that is made from the same source: their pictures and the table of metrics."""
+"""The chart's Grafana dashboards, with their pictures and the table of metrics, which come from the same source."""

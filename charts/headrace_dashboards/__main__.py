@@ -24,7 +24,7 @@ def main() -> None:
     draw.add_argument("--until", type=float, default=time.time(), metavar="UNIX_TIME", help="end of the range (now)")
     draw.add_argument("--set", action="append", default=[], metavar="PAGE.VARIABLE=VALUE", help="choose a value: job.job=street-2")
     arguments = parser.parse_args()
-    # Each command imports what it needs: `draw` alone wants matplotlib.
+    # Each command imports what it needs: only `draw` needs matplotlib.
     if arguments.command == "write":
         from headrace_dashboards.generate import write as write_all
 

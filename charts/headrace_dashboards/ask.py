@@ -1,4 +1,4 @@
-"""Asks a Prometheus what Grafana would ask it: a dashboard's variables are filled in, its panels' queries run."""
+"""Asks a Prometheus what Grafana would ask: fills in a dashboard's variables and runs its panels' queries."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from typing import Any
 
 TIMEOUT_SECONDS = 30
 POINTS = 240
-"""Of a curve, at most: about what a panel of this width asks for."""
+"""The most points of a curve: about what a panel of this width asks for."""
 RATE_INTERVAL_SECONDS = 60
-"""What `$__rate_interval` becomes: four scrapes, 15 s apart."""
+"""Stands in for `$__rate_interval`: four scrapes, 15 s apart."""
 
 
 class AskError(RuntimeError):
-    """Prometheus refused a query or did not answer; the text has the query."""
+    """Prometheus refused a query or did not answer; the message quotes the query."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Prometheus:
-    """One server, and the range that is looked at (Unix times)."""
+    """One server, and the range to look at (Unix times)."""
 
     url: str
     start: float
@@ -46,7 +46,7 @@ class Prometheus:
         return [Series(one["metric"], [_point(pair) for pair in one["values"]]) for one in found]
 
     def label_values(self, label: str, selector: str) -> list[str]:
-        """Values of a label among the series of a selector, sorted."""
+        """The values of a label among the series of a selector, sorted."""
         asked = {"match[]": selector, "start": self.start, "end": self.end}
         return sorted(self._get(f"label/{label}/values", asked))
 
@@ -69,10 +69,10 @@ class Filled:
     values: dict[str, str] = field(default_factory=dict)
 
     def choose(self, prometheus: Prometheus, wanted: Mapping[str, str]) -> None:
-        """Fills each variable in as Grafana does: what is `wanted`, else all values, or the first where one is chosen.
+        """Fills in each variable as Grafana does: with the `wanted` value, else with all values, or the first if it takes only one.
 
         Raises:
-            AskError: a variable has no values, or not the wanted one.
+            AskError: a variable has no values, or lacks the wanted one.
         """
         for variable in self.page["templating"]["list"]:
             if variable["type"] != "query":
@@ -86,7 +86,7 @@ class Filled:
             self.values[name] = "|".join(map(_escaped, chosen)) if variable.get("multi") else chosen[0]
 
     def fill(self, text: str, prometheus: Prometheus) -> str:
-        """The text with all variables replaced, Grafana's own included."""
+        """The text with all variables replaced, including Grafana's own."""
         values = {
             **self.values,
             "__range": f"{prometheus.end - prometheus.start:.0f}s",
@@ -102,7 +102,7 @@ class Filled:
 
 
 def _escaped(value: str) -> str:
-    """For a regular expression within a quoted string, in which each backslash is written twice."""
+    """Escapes a value for a regular expression in a quoted string, which doubles each backslash."""
     return re.escape(value).replace("\\", "\\\\")
 
 

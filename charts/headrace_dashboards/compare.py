@@ -1,7 +1,7 @@
 """Compare: any jobs of a project side by side.
 
-Prometheus knows one x axis, time. Jobs of a project run one after another, so over time their curves never overlap. Each trainer
-exports how far it is as well (iterations, seconds of training); that series is the x axis here, joined to the curve by Grafana.
+Prometheus has one x axis: time. A project's jobs run one after another, so their curves never overlap over time. But each trainer
+also exports its progress (iterations, seconds of training); here that series is the x axis, and Grafana joins it to the curve.
 """
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -19,7 +19,7 @@ def compare() -> Dashboard:
     """The dashboard."""
     return page(
         "Compare",
-        "Jobs of one project, their curves aligned by iteration and by time of training.",
+        "Jobs of one project, with curves aligned by iteration and by time of training.",
         [
             one("namespace", "Namespace", "label_values(headrace_trainer_iteration, namespace)"),
             one("project", "Project", 'label_values(headrace_trainer_iteration{namespace="$namespace"}, project)'),
@@ -33,19 +33,19 @@ def compare() -> Dashboard:
             row("Results"),
             bars(
                 "Best score",
-                "Highest value of the chosen score within the time range.",
+                "The highest value of the chosen score within the time range.",
                 "short",
                 _by_job(f"max_over_time({SCORE}[$__range])", last=True),
             ),
             bars(
                 "Last loss",
-                "The last total loss within the time range. Comparable only between jobs with the same heads and weights.",
+                "The last total loss within the time range. You can compare it only between jobs with the same heads and weights.",
                 "short",
                 _by_job(f"last_over_time({_of('total_loss')}[$__range])", last=True),
             ),
             bars(
                 "Time of training",
-                "Over all attempts, evaluations included.",
+                "Over all attempts, including evaluations.",
                 "s",
                 _by_job(f"max_over_time({_of('trained_seconds')}[$__range])", last=True),
             ),
@@ -60,12 +60,12 @@ def compare() -> Dashboard:
             row("By time of training"),
             *_aligned(
                 Axis(_by_job(_of("trained_seconds")), "time of training", "s"),
-                "by time of training, without waits between attempts",
+                "by time of training, without the waits between attempts",
             ),
             row("By the clock"),
             curves(
                 "Who trained when",
-                "Iterations done, at the time it was.",
+                "Iterations done, over clock time.",
                 "short",
                 _by_job(_of("iteration")),
                 width=24,
@@ -79,7 +79,9 @@ def _aligned(x: Axis, words: str) -> list[AnyPanel]:
     """The curves over one x axis."""
     return [
         against("Loss", f"Weighted sum of all heads' losses, {words}.", "short", _by_job(_of("total_loss")), x=x),
-        against("Score", f"The chosen score, which holds from one evaluation to the next, {words}.", "short", _by_job(SCORE), x=x),
+        against(
+            "Score", f"The chosen score, {words}; it stays the same from one evaluation to the next.", "short", _by_job(SCORE), x=x
+        ),
         against("Loss term", f"The chosen loss term, {words}.", "short", _by_job(TERM), x=x),
         against("Learning rate", f"Learning rate, {words}.", "short", _by_job(_of("learning_rate")), x=x),
     ]

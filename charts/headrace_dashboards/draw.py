@@ -1,4 +1,4 @@
-"""A picture of a dashboard from a Prometheus' data, drawn with matplotlib: its panels and queries, not Grafana's looks."""
+"""Draws a dashboard with matplotlib, from the data of a Prometheus: its panels and queries, not Grafana's looks."""
 
 import itertools
 import math
@@ -19,13 +19,13 @@ from headrace_dashboards.panels import COLUMNS
 CELL_INCHES: Final = (0.62, 0.32)
 """Width and height of a cell of Grafana's grid."""
 GAP_INCHES: Final = (0.75, 0.62, 0.15, 0.42)
-"""Left, bottom, right and top of a panel, kept for its axis, legend and title."""
+"""Space at the left, bottom, right and top of a panel for its axis, legend and title."""
 LEGEND_ROWS: Final = 2
 LEGEND_COLUMNS: Final = 4
-"""The most; fewer where names are long."""
+"""The most columns; fewer if names are long."""
 KEY_INCHES: Final = 0.5
 LETTER_INCHES: Final = 0.047
-"""Width of an entry of the legend: what stands before its name, and a letter of it."""
+"""Width of a legend's entry: the part before its name, and each letter of the name."""
 SECONDS_A_DAY: Final = 86_400
 """Matplotlib counts time in days (from 1970 on, in UTC)."""
 STYLE: Final[dict[Any, Any]] = {
@@ -125,7 +125,7 @@ def _stack(axes: Axes, named: Named) -> None:
 
 
 def _gapped(series: Series) -> tuple[list[float], list[float]]:
-    """Times and values with a gap where the series was away for more than a few steps, as Grafana shows it."""
+    """Times and values with a gap where the series is missing for more than a step, as Grafana shows it."""
     times: list[float] = []
     values: list[float] = []
     points = series.points
@@ -224,7 +224,7 @@ def _legend_below(axes: Axes) -> None:
 
 
 def in_unit(value: float, unit: str) -> str:
-    """A value as Grafana's unit would be written: 90 s → `1.5 min`, 0.25 percentunit → `25%`."""
+    """A value as Grafana would write it in this unit: 90 s → `1.5 min`, 0.25 percentunit → `25%`."""
     match unit:
         case "percentunit":
             return f"{100 * value:.3g}%"
@@ -240,7 +240,7 @@ def in_unit(value: float, unit: str) -> str:
 
 
 def _scaled(value: float, sizes: Sequence[tuple[float, str]], gap: str = " ") -> str:
-    """In the largest of the sizes that leaves at least 1, else in the smallest."""
+    """The value in the largest size that leaves at least 1, else in the smallest."""
     if not math.isfinite(value) or value == 0:
         return f"{value:.3g}"
     size, name = next((pair for pair in sizes if abs(value) >= pair[0]), sizes[-1])

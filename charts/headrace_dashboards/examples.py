@@ -1,4 +1,4 @@
-"""A registry of each program in which every metric has a sample: what the table of metrics and its tests are made from."""
+"""One registry per program in which every metric has a sample; the table of metrics and its tests use them."""
 
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
 
 
 def operator() -> CollectorRegistry:
-    """Of a leader with one job running, one queued and one that failed."""
+    """The registry of a leader with one running, one queued and one failed job."""
     cache, metrics = Cache(), OperatorMetrics()
     for number, state in enumerate(("Running", "Queued", "Error"), 1):
         cache.jobs.put(_job(number, state))
@@ -35,7 +35,7 @@ def operator() -> CollectorRegistry:
 
 
 def trainer() -> CollectorRegistry:
-    """Of a trainer that has learnt, evaluated and saved."""
+    """The registry of a trainer that has trained, evaluated and saved."""
     metrics = TrainerMetrics()
     for gauge in (metrics.dataset_files, metrics.dataset_bytes, metrics.pulled_files, metrics.pulled_bytes):
         gauge.set(1000)

@@ -1,4 +1,4 @@
-"""Fleet: how all projects do, and the operator itself."""
+"""Fleet: how all projects and the operator itself are doing."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -7,7 +7,7 @@ from headrace_dashboards.panels import Query, curves, figure, row
 
 HERE = 'namespace=~"$namespace",project=~"$project"'
 OPERATOR = "and on (instance) headrace_leader"
-"""Narrows metrics that every process has down to those of operators, whatever the scrape calls them."""
+"""Narrows metrics that every process has to those of operators, whatever the scrape calls them."""
 
 
 def fleet() -> Dashboard:
@@ -29,26 +29,26 @@ def _now() -> Part:
     return [
         figure(
             "Jobs now",
-            "TrainingJobs by state. Those that are over count until they are deleted.",
+            "TrainingJobs by state. Finished jobs count until you delete them.",
             "short",
             Query(f"sum by (state) (headrace_jobs{{{HERE}}})", "{{state}}"),
             width=12,
         ),
         figure(
             "GPUs in use",
-            "GPUs that pods of trainers hold on nodes, those that still end included.",
+            "GPUs that trainer pods hold on nodes, including pods that are still ending.",
             "short",
             Query(f"sum(headrace_gpus_in_use{{{HERE}}})", "GPUs"),
         ),
         figure(
             "Leaders",
-            "Operators that act. 1 is right; 0: nothing is started or counted; 2 for seconds, while one takes over.",
+            "Operators that act. It should be 1. 0: no job is started or counted; 2, for a few seconds: one is taking over.",
             "short",
             Query("sum(headrace_leader)", "leading"),
         ),
         figure(
             "Operators",
-            "Replicas of the operator that answer Prometheus, standbys included.",
+            "Replicas of the operator that answer Prometheus, including standbys.",
             "short",
             Query("count(headrace_leader)", "replicas"),
         ),
@@ -61,14 +61,14 @@ def _jobs() -> Part:
         row("Jobs"),
         curves(
             "Jobs by state",
-            "TrainingJobs that are not over, by state.",
+            "Unfinished TrainingJobs, by state.",
             "short",
             Query(f'sum by (state) (headrace_jobs{{{HERE},state=~"Queued|Starting|Running"}})', "{{state}}"),
             stacked=True,
         ),
         curves(
             "Jobs by project",
-            "TrainingJobs that are not over. One of a project runs, the others wait behind it.",
+            "Unfinished TrainingJobs. One job of each project runs; the others wait behind it.",
             "short",
             Query(
                 f'sum by (namespace, project) (headrace_jobs{{{HERE},state=~"Queued|Starting|Running"}})',
@@ -78,46 +78,46 @@ def _jobs() -> Part:
         ),
         curves(
             "GPUs in use by project",
-            "GPUs that pods of trainers hold on nodes. A project holds those of one job at a time.",
+            "GPUs that trainer pods hold on nodes. A project holds GPUs for one job at a time.",
             "short",
             Query(f"sum by (namespace, project) (headrace_gpus_in_use{{{HERE}}})", "{{namespace}}/{{project}}"),
             stacked=True,
         ),
         curves(
             "Longest wait now",
-            "Age of the oldest job that is Queued and not paused. A trouble only when nothing of the project runs.",
+            "Age of the oldest job that is Queued and not paused. This is a problem only if no job of the project is running.",
             "s",
             Query(f"time() - headrace_oldest_queued_timestamp_seconds{{{HERE}}}", "{{namespace}}/{{project}}"),
         ),
         curves(
             "Failed jobs",
-            "Jobs in state Error, by project, until they are deleted.",
+            "Jobs in state Error, by project. They count until you delete them.",
             "short",
             Query(f'sum by (namespace, project) (headrace_jobs{{{HERE},state="Error"}})', "{{namespace}}/{{project}}"),
         ),
         curves(
             "Ends of attempts",
-            "Attempts that were over within the last hour, by reason. All projects.",
+            "Attempts that ended within the last hour, by reason, over all projects.",
             "short",
             Query("sum by (reason) (increase(headrace_attempts_ended_total[1h])) > 0", "{{reason}}"),
             stacked=True,
         ),
         curves(
             "Ends of jobs",
-            "Jobs that were over within the last hour, by final state. All projects.",
+            "Jobs that ended within the last hour, by final state, over all projects.",
             "short",
             Query("sum by (state) (increase(headrace_jobs_ended_total[1h]))", "{{state}}"),
             stacked=True,
         ),
         curves(
             "Wait for the first pod",
-            "From a job's creation to its first pod, of the jobs of the last hour that got one. All projects.",
+            "From a job's creation to its first pod, for jobs of all projects that got it in the last hour.",
             "s",
             *_quantiles("headrace_queue_wait_seconds", "1h", 0.5, 0.95),
         ),
         curves(
             "Start latency",
-            "From seeing a project's attempt over to letting its next pod go, within the last hour. All projects.",
+            "From noticing that a project's attempt ended to releasing its next pod, within the last hour, over all projects.",
             "s",
             *_quantiles("headrace_start_latency_seconds", "1h", 0.5, 0.95),
         ),
@@ -130,25 +130,25 @@ def _operator() -> Part:
         row("Operator"),
         curves(
             "Duration of a pass",
-            "How long a pass over one project takes, requests included.",
+            "How long a pass over one project takes, including requests.",
             "s",
             *_quantiles("headrace_reconcile_seconds", "$__rate_interval", 0.5, 0.99),
         ),
         curves(
             "Passes",
-            "Passes over projects, a second.",
+            "Passes over projects, per second.",
             "ops",
             Query("sum(rate(headrace_reconcile_seconds_count[$__rate_interval]))", "passes"),
         ),
         curves(
             "Passes that failed",
-            "Within the last hour, by kind of error. Conflicts are no failures; each pass is repeated after a pause.",
+            "Failures within the last hour, by kind of error, without conflicts. The operator repeats each pass after a pause.",
             "short",
             Query("sum by (error) (increase(headrace_reconcile_errors_total[1h]))", "{{error}}"),
         ),
         curves(
             "Requests to the API server",
-            "By verb and answer, watches not counted; code 0: no answer.",
+            "Requests by verb and answer, without watches; code 0 means no answer.",
             "reqps",
             Query("sum by (verb, code) (rate(headrace_api_requests_total[$__rate_interval]))", "{{verb}} {{code}}"),
         ),

@@ -11,7 +11,7 @@ from headrace_dashboards.panels import DATASOURCE, AnyPanel
 TAG: Final = "headrace"
 
 Part = list[AnyPanel | dashboard.Row]
-"""Panels, headings among them."""
+"""Panels and headings."""
 
 
 def page(
@@ -30,7 +30,7 @@ def page(
     builder.with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
     for variable in variables:
         builder.with_variable(variable)
-    for number, part in enumerate(content, 1):  # numbers of their own: links to a panel name it by its id
+    for number, part in enumerate(content, 1):  # explicit numbers: links refer to a panel by its id
         if isinstance(part, dashboard.Row):
             builder.with_row(part.id(number))
         else:
@@ -39,13 +39,13 @@ def page(
 
 
 def one(name: str, label: str, values: str) -> dashboard.QueryVariable:
-    """A variable with one value, out of those of `label_values(...)`."""
+    """A variable with one of the values of `label_values(...)`."""
     query: dict[str, object] = {"query": values, "refId": name}
     variable = dashboard.QueryVariable(name).label(label).query(query).datasource(DATASOURCE)
     return variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(model.VariableSort.ALPHABETICAL_ASC)
 
 
 def many(name: str, label: str, values: str) -> dashboard.QueryVariable:
-    """A variable with any number of values; at first all."""
+    """A variable with any number of values; all by default."""
     everything = model.VariableOption(text="All", value="$__all", selected=True)
     return one(name, label, values).multi(True).include_all(True).all_value(".*").current(everything)

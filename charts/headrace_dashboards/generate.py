@@ -13,18 +13,18 @@ from headrace_dashboards.job import job
 
 
 def dashboards() -> dict[str, Dashboard]:
-    """All of them, by the name of their file."""
+    """All dashboards, by file name."""
     return {"fleet": fleet(), "job": job(), "compare": compare()}
 
 
 def as_json(page: Dashboard) -> dict[str, Any]:
-    """Plain JSON values."""
+    """The dashboard as plain JSON values."""
     document: dict[str, Any] = json.loads(json.dumps(page, cls=JSONEncoder))
     return document
 
 
 def write(folder: Path) -> None:
-    """Writes `<name>.json` for each; removes files of dashboards that are no more."""
+    """Writes `<name>.json` for each dashboard, and removes the files of dashboards that no longer exist."""
     pages = dashboards()
     for old in folder.glob("*.json"):
         if old.stem not in pages:

@@ -1,6 +1,6 @@
 """Job: one training, over all its attempts.
 
-Each attempt is a pod with series of its own; `max by` joins them into one line.
+Each attempt is a pod with its own series; `max by` joins them into one line.
 """
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -27,24 +27,24 @@ def job() -> Dashboard:
 
 
 def _now() -> Part:
-    """Large figures, and what the trainer does."""
+    """Large figures, and what the trainer is doing."""
     return [
         figure("Iterations", "Iterations done, over all attempts.", "short", Query(_of("iteration"), "done")),
         figure(
             "Done",
-            "Share of training.maxIterations; a job with maxTrainingHours may end before.",
+            "Share of training.maxIterations; a job with maxTrainingHours may end earlier.",
             "percentunit",
             Query(f"{_of('iteration')} / {_of('max_iterations')}", "done"),
         ),
         figure(
             "Time left",
-            "Until maxIterations, at the speed of the last 5 minutes, evaluations included.",
+            "Until maxIterations, at the speed of the last 5 minutes, including evaluations.",
             "s",
             Query(f"({_of('max_iterations')} - {_of('iteration')}) / (deriv({_of('iteration')}[5m:15s]) > 0)", "left"),
         ),
         figure(
             "Trained",
-            "Time of training over all attempts, evaluations included.",
+            "Training time over all attempts, including evaluations.",
             "s",
             Query(_of("trained_seconds"), "trained"),
         ),
@@ -56,7 +56,7 @@ def _now() -> Part:
         ),
         figure(
             "Since the last checkpoint",
-            "Training that would be lost with the pod: since the last complete checkpoint, or since the attempt's first iteration.",
+            "Training that losing the pod would lose: since the last complete checkpoint, or since the attempt's first iteration.",
             "s",
             Query(
                 f"time() - max(headrace_trainer_checkpoint_timestamp_seconds{{{HERE}}} "
@@ -66,19 +66,19 @@ def _now() -> Part:
         ),
         phases(
             "Phase",
-            "What the trainer does: pull the dataset, build the network, train, evaluate, export, end.",
+            "What the trainer is doing: pulling the dataset, building the network, training, evaluating, exporting, ending.",
             Query(f"max by (phase) (headrace_trainer_phase{{{HERE}}})", "{{phase}}"),
         ),
     ]
 
 
 def _learning() -> Part:
-    """What is learnt, and how much of it is safe."""
+    """What the network learns, and how much of it is safe."""
     return [
         row("Learning"),
         curves(
             "Loss",
-            "Weighted sum of all heads' losses, mean between two reports (about 1 s).",
+            "Weighted sum of all heads' losses; mean between two reports (about 1 s).",
             "short",
             Query(_of("total_loss"), "total"),
             zero=False,
@@ -92,20 +92,25 @@ def _learning() -> Part:
         ),
         curves(
             "Scores",
-            "Of the last evaluation on held-out images; each holds until the next one.",
+            "Scores of the last evaluation on held-out images; they stay the same until the next one.",
             "short",
             Query(f"max by (head, metric) (headrace_trainer_score{{{HERE}}})", "{{head}} {{metric}}"),
         ),
-        curves("Learning rate", "Of the last iteration, after warm-up and decay.", "short", Query(_of("learning_rate"), "rate")),
+        curves(
+            "Learning rate",
+            "Learning rate of the last iteration, after warm-up and decay.",
+            "short",
+            Query(_of("learning_rate"), "rate"),
+        ),
         curves(
             "Gradient norm",
-            "Before clipping. One that grows without end comes before a loss that is not finite.",
+            "Norm before clipping. If it keeps growing, the loss will stop being finite.",
             "short",
             Query(_of("gradient_norm"), "norm"),
         ),
         curves(
             "Iterations done, and safe",
-            "What is between the two lines would have to be learnt again after a crash.",
+            "After a crash, the job must repeat the iterations between the two lines.",
             "short",
             Query(_of("iteration"), "done"),
             Query(_of("checkpoint_iteration"), "in a checkpoint"),
@@ -114,51 +119,51 @@ def _learning() -> Part:
 
 
 def _speed() -> Part:
-    """How fast, and what holds it up."""
+    """How fast it trains, and what slows it down."""
     return [
         row("Speed"),
         curves(
             "Images a second",
-            "Images learnt from; evaluations do not count.",
+            "Images trained on; evaluations do not count.",
             "short",
             Query(_of("images_per_second"), "images/s"),
         ),
         curves(
             "Time waiting for data",
-            "Share of the training time in which no batch was ready. Above some percent: more cpu, or smaller images.",
+            "Share of training time in which no batch was ready. If it exceeds a few percent, use more CPU or smaller images.",
             "percentunit",
             Query(_of("data_wait_ratio"), "waiting"),
         ),
-        curves("Device memory", "Memory taken on the GPU; without one, 0.", "bytes", Query(_of("device_memory_bytes"), "taken")),
+        curves("Device memory", "Memory in use on the GPU; 0 without a GPU.", "bytes", Query(_of("device_memory_bytes"), "taken")),
     ]
 
 
 def _storage() -> Part:
-    """The way in and the way out."""
+    """Data coming in and going out."""
     return [
         row("Storage"),
         curves(
             "Dataset on local disk",
-            "Bytes pulled into the workspace, and bytes to pull.",
+            "Bytes pulled into the workspace, and bytes of the whole dataset.",
             "bytes",
             Query(_of("dataset_pulled_bytes"), "pulled"),
             Query(_of("dataset_bytes"), "dataset"),
         ),
         curves(
             "Uploads",
-            "Bytes a second into the run folder: checkpoints, logs, metrics, the model.",
+            "Bytes per second uploaded to the run folder: checkpoints, logs, metrics, the model.",
             "Bps",
             Query(f"sum(rate(headrace_trainer_uploaded_bytes_total{{{HERE}}}[$__rate_interval]))", "uploaded"),
         ),
         curves(
             "Failed uploads",
-            "Tries to put something into the run folder that failed and are repeated, in the last 5 minutes.",
+            "Failed uploads to the run folder in the last 5 minutes; the trainer retries them.",
             "short",
             Query(f"sum(increase(headrace_trainer_upload_failures_total{{{HERE}}}[5m]))", "failures"),
         ),
         curves(
             "Memory of the supervisor",
-            "Resident memory of the trainer's first process; the network lives in another one, and counts in the pod's memory.",
+            "Resident memory of the trainer's first process. The network is in another process, which the pod's memory includes.",
             "bytes",
             Query(f"max(process_resident_memory_bytes{{{HERE}}})", "supervisor"),
         ),

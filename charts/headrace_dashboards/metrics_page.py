@@ -1,4 +1,4 @@
-"""docs/metrics.md: every metric, what it means, and which panel shows it."""
+"""docs/metrics.md: every metric, its meaning, and the panels that show it."""
 
 import re
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from headrace_dashboards.ask import Filled
 from headrace_dashboards.generate import as_json, dashboards
 
 NOT_SHOWN: Final = {
-    "headrace_last_failure_timestamp_seconds": "for the alert HeadraceJobFailed; Failed jobs shows how many",
+    "headrace_last_failure_timestamp_seconds": "for the alert HeadraceJobFailed; the panel Failed jobs shows how many",
     "headrace_pods_lost": "for the alert HeadracePodLost",
     "headrace_trainer_dataset_files": "bytes tell more",
     "headrace_trainer_dataset_pulled_files": "bytes tell more",
     "headrace_trainer_uploads": "bytes tell more",
-    "process_start_time_seconds": "kubectl tells the age of a pod",
-    "headrace_trainer_loss_weight": "only there where weights are learnt",
-    "process_virtual_memory_bytes": "says little about memory that is used",
-    "process_open_fds": "for a look when something is wrong",
+    "process_start_time_seconds": "kubectl shows a pod's age",
+    "headrace_trainer_loss_weight": "exists only if weights are learnt",
+    "process_virtual_memory_bytes": "says little about memory in use",
+    "process_open_fds": "for troubleshooting",
     "process_max_fds": "a setting of the node",
 }
 """Metrics that no panel needs, and why."""
@@ -29,17 +29,17 @@ _SUFFIXES = ("_total", "_bucket", "_sum", "_count")
 _HEADER = """<!-- Generated from the programs' registries by `make manifests`. Change the code, not this file. -->
 # Metrics
 
-The operator serves `/metrics` on port 8081, each trainer on port 8080. The chart's ServiceMonitor and PodMonitor scrape both, and
-give what a trainer says the labels `namespace`, `pod`, `project` and `trainingjob` (its pod's labels `headrace.dev/project` and
-`headrace.dev/job`). The operator's own `namespace` label is the job's, so its scrape wants `honorLabels: true`.
+The operator serves `/metrics` on port 8081, each trainer on port 8080. The chart's ServiceMonitor and PodMonitor scrape both. They
+add the labels `namespace`, `pod`, `project` and `trainingjob` to a trainer's metrics (from its pod's labels `headrace.dev/project`
+and `headrace.dev/job`). In the operator's metrics, `namespace` is the job's namespace, so the scrape needs `honorLabels: true`.
 
-Gauges that a trainer has not measured yet are absent, not 0. Gauges about jobs come from the leading operator only.
+A gauge that a trainer has not measured yet is absent, not 0. Only the leading operator exports gauges about jobs.
 """
 
 
 @dataclass(frozen=True)
 class Family:
-    """A metric as a registry describes it. `name` is without `_total`."""
+    """A metric as a registry describes it. `name` lacks the suffix `_total`."""
 
     name: str
     kind: str
@@ -53,7 +53,7 @@ class Family:
 
 
 def families(registry: CollectorRegistry) -> list[Family]:
-    """Sorted by name."""
+    """The metrics of a registry, sorted by name."""
     found = []
     for metric in registry.collect():
         labels = dict.fromkeys(label for sample in metric.samples for label in sample.labels if label != "le")
@@ -73,7 +73,7 @@ def shown() -> dict[str, list[str]]:
 
 
 def metrics_in(expr: str) -> Iterator[str]:
-    """Names of metrics in an expression, without the suffixes of their samples."""
+    """The names of the metrics in an expression, without the suffixes of their samples."""
     for name in re.findall(r"\b(?:headrace|process)_\w+", expr):
         yield next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)
 

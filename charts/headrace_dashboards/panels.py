@@ -1,4 +1,4 @@
-"""The kinds of panels the dashboards are made of. Every panel has a title, a description, a unit and named series.
+"""The kinds of panels that the dashboards use. Every panel has a title, a description, a unit and named series.
 
 Units are Grafana's ids: `s`, `bytes`, `percentunit` (0 to 1), `short` (a plain number), `reqps`, `Bps`.
 """
@@ -27,10 +27,10 @@ class Query:
     expr: str
     legend: str
     last: bool = False
-    """Asked once, for the end of the range: an expression over `$__range` already looks back."""
+    """Query only the end of the range: an expression over `$__range` already looks back."""
 
     def target(self, ref_id: str, format_as: PromQueryFormat) -> prometheus.Dataquery:
-        """The query as Grafana takes it."""
+        """The query in Grafana's form."""
         target = prometheus.Dataquery().expr(self.expr).legend_format(self.legend).format(format_as).ref_id(ref_id)
         return (target.instant() if self.last else target.range()).datasource(DATASOURCE)
 
@@ -38,7 +38,7 @@ class Query:
 def curves(
     title: str, description: str, unit: str, *queries: Query, width: int = 8, stacked: bool = False, zero: bool = True
 ) -> timeseries.Panel:
-    """Values over time. `zero`: the axis begins at 0."""
+    """Values over time. With `zero`, the axis starts at 0."""
     panel = _framed(timeseries.Panel(), title, description, unit, *queries).span(width).height(8)
     panel.line_width(2).fill_opacity(40 if stacked else 5).show_points(options.VisibilityMode.AUTO).legend(_legend())
     panel.tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING))
@@ -70,7 +70,7 @@ def phases(title: str, description: str, query: Query) -> statetimeline.Panel:
 
 @dataclass(frozen=True)
 class Axis:
-    """What a value is drawn over, and how it is called."""
+    """The x axis of a panel: its query, name and unit."""
 
     query: Query
     name: str
@@ -78,10 +78,10 @@ class Axis:
 
 
 def against(title: str, description: str, unit: str, query: Query, *, x: Axis) -> xychart.Panel:
-    """Values over something else than time, for any number of jobs.
+    """Values over something other than time, for any number of jobs.
 
-    Both queries give one series for each `trainingjob`. Their tables are merged into rows (time, job, x, y) and split by job again;
-    XY chart draws one line for each of these frames, over its first number.
+    Both queries return one series per `trainingjob`. Grafana merges their tables into rows (time, job, x, y), then splits them by
+    job; XY chart draws one line per job, over its first number.
     """
     panel = _framed(xychart.Panel(), title, description, unit, x.query, query, table=True).span(COLUMNS // 2).height(9)
     panel.transformations(
@@ -92,7 +92,7 @@ def against(title: str, description: str, unit: str, query: Query, *, x: Axis) -
             ),
         ]
     )
-    # What the merged table calls the first query. A step that renames it would change how it is shown, not its name.
+    # The merged table calls the first query "Value #A". A renaming step would change only how it looks, not its name.
     panel.override_by_name("Value #A", [model.DynamicConfigValue("unit", x.unit), model.DynamicConfigValue("displayName", x.name)])
     return panel.show(XYShowMode.LINES).display_name("${__field.labels.trainingjob}").legend(_legend())
 

@@ -35,7 +35,7 @@ def headrace(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Prints the version and exits.")
     ] = False,
 ) -> None:
-    """Trains vision networks (TrainingJobs, with a cluster or without one), and uses what was trained."""
+    """Trains vision networks (TrainingJobs, with or without a cluster), and uses the trained models."""
 
 
 def main() -> None:

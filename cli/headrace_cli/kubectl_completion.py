@@ -8,18 +8,18 @@ import subprocess
 import sys
 
 _DIRECTIVE = ":0"
-"""Cobra's directive that follows the candidates. 0: where there are none, the shell completes file names."""
+"""Cobra's directive after the candidates. 0: the shell completes file names if there are no candidates."""
 
 
 def main() -> None:
-    """Prints what may stand for the last argument, one candidate a line, and then the directive."""
+    """Prints the candidates for the last argument, one per line, then the directive."""
     words = ["headrace", *sys.argv[1:]]
     asked = {
         "_HEADRACE_COMPLETE": "complete_bash",
         "COMP_WORDS": "\n".join(words),
         "COMP_CWORD": str(len(words) - 1),
     }
-    # Typer has no public function that completes; what its scripts for the shells run is the command with these variables.
+    # Typer has no public function for completion. Its shell scripts run the command with these variables.
     done = subprocess.run(
         [sys.executable, "-c", "from headrace_cli.__main__ import app; app(prog_name='headrace')"],
         env=os.environ | asked, stdout=subprocess.PIPE, text=True, check=False,

@@ -12,11 +12,11 @@ from headrace_cli.failure import fail
 from headrace_cli.problems import problems
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?")
-"""What the API server accepts as metadata.name of a TrainingJob."""
+"""The names that the API server accepts for a TrainingJob."""
 
 
 def read_job(file: Path) -> TrainingJob:
-    """The one TrainingJob in `file`; ends the program with a message for whatever else is in it."""
+    """The one TrainingJob in `file`; exits with a message if the file contains anything else."""
     try:
         documents = [one for one in yaml.safe_load_all(file.read_text()) if one is not None]
     except OSError as error:
@@ -24,22 +24,22 @@ def read_job(file: Path) -> TrainingJob:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         fail(f"{file} is not YAML: {error}")
     if len(documents) != 1:
-        fail(f"{file} holds {len(documents)} documents; a training run wants exactly one {KIND}")
+        fail(f"{file} contains {len(documents)} documents; `headrace train` needs exactly one {KIND}")
     document = documents[0]
     if not isinstance(document, dict):
-        fail(f"{file} holds a {type(document).__name__}; a {KIND} begins with apiVersion, kind, metadata and spec")
+        fail(f"{file} contains a {type(document).__name__}; a {KIND} starts with apiVersion, kind, metadata and spec")
     for name, wanted in (("kind", KIND), ("apiVersion", API_VERSION)):
         if document.get(name) != wanted:
-            fail(f"{file}: {name} is {document.get(name)!r}, and must be {wanted!r}")
+            fail(f"{file}: {name} is {document.get(name)!r}, but must be {wanted!r}")
     try:
-        # By the names in YAML alone: Python's, which the models take too, mean nothing to the API server. Not strictly by type:
-        # what is a number to kubectl, such as 1e-3, is text to this reader of YAML.
+        # Only by the names in YAML: the models also accept Python's, but the API server does not. Types are not strict, because
+        # this YAML reader takes some numbers for text, such as 1e-3, that kubectl reads as numbers.
         job = TrainingJob.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         fail(f"{file} is not a valid {KIND}:\n" + "\n".join(f"  {line}" for line in problems(error, TrainingJob)))
     if not _NAME.fullmatch(job.metadata.name):
         fail(
-            f"{file}: metadata.name is {job.metadata.name!r}, and must be a DNS label of at most 52 characters: "
+            f"{file}: metadata.name is {job.metadata.name!r}, but must be a DNS label of at most 52 characters: "
             "lower-case letters, digits and '-'"
         )
     return job

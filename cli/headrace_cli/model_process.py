@@ -1,4 +1,4 @@
-"""The trainer's program that uses a trained model, as a child process: its progress shown, what came out told."""
+"""Runs the trainer's program that uses a trained model, as a child process, and shows its progress and results."""
 
 import json
 import subprocess
@@ -12,20 +12,20 @@ from headrace_cli.failure import require_packages
 
 _MODULE = "headrace_trainer.predict"
 _NEEDED = ("torch", "torchvision", "rich", "safetensors")
-"""Of the [trainer] extra: without these nothing can begin."""
+"""Packages of the [trainer] extra that the program needs to start."""
 _INTERRUPTED = 130
-"""As a shell says it of a program that Ctrl-C ended."""
+"""The exit status that a shell gives a program that Ctrl-C ended."""
 
 
 def require_trainer() -> None:
-    """End with a message where the [trainer] extra is not installed."""
+    """Exit with a message if the [trainer] extra is not installed."""
     require_packages("a model", _NEEDED)
 
 
 def run_model_program(arguments: Sequence[str], on_progress: Callable[[int, int], None] | None = None) -> int:
-    """Run it to its end and print its facts to stdout, "name<tab>value"; its exit status.
+    """Run it to its end, print its facts to stdout as "name<tab>value", and return its exit status.
 
-    What it writes to stderr goes to ours as it comes. `on_progress` is told how many images of how many are done.
+    Its stderr goes straight to ours. `on_progress` gets the number of images done, and of all images.
     """
     command = [sys.executable, "-m", _MODULE, *arguments]
     facts: list[tuple[str, str]] = []
@@ -39,10 +39,10 @@ def run_model_program(arguments: Sequence[str], on_progress: Callable[[int, int]
                 elif on_progress is not None:
                     on_progress(message["done"], message["of"])
             code = process.wait()
-        except KeyboardInterrupt:  # the terminal has told the program, too
+        except KeyboardInterrupt:  # the terminal signals the program, too
             process.wait()
             return _INTERRUPTED
     for name, value in facts:
         typer.echo(f"{name}\t{value}")
-    # Killed by a signal (negative) is a crash.
+    # A negative code means that a signal killed it: a crash.
     return code if code >= 0 else ExitCode.FATAL

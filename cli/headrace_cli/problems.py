@@ -1,4 +1,4 @@
-"""What is wrong with a manifest, field by field, and what would be right: out of the contract itself."""
+"""Explains what is wrong with a manifest, field by field, and what would be right, from the contract itself."""
 
 import difflib
 import inspect
@@ -13,7 +13,7 @@ Location = Sequence[str | int]
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line for each wrong field of a `model`, by its path in the YAML."""
+    """One line for each wrong field of a `model`, starting with its path in the YAML."""
     return [_problem(problem["loc"], problem["type"], problem["msg"], problem["input"], model) for problem in error.errors()]
 
 
@@ -25,7 +25,7 @@ def _problem(location: Location, kind: str, message: str, found: Any, model: typ
     if kind == "missing":
         text = "is required"
     elif isinstance(found, str | int | float | bool):
-        text += f", and is {found!r}"
+        text += f", but is {found!r}"
     field = _field(location, model)
     return f"{path}: {text}" + (f" ({field.description})" if field is not None and field.description else "")
 
@@ -36,22 +36,22 @@ def _names_there(location: Location, model: type[BaseModel]) -> str:
         return "remove it"
     names = [field.alias or name for name, field in parent.model_fields.items()]
     close = difflib.get_close_matches(str(location[-1]), names, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(names)}"
+    return f"did you mean '{close[0]}'?" if close else f"the fields here are {', '.join(names)}"
 
 
 def _model(location: Location, model: type[BaseModel]) -> type[BaseModel] | None:
-    """The model that lies at `location`."""
+    """The model at `location`."""
     if not location:
         return model
     field = _field(location, model)
     if field is not None:
         return _model_in(field.annotation)
-    # An entry of a list: the list's own field says what is in it.
+    # An entry of a list: the list's own field says what type its entries have.
     return _model(location[:-1], model) if isinstance(location[-1], int) else None
 
 
 def _field(location: Location, model: type[BaseModel]) -> FieldInfo | None:
-    """The field that lies at `location`, or None for an entry of a list and where the contract has no such field."""
+    """The field at `location`, or None for an entry of a list or a field that the contract lacks."""
     if not location or isinstance(location[-1], int):
         return None
     parent = _model(location[:-1], model)

@@ -1,4 +1,4 @@
-"""The live line of `headrace train`, on stderr: phase, bar, time left, loss and scores; log lines scroll by above it."""
+"""The live line of `headrace train`, on stderr: phase, bar, time left, loss and scores; log lines scroll past above it."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,7 +12,7 @@ from headrace_api.trainingjob import MetricValue
 
 
 class ProgressBar:
-    """A context in which `update` moves the bar and `line` prints above it. Without a terminal only the lines are printed."""
+    """A context in which `update` moves the bar and `line` prints above it. Without a terminal it prints only the lines."""
 
     def __init__(self, title: str) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -40,7 +40,7 @@ class ProgressBar:
         self._console.print(text, markup=False, style="dim", soft_wrap=True)
 
     def update(self, status: TrainerStatus) -> None:
-        """Show what the trainer says of itself."""
+        """Show the trainer's status."""
         progress = status.progress
         message = "; ".join(part for part in (status.message, scores_text(progress.metrics)) if part)
         self._progress.update(
@@ -58,5 +58,5 @@ def scores_text(scores: Sequence[MetricValue]) -> str:
 
 
 def time_left_text(seconds: int | None) -> str:
-    """ "0:12:30 left", or nothing where nobody knows."""
+    """ "0:12:30 left", or nothing if unknown."""
     return "" if seconds is None else f"{timedelta(seconds=seconds)} left"

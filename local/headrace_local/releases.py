@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from headrace_local.setup_progress import Step, megabytes
+
 T = TypeVar("T")
 
 # An offline machine must fall through to the build within seconds.
@@ -86,7 +88,7 @@ def release_of(program: str, version: str) -> Release:
             return Release(program, site, path, f"{path}.sha256")
 
 
-def download(release: Release, target: Path) -> None:
+def download(release: Release, target: Path, step: Step) -> None:
     """Writes the program to `target`, which must not be taken for complete before this returns.
 
     Raises:
@@ -96,7 +98,7 @@ def download(release: Release, target: Path) -> None:
     archive = target.with_name(f"{target.name}.download")
     try:
         expected = _published_checksum(release)
-        actual = _fetch(release.url, archive)
+        actual = _fetch(release.url, archive, step)
         if actual != expected:
             raise ChecksumMismatchError(
                 f"{release.url} has SHA-256 {actual}, but {release.checksum_url} says {expected}; "
@@ -126,14 +128,17 @@ def _read(url: str) -> str:
         return text
 
 
-def _fetch(url: str, target: Path) -> str:
+def _fetch(url: str, target: Path, step: Step) -> str:
     """Downloads to `target` and returns the SHA-256 of what came."""
     digest = hashlib.sha256()
     try:
         with urllib.request.urlopen(url, timeout=30) as response, target.open("wb") as file:
+            length = response.headers.get("Content-Length")
+            step.count(megabytes, int(length) if length else None)
             while chunk := response.read(CHUNK):
                 digest.update(chunk)
                 file.write(chunk)
+                step.advance(file.tell())
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise ReleaseUnavailableError(f"{url}: {error}") from error
     return digest.hexdigest()

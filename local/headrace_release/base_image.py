@@ -46,7 +46,7 @@ def make_base_images(
                 progress.say(f"{image} is there (RENEW=1 makes it again, with Debian's newest packages)")
                 continue
             tar = Path(folder, "root.tar")
-            with progress.step(f"{image} from Debian packages", 35):
+            with progress.step(f"make {image} from Debian packages"):
                 execute(root_command(packages, tar, mirror))
                 for command in engine.import_commands(tar, image):
                     execute(command)

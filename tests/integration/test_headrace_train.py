@@ -67,7 +67,7 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on_to_the_end(tmp_p
         first.wait()
     assert first.returncode == ExitCode.OK, said
     assert "outcome\tstopped\n" in facts
-    assert "the same command goes on from there" in said
+    assert "run the same command again to continue from there" in said
     marker = read_marker(FolderStore(run_folder), "checkpoints/latest.json")
     assert marker is not None
     assert marker.iteration >= 1

@@ -1,12 +1,12 @@
 {{- /*
-What values must be together; values.schema.json says what each may be alone. Included by the Deployment, which is always rendered,
-and by nothing else. Each message names the values, and what would be right.
+Checks how values fit together; values.schema.json checks each by itself. Only the Deployment, which is always rendered, includes
+this. Each message names the values and what would be right.
 */ -}}
-{{- /* How long a duration of Prometheus is, such as 1m30s. */ -}}
+{{- /* Length of a Prometheus duration such as 1m30s. */ -}}
 {{- define "headrace.milliseconds" -}}
 {{- $total := 0 -}}
 {{- range $unit, $milliseconds := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 -}}
-{{- /* `m` is not the beginning of `ms`. */ -}}
+{{- /* This keeps `m` from matching the start of `ms`. */ -}}
 {{- $number := regexFind (printf "[0-9]+%s([0-9]|$)" $unit) $ | regexFind "^[0-9]+" | default "0" | atoi -}}
 {{- $total = add $total (mul $number $milliseconds) -}}
 {{- end -}}
@@ -18,10 +18,10 @@ and by nothing else. Each message names the values, and what would be right.
 
 {{- /* Images */ -}}
 {{- if and (not $v.images.repository) (not (and $v.images.operator $v.images.trainer)) -}}
-{{- fail "images.repository is not set: say where the images were pushed to (--set images.repository=registry.example/team), or name both in full with images.operator and images.trainer" -}}
+{{- fail "images.repository is not set: name the place you pushed the images to (--set images.repository=registry.example/team), or set the full names of both images with images.operator and images.trainer" -}}
 {{- end -}}
 
-{{- /* What the operator is told */ -}}
+{{- /* The operator's settings */ -}}
 {{- $s := $v.operator.settings -}}
 {{- if and $s.backoffBase $s.backoffCap (lt (float64 $s.backoffCap) (float64 $s.backoffBase)) -}}
 {{- fail (printf "operator.settings.backoffCap (%v) must be at least operator.settings.backoffBase (%v)" $s.backoffCap $s.backoffBase) -}}
@@ -29,7 +29,7 @@ and by nothing else. Each message names the values, and what would be right.
 {{- $seen := dict -}}
 {{- range $v.operator.extraEnv -}}
 {{- if hasPrefix "HEADRACE_" .name -}}
-{{- fail (printf "operator.extraEnv sets %s: that is a setting, set its value instead (operator.settings, or the table in the chart's README)" .name) -}}
+{{- fail (printf "operator.extraEnv sets %s, which is a setting: set its value instead (operator.settings, or see the table in the chart's README)" .name) -}}
 {{- end -}}
 {{- if hasKey $seen .name -}}
 {{- fail (printf "operator.extraEnv sets %s twice" .name) -}}
@@ -38,22 +38,22 @@ and by nothing else. Each message names the values, and what would be right.
 {{- end -}}
 {{- range $key, $_ := fromYaml (include "headrace.selector" $) -}}
 {{- if hasKey $v.operator.podLabels $key -}}
-{{- fail (printf "operator.podLabels sets %s: the Deployment selects its pods by it" $key) -}}
+{{- fail (printf "operator.podLabels sets %s, by which the Deployment selects its pods: choose another label" $key) -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* Whom it acts as */ -}}
+{{- /* The account it runs as */ -}}
 {{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) -}}
-{{- fail "serviceAccount.create is false and serviceAccount.name is empty: name the account that the operator shall act as" -}}
+{{- fail "serviceAccount.create is false and serviceAccount.name is empty: name the account that the operator should run as" -}}
 {{- end -}}
 
 {{- /* The CustomResourceDefinition */ -}}
 {{- if and (not $v.crds.enabled) (not $v.crds.keep) -}}
-{{- fail "crds.keep is false and crds.enabled is false: this release has no CustomResourceDefinition that it could remove; leave crds.keep at true" -}}
+{{- fail "crds.keep and crds.enabled are both false: this release has no CustomResourceDefinition to remove; leave crds.keep at true" -}}
 {{- end -}}
 {{- /*
-Whether this release made the definition, and not to be kept, is told by its own Deployment: whoever upgrades may read that. To look at the
-definition would need a permission in the whole cluster, and Helm takes a 403 for the end of everything.
+The release's own Deployment records whether this release created the definition with crds.keep=false: anyone who upgrades may read it.
+Looking at the definition itself would need a cluster-wide permission, and Helm fails on a 403.
 */ -}}
 {{- if and .Release.IsUpgrade (not $v.crds.enabled) -}}
 {{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items -}}
@@ -69,7 +69,7 @@ definition would need a permission in the whole cluster, and Helm takes a 403 fo
 {{- range $name := list "serviceMonitor" "podMonitor" -}}
 {{- $monitor := index $m $name -}}
 {{- if gt (include "headrace.milliseconds" $monitor.scrapeTimeout | atoi) (include "headrace.milliseconds" $monitor.interval | atoi) -}}
-{{- fail (printf "metrics.%s.scrapeTimeout (%s) must be at most metrics.%s.interval (%s): Prometheus refuses it otherwise, with all that it scrapes" $name $monitor.scrapeTimeout $name $monitor.interval) -}}
+{{- fail (printf "metrics.%s.scrapeTimeout (%s) must be at most metrics.%s.interval (%s): otherwise Prometheus refuses its whole configuration" $name $monitor.scrapeTimeout $name $monitor.interval) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $m.serviceMonitor.enabled (not $m.service.enabled) -}}
@@ -83,26 +83,26 @@ definition would need a permission in the whole cluster, and Helm takes a 403 fo
 {{- $n := $v.networkPolicies -}}
 {{- if $n.enabled -}}
 {{- if not $n.storage -}}
-{{- fail "networkPolicies.enabled needs networkPolicies.storage: without the addresses of the object storage no trainer would reach its dataset; for example [{cidrs: [10.1.2.3/32], ports: [443]}]" -}}
+{{- fail "networkPolicies.enabled needs networkPolicies.storage: without the addresses of the object storage, trainers cannot reach their datasets; for example [{cidrs: [10.1.2.3/32], ports: [443]}]" -}}
 {{- end -}}
 {{- range $i, $destination := $n.storage -}}
 {{- if not (or $destination.cidrs $destination.namespaceLabels $destination.podLabels) -}}
-{{- fail (printf "networkPolicies.storage[%d] names nobody: give it cidrs, or namespaceLabels or podLabels" $i) -}}
+{{- fail (printf "networkPolicies.storage[%d] has no addresses and no labels: give it cidrs, or namespaceLabels or podLabels" $i) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name := list "prometheus" "dns" "apiServer" -}}
 {{- $peer := index $n $name -}}
 {{- if not (or $peer.cidrs $peer.namespaceLabels $peer.podLabels) -}}
-{{- fail (printf "networkPolicies.%s names nobody: give it cidrs, or namespaceLabels or podLabels" $name) -}}
+{{- fail (printf "networkPolicies.%s has no addresses and no labels: give it cidrs, or namespaceLabels or podLabels" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- if not (or $n.jobNamespaces $v.watchNamespaces) -}}
-{{- fail "networkPolicies.enabled needs networkPolicies.jobNamespaces or watchNamespaces: a NetworkPolicy lies in the namespace of the pods it is for" -}}
+{{- fail "networkPolicies.enabled needs networkPolicies.jobNamespaces or watchNamespaces: a NetworkPolicy applies to pods of its own namespace" -}}
 {{- end -}}
 {{- if $v.watchNamespaces -}}
 {{- range $n.jobNamespaces -}}
 {{- if not (has . $v.watchNamespaces) -}}
-{{- fail (printf "networkPolicies.jobNamespaces has %s, which watchNamespaces has not: no job of it is run" .) -}}
+{{- fail (printf "networkPolicies.jobNamespaces has %s, but watchNamespaces does not: the operator runs no jobs there" .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

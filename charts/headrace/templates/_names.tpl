@@ -1,6 +1,6 @@
 {{- /* Names, labels and images. */ -}}
 
-{{- /* Begins with a letter, as the name of a Service must; that of a release need not. */ -}}
+{{- /* Starts with a letter: the name of a Service must, the name of a release need not. */ -}}
 {{- define "headrace.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{ .Values.fullnameOverride }}
@@ -17,7 +17,7 @@
 {{ include "headrace.fullname" . }}-operator
 {{- end -}}
 
-{{- /* Of this release's leader: two releases in one namespace must not share it. */ -}}
+{{- /* The Lease of this release's leader: two releases in one namespace must not share it. */ -}}
 {{- define "headrace.lease" -}}
 {{ include "headrace.operator" . }}.headrace.dev
 {{- end -}}
@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
-{{- /* Every pod that a TrainingJob runs as. */ -}}
+{{- /* Every pod that runs a TrainingJob. */ -}}
 {{- define "headrace.trainerSelector" -}}
 matchLabels:
   app.kubernetes.io/managed-by: headrace

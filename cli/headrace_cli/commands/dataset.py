@@ -1,4 +1,4 @@
-"""`headrace dataset check`: what is in a dataset, and what is wrong with it."""
+"""`headrace dataset check`: shows what a dataset contains and what is wrong with it."""
 
 import subprocess
 import sys
@@ -9,18 +9,18 @@ import typer
 from headrace_api.names import ExitCode
 from headrace_cli.failure import require_packages
 
-dataset = typer.Typer(name="dataset", no_args_is_help=True, help="Looks at datasets.")
+dataset = typer.Typer(name="dataset", no_args_is_help=True, help="Inspects datasets.")
 
 _MODULE = "headrace_trainer.check"
 _NEEDED = ("numpy", "PIL", "faster_coco_eval", "minio")
-"""Of the [trainer] extra. Nothing of torch."""
+"""Packages of the [trainer] extra that a check needs; torch is not one of them."""
 _INTERRUPTED = 130
-"""As a shell says it of a program that Ctrl-C ended."""
+"""The exit status that a shell gives a program that Ctrl-C ended."""
 
 
 @dataset.callback()
 def group() -> None:
-    """Looks at datasets."""
+    """Inspects datasets."""
 
 
 @dataset.command()
@@ -28,23 +28,27 @@ def check(
     uri: Annotated[
         str,
         typer.Argument(
-            help="A local folder, which is only read, or s3://bucket/prefix/.", metavar="FOLDER|s3://...", show_default=False
+            help="A local folder (the check only reads it) or s3://bucket/prefix/.", metavar="FOLDER|s3://...", show_default=False
         ),
     ],
     images: Annotated[
-        bool, typer.Option("--images", help="Read all of every image and draw every annotation, not headers and annotations alone.")
+        bool,
+        typer.Option(
+            "--images",
+            help="Read every image in full and draw every annotation, instead of reading only image headers and annotations.",
+        ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, all problems in it, instead of lines for people.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON with all problems instead of text.")] = False,
 ) -> None:
     """Print a dataset's images, splits, layers, classes and counts, the heads that each layer can train, and every problem found.
 
-    Without a dataset.json, what was recognised instead is printed, to be copied. A problem is what training would skip or end at; a
-    note is what it puts right or what may surprise. Of a dataset in s3:// the annotation files are pulled into a temporary folder,
-    and of images what their headers need. Storage keys come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and
-    AWS_REGION.
+    Without a dataset.json, the command prints what it recognised instead, so that you can copy it. A problem is something that
+    training would skip or fail on; a note is something that training corrects or that may surprise you. For a dataset in s3://, the
+    command downloads the annotation files into a temporary folder, and just enough of each image to read its header. Storage keys
+    come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION.
 
-    Exit status: 0 no problem, 1 problems were found or storage stays away, 2 there is no dataset to look at: no such folder or
-    prefix, nothing in it, or storage refuses it.
+    Exit status: 0 no problems; 1 problems found, or storage does not answer; 2 no dataset to check: the folder or prefix does not
+    exist or is empty, or storage refuses access.
 
     Example: headrace dataset check ./street
     """
@@ -53,8 +57,8 @@ def check(
     with subprocess.Popen([sys.executable, "-m", _MODULE, *options, "--", uri], stdin=subprocess.DEVNULL) as process:
         try:
             code = process.wait()
-        except KeyboardInterrupt:  # the terminal has told the program, too
+        except KeyboardInterrupt:  # the terminal signals the program, too
             process.wait()
             raise typer.Exit(_INTERRUPTED) from None
-    # Killed by a signal (negative) is a crash.
+    # A negative code means that a signal killed it: a crash.
     raise typer.Exit(code if code >= 0 else ExitCode.FATAL)

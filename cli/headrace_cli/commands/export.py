@@ -1,4 +1,4 @@
-"""`headrace export`: a trained model as one graph for other programs."""
+"""`headrace export`: writes a trained model as one graph for other programs."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,14 +10,14 @@ from headrace_cli.model_process import require_trainer, run_model_program
 
 
 class Format(StrEnum):
-    """What it can be written as."""
+    """File format of the graph."""
 
     ONNX = "onnx"
     TORCH_EXPORT = "torch-export"
 
     @property
     def suffix(self) -> str:
-        """Of the file."""
+        """The file's suffix."""
         return ".onnx" if self is Format.ONNX else ".pt2"
 
 
@@ -28,7 +28,7 @@ def export(
             help="The model/ folder of a run folder, or the run folder; local or s3://...", metavar="MODEL", show_default=False
         ),
     ],
-    # Rich, which prints the help, takes what is in brackets for markup where there is no backslash before it.
+    # Rich prints the help and takes text in brackets for markup, unless a backslash comes before it.
     format: Annotated[Format, typer.Option(help=r"ONNX needs the extra: in a checkout of Headrace, pip install '.\[onnx]'.")],
     out: Annotated[
         Path | None,
@@ -36,15 +36,19 @@ def export(
     ] = None,
     head: Annotated[
         list[str] | None,
-        typer.Option(help="Only this head; may be given several times. Default: all that can be exported.", show_default=False),
+        typer.Option(
+            help="Export only this head; you can give it several times. Default: all heads that can be exported.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Write a trained network as one graph: from pixels to what its heads give before decoding.
+    """Write a trained network as one graph, from pixels to its heads' outputs before decoding.
 
-    The input "images" is uint8 [B, 3, H, W], RGB, of the size that the network was trained at and any number of images; outputs are
-    called <head>/<output>. The graph is run beside the network before its file gets its name; one that differs is refused.
+    The input "images" is uint8 [B, 3, H, W], RGB, at the size that the network was trained at, with any number of images. The
+    outputs are called <head>/<output>. Before it writes the file, the command compares the graph's outputs with the network's and
+    refuses a graph that differs.
 
-    Exit status: 0 it is written, 2 it is not.
+    Exit status: 0 written, 2 not written.
 
     Example: headrace export ./runs/default/street/street-3-local/model --format onnx
     """

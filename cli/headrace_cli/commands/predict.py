@@ -1,4 +1,4 @@
-"""`headrace predict`: what a trained model sees in images."""
+"""`headrace predict`: shows what a trained model sees in images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from headrace_cli.model_process import require_trainer, run_model_program
 
 
-def predict(  # noqa: PLR0917 - the command line has names for them
+def predict(  # noqa: PLR0917 - on the command line they have names
     model: Annotated[
         str,
         typer.Argument(
@@ -17,22 +17,22 @@ def predict(  # noqa: PLR0917 - the command line has names for them
     ],
     images: Annotated[
         list[Path],
-        typer.Argument(help="Image files, and folders: all images below those are taken.", metavar="IMAGES...", show_default=False),
+        typer.Argument(help="Image files, or folders with all the images below them.", metavar="IMAGES...", show_default=False),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder for the predictions: one that is empty or not there yet.", metavar="FOLDER")
+        Path, typer.Option(help="Folder for the predictions; it must be empty or not exist yet.", metavar="FOLDER")
     ] = Path("predictions"),
-    min_score: Annotated[float, typer.Option(help="Objects that score less are left out.", min=0, max=1)] = 0.05,
+    min_score: Annotated[float, typer.Option(help="Leave out objects with lower scores.", min=0, max=1)] = 0.05,
     pictures: Annotated[bool, typer.Option(help="Draw the predictions into copies of the images.")] = True,
-    batch_size: Annotated[int, typer.Option(help="Images that the network sees at once.", min=1, max=4096)] = 8,
+    batch_size: Annotated[int, typer.Option(help="Number of images that the network processes at once.", min=1, max=4096)] = 8,
 ) -> None:
-    """Look at images with a trained model, on this machine: a GPU if there is one, else all cores.
+    """Run a trained model on images, on this machine: on a GPU if there is one, else on all cores.
 
-    Each head's predictions go to FOLDER/<head>/ in its task's usual format, in the pixels of the upright image; FOLDER/pictures/
-    shows them, FOLDER/predictions.json lists the images, and is written last. docs/predict.md says what is in each file. Storage
-    keys, for an s3:// MODEL, come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION.
+    Each head's predictions go to FOLDER/<head>/ in its task's usual format, in the pixels of the upright image.
+    FOLDER/pictures/ shows them. FOLDER/predictions.json, which the command writes last, lists the images. docs/predict.md explains
+    each file. Storage keys for an s3:// MODEL come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION.
 
-    Exit status: 0 all images were looked at, 1 some could not be read (told on stderr) and the others were looked at, 2 it failed.
+    Exit status: 0 all images done; 1 some images could not be read (listed on stderr), the others are done; 2 failed.
 
     Example: headrace predict ./runs/default/street/street-3-local/model ./photos --out ./seen
     """

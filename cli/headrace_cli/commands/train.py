@@ -1,4 +1,4 @@
-"""`headrace train`: a TrainingJob on this machine, without any cluster."""
+"""`headrace train`: runs a TrainingJob on this machine, without a cluster."""
 
 import signal
 import tempfile
@@ -18,7 +18,7 @@ from headrace_cli.manifest import read_job
 from headrace_cli.trainer_process import TrainerProcess
 
 _NEEDED = ("torch", "torchvision", "minio", "prometheus_client", "rich", "safetensors")
-"""Of the [trainer] extra: without these nothing can begin."""
+"""Packages of the [trainer] extra that training needs to start."""
 _LOOK_SECONDS = 0.25
 
 
@@ -27,7 +27,7 @@ def train(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help=f"Instead of spec.dataset.uri: a local folder, which is only read, or s3://bucket/prefix/. "
+            help=f"Instead of spec.dataset.uri: a local folder (training only reads it) or s3://bucket/prefix/. "
             f"{Dataset.model_fields['uri'].description}",
             metavar="FOLDER|s3://...",
             show_default=False,
@@ -44,7 +44,7 @@ def train(
     initial_weights: Annotated[
         str | None,
         typer.Option(
-            help=f"Instead of spec.model.initialWeights.uri: a local path, which is only read, or s3://... "
+            help=f"Instead of spec.model.initialWeights.uri: a local path (training only reads it) or s3://... "
             f"{InitialWeights.model_fields['uri'].description}",
             metavar="PATH|s3://...",
             show_default=False,
@@ -53,37 +53,38 @@ def train(
     workspace: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the pulled dataset and for checkpoints until they are in the output; empty, and wiped at the end. "
-            "Default: a temporary folder.",
+            help="Folder for the pulled dataset, and for checkpoints until they are in the output. It must be empty, and "
+            "training wipes it at the end. Default: a temporary folder.",
             metavar="FOLDER",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Train on this machine, without any cluster.
+    """Train on this machine, without a cluster.
 
-    The results go to <output>/<namespace>/<project>/<job>-local/, laid out as every run folder. Running the same command again goes
-    on from the latest checkpoint there; use another name or output to start afresh. Ctrl-C saves a checkpoint and ends; a second
-    Ctrl-C does not wait for it. Storage keys come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION.
+    The results go to <output>/<namespace>/<project>/<job>-local/, which is laid out like every run folder. If you run the same
+    command again, it continues from the latest checkpoint there; to start over, use another name or output. Ctrl-C saves a
+    checkpoint and exits; a second Ctrl-C does not wait for it. Storage keys come from AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION.
 
-    Exit status: 0 done or stopped, 1 an error that another try may not meet, 2 an error that it will.
+    Exit status: 0 done or stopped, 1 an error that a retry may get past, 2 an error that would happen again.
 
     Example: headrace train job.yaml --dataset ./street --output ./runs
     """
     wanted = read_job(job)
     if output is None and wanted.spec.output is None:
-        fail("there is no place for the results", hint="give --output, or set spec.output.uri")
+        fail("there is no place for the results", hint="pass --output, or set spec.output.uri")
     require_packages("training", _NEEDED)
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         place = workspace or Path(folder) / "workspace"
         code, outcome = _train(wanted, Path(folder), place, dataset=dataset, output=output, initial_weights=initial_weights)
     _report(wanted, output, code, outcome)
-    # Killed by a signal (negative) is a crash.
+    # A negative code means that a signal killed it: a crash.
     raise typer.Exit(code if code >= 0 else ExitCode.RETRY)
 
 
 def _train(job: TrainingJob, folder: Path, workspace: Path, **places: str | None) -> tuple[int, Outcome | None]:
-    """Run the trainer to its end, showing how far it is; `places` instead of those that the job names."""
+    """Run the trainer to its end and show its progress; `places` replace those that the job names."""
     from headrace_cli.progress_bar import ProgressBar
 
     with ProgressBar(job.metadata.name) as bar:
@@ -101,9 +102,9 @@ def _train(job: TrainingJob, folder: Path, workspace: Path, **places: str | None
 
 
 def _report(job: TrainingJob, output: str | None, code: int, outcome: Outcome | None) -> None:
-    """What came out: the facts to stdout, what to do next to stderr."""
+    """Print the outcome: facts to stdout, what to do next to stderr."""
     if outcome is None:
-        typer.echo(f"error: the trainer ended with exit code {code} and without a word; its log is above", err=True)
+        typer.echo(f"error: the trainer exited with code {code} and did not report an outcome; see its log above", err=True)
         return
     place = output or (job.spec.output.uri if job.spec.output else "")
     run_folder = runfolder.run_folder(
@@ -119,6 +120,6 @@ def _report(job: TrainingJob, output: str | None, code: int, outcome: Outcome | 
         typer.echo(f"error: {outcome.message}", err=True)
     elif outcome.outcome is Verdict.STOPPED:
         kept = "nothing was saved yet" if outcome.checkpoint is None else f"iteration {outcome.checkpoint.iteration} is saved"
-        typer.echo(f"hint: {kept}; the same command goes on from there", err=True)
+        typer.echo(f"hint: {kept}; run the same command again to continue from there", err=True)
     if code == ExitCode.RETRY:
-        typer.echo("hint: another try may work, and goes on from the latest checkpoint", err=True)
+        typer.echo("hint: retrying may work; it continues from the latest checkpoint", err=True)

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     jobs = jobs_on_own_dataset(own.heads) if own else jobs_on_digit_scenes()
     begun = time.monotonic()
 
-    console.rule("[bold]1. A cluster: etcd, kube-apiserver, scheduler, S3, one node with two GPUs to offer")
+    console.rule("[bold]1. A cluster: etcd, API server, scheduler, S3, a node that offers two GPUs")
     with Cluster() as cluster, tempfile.TemporaryDirectory(prefix="headrace-demo-") as scratch:
         cluster.create_namespace(NAMESPACE)
         create_storage(cluster, NAMESPACE, [DATASET_BUCKET, RUN_BUCKET])
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = own.folder if own else _draw_dataset(Path(scratch) / "digit-scenes")
         uri = f"s3://{DATASET_BUCKET}/{DATASET_KEY}/"
         count = put_folder(cluster.minio(), folder, uri)
-        console.print(f"{count} files of {folder.name} at {uri}")
+        console.print(f"{count} files of {folder.name} at {uri}", soft_wrap=True)
         for line in own.found if own else ():
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -86,14 +86,17 @@ def main(arguments: list[str] | None = None) -> int:
     console.rule("[bold]5. What was claimed, and whether it was seen")
     for claim in checked:
         console.print(
-            f"[green]  seen    [/] {claim.text}" if claim.true else f"[bold red]  NOT SEEN[/] {claim.text}", highlight=False
+            f"[green]  seen    [/] {claim.text}" if claim.true else f"[bold red]  NOT SEEN[/] {claim.text}",
+            highlight=False,
+            soft_wrap=True,
         )
     facts = findings.report(observer, setup, checked, keys)
     facts["totalSeconds"] = round(time.monotonic() - begun, 1)
     if options.report:
         options.report.write_text(json.dumps(facts, indent=1))
     console.print(
-        f"\n{facts['totalSeconds']:.0f} s in all. Pictures of predictions on held-out images: {options.output.resolve()}/"
+        f"\n{facts['totalSeconds']:.0f} s in all. Pictures of predictions on held-out images: {options.output.resolve()}/",
+        soft_wrap=True,
     )
     return 0 if facts["allObserved"] else 1
 
@@ -122,7 +125,7 @@ def _watch(observer: Observer, console: Console) -> None:
     begun = time.monotonic()
     stopped: set[str] = set()
     said: dict[str, tuple[object, ...]] = {}
-    with Live(console=console, refresh_per_second=4, auto_refresh=console.is_terminal) as live:
+    with Live(console=console, refresh_per_second=4, auto_refresh=console.is_terminal, transient=True) as live:
         while time.monotonic() - begun < LIMIT_SECONDS:
             observer.look()
             seconds = time.monotonic() - begun
@@ -140,12 +143,11 @@ def _watch(observer: Observer, console: Console) -> None:
                     said[job.name] = entry.milestone
                     console.print(state_line(entry, seconds), highlight=False, soft_wrap=True)
             if console.is_terminal:
-                live.update(jobs_table(observer.observed.values(), seconds))
+                live.update(jobs_table(observer.observed.values(), seconds).live())
             if all(entry.over for entry in observer.observed.values()):
                 break
             time.sleep(LOOK_SECONDS)
-    if not console.is_terminal:
-        console.print(jobs_table(observer.observed.values(), time.monotonic() - begun))
+    jobs_table(observer.observed.values(), time.monotonic() - begun).print(console)
 
 
 def _keys(store: Minio, run_folder: str | None) -> list[str]:
@@ -183,12 +185,13 @@ def _show_results(console: Console, observer: Observer, keys: dict[str, list[str
             f"[bold]{name}[/] {entry.state}: {scores or entry.status.get('message', '')}{where}", highlight=False, soft_wrap=True
         )
     fullest = max(keys, key=lambda name: len(keys[name]))
-    console.print(_tree(str(observer.observed[fullest].status.get("output")), keys[fullest]))
+    show_tree(console, str(observer.observed[fullest].status.get("output")), keys[fullest])
 
 
-def _tree(root: str, keys: list[str]) -> Tree:
-    """Keys as a tree of folders; of many files in a folder the first and the last are shown."""
-    tree = Tree(f"[bold]{root}")
+def show_tree(console: Console, root: str, keys: list[str]) -> None:
+    """Keys as a tree of folders below the URI `root`; only the first and the last of more than six files in a folder."""
+    console.print(root, style="bold", highlight=False, soft_wrap=True)
+    tree = Tree("", hide_root=True)
     folders: dict[str, Tree] = {"": tree}
     files: dict[str, list[str]] = {}
     for key in keys:
@@ -201,7 +204,7 @@ def _tree(root: str, keys: list[str]) -> Tree:
     for folder, names in files.items():
         for name in names if len(names) <= 6 else [names[0], f"… {len(names) - 2} more", names[-1]]:
             folders[folder].add(name)
-    return tree
+    console.print(tree, soft_wrap=True)
 
 
 if __name__ == "__main__":

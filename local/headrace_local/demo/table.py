@@ -1,8 +1,10 @@
-"""The live table of jobs: pure, from what was observed."""
+"""The table of jobs, built from what was observed, with URIs as notes beneath it."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -18,34 +20,64 @@ STYLES = {
     State.STOPPED: "magenta",
     State.ERROR: "red",
 }
+BAR_WIDTH = 12
+URI = re.compile(r"s3://\S*[^\s;,.]")
 
 
-def jobs_table(observed: Iterable[Observed], seconds: float) -> RenderableType:
-    """All jobs with state, progress and what there is to say, after so many seconds."""
+@dataclass(frozen=True)
+class JobsTable:
+    """The table, and a note for each URI that a job's message names: a URI that a cell folds cannot be copied."""
+
+    table: Table
+    notes: Sequence[str]
+
+    def live(self) -> RenderableType:
+        """To be redrawn in place. A terminal that is narrower than a note cuts it."""
+        return Group(self.table, *(Text(note, no_wrap=True, overflow="ellipsis") for note in self.notes))
+
+    def print(self, console: Console) -> None:
+        """For good: each note is one line, whatever the width."""
+        console.print(self.table)
+        for note in self.notes:
+            console.print(note, soft_wrap=True, markup=False, highlight=False)
+
+
+def jobs_table(observed: Iterable[Observed], seconds: float) -> JobsTable:
+    """All jobs after so many seconds, with state, progress and message."""
     table = Table(title=f"kubectl get trainingjobs -n demo    ({seconds:.0f} s)", title_justify="left", expand=True)
-    table.add_column("project")
-    table.add_column("job")
+    table.add_column("project", no_wrap=True)
+    table.add_column("job", no_wrap=True)
     table.add_column("state", min_width=8)
-    table.add_column("progress", min_width=22)
-    table.add_column("what it says", ratio=1, overflow="fold")
+    table.add_column("iterations", min_width=BAR_WIDTH)
+    table.add_column("message", ratio=1, overflow="fold")
+    uris: list[str] = []
+
+    def note_for(uri: re.Match[str]) -> str:
+        uris.append(uri[0])
+        return f"[{len(uris)}]"
+
     for entry in observed:
         state = entry.state
+        message = URI.sub(note_for, entry.status.get("message", entry.job.purpose))
         table.add_row(
             entry.job.project,
             entry.job.name,
             Text(state or "–", style=STYLES[state] if state else "dim"),
             _bar(entry),
-            Text(entry.status.get("message", entry.job.purpose), style="" if entry.status else "dim"),
+            Text(message, style="" if entry.status else "dim"),
         )
-    return table
+    return JobsTable(table, [f"[{number}] {uri}" for number, uri in enumerate(uris, start=1)])
 
 
 def _bar(entry: Observed) -> RenderableType:
     progress = entry.status.get("progress")
     if not progress:
         return Text("")
-    words = f"{progress.get('iteration', 0)} of {progress.get('maxIterations', 0)} iterations"
-    return Group(ProgressBar(total=100, completed=progress.get("percentage", 0), width=22), Text(words, style="dim"))
+    # A grid, because a ProgressBar does not end its line.
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=100, completed=progress.get("percentage", 0), width=BAR_WIDTH))
+    bar.add_row(Text(f"{progress.get('iteration', 0)} of {progress.get('maxIterations', 0)}", style="dim"))
+    return bar
 
 
 def state_line(entry: Observed, seconds: float) -> str:

@@ -28,10 +28,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "a variable twice": ({"operator": {"extraEnv": [{"name": "A"}, {"name": "A"}]}}, "extraEnv sets A twice"),
     "a label of the selector": (
         {"operator": {"podLabels": {"app.kubernetes.io/name": "x"}}},
-        "the Deployment selects its pods by it",
+        "by which the Deployment selects its pods",
     ),
     "no account": ({"serviceAccount": {"create": False}}, "serviceAccount.name is empty"),
-    "nothing to remove": ({"crds": {"enabled": False, "keep": False}}, "crds.keep is false and crds.enabled is false"),
+    "nothing to remove": ({"crds": {"enabled": False, "keep": False}}, "crds.keep and crds.enabled are both false"),
     "a monitor of no Service": (
         {"metrics": {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}},
         "metrics.serviceMonitor.enabled needs metrics.service.enabled",
@@ -51,19 +51,19 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "fenced from the storage": ({"networkPolicies": {"enabled": True}, "watchNamespaces": ["a"]}, "needs networkPolicies.storage"),
     "storage that is nobody": (
         {"networkPolicies": {"enabled": True, "storage": [{"ports": [443]}]}, "watchNamespaces": ["a"]},
-        r"networkPolicies.storage\[0\] names nobody",
+        r"networkPolicies.storage\[0\] has no addresses and no labels",
     ),
     "a Prometheus that is nobody": (
         {
             "networkPolicies": {"enabled": True, "storage": STORAGE, "prometheus": {"namespaceLabels": None}},
             "watchNamespaces": ["a"],
         },
-        "networkPolicies.prometheus names nobody",
+        "networkPolicies.prometheus has no addresses and no labels",
     ),
     "a fence that stands nowhere": ({"networkPolicies": {"enabled": True, "storage": STORAGE}}, "jobNamespaces or watchNamespaces"),
     "a fence where nothing runs": (
         {"networkPolicies": {"enabled": True, "storage": STORAGE, "jobNamespaces": ["b"]}, "watchNamespaces": ["a"]},
-        "jobNamespaces has b, which watchNamespaces has not",
+        "jobNamespaces has b, but watchNamespaces does not",
     ),
     # Values that are wrong by themselves, by the schema.
     "an unknown value": ({"replicas": 2}, "additional properties 'replicas' not allowed"),

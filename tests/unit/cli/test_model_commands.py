@@ -100,5 +100,5 @@ def test_no_help_loses_what_is_in_brackets() -> None:
 
 def test_help_tells_the_exit_status_and_an_example() -> None:
     said = " ".join(headrace("predict", "--help").stdout.split())
-    assert "1 some could not be read" in said.replace("│ ", "")
+    assert "1 some images could not be read" in said.replace("│ ", "")
     assert "Example: headrace predict" in said

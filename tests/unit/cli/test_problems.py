@@ -18,7 +18,7 @@ def problems_of(spec: dict[str, Any]) -> list[str]:
 
 def test_a_bound_is_named_with_what_was_given_and_what_the_field_is() -> None:
     assert problems_of({"training": {"batchSize": 0}}) == [
-        "spec.training.batchSize: should be greater than or equal to 1, and is 0 (Images per step.)"
+        "spec.training.batchSize: should be greater than or equal to 1, but is 0 (Images per step.)"
     ]
 
 
@@ -30,7 +30,7 @@ def test_a_misspelt_field_is_recognised() -> None:
 
 def test_an_unknown_field_is_answered_with_those_there_are() -> None:
     (line,) = problems_of({"dataset": {"uri": "s3://data/x/", "zzz": 1}})
-    assert line == "spec.dataset.zzz: there is no such field; there are: uri, maxBadImages"
+    assert line == "spec.dataset.zzz: there is no such field; the fields here are uri, maxBadImages"
 
 
 def test_a_missing_field_says_what_it_is_for() -> None:

@@ -33,13 +33,13 @@ def refused(tmp_path: Path, manifest: str | None, *arguments: str) -> str:
     ("manifest", "said"),
     [
         (None, "job.yaml: No such file or directory"),
-        ("", "holds 0 documents; a training run wants exactly one TrainingJob"),
-        (VALID + "---" + VALID, "holds 2 documents; a training run wants exactly one TrainingJob"),
-        ("[1, 2]", "holds a list; a TrainingJob begins with apiVersion, kind, metadata and spec"),
+        ("", "contains 0 documents; `headrace train` needs exactly one TrainingJob"),
+        (VALID + "---" + VALID, "contains 2 documents; `headrace train` needs exactly one TrainingJob"),
+        ("[1, 2]", "contains a list; a TrainingJob starts with apiVersion, kind, metadata and spec"),
         ("a: [", "is not YAML"),
-        (VALID.replace("TrainingJob", "Job"), "kind is 'Job', and must be 'TrainingJob'"),
-        (VALID.replace("v1alpha1", "v2"), "apiVersion is 'headrace.dev/v2', and must be 'headrace.dev/v1alpha1'"),
-        (VALID.replace("street-1", "../street"), "metadata.name is '../street', and must be a DNS label"),
+        (VALID.replace("TrainingJob", "Job"), "kind is 'Job', but must be 'TrainingJob'"),
+        (VALID.replace("v1alpha1", "v2"), "apiVersion is 'headrace.dev/v2', but must be 'headrace.dev/v1alpha1'"),
+        (VALID.replace("street-1", "../street"), "metadata.name is '../street', but must be a DNS label"),
         (VALID.replace("street-1", "x" * 53), "at most 52 characters"),
         (VALID.replace("project: street", "project: Street!"), "spec.project: "),
         (
@@ -55,7 +55,7 @@ def test_what_is_not_one_valid_job_is_refused(tmp_path: Path, manifest: str | No
 def test_a_place_for_the_results_is_asked_for(tmp_path: Path) -> None:
     said = refused(tmp_path, VALID)
     assert "error: there is no place for the results" in said
-    assert "hint: give --output, or set spec.output.uri" in said
+    assert "hint: pass --output, or set spec.output.uri" in said
 
 
 def test_a_missing_extra_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_a_missing_extra_is_named_with_the_remedy(tmp_path: Path, monkeypatch: p
 def test_help_says_where_results_go_and_how_to_resume() -> None:
     said = " ".join(CliRunner().invoke(app, ["train", "--help"]).stdout.split())
     assert "<job>-local/" in said
-    assert "goes on from the latest checkpoint" in said.replace("│ ", "")
+    assert "continues from the latest checkpoint" in said.replace("│ ", "")
 
 
 def test_time_left_and_scores_for_people() -> None:

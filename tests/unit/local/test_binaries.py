@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from headrace_local import go_build, releases
-from headrace_local.binaries import BINARIES, BinariesMissingError, find_binaries
+from headrace_local.binaries import BINARIES, GO_MODULE, BinariesMissingError, find_binaries
 from headrace_local.releases import ChecksumMismatchError, release_of
+from headrace_local.setup_progress import Step, Unit
 
 NAMES = {binary.name for binary in BINARIES}
 SITES = {"HEADRACE_KUBERNETES_URL": "kubernetes", "HEADRACE_ETCD_URL": "etcd", "HEADRACE_VERSITYGW_URL": "versitygw"}
@@ -34,10 +35,14 @@ FAKE_GO = """
         print("go version go{version} linux/amd64")
     elif words[0] == "env":
         print({gocache!r})
+    elif words[0] == "list":
+        print("go: downloading example.com/module v1.0.0", file=sys.stderr)
+        print("uncompiled example.com/module", "", "uncompiled " + words[-1], sep="\\n")
     else:
         package, target = words[-1], words[words.index("-o") + 1]
         with open({calls!r}, "a") as calls:
             print(package, file=calls)
+        print("example.com/module", package, sep="\\n", file=sys.stderr)
         if package.endswith({fails!r}):
             sys.exit("undefined: everything")
         with open(target, "w") as file:
@@ -185,7 +190,7 @@ def test_without_network_everything_is_built_once_and_then_cached(machine: Machi
 
 def test_a_build_that_failed_goes_on_where_it_was(machine: Machine) -> None:
     machine.have_go(fails="kubectl")
-    with pytest.raises(go_build.BuildFailedError, match=r"go build .*kubectl(.|\n)*undefined: everything"):
+    with pytest.raises(go_build.BuildFailedError, match=r"go build .*kubectl` failed in .*:\nundefined: everything$"):
         find_binaries()
     done = machine.built()[:-1]
     assert done
@@ -193,6 +198,27 @@ def test_a_build_that_failed_goes_on_where_it_was(machine: Machine) -> None:
     assert set(find_binaries()) == NAMES
     assert [machine.built().count(name) for name in done] == [1] * len(done)
     assert not list((machine.root / "cache").rglob("*.partial"))
+
+
+def test_a_build_counts_the_packages_that_go_has_yet_to_compile(machine: Machine) -> None:
+    machine.have_go()
+    words: list[str] = []
+
+    class Recorded(Step):
+        def tell(self, activity: str) -> None:
+            super().tell(activity)
+            words.append(self.words)
+
+        def count(self, unit: Unit, total: int | None) -> None:
+            super().count(unit, total)
+            words.append(self.words)
+
+        def advance(self, done: int) -> None:
+            super().advance(done)
+            words.append(self.words)
+
+    go_build.build(machine.path / "go", GO_MODULE, "example.com/cmd", machine.root / "cmd", Recorded())
+    assert words == ["modules downloaded: 1", "0 of 2 packages", "0 of 2 packages", "1 of 2 packages", "linking"]
 
 
 def test_two_at_once_build_once(machine: Machine) -> None:
