@@ -9,11 +9,11 @@ from headrace_api import runfolder
 from headrace_api.dataset import Manifest
 from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import ExitCode, Reason
+from headrace_api.quantity import parse_quantity
 from headrace_api.report import Outcome, Phase, Verdict
 from headrace_api.trainingjob import TrainingJob
 from headrace_storage.places import lies_in, local_path, open_store
 from headrace_storage.pull import Pull, check_space, in_words
-from headrace_storage.quantity import quantity_bytes
 from headrace_storage.retry import Retry
 from headrace_storage.stop import Stop, StoppedError
 from headrace_storage.store import Store
@@ -193,7 +193,7 @@ class Run:
     def _recognise(self, dataset: Store, job: TrainingJob, workspace: Workspace) -> Manifest:
         """What a dataset without dataset.json is: its annotation files come before its images."""
         pull = Pull(dataset, workspace.dataset, workspace.partial, self._retry, self._settings.pull_connections)
-        limit = quantity_bytes(job.spec.resources.workspace)
+        limit = int(parse_quantity(job.spec.resources.workspace))
         folder = local_path(self._settings.dataset or job.spec.dataset.uri)
         if folder is not None:
             recognised = recognise_local(folder)
@@ -211,7 +211,7 @@ class Run:
         objects = self._retry.call("listing the dataset", lambda: dataset.list(cancelled=lambda: self._stop.requested))
         size = sum(one.size for one in objects)
         beside = weights.objects if weights else ()
-        check_space([*objects, *beside], workspace.free_bytes(), quantity_bytes(job.spec.resources.workspace))
+        check_space([*objects, *beside], workspace.free_bytes(), int(parse_quantity(job.spec.resources.workspace)))
         self.board.metrics.dataset_files.set(len(objects))
         self.board.metrics.dataset_bytes.set(size)
         self._journal.say(f"pulling {len(objects):,} files, {in_words(size)}, from {dataset.uri}")
