@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from headrace_api import runfolder
 from headrace_api.errors import FatalError, RetryableError
 from headrace_api.fields import Model
+from headrace_api.first_few import first_few
 from headrace_api.heads import HEAD_FIELDS, Head
 from headrace_api.names import Reason
 from headrace_api.training import Training
@@ -317,8 +318,7 @@ def _check_fits(checkpoint: str, file: str, saved: Mapping[str, Tensor], wanted:
         if _shape(saved.get(name)) != _shape(wanted.get(name))
     ]
     if differences:
-        others = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
-        raise _of_another_network(checkpoint, f"{file}: {differences[0]}{others}")
+        raise _of_another_network(checkpoint, f"{file}: {first_few(differences, 1, '; ')}")
 
 
 def _shape(tensor: Tensor | None) -> str:
