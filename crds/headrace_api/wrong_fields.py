@@ -37,11 +37,15 @@ class WrongField:
     description: str
     """What the field is for; "" where there is no such field."""
 
+    @property
+    def told(self) -> str:
+        """The sentence without the path: "should be a valid integer, and is 'many'"."""
+        return f"{self.text}, and is {self.found}" if self.found else self.text
+
     def __str__(self) -> str:
-        text = f"{self.text}, and is {self.found}" if self.found else self.text
         if self.path:
-            return f"{self.path}: {text}"
-        return f"the document {text}" if text.startswith(("should ", "is ")) else text
+            return f"{self.path}: {self.told}"
+        return f"the document {self.told}" if self.told.startswith(("should ", "is ")) else self.told
 
 
 def wrong_fields(error: ValidationError, model: Any) -> list[WrongField]:
