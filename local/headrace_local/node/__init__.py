@@ -16,7 +16,7 @@ The way of a pod through the files:
     status.py        records to PodStatus, pure;  status_writer.py sends it to the API server
     container_logs.py logs_server.py    log files in the kubelet's format, and `kubectl logs`
     registration.py  the Node object, its heartbeats and Lease
-    api.py addresses.py devices.py admission.py backoff.py    the API server, addresses, GPUs, what is refused, waits
+    api.py addresses.py devices.py admission.py    the API server, addresses, GPUs, what is refused
     launch.py        starts a node for an embedded cluster
 
 Differences from a kubelet, all of them:
