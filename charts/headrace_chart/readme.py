@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from headrace_api.environment import variable
 from headrace_chart.values import ELSEWHERE, Values
 from headrace_chart.values_file import is_group, plain, sections
 
@@ -41,7 +42,7 @@ set:
 
 def to_markdown() -> str:
     """The whole page."""
-    elsewhere = [f"| `HEADRACE_{name.upper()}` | {place} |" for name, place in ELSEWHERE.items()]
+    elsewhere = [f"| `{variable(name)}` | {place} |" for name, place in ELSEWHERE.items()]
     return _HEAD + "\n".join(_rows(Values(), "")) + "\n" + _TAIL + "\n".join(elsewhere) + "\n"
 
 

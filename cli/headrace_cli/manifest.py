@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from headrace_api.names import API_VERSION, KIND
 from headrace_api.trainingjob import TrainingJob
+from headrace_api.wrong_fields import WrongField, wrong_fields
 from headrace_cli.failure import fail
-from headrace_cli.problems import problems
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?")
 """The names that the API server accepts for a TrainingJob."""
@@ -36,10 +36,14 @@ def read_job(file: Path) -> TrainingJob:
         # this YAML reader takes some numbers for text, such as 1e-3, that kubectl reads as numbers.
         job = TrainingJob.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        fail(f"{file} is not a valid {KIND}:\n" + "\n".join(f"  {line}" for line in problems(error, TrainingJob)))
+        fail("\n".join([f"{file} is not a valid {KIND}:", *map(_line, wrong_fields(error, TrainingJob))]))
     if not _NAME.fullmatch(job.metadata.name):
         fail(
             f"{file}: metadata.name is {job.metadata.name!r}, but must be a DNS label of at most 52 characters: "
             "lower-case letters, digits and '-'"
         )
     return job
+
+
+def _line(wrong: WrongField) -> str:
+    return f"  {wrong}" + (f" ({wrong.description})" if wrong.description else "")

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from headrace_api.environment import BadSettingsError, variable
 from headrace_operator import handlers, rbac
 from headrace_operator.connection import NoClusterError, connect
 from headrace_operator.kube import Kube
@@ -17,7 +18,7 @@ from headrace_operator.metrics import Metrics
 from headrace_operator.preflight import Preflight
 from headrace_operator.replica import Replica
 from headrace_operator.serving import Server
-from headrace_operator.settings import NAME, PREFIX, BadSettingsError, Settings, described
+from headrace_operator.settings import NAME, Settings, described
 
 logger = logging.getLogger("headrace_operator")
 
@@ -74,7 +75,7 @@ async def _work(kube: Kube, replica: Replica, settings: Settings, ending: asynci
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="headrace-operator", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    variables = "\n".join(f"  {PREFIX + name.upper():40} {text}" for name, text in described().items())
+    variables = "\n".join(f"  {variable(name):40} {text}" for name, text in described().items())
     commands.add_parser(
         "run",
         help="run one replica of the operator",

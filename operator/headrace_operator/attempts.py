@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from headrace_api import names
+from headrace_api.backoff import pause_seconds
 from headrace_api.names import ExitCode, Reason, State
 from headrace_api.report import Outcome, Verdict
 from headrace_operator.clock import parse_timestamp
@@ -134,7 +135,7 @@ def _charge(job: Job, pod: Pod, reason: Reason, message: str, settings: Settings
     failures = job.status.failures + 1
     limit = job.spec.backoff_limit if job.spec else 0
     if failures <= limit:
-        pause = min(settings.backoff_cap, settings.backoff_base * 2.0 ** min(failures - 1, 32))
+        pause = pause_seconds(failures, settings.backoff_base, settings.backoff_cap)
         return Judgement(reason, message, charged=True, pause=pause, exit_code=pod.exit_code, outcome=pod.outcome)
     return Judgement(
         reason,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from headrace_api.crd import custom_resource_definition
+from headrace_api.first_few import first_few
 from headrace_operator.state import Raw
 
 MOST_NAMED = 5
@@ -39,15 +40,15 @@ class Differences:
     def told(self) -> Iterator[str]:
         """Lines for the log."""
         if self.not_served or self.narrower:
-            drops = [f"drops {_shortened(self.not_served)}"] if self.not_served else []
-            refuses = [f"refuses some values of {_shortened(self.narrower)}"] if self.narrower else []
+            drops = [f"drops {first_few(self.not_served, MOST_NAMED)}"] if self.not_served else []
+            refuses = [f"refuses some values of {first_few(self.narrower, MOST_NAMED)}"] if self.narrower else []
             yield (
                 f"the CustomResourceDefinition is older than this operator: it {' and '.join(drops + refuses)}; apply this "
                 "version's (helm upgrade with crds.enabled=true, or kubectl apply --server-side --force-conflicts -f crds/)"
             )
         if self.not_known:
             yield (
-                f"the CustomResourceDefinition is newer than this operator, which ignores {_shortened(self.not_known)}; "
+                f"the CustomResourceDefinition is newer than this operator, which ignores {first_few(self.not_known, MOST_NAMED)}; "
                 "use the operator of the same version"
             )
 
@@ -88,7 +89,3 @@ def _narrower(theirs: Raw, ours: Raw) -> bool:
 def _outermost(paths: set[str]) -> set[str]:
     """Without those that lie within another one of them."""
     return {path for path in paths if not any(path.startswith((f"{other}.", f"{other}[]")) for other in paths)}
-
-
-def _shortened(paths: tuple[str, ...]) -> str:
-    return ", ".join(paths[:MOST_NAMED]) + (f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else "")

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from headrace_api import names
 from headrace_api.report import TrainerStatus
+from headrace_api.wrong_fields import wrong_fields_in_words
 from headrace_operator.cache import Cache
 from headrace_operator.clock import Clock
 from headrace_operator.settings import Settings
@@ -52,7 +53,8 @@ class Poller:
                 status = await self._ask(session, pod)
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError) as error:
             # Not up yet, busy or ending: the pod's conditions tell which, and they come through the watch.
-            logger.debug("%s/%s does not tell its progress: %s", pod.namespace, pod.name, error)
+            problem = wrong_fields_in_words(error, TrainerStatus) if isinstance(error, ValidationError) else error
+            logger.debug("%s/%s does not tell its progress: %s", pod.namespace, pod.name, problem)
             return
         known = self.cache.reports.get(pod.uid)
         self.cache.reports[pod.uid] = Report(self.clock.now(), status)

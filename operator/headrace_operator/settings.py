@@ -1,12 +1,12 @@
 """What can be set about an operator, each from an environment variable `HEADRACE_<NAME OF THE FIELD>`."""
 
-from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-PREFIX = "HEADRACE_"
+from headrace_api.environment import EnvironmentSettings, variable
+
 NAME = "headrace-operator"
 """Of the operator where nobody gave it another: its account, its roles and its leader Lease are named after it."""
 
@@ -16,14 +16,8 @@ def lease_of(name: str) -> str:
     return f"{name}.headrace.dev"
 
 
-class BadSettingsError(ValueError):
-    """The environment does not make sense; the text names each variable and what is wrong with it."""
-
-
-class Settings(BaseModel):
+class Settings(EnvironmentSettings):
     """Typed settings. Times are in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     namespace: str = Field("headrace-system", min_length=1, description="The operator's own: its leader Lease lies there.")
     watch_namespaces: tuple[str, ...] = Field(
@@ -79,22 +73,8 @@ class Settings(BaseModel):
     def _cap_at_least_base(cls, value: float, info: ValidationInfo) -> float:
         base = info.data.get("backoff_base")
         if base is not None and value < base:
-            raise ValueError(f"backoff_cap ({value}) must be at least backoff_base ({base})")
+            raise ValueError(f"should be at least {variable('backoff_base')}, which is {base:g}, and is {value:g}")
         return value
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Settings from environment variables; empty ones count as absent.
-
-        Raises:
-            BadSettingsError: names every variable that is missing or wrong.
-        """
-        given = {name: environment.get(PREFIX + name.upper(), "") for name in cls.model_fields}
-        try:
-            return cls.model_validate({name: text for name, text in given.items() if text})
-        except ValidationError as error:
-            problems = [f"{PREFIX}{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors()]
-            raise BadSettingsError("; ".join(problems)) from error
 
     @property
     def all_namespaces(self) -> bool:

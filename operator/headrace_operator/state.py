@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from headrace_api import names
 from headrace_api.names import Reason
 from headrace_api.report import Outcome, TrainerStatus, Verdict
-from headrace_api.trainingjob import TrainingJobSpec, TrainingJobStatus, parse_job
+from headrace_api.trainingjob import TrainingJob, TrainingJobSpec, TrainingJobStatus, parse_job
+from headrace_api.wrong_fields import wrong_fields_in_words
 from headrace_operator.clock import parse_timestamp
 from headrace_operator.versions import read_tolerantly
 
@@ -218,7 +219,7 @@ def _spec(raw: Raw) -> tuple[TrainingJobSpec | None, str]:
     try:
         return parse_job(dict(raw)).spec, ""
     except ValidationError as error:
-        return None, "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()[:5])
+        return None, wrong_fields_in_words(error, TrainingJob)
 
 
 ESSENTIAL = frozenset({"state", "attempts", "failures", "lastAttempt", "completionTime"})

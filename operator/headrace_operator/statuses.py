@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from headrace_api.first_few import first_few
 from headrace_api.names import Condition, Reason, State
 from headrace_api.report import TrainerStatus
 from headrace_api.runfolder import run_folder
@@ -46,9 +47,7 @@ def queued(job: Job, reason: Reason, message: str) -> TrainingJobStatus:
 
 def behind(ahead: Sequence[Job]) -> str:
     """`behind street-1, street-2 (3rd in line)`."""
-    shown = ", ".join(job.name for job in ahead[:NAMED_IN_LINE])
-    more = f" and {len(ahead) - NAMED_IN_LINE} more" if len(ahead) > NAMED_IN_LINE else ""
-    return f"behind {shown}{more} ({_ordinal(len(ahead) + 1)} in line)"
+    return f"behind {first_few((job.name for job in ahead), NAMED_IN_LINE)} ({_ordinal(len(ahead) + 1)} in line)"
 
 
 def _ordinal(number: int) -> str:

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
+from headrace_api.backoff import pause_seconds
+
 K = TypeVar("K", bound=Hashable)
 
 FIRST_BACKOFF_SECONDS = 0.1
@@ -93,9 +95,8 @@ class WorkQueue(Generic[K]):
 
     def failed(self, key: K) -> float:
         """The key will be worked on again after a pause that doubles with each failure in a row. Returns it, in seconds."""
-        failures = self.failures.get(key, 0)
-        self.failures[key] = failures + 1
-        pause = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 20))
+        self.failures[key] = failures = self.failures.get(key, 0) + 1
+        pause = pause_seconds(failures, FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self.add_after(key, pause)
         return pause
 

@@ -3,9 +3,10 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+from headrace_api.backoff import Backoff
 from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
 from headrace_storage.stop import Stop, StoppedError
@@ -13,13 +14,35 @@ from headrace_storage.store import NotFoundError, StoreError
 
 T = TypeVar("T")
 
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 15.0
 
-def backoff_seconds(failures: int, jitter: float) -> float:
-    """Pause after the `failures`-th failure in a row: 0.5 s doubling to 15 s, times 0.5 to 1 as `jitter` goes from 0 to 1.
 
-    The jitter keeps a hundred trainers that lost their store at the same moment from all coming back at once.
-    """
-    return min(15.0, 0.5 * 2.0 ** min(failures - 1, 10)) * (0.5 + 0.5 * jitter)
+@dataclass
+class Failures:
+    """In a row, of one call that talks to a store."""
+
+    clock: Callable[[], float]
+    jitter: Callable[[], float] = random.random
+    """0 to 1. It keeps a hundred trainers that lost their store at the same moment from all coming back at once."""
+    first_at: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return self.backoff.failures
+
+    @property
+    def seconds(self) -> float:
+        """Since the first of them."""
+        return self.clock() - self.first_at if self.count else 0.0
+
+    def one_more(self) -> float:
+        """The pause before the next try: half of the backoff's, and up to all of it by chance."""
+        if not self.count:
+            self.first_at = self.clock()
+        return self.backoff.next() * (0.5 + 0.5 * self.jitter())
 
 
 @dataclass(frozen=True)
@@ -34,7 +57,7 @@ class Retry:
 
     def call(self, what: str, action: Callable[[], T]) -> T:
         """`action()`, again and again while it raises StoreError other than NotFoundError. Raises StoppedError at SIGTERM."""
-        failures, first = 0, 0.0
+        failures = Failures(self.clock)
         while True:
             if self.stop.requested:
                 raise StoppedError
@@ -43,13 +66,11 @@ class Retry:
             except NotFoundError:
                 raise
             except StoreError as error:
-                first = first if failures else self.clock()
-                failures += 1
-                pause = backoff_seconds(failures, random.random())
-                spent = self.clock() - first
+                pause = failures.one_more()
+                spent = failures.seconds
                 if spent + pause > self.patience_seconds:
                     raise RetryableError(
-                        Reason.STORAGE_UNAVAILABLE, f"{what}: gave up after {failures} tries in {spent:.0f} s: {error}"
+                        Reason.STORAGE_UNAVAILABLE, f"{what}: gave up after {failures.count} tries in {spent:.0f} s: {error}"
                     ) from error
                 self.say(f"{what}: {error}; trying again in {pause:.1f} s")
                 self.stop.wait(pause)

@@ -318,8 +318,8 @@ def test_logs_and_metrics_are_in_the_run_folder_while_it_works(tmp_path: Path, d
 @pytest.mark.parametrize(
     ("manifest", "reason", "said"),
     [
-        (b"{}", Reason.BAD_DATASET, "version: Field required"),
-        (b"not json", Reason.BAD_DATASET, "Invalid JSON"),
+        (b"{}", Reason.BAD_DATASET, "version: is required"),
+        (b"not json", Reason.BAD_DATASET, "the document is not JSON"),
     ],
 )
 def test_a_dataset_that_says_nothing_sensible_of_itself_is_refused(
@@ -356,7 +356,7 @@ def test_a_job_that_is_not_valid_is_told_so(tmp_path: Path, output: Path) -> Non
     with Attempt(tmp_path / "a", job_document(batchSize=0), output=str(output)) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
     assert attempt.outcome.reason is Reason.INVALID_SPEC
-    assert "spec.training.batchSize: Input should be greater than or equal to 1" in attempt.outcome.message
+    assert "spec.training.batchSize: should be greater than or equal to 1" in attempt.outcome.message
 
 
 def test_what_an_earlier_life_left_in_the_workspace_is_wiped_first(tmp_path: Path, dataset: Path, output: Path) -> None:

@@ -1,9 +1,10 @@
 """What a head's numbers mean: names of classes, keypoints and values, characters. Made by the dataset, kept with the model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from headrace_api.first_few import first_few
 from headrace_trainer.counted import counted
 
 
@@ -35,7 +36,7 @@ class LabelSpace:
     @property
     def described(self) -> str:
         """What is in it, for messages: "3 classes (red, green, blue)"."""
-        parts = [f"{counted(len(names), part)} ({shortened(names)})" for part in _NAMED if (names := tuple(getattr(self, part)))]
+        parts = [f"{counted(len(names), part)} ({first_few(names, _SHOWN)})" for part in _PARTS if (names := getattr(self, part))]
         return " and ".join(parts) or "no labels"
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +49,10 @@ class LabelSpace:
         return cls(**{part: _frozen(value) for part, value in content.items()})
 
 
-_NAMED = ("classes", "keypoints", "values", "alphabet")
+_SHOWN = 8
+"""Names of each part that messages have."""
+
+_PARTS = ("classes", "keypoints", "values", "alphabet")
 """The parts that a head may learn the entries of."""
 
 
@@ -58,8 +62,3 @@ def _plain(value: Any) -> Any:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
-
-
-def shortened(names: Sequence[str], most: int = 8) -> str:
-    """The first `most` names, in a line."""
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headrace_api.first_few import first_few
+
 _CHECK = "headrace_trainer.check"
 _WITHOUT_LABELS = {"name": "pixels", "autoencoding": {}}
 
@@ -47,5 +49,5 @@ def _images(splits: dict[str, dict[str, int]]) -> str:
 def _problems(problems: list[str]) -> tuple[str, ...]:
     if not problems:
         return ()
-    more = f" (and {len(problems) - 1:,} more: `headrace dataset check` has them)" if len(problems) > 1 else ""
-    return (f"problem: {problems[0]}{more}",)
+    where = " (`headrace dataset check` has them all)" if len(problems) > 1 else ""
+    return (f"problem: {first_few(problems, 1, '; ')}{where}",)

@@ -11,12 +11,12 @@ The way of a pod through the files:
     pod_context.py   what its containers share: folder, address, volumes;  container_setup.py   a container to a command
     processes.py     asks container_init.py for processes and hears how they end
     container_init.py     the parent of one container's processes (what containerd-shim is to a kubelet)
-    environment.py volumes.py paths.py images.py quantities.py    what a container is given, pure
+    environment.py volumes.py paths.py images.py    what a container is given, pure
     probes.py        startup, readiness and liveness
     status.py        records to PodStatus, pure;  status_writer.py sends it to the API server
     container_logs.py logs_server.py    log files in the kubelet's format, and `kubectl logs`
     registration.py  the Node object, its heartbeats and Lease
-    api.py addresses.py devices.py admission.py backoff.py    the API server, addresses, GPUs, what is refused, waits
+    api.py addresses.py devices.py admission.py    the API server, addresses, GPUs, what is refused
     launch.py        starts a node for an embedded cluster
 
 Differences from a kubelet, all of them:

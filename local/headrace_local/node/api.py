@@ -17,10 +17,15 @@ from typing import Any
 import aiohttp
 import yaml
 
+from headrace_api.backoff import Backoff
+
 logger = logging.getLogger(__name__)
 
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
+
+AGAIN_SECONDS = (0.1, 5.0)
+"""The first pause and the longest before a server that does not answer is asked again."""
 
 
 class ApiError(Exception):
@@ -101,22 +106,22 @@ class Api:
         **query: str,
     ) -> None:
         """List, then watch, for ever; lists again whenever the watch cannot go on where it stopped."""
-        delay = 0.1
+        failures = Backoff(*AGAIN_SECONDS)
         while True:
             try:
                 listing = await self.request("GET", path, None, "application/json", **query)
                 await on_list(listing["items"])
                 version = listing["metadata"]["resourceVersion"]
-                delay = 0.1
+                failures = Backoff(*AGAIN_SECONDS)
                 while True:
                     async for kind, item in self._watch(path, version, query):
                         version = item["metadata"]["resourceVersion"]
                         if kind != "BOOKMARK":
                             on_event(kind, item)
             except (ApiError, aiohttp.ClientError, OSError) as error:
+                delay = failures.next()
                 logger.warning("watch of %s broke, listing again in %.1f s: %s", path, delay, error)
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
 
     async def _watch(self, path: str, version: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Events since a resource version until the server ends the stream. ApiError for its ERROR event (410)."""

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from headrace_api.backoff import Backoff
 from headrace_local.node.api import ApiError
-from headrace_local.node.backoff import Backoff
 from headrace_local.node.container_setup import command_for, termination_message
 from headrace_local.node.environment import ConfigError, Json
 from headrace_local.node.images import ImageNotFoundError
@@ -22,6 +22,8 @@ from headrace_local.node.status import Running, Terminated, Waiting, recorded
 logger = logging.getLogger(__name__)
 
 # A run this long makes the next crash count as the first again.
+# A kubelet's, for containers: the first pause and the longest, and a life after which a crash counts as the first.
+BACKOFF_SECONDS = (10.0, 300.0)
 BACKOFF_RESET_SECONDS = 600.0
 # What is reported for a program that could not be executed, as by containerd.
 START_ERROR_CODE = 128
@@ -40,7 +42,7 @@ class ContainerRunner:
         self._process: Process | None = None
         self._command: Command | None = None
         self._stopping = False
-        self._crashes = Backoff()
+        self._crashes = Backoff(*BACKOFF_SECONDS)
         self._task: asyncio.Task[None] | None = None
         statuses = context.pod.get("status", {}).get("initContainerStatuses" if init else "containerStatuses", ())
         before = next((status for status in statuses if status["name"] == name), None)
@@ -103,12 +105,12 @@ class ContainerRunner:
             health.cancel()
         self._process = None
         if time.time() - started.timestamp() > BACKOFF_RESET_SECONDS:
-            self._crashes = Backoff()
+            self._crashes = Backoff(*BACKOFF_SECONDS)
         return self._terminated(end, started, command)
 
     async def _configured(self) -> Command:
         """The command for the next start; while there is none, the reason is what the container waits for."""
-        pulls, retries = Backoff(), Backoff(first=1.0, cap=10.0)
+        pulls, retries = Backoff(*BACKOFF_SECONDS), Backoff(first=1.0, longest=10.0)
         while True:
             try:
                 return await command_for(self._context, self.spec, self.record.restarts)

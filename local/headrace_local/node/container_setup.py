@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from headrace_api.quantity import parse_quantity
 from headrace_local.node.container_logs import tail_text
 from headrace_local.node.environment import Json, environment_of, expand, references
 from headrace_local.node.images import command_line
 from headrace_local.node.paths import rewrite
 from headrace_local.node.pod_context import PodContext
 from headrace_local.node.processes import Command, StartError
-from headrace_local.node.quantities import parse_quantity
 from headrace_local.node.volumes import mounts_of
 
 # A kubelet's limits of the termination message, from the file and from the log.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from headrace_local.node.quantities import in_units
+from headrace_api.quantity import in_units
 
 Kind = Literal["Secret", "ConfigMap"]
 Json = Mapping[str, Any]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from headrace_api.backoff import Backoff
+from headrace_api.quantity import parse_quantity
 from headrace_local.node.admission import unsupported
-from headrace_local.node.backoff import Backoff
 from headrace_local.node.container_runner import ContainerRunner
 from headrace_local.node.devices import NoDevicesError, gpus_of
 from headrace_local.node.environment import Json
 from headrace_local.node.pod_context import Node, PodContext
-from headrace_local.node.quantities import parse_quantity
 from headrace_local.node.status import PodFacts, Terminated, Waiting, phase_of, pod_status
 from headrace_local.node.status_writer import StatusWriter
 from headrace_local.node.volumes import MountError, folder_bytes
@@ -142,7 +142,7 @@ class PodRunner:
 
     async def _work(self) -> None:
         """Volumes, init containers one by one, then the containers together; returns when all are over for good."""
-        retries = Backoff(first=0.5, cap=10.0)
+        retries = Backoff(first=0.5, longest=10.0)
         while True:
             try:
                 await self.context.mount()

@@ -6,7 +6,8 @@ from typing import Any
 
 import aiohttp
 
-from headrace_local.node.api import STRATEGIC_MERGE, Api, ApiError
+from headrace_api.backoff import Backoff
+from headrace_local.node.api import AGAIN_SECONDS, STRATEGIC_MERGE, Api, ApiError
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class StatusWriter:
 
     async def _send(self, method: str, path: str, body: dict[str, Any], content_type: str) -> None:
         """Repeat a request until the server answers it; give up when the pod is gone or not ours."""
-        delay = 0.1
+        failures = Backoff(*AGAIN_SECONDS)
         while True:
             try:
                 await self._api.request(method, path, body, content_type)
@@ -57,8 +58,9 @@ class StatusWriter:
                 if error.code in (400, 403, 422):
                     logger.error("%s %s refused: %s", method, path, error)
                     return
-                logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, error)
+                problem: Exception = error
             except (aiohttp.ClientError, OSError) as error:
-                logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, error)
+                problem = error
+            delay = failures.next()
+            logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, problem)
             await asyncio.sleep(delay)
-            delay = min(delay * 2, 5.0)

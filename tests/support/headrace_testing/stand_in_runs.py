@@ -77,7 +77,7 @@ class Attempt:
         job_file = folder / "job.json"
         job_file.write_text(json.dumps(job))
         behaviour = behaviour or Behaviour()
-        defaults: dict[str, Any] = {"attempt": 1, "grace_seconds": 30, "upload_every_seconds": 0.1}
+        defaults: dict[str, Any] = {"attempt": 1, "grace_seconds": 30, "upload_every_seconds": 0.1, "cpus": 1}
         self.settings = Settings(
             job_file=job_file,
             workspace=self.workspace,

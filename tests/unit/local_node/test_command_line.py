@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from headrace_local.node.__main__ import options_from
-from headrace_local.node.backoff import Backoff
 
 REQUIRED = [
     "--kubeconfig",
@@ -38,8 +37,3 @@ def test_a_wrong_image_is_refused_with_an_example(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         options_from([*REQUIRED, "--image", "busybox"])
     assert "--image 'busybox' is not NAME=ARGV..., for example" in capsys.readouterr().err
-
-
-def test_waiting_times_double_up_to_the_cap() -> None:
-    backoff = Backoff()
-    assert [backoff.next() for _ in range(7)] == [10, 20, 40, 80, 160, 300, 300]

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
+from headrace_api.environment import PREFIX
 from headrace_operator.__main__ import main
-from headrace_operator.settings import PREFIX, Settings
+from headrace_operator.settings import Settings
 
 
 def test_run_help_shows_default_and_unit_of_every_setting(capsys: pytest.CaptureFixture[str]):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from headrace_operator.settings import BadSettingsError, Settings
+from headrace_api.environment import BadSettingsError
+from headrace_operator.settings import Settings
 
 IMAGE = {"HEADRACE_TRAINER_IMAGE": "trainer:1"}
 
@@ -31,12 +32,18 @@ def test_an_empty_variable_is_an_absent_one() -> None:
 @pytest.mark.parametrize(
     ("environment", "want"),
     [
-        ({}, "HEADRACE_TRAINER_IMAGE: Field required"),
-        (IMAGE | {"HEADRACE_METRICS_PORT": "http"}, "HEADRACE_METRICS_PORT: Input should be a valid integer"),
-        (IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": "/runs"}, "HEADRACE_DEFAULT_OUTPUT_URI: String should match pattern"),
-        (IMAGE | {"HEADRACE_BACKOFF_CAP": "5"}, "backoff_cap .5.0. must be at least backoff_base .10."),
-        (IMAGE | {"HEADRACE_LEADER_LEASE_NAME": "headrace-p"}, "HEADRACE_LEADER_LEASE_NAME: String should match pattern"),
-        (IMAGE | {"HEADRACE_LOG_LEVEL": "LOUD"}, "HEADRACE_LOG_LEVEL: Input should be 'DEBUG'"),
+        ({}, r"HEADRACE_TRAINER_IMAGE: is required \(Image of trainers whose job names none"),
+        (IMAGE | {"HEADRACE_METRICS_PORT": "http"}, "HEADRACE_METRICS_PORT: should be a valid integer, and is 'http' "),
+        (IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": "/runs"}, "HEADRACE_DEFAULT_OUTPUT_URI: should match pattern .*, and is '/runs' "),
+        (
+            IMAGE | {"HEADRACE_BACKOFF_CAP": "5"},
+            "HEADRACE_BACKOFF_CAP: should be at least HEADRACE_BACKOFF_BASE, which is 10, and is 5 ",
+        ),
+        (
+            IMAGE | {"HEADRACE_LEADER_LEASE_NAME": "headrace-p"},
+            "HEADRACE_LEADER_LEASE_NAME: should match pattern .*, and is 'headrace-p' ",
+        ),
+        (IMAGE | {"HEADRACE_LOG_LEVEL": "LOUD"}, "HEADRACE_LOG_LEVEL: should be 'DEBUG', .*, and is 'LOUD' "),
     ],
 )
 def test_what_is_wrong_is_named(environment: dict[str, str], want: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import Reason
-from headrace_storage.retry import Retry, backoff_seconds
+from headrace_storage.retry import Failures, Retry
 from headrace_storage.stop import Stop, StoppedError
 from headrace_storage.store import NotFoundError, UnavailableError
 
@@ -82,7 +82,17 @@ def test_a_stop_ends_the_trying(time: MovedTime) -> None:
     assert action.calls == 0
 
 
-def test_pauses_double_up_to_a_bound_and_are_spread() -> None:
-    assert [backoff_seconds(n, 1.0) for n in range(1, 8)] == [0.5, 1, 2, 4, 8, 15, 15]
-    assert backoff_seconds(3, 0.0) == 1.0
-    assert backoff_seconds(10_000, 1.0) == 15
+def test_pauses_double_up_to_a_bound_and_are_spread(time: MovedTime) -> None:
+    longest, shortest = Failures(lambda: time.now, lambda: 1.0), Failures(lambda: time.now, lambda: 0.0)
+    assert [longest.one_more() for _ in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]
+    assert [shortest.one_more() for _ in range(7)] == [0.25, 0.5, 1, 2, 4, 7.5, 7.5]
+
+
+def test_failures_are_timed_from_the_first(time: MovedTime) -> None:
+    failures = Failures(lambda: time.now)
+    time.wait(5)
+    assert (failures.count, failures.seconds) == (0, 0)
+    failures.one_more()
+    time.wait(3)
+    failures.one_more()
+    assert (failures.count, failures.seconds) == (2, 3)

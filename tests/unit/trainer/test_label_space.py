@@ -23,4 +23,4 @@ def test_a_part_that_there_is_not_is_refused() -> None:
 def test_it_is_described_by_what_can_be_learnt() -> None:
     assert LabelSpace().described == "no labels"
     assert LabelSpace(classes=("cat", "dog"), values=("age",)).described == "2 classes (cat, dog) and 1 value (age)"
-    assert LabelSpace(classes=tuple("abcdefghij")).described == "10 classes (a, b, c, d, e, f, g, h, …)"
+    assert LabelSpace(classes=tuple("abcdefghij")).described == "10 classes (a, b, c, d, e, f, g, h and 2 more)"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headrace_api.dataset import MANIFEST, Layer, Manifest
 from headrace_api.errors import FatalError
+from headrace_api.first_few import first_few
 from headrace_trainer.check.images import SPLITS, Layers, check_images
 from headrace_trainer.check.report import LayerReport, Report, SplitReport
 from headrace_trainer.data.annotations import Annotation
@@ -158,6 +159,5 @@ def _check_classes(report: Report) -> None:
     for layer in report.layers:
         unseen = [of for of, counts in layer.classes.items() if counts.get("val") and not counts.get("train")]
         if unseen and not describe(layer.layer.task).new_classes_in_val:
-            more = f" and {len(unseen) - _NAMED_CLASSES} more" if len(unseen) > _NAMED_CLASSES else ""
-            named_ones = ", ".join(unseen[:_NAMED_CLASSES])
-            report.notes.append(f"layer '{layer.layer.name}': classes in val and not in train: {named_ones}{more}")
+            named_ones = first_few(unseen, _NAMED_CLASSES)
+            report.notes.append(f"layer '{layer.layer.name}': classes in val and not in train: {named_ones}")

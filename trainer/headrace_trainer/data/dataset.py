@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace_api import model
+from headrace_api.first_few import first_few
 from headrace_api.training import Augmentation, Scale
 from headrace_trainer.counted import counted
 from headrace_trainer.data.formats.registry import divided, open_files, read_layer
@@ -13,9 +14,11 @@ from headrace_trainer.data.problems import Problems
 from headrace_trainer.data.recognise.manifest import read_manifest
 from headrace_trainer.data.splits.learnable import check_labels
 from headrace_trainer.data.splits.split import Split, annotations_in, divide_images, make_split
-from headrace_trainer.label_space import shortened
 from headrace_trainer.resolve import resolve_heads
 from headrace_trainer.tasks import describe
+
+_NAMED = 12
+"""Names of classes, keypoints and so on that the log has for a head."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def _what(head: HeadData) -> str:
     """What there is to learn, by name."""
     labels = head.labels
     named = {"classes": labels.classes, "keypoints": labels.keypoints, "values": labels.values, "characters": labels.alphabet}
-    lists = [f"{counted(len(names), what)}: {shortened(names, 12)}" for what, names in named.items() if names]
+    lists = [f"{counted(len(names), what)}: {first_few(names, _NAMED)}" for what, names in named.items() if names]
     if head.spec.task.self_supervised and lists:
         return f", and is scored by layer '{head.layer}' of {'; '.join(lists)}"
     return f"; {'; '.join(lists)}" if lists else ""

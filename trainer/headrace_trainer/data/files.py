@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from headrace_api.errors import FatalError
+from headrace_api.first_few import first_few
 from headrace_api.names import Reason
 from headrace_trainer.data.problems import BadSampleError
 
@@ -97,7 +98,7 @@ class DatasetFiles:
                 highest = max(map(score, candidates))
                 candidates = [name for name in candidates if score(name) == highest]
         if len(candidates) > 1:
-            raise BadSampleError(f"several images could be '{reference}': {', '.join(sorted(candidates)[:3])}")
+            raise BadSampleError(f"several images could be '{reference}': {first_few(sorted(candidates), 3)}")
         (found,) = candidates
         if self._elsewhere(found, wanted.removeprefix(posixpath.normpath(where_it_lies) + "/"), hints):
             raise BadSampleError(f"no image '{reference}' in '{self.image_folder}': '{found}' is called so, but in another folder")
@@ -155,10 +156,7 @@ def is_image(name: str) -> bool:
 def contents(folder: Path, called: str) -> str:
     """What is in a folder, for messages."""
     entries = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
-    if not entries:
-        return f"{called} is empty"
-    more = len(entries) - NAMED_OF_A_FOLDER
-    return f"{called} has: {', '.join(entries[:NAMED_OF_A_FOLDER])}" + (f" and {more} more" if more > 0 else "")
+    return f"{called} has: {first_few(entries, NAMED_OF_A_FOLDER)}" if entries else f"{called} is empty"
 
 
 def _stem(name: str) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from headrace_api.errors import FatalError
+from headrace_api.first_few import first_few
 from headrace_api.names import Reason
 
 SAID_ONE_BY_ONE = 20
@@ -105,8 +106,5 @@ class Problems:
         return [f"{count} {what}" for what, count in sorted(self._mended.items())]
 
     def _too_many(self) -> str:
-        first = "; ".join(f"{name}: {cause}" for name, cause in list(self._causes.items())[:NAMED_AT_THE_END])
-        more = len(self._causes) - NAMED_AT_THE_END
-        return f"{len(self._causes)} bad images, more than dataset.maxBadImages = {self.max_bad_images}: {first}" + (
-            f"; and {more} more" if more > 0 else ""
-        )
+        first = first_few((f"{name}: {cause}" for name, cause in self._causes.items()), NAMED_AT_THE_END, "; ")
+        return f"{len(self._causes)} bad images, more than dataset.maxBadImages = {self.max_bad_images}: {first}"

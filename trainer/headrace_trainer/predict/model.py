@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from headrace_api import model, runfolder
 from headrace_api.errors import FatalError
+from headrace_api.fields import Model
 from headrace_api.names import Reason
 from headrace_api.training import ImageSize
+from headrace_api.wrong_fields import wrong_fields_in_words
 from headrace_trainer.heads.base import Head
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, Network, build_network
@@ -24,6 +26,15 @@ from headrace_trainer.results.base import Predictions
 
 _VERSION = 1
 _HINT = "name the model/ folder of a run folder"
+
+
+class _Trained(Model):
+    """The part of config.json that the contract has a form for."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    network: model.Network
+    image_size: ImageSize
 
 
 @dataclass(frozen=True)
@@ -61,12 +72,14 @@ def load_model(folder: Path, device: torch.device) -> TrainedModel:
     # 1. What it is.
     config = _read_config(folder / runfolder.MODEL_CONFIG)
     try:
-        spec = model.Network.model_validate(config["network"])
-        size = ImageSize.model_validate(config["imageSize"])
+        trained = _Trained.model_validate(config)
+        spec, size = trained.network, trained.image_size
         heads = [HeadPlan(head, LabelSpace.from_json(config["labels"][head.name])) for head in spec.heads]
         normalised = (list(config["normalisation"]["mean"]), list(config["normalisation"]["std"]))
-    except (KeyError, TypeError, ValidationError) as error:
-        raise _bad(folder / runfolder.MODEL_CONFIG, f"is not one that this version of Headrace wrote: {error!r}") from error
+    except ValidationError as error:
+        raise _foreign(folder / runfolder.MODEL_CONFIG, wrong_fields_in_words(error, _Trained)) from error
+    except (KeyError, TypeError) as error:
+        raise _foreign(folder / runfolder.MODEL_CONFIG, repr(error)) from error
     if normalised != (list(IMAGE_MEAN), list(IMAGE_STD)):
         raise _bad(folder / runfolder.MODEL_CONFIG, "says that images are normalised as this version of Headrace does not")
     # 2. The network, and its weights.
@@ -97,6 +110,10 @@ def _read_config(path: Path) -> dict[str, Any]:
         found = config.get("version") if isinstance(config, dict) else type(config).__name__
         raise _bad(path, f"has version {found}; this version of Headrace reads version {_VERSION}")
     return config
+
+
+def _foreign(path: Path, why: str) -> FatalError:
+    return _bad(path, f"is not one that this version of Headrace wrote: {why}")
 
 
 def _bad(path: Path, what: str) -> FatalError:

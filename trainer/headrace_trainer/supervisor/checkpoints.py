@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 from headrace_api import runfolder
 from headrace_api.fields import Model
 from headrace_api.trainingjob import Checkpoint, MetricValue
+from headrace_api.wrong_fields import wrong_fields_in_words
 from headrace_storage.keys import refuse_symlinks
 from headrace_storage.store import NotFoundError, Store, StoredObject
 
@@ -62,7 +63,7 @@ def complete_marker(store: Store, key: str, say: Callable[[str], None]) -> Marke
     try:
         marker = read_marker(store, key)
     except ValidationError as error:
-        say(f"{store.uri}{key} cannot be read and is passed over: {error}")
+        say(f"{store.uri}{key} cannot be read and is passed over: {wrong_fields_in_words(error, Marker)}")
         return None
     if marker is None:
         return None

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from pydantic.alias_generators import to_camel
 
+from headrace_api.environment import variable
 from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
 from headrace_api.report import Phase, Verdict
@@ -17,7 +18,6 @@ from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.journal import Journal, utc_now
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
-from headrace_trainer.supervisor.settings import ENV_WORKER_SILENCE_SECONDS
 from headrace_trainer.supervisor.upload import Uploads
 from headrace_trainer.supervisor.worker_process import KILLED_SECONDS, Event, Exited, WorkerProcess
 
@@ -112,8 +112,8 @@ class Follower:
         self.worker.kill()
         return RetryableError(
             Reason.TRAINER_CRASHED,
-            f"the worker said nothing for {self.silence_seconds:.0f} s and is taken to hang ({ENV_WORKER_SILENCE_SECONDS} sets "
-            f"how long it may); its last lines: {self._last_lines()}",
+            f"the worker said nothing for {self.silence_seconds:.0f} s and is taken to hang "
+            f"({variable('worker_silence_seconds')} sets how long it may); its last lines: {self._last_lines()}",
         )
 
     def _last_lines(self) -> str:

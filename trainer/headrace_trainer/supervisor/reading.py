@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from headrace_api import names
 from headrace_api.dataset import MANIFEST, Manifest
 from headrace_api.errors import FatalError
+from headrace_api.first_few import first_few
 from headrace_api.names import Reason
 from headrace_api.trainingjob import TrainingJob
+from headrace_api.wrong_fields import wrong_fields
 from headrace_storage.retry import Retry
 from headrace_storage.store import NotFoundError, Store
+from headrace_trainer.manifest import manifest_from
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -41,19 +43,7 @@ def read_manifest(dataset: Store, retry: Retry) -> Manifest | None:
         content = retry.call(f"reading {MANIFEST}", lambda: dataset.read(MANIFEST))
     except NotFoundError:
         return None
-    try:
-        return Manifest.model_validate_json(content)
-    except ValidationError as error:
-        raise FatalError(Reason.BAD_DATASET, f"{dataset.uri}{MANIFEST} is not valid: {_problems(error)}") from error
-
-
-def _problems(error: ValidationError) -> str:
-    """Each wrong field and what would be right, in one line."""
-    return "; ".join(f"{_path(problem)}: {problem['msg']}" for problem in error.errors())
-
-
-def _path(problem: ErrorDetails) -> str:
-    return ".".join(str(step) for step in problem["loc"]) or "the whole"
+    return manifest_from(content, dataset.uri)
 
 
 def _not_valid(error: ValidationError, environment: Mapping[str, str]) -> str:
@@ -62,15 +52,15 @@ def _not_valid(error: ValidationError, environment: Mapping[str, str]) -> str:
     image, operator = environment.get(names.ENV_IMAGE), environment.get(names.ENV_OPERATOR_RELEASE)
     this = f"this trainer image ({image}, Headrace {names.RELEASE})" if image else f"this trainer (Headrace {names.RELEASE})"
     newer = f"an image of at least the operator's version ({operator})" if operator else "a newer trainer"
-    problems = error.errors()
-    unknown = [_path(problem) for problem in problems if problem["type"] == "extra_forbidden"]
-    wrong = [f"{_path(problem)}: {problem['msg']}" for problem in problems if problem["type"] != "extra_forbidden"]
+    fields = wrong_fields(error, TrainingJob)
+    unknown = [field.path for field in fields if field.unknown]
+    wrong = [field for field in fields if not field.unknown]
     said = []
     if unknown:
         them = "the field" if len(unknown) == 1 else "the fields"
-        said.append(f"{this} does not know {', '.join(unknown)}: use {newer}, or remove {them}")
+        said.append(f"{this} does not know {first_few(unknown, 5)}: use {newer}, or remove {them}")
     if wrong:
-        said.append(f"the job is not valid: {'; '.join(wrong)}")
+        said.append(f"the job is not valid: {first_few(wrong, 5, '; ')}")
         if not unknown and operator not in (None, names.RELEASE):
             said.append(f"{this} is of another version than the operator ({operator}), which took the job: use one of the same")
     return "; ".join(said)

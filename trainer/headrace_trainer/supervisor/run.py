@@ -9,11 +9,11 @@ from headrace_api import runfolder
 from headrace_api.dataset import Manifest
 from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import ExitCode, Reason
+from headrace_api.quantity import parse_quantity
 from headrace_api.report import Outcome, Phase, Verdict
 from headrace_api.trainingjob import TrainingJob
-from headrace_storage.places import lies_in, local_path, open_store
+from headrace_storage.places import open_store
 from headrace_storage.pull import Pull, check_space, in_words
-from headrace_storage.quantity import quantity_bytes
 from headrace_storage.retry import Retry
 from headrace_storage.stop import Stop, StoppedError
 from headrace_storage.store import Store
@@ -26,6 +26,7 @@ from headrace_trainer.supervisor.follow import Follower
 from headrace_trainer.supervisor.initial_weights import FoundWeights, environment_for_weights, find_weights
 from headrace_trainer.supervisor.journal import Journal
 from headrace_trainer.supervisor.metrics import Metrics
+from headrace_trainer.supervisor.places import Places
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
 from headrace_trainer.supervisor.reading import read_job, read_manifest
@@ -81,23 +82,23 @@ class Run:
         self.board.show_progress(meter)
 
         # 2. A clean workspace, whatever an earlier life of this container left in it.
-        self._refuse_overlaps(job)
+        places = Places.of(job, settings)
         self._workspace = workspace = Workspace(settings.workspace)
 
         # 3. The run folder takes the job and the log from here on: refused keys show before the dataset is touched.
-        dataset = open_store(settings.dataset or job.spec.dataset.uri, settings.environment, settings.pull_connections)
-        run_folder = open_store(self._run_folder_uri(job), settings.environment)
+        dataset = open_store(places.dataset, settings.environment, settings.pull_connections)
+        run_folder = open_store(places.run_folder, settings.environment)
         self._uploads = uploads = self._begin_uploads(run_folder, job)
 
         # 4. What the dataset says of itself; a head that fits no layer ends the job before any image is pulled.
-        manifest = read_manifest(dataset, self._retry) or self._recognise(dataset, job, workspace)
+        manifest = read_manifest(dataset, self._retry) or self._recognise(dataset, places, job, workspace)
         for head in resolve_heads(job.spec.model, manifest):
             self._journal.say(head.described)
 
         # 5. What to begin with: the latest complete checkpoint, if an earlier attempt left one, else the weights that the job
         #    names. Looked for now, so that a wrong URI ends the job before any image is pulled; fetched after the dataset.
         checkpoint = self._find_checkpoint(run_folder)
-        weights = self._find_weights(job) if checkpoint is None else None
+        weights = self._find_weights(places) if checkpoint is None else None
 
         # 6. The worker warms up (it takes seconds to import torch) while the dataset comes in.
         self._worker = worker = WorkerProcess(
@@ -107,7 +108,7 @@ class Run:
             self._worker_module,
             self._preload,
         )
-        dataset_folder = self._pull_dataset(dataset, job, workspace, weights)
+        dataset_folder = self._pull_dataset(dataset, places, job, workspace, weights)
 
         # 7. The checkpoint or the weights.
         publisher = Publisher(workspace.run, uploads, self.board, self._journal.say)
@@ -140,42 +141,6 @@ class Run:
         )
         return Ending.from_worker(follower.until_it_ends())
 
-    def _refuse_overlaps(self, job: TrainingJob) -> None:
-        """The workspace is wiped: nothing that is somebody's may lie in it. And a dataset is never written to: the next job would
-        take the pictures there for images."""
-        workspace = self._settings.workspace.resolve()
-        dataset_uri, output_uri = self._settings.dataset or job.spec.dataset.uri, self._run_folder_uri(job)
-        dataset, output = local_path(dataset_uri), local_path(output_uri)
-        weights = local_path(uri) if (uri := self._initial_weights_uri(job)) else None
-        for what, place in (("dataset", dataset), ("output", output), ("initial weights", weights)):
-            if place is not None and place.resolve().is_relative_to(workspace):
-                raise FatalError(
-                    Reason.INVALID_SPEC, f"the {what} {place} lies in the workspace {workspace}, which is wiped: move one of them"
-                )
-        if dataset is not None and workspace.is_relative_to(dataset.resolve()):
-            raise FatalError(
-                Reason.INVALID_SPEC,
-                f"the workspace {workspace} lies in the dataset {dataset}, which is only read: move one of them",
-            )
-        if lies_in(output_uri, dataset_uri):
-            raise FatalError(
-                Reason.INVALID_SPEC,
-                f"the output {output_uri} lies in the dataset {dataset_uri}, which is only read: name another output",
-            )
-
-    def _run_folder_uri(self, job: TrainingJob) -> str:
-        output = self._settings.output or (job.spec.output.uri if job.spec.output else None)
-        if output is None:
-            raise FatalError(
-                Reason.MISSING_STORAGE, "the job names no output, and the operator has no default: set spec.output.uri"
-            )
-        meta = job.metadata
-        return runfolder.run_folder(output, meta.namespace, job.spec.project, meta.name, meta.uid or runfolder.UID_OF_LOCAL_RUNS)
-
-    def _initial_weights_uri(self, job: TrainingJob) -> str | None:
-        wanted = job.spec.model.initial_weights
-        return self._settings.initial_weights or (wanted.uri if wanted else None)
-
     def _begin_uploads(self, run_folder: Store, job: TrainingJob) -> Uploads:
         content = job.model_dump_json(by_alias=True, exclude_none=True, indent=2).encode() + b"\n"
         self._retry.call("writing job.json", lambda: run_folder.write(runfolder.JOB, content))
@@ -190,12 +155,11 @@ class Run:
         uploads.start()
         return uploads
 
-    def _recognise(self, dataset: Store, job: TrainingJob, workspace: Workspace) -> Manifest:
+    def _recognise(self, dataset: Store, places: Places, job: TrainingJob, workspace: Workspace) -> Manifest:
         """What a dataset without dataset.json is: its annotation files come before its images."""
         pull = Pull(dataset, workspace.dataset, workspace.partial, self._retry, self._settings.pull_connections)
-        limit = quantity_bytes(job.spec.resources.workspace)
-        folder = local_path(self._settings.dataset or job.spec.dataset.uri)
-        if folder is not None:
+        limit = int(parse_quantity(job.spec.resources.workspace))
+        if (folder := places.dataset_folder) is not None:
             recognised = recognise_local(folder)
         else:
             recognised = recognise_stored(pull, lambda objects: check_space(objects, workspace.free_bytes(), limit))
@@ -203,15 +167,16 @@ class Run:
             self._journal.say(line)
         return recognised.manifest
 
-    def _pull_dataset(self, dataset: Store, job: TrainingJob, workspace: Workspace, weights: FoundWeights | None) -> Path:
+    def _pull_dataset(
+        self, dataset: Store, places: Places, job: TrainingJob, workspace: Workspace, weights: FoundWeights | None
+    ) -> Path:
         """The folder that the dataset is in: where it was, if that is a local folder, else pulled into the workspace."""
-        uri = self._settings.dataset or job.spec.dataset.uri
-        if (folder := local_path(uri)) is not None:
+        if (folder := places.dataset_folder) is not None:
             return folder.absolute()
         objects = self._retry.call("listing the dataset", lambda: dataset.list(cancelled=lambda: self._stop.requested))
         size = sum(one.size for one in objects)
         beside = weights.objects if weights else ()
-        check_space([*objects, *beside], workspace.free_bytes(), quantity_bytes(job.spec.resources.workspace))
+        check_space([*objects, *beside], workspace.free_bytes(), int(parse_quantity(job.spec.resources.workspace)))
         self.board.metrics.dataset_files.set(len(objects))
         self.board.metrics.dataset_bytes.set(size)
         self._journal.say(f"pulling {len(objects):,} files, {in_words(size)}, from {dataset.uri}")
@@ -228,11 +193,10 @@ class Run:
     def _find_checkpoint(self, run_folder: Store) -> checkpoints.Marker | None:
         return self._retry.call("looking for a checkpoint", lambda: checkpoints.find_complete(run_folder, self._journal.say))
 
-    def _find_weights(self, job: TrainingJob) -> FoundWeights | None:
-        uri = self._initial_weights_uri(job)
-        if uri is None:
+    def _find_weights(self, places: Places) -> FoundWeights | None:
+        if places.initial_weights is None:
             return None
-        found = find_weights(uri, environment_for_weights(self._settings.environment), self._retry)
+        found = find_weights(places.initial_weights, environment_for_weights(self._settings.environment), self._retry)
         self._journal.say(f"begins with the weights of {found.uri}")
         return found
 

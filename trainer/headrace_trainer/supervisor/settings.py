@@ -3,57 +3,65 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import Field
+
 from headrace_api import names
+from headrace_api.environment import BadSettingsError, EnvironmentSettings
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 
-ENV_STORAGE_PATIENCE_SECONDS = "HEADRACE_STORAGE_PATIENCE_SECONDS"
-ENV_UPLOAD_PATIENCE_SECONDS = "HEADRACE_UPLOAD_PATIENCE_SECONDS"
-ENV_UPLOAD_EVERY_SECONDS = "HEADRACE_UPLOAD_EVERY_SECONDS"
-ENV_PULL_CONNECTIONS = "HEADRACE_PULL_CONNECTIONS"
-ENV_WORKER_SILENCE_SECONDS = "HEADRACE_WORKER_SILENCE_SECONDS"
 
+class Settings(EnvironmentSettings):
+    """Of one attempt. Times are in seconds."""
 
-@dataclass(frozen=True)
-class Settings:
-    """Of one attempt."""
+    job_file: Path = Field(description="File with the TrainingJob, as JSON; the command line may name it instead.")
+    workspace: Path = Field(Path(names.PATH_WORKSPACE), description="Folder to work in; wiped at the end.")
+    environment: dict[str, str] = Field(
+        repr=False, description="Everything else that is there: the storage's keys, and what the worker gets of it."
+    )
+    dataset: str | None = Field(
+        None, description="Instead of spec.dataset.uri: s3://bucket/prefix/ or a folder, which is used in place."
+    )
+    output: str | None = Field(None, description="Instead of spec.output.uri: s3://bucket/prefix/ or a folder.")
+    initial_weights: str | None = Field(
+        None, description="Instead of spec.model.initialWeights.uri: s3://... or a path, which is only read."
+    )
+    attempt: int | None = Field(None, ge=1, description="Number of this attempt. Default: one more than the run folder has.")
+    termination_log: Path | None = Field(None, description="File that takes the outcome.")
+    listen_host: str = Field("0.0.0.0", description="Address of /status, /metrics, /healthz and /readyz.")
+    listen_port: int = Field(names.PORT, ge=0, le=65535, description="Port of them; 0: a free one, logged.")
+    grace_seconds: float = Field(120, ge=0, allow_inf_nan=False, description="Time between SIGTERM and SIGKILL.")
+    cpus: float = Field(math.inf, gt=0, description="Cores that the container may use. Default: all of the machine's.")
+    storage_patience_seconds: float = Field(
+        120, ge=0, allow_inf_nan=False, description="How long storage may stay away while something is read from it."
+    )
+    # Half an hour outlives the restart of a store, and is what a pod that cannot save anything may cost at most.
+    upload_patience_seconds: float = Field(
+        1800,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long uploads may fail, the training going on, before the attempt ends in an error worth retrying.",
+    )
+    upload_every_seconds: float = Field(
+        5, ge=0, allow_inf_nan=False, description="Pause between two uploads of new log lines and metrics."
+    )
+    pull_connections: int = Field(32, ge=1, description="Requests under way at once while the dataset is pulled.")
+    # The worker reports about once a second while it trains and evaluates, so what counts is the longest of its other steps:
+    # reading annotations, compiling the network, writing the model.
+    worker_silence_seconds: float = Field(
+        1800,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long the worker may say nothing before it counts as hung (in a kernel, a driver, a file system) and is "
+        "killed.",
+    )
 
-    job_file: Path
-    """The TrainingJob, as JSON."""
-    workspace: Path
-    environment: Mapping[str, str] = field(repr=False)
-    """Everything else that is in the environment: the storage's keys, and what the worker gets of it."""
-    dataset: str | None = None
-    """Instead of spec.dataset.uri: s3://bucket/prefix/ or a folder, which is used in place."""
-    output: str | None = None
-    """Instead of spec.output.uri: s3://bucket/prefix/ or a folder."""
-    initial_weights: str | None = None
-    """Instead of spec.model.initialWeights.uri: s3://... or a path, which is only read."""
-    attempt: int | None = None
-    """Number of this attempt; None counts those in the run folder."""
-    termination_log: Path | None = None
-    listen_host: str = "0.0.0.0"
-    listen_port: int = names.PORT
-    grace_seconds: float = 120
-    """Between SIGTERM and SIGKILL."""
-    threads: int = 1
-    """Cores to compute with."""
-    storage_patience_seconds: float = 120
-    """How long storage may stay away while something is read from it."""
-    upload_patience_seconds: float = 1800
-    """How long uploads may fail, the training going on, before the attempt ends in an error worth retrying: half an hour outlives
-    the restart of a store, and is what a pod that cannot save anything may cost at most."""
-    upload_every_seconds: float = 5
-    """Between two uploads of new log lines and metrics."""
-    pull_connections: int = 32
-    """Requests under way at once while the dataset is pulled."""
-    worker_silence_seconds: float = 1800
-    """How long the worker may say nothing before it counts as hung (in a kernel, a driver, a file system) and is killed. It reports
-    about once a second while it trains and evaluates, so what counts is the longest of its other steps: reading annotations,
-    compiling the network, writing the model."""
+    @property
+    def threads(self) -> int:
+        """To compute with. A limit above what the node has is no use: more threads than cores only wait for each other."""
+        return max(1, math.ceil(min(self.cpus, len(os.sched_getaffinity(0)))))
 
 
 def settings_from(
@@ -63,45 +71,19 @@ def settings_from(
     output: str | None = None,
     initial_weights: str | None = None,
 ) -> Settings:
-    """Settings from environment variables, whose names are in headrace_api.names and above.
+    """Settings from the command line and environment variables.
 
-    Raises FatalError(INVALID_SPEC) naming the variable that is missing or no number.
+    Raises FatalError(INVALID_SPEC) naming each variable that is missing or wrong.
     """
-    file = job_file or environment.get(names.ENV_JOB_FILE)
-    if not file:
-        raise FatalError(Reason.INVALID_SPEC, f"no job: give a file, or set {names.ENV_JOB_FILE}")
-    defaults = Settings(Path(file), Path(), {})
-    attempt = environment.get(names.ENV_ATTEMPT)
-    log = environment.get(names.ENV_TERMINATION_LOG)
-
-    def number(name: str, default: float) -> float:
-        text = environment.get(name) or str(default)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not 0 <= value < math.inf:
-            raise FatalError(Reason.INVALID_SPEC, f"{name} is {text!r}; it must be a number, 0 or more")
-        return value
-
-    # A limit above what the node has is no use: more threads than cores only wait for each other.
-    cores = len(os.sched_getaffinity(0))
-    return Settings(
-        job_file=Path(file),
-        workspace=Path(environment.get(names.ENV_WORKSPACE) or names.PATH_WORKSPACE),
-        environment=environment,
-        dataset=dataset,
-        output=output,
-        initial_weights=initial_weights,
-        attempt=int(number(names.ENV_ATTEMPT, 1)) if attempt else None,
-        termination_log=Path(log) if log else None,
-        listen_host=environment.get(names.ENV_LISTEN_HOST) or defaults.listen_host,
-        listen_port=int(number(names.ENV_LISTEN_PORT, defaults.listen_port)),
-        grace_seconds=number(names.ENV_GRACE_SECONDS, defaults.grace_seconds),
-        threads=max(1, min(cores, math.ceil(number(names.ENV_CPUS, cores)))),
-        storage_patience_seconds=number(ENV_STORAGE_PATIENCE_SECONDS, defaults.storage_patience_seconds),
-        upload_patience_seconds=number(ENV_UPLOAD_PATIENCE_SECONDS, defaults.upload_patience_seconds),
-        upload_every_seconds=number(ENV_UPLOAD_EVERY_SECONDS, defaults.upload_every_seconds),
-        pull_connections=max(1, int(number(ENV_PULL_CONNECTIONS, defaults.pull_connections))),
-        worker_silence_seconds=number(ENV_WORKER_SILENCE_SECONDS, defaults.worker_silence_seconds),
-    )
+    given = {"job_file": job_file} if job_file else {}
+    try:
+        return Settings.from_environment(
+            environment,
+            environment=dict(environment),
+            dataset=dataset,
+            output=output,
+            initial_weights=initial_weights,
+            **given,
+        )
+    except BadSettingsError as error:
+        raise FatalError(Reason.INVALID_SPEC, str(error)) from error

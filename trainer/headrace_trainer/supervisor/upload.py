@@ -6,7 +6,6 @@ every few seconds, so that a large file never holds up the log.
 
 import json
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from headrace_api import runfolder
 from headrace_api.errors import RetryableError, TrainerError
 from headrace_api.names import Reason
-from headrace_storage.retry import backoff_seconds
+from headrace_storage.retry import Failures
 from headrace_storage.store import Store, StoreError
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.journal import Journal
@@ -131,20 +130,17 @@ class Uploads:
 
     def _persist(self, what: str, action: Callable[[], None]) -> bool:
         """Carry out `action` until it works, the patience is over or the deadline has passed; whether it worked."""
-        failures, first = 0, time.monotonic()
+        failures = Failures(time.monotonic)
         while self.error is None and not self._late():
             try:
                 action()
                 return True
             except (StoreError, TrainerError) as error:
-                failures += 1
                 self._board.metrics.upload_failures.inc()
-                if failures == 1:
-                    first = time.monotonic()
-                if time.monotonic() - first > self._limits.patience:
-                    self._give_up(what, error, time.monotonic() - first)
+                pause = failures.one_more()
+                if failures.seconds > self._limits.patience:
+                    self._give_up(what, error, failures.seconds)
                     break
-                pause = backoff_seconds(failures, random.random())
                 self._journal.say(f"uploading {what}: {error}; trying again in {pause:.1f} s")
                 self._pause(pause)
             except Exception as error:

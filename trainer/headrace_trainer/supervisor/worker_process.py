@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from headrace_api.names import ENV_INITIAL_WEIGHTS
+from headrace_api.wrong_fields import wrong_fields_in_words
 from headrace_trainer.protocol import ENV_MESSAGES_FD, MESSAGE, Message
 
 WORKER_MODULE = "headrace_trainer.worker"
@@ -139,7 +140,8 @@ class WorkerProcess:
                 try:
                     self.events.put(MESSAGE.validate_json(line))
                 except ValidationError as error:
-                    self._on_line(f"(a message that is not understood: {line[:200]!r}: {error})")
+                    wrong = wrong_fields_in_words(error, Message)
+                    self._on_line(f"(a message that is not understood: {line[:200]!r}: {wrong})")
 
     def _read_output(self) -> None:
         assert self._process.stdout is not None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from headrace_api.errors import FatalError
+from headrace_api.first_few import first_few
 from headrace_api.names import Reason
 
 MARKER: Final = ".headrace-workspace"
@@ -95,7 +96,7 @@ class Workspace:
         if names and MARKER not in names:
             raise FatalError(
                 Reason.INVALID_SPEC,
-                f"workspace {self.root} holds files that are not a trainer's ({', '.join(sorted(names)[:3])}): "
+                f"workspace {self.root} holds files that are not a trainer's ({first_few(sorted(names), 3)}): "
                 "a workspace is wiped, so give an empty folder",
             )
         lock = os.open(marker, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from headrace_api.dataset import Layer
+from headrace_api.first_few import first_few
 from headrace_api.heads import HeadOptions, MulticlassClassification
 from headrace_api.tasks import Task
 from headrace_trainer.data.annotations import Annotation, ImageLabel
@@ -17,7 +18,7 @@ from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.tables.labels import single_labels
 from headrace_trainer.data.tables.reader import are_whole_numbers
 from headrace_trainer.data.targets import Identity, Label
-from headrace_trainer.label_space import LabelSpace, shortened
+from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.tasks.description import (
     Conversion,
     Field,
@@ -29,6 +30,8 @@ from headrace_trainer.tasks.description import (
     rows_by_name,
     same_classes,
 )
+
+_NAMED = 8
 
 
 def _layout(_: Shapes) -> Mapping[str, Field]:
@@ -46,7 +49,7 @@ def _warnings(options: HeadOptions, layer: Layer, labels: LabelSpace, _: Sequenc
     if ordinal and layer.classes is None and not are_whole_numbers(labels.classes):
         yield (
             f"is ordinal, and layer '{layer.name}' has no 'classes' in dataset.json: the steps are in alphabetical order "
-            f"({shortened(labels.classes)}); give the layer its 'classes' in the order of the scale"
+            f"({first_few(labels.classes, _NAMED)}); give the layer its 'classes' in the order of the scale"
         )
 
 

@@ -28,9 +28,11 @@ from torch import Tensor, nn
 from headrace_api import runfolder
 from headrace_api.errors import FatalError, RetryableError
 from headrace_api.fields import Model
+from headrace_api.first_few import first_few
 from headrace_api.heads import HEAD_FIELDS, Head
 from headrace_api.names import Reason
 from headrace_api.training import Training
+from headrace_api.wrong_fields import wrong_fields_in_words
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import optimizer as optimizers
@@ -224,8 +226,10 @@ def load_checkpoint(
     # 1. What it is of. First, because settings decide which files there are.
     try:
         state = CheckpointState.model_validate_json((folder / STATE).read_bytes())
-    except (OSError, ValidationError) as error:
+    except OSError as error:
         raise _incomplete(folder, error) from error
+    except ValidationError as error:
+        raise _incomplete(folder, f"{STATE}: {wrong_fields_in_words(error, CheckpointState)}") from error
     _check_training(folder.name, state.training, training)
     if state.frozen_levels != frozen_levels:
         difference = f"backbone.frozenLevels is {state.frozen_levels} there and {frozen_levels} in this job"
@@ -252,8 +256,8 @@ def load_checkpoint(
     return state
 
 
-def _incomplete(folder: Path, error: Exception) -> RetryableError:
-    return RetryableError(Reason.STORAGE_UNAVAILABLE, f"checkpoint {folder.name} is not complete: {error}")
+def _incomplete(folder: Path, why: object) -> RetryableError:
+    return RetryableError(Reason.STORAGE_UNAVAILABLE, f"checkpoint {folder.name} is not complete: {why}")
 
 
 def _of_another_network(checkpoint: str, difference: str) -> FatalError:
@@ -317,8 +321,7 @@ def _check_fits(checkpoint: str, file: str, saved: Mapping[str, Tensor], wanted:
         if _shape(saved.get(name)) != _shape(wanted.get(name))
     ]
     if differences:
-        others = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
-        raise _of_another_network(checkpoint, f"{file}: {differences[0]}{others}")
+        raise _of_another_network(checkpoint, f"{file}: {first_few(differences, 1, '; ')}")
 
 
 def _shape(tensor: Tensor | None) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from headrace_api import runfolder
 from headrace_api.errors import FatalError
+from headrace_api.first_few import first_few
 from headrace_api.heads import HEAD_FIELDS, Head
 from headrace_api.names import Reason
 from headrace_trainer.data.problems import is_of_the_machine
@@ -57,8 +58,7 @@ class _Part:
         """How much of it was taken, and what was not."""
         notes = [self.note] if self.note else []
         if self.differing:
-            others = f" and {len(self.differing) - 1} more" if len(self.differing) > 1 else ""
-            notes.append(f"another shape: {self.differing[0]}{others}")
+            notes.append(f"another shape: {first_few(self.differing, 1)}")
         return f"{self.name} {self.taken} of {self.weights}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
@@ -79,8 +79,7 @@ def load_initial_weights(path: Path, network: Network, heads: Sequence[HeadPlan]
     found.copy(runfolder.MODEL_WEIGHTS if path.is_dir() else path.name)
     say(f"initial weights, tensors taken: {', '.join(part.described for part in parts)}")
     if left := sorted(saved.tensors.keys() - found.taken.keys()):
-        examples = ", ".join(left[:3]) + (" …" if len(left) > 3 else "")
-        say(f"initial weights: {len(left)} tensors have no place in this network: {examples}")
+        say(f"initial weights: {len(left)} tensors have no place in this network: {first_few(left, 3)}")
     if parts[0].taken < _FEW * parts[0].weights:
         say(f"WARNING: few of the initial weights fit the backbone {network.backbone.name}: are they of another architecture?")
 

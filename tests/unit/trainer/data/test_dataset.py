@@ -25,15 +25,15 @@ def manifest(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("{", r"dataset\.json: the file: Invalid JSON"),
-        (manifest(version=2), r"dataset\.json: version: Input should be 1"),
-        (manifest(layers=[LAYER | {"format": "tfrecord"}]), r"dataset\.json: layers\.0\.format: Input should be 'yolo', 'coco'"),
+        ("{", r"dataset\.json is not valid: the document is not JSON"),
+        (manifest(version=2), r"dataset\.json is not valid: version: should be 1, and is 2"),
+        (manifest(layers=[LAYER | {"format": "tfrecord"}]), r"layers\.0\.format: should be 'yolo', 'coco'"),
         (
             manifest(layers=[LAYER | {"task": "semantic-segmentation"}]),
             "format coco holds object-detection or instance-segmentation or keypoint-detection",
         ),
         (manifest(layers=[LAYER, LAYER]), "two layers share a name: things"),
-        (manifest(colour=1), r"dataset\.json: colour: Extra inputs are not permitted"),
+        (manifest(colour=1), r"dataset\.json is not valid: colour: there is no such field"),
         (
             manifest(images="pictures"),
             r"images: expected a folder at 'pictures', which is not there; the dataset's root has: ",

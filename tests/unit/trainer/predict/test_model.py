@@ -58,7 +58,10 @@ def test_what_is_no_model_is_refused_with_what_would_be_one(tmp_path: Path) -> N
     ("fields", "said"),
     [
         ({"version": 2}, "has version 2; this version of Headrace reads version 1"),
-        ({"network": {"backbone": {"name": "resnet18", "topLevel": 99}}}, "is not one that this version of Headrace wrote"),
+        (
+            {"network": {"backbone": {"name": "resnet18", "topLevel": 99}}},
+            r"wrote: network\.backbone\.topLevel: should be",
+        ),
         ({"labels": {}}, "is not one that this version of Headrace wrote"),
         ({"normalisation": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, "says that images are normalised as this version"),
     ],

@@ -47,12 +47,12 @@ def test_a_field_of_a_newer_release_is_named_with_the_image_that_does_not_know_i
 def test_all_such_fields_are_named_and_what_is_wrong_beside_them(tmp_path: Path) -> None:
     said = refused(job(tmp_path, training={"newField": 1, "batchSize": "many"}, other={}), IN_A_POD)
     assert f"{THIS} does not know spec.training.newField, spec.other: use " in said
-    assert ", or remove the fields; the job is not valid: spec.training.batchSize: Input should be" in said
+    assert ", or remove the fields; the job is not valid: spec.training.batchSize: should be" in said
 
 
 def test_a_value_of_a_newer_release_is_told_as_such(tmp_path: Path) -> None:
     said = refused(job(tmp_path, training={"sampler": "newest"}), IN_A_POD)
-    assert said.startswith("the job is not valid: spec.training.sampler: Input should be")
+    assert said.startswith("the job is not valid: spec.training.sampler: should be")
     assert said.endswith(f"; {THIS} is of another version than the operator (97.0.1), which took the job: use one of the same")
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from headrace_api import names
+from headrace_api.environment import variable
 from headrace_api.errors import FatalError
-from headrace_trainer.supervisor.settings import settings_from
+from headrace_api.names import Reason
+from headrace_trainer.supervisor.settings import Settings, settings_from
 
 POD = {
     names.ENV_JOB_FILE: "/etc/headrace/training-job.json",
@@ -55,15 +57,49 @@ def test_a_share_of_a_core_is_one_thread() -> None:
     assert settings_from(POD | {names.ENV_CPUS: "1.5"}).threads == 2
 
 
-@pytest.mark.parametrize("text", ["many", "-1", "inf", "nan"])
-def test_what_is_no_number_is_named(text: str) -> None:
-    with pytest.raises(FatalError, match=f"HEADRACE_GRACE_SECONDS is '{text}'; it must be a number"):
-        settings_from(POD | {names.ENV_GRACE_SECONDS: text})
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        (names.ENV_GRACE_SECONDS, "many", "should be a valid number"),
+        (names.ENV_GRACE_SECONDS, "-1", "should be greater than or equal to 0"),
+        (names.ENV_GRACE_SECONDS, "inf", "should be a finite number"),
+        (names.ENV_GRACE_SECONDS, "nan", "should be a finite number"),
+        (names.ENV_CPUS, "nan", "should be greater than 0"),
+        (names.ENV_ATTEMPT, "1.5", "should be a valid integer"),
+        (names.ENV_LISTEN_PORT, "65536", "should be less than or equal to 65535"),
+        ("HEADRACE_PULL_CONNECTIONS", "0", "should be greater than or equal to 1"),
+    ],
+)
+def test_what_makes_no_sense_is_named_with_what_would(name: str, text: str, wanted: str) -> None:
+    with pytest.raises(FatalError, match=f"^{name}: {wanted}, and is '{text}' ") as error:
+        settings_from(POD | {name: text})
+    assert error.value.reason is Reason.INVALID_SPEC
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(FatalError, match=r"HEADRACE_GRACE_SECONDS: .*; HEADRACE_CPUS: "):
+        settings_from(POD | {names.ENV_GRACE_SECONDS: "x", names.ENV_CPUS: "x"})
 
 
 def test_no_job_is_an_error() -> None:
-    with pytest.raises(FatalError, match="no job: give a file, or set HEADRACE_JOB_FILE"):
+    with pytest.raises(
+        FatalError, match=r"HEADRACE_JOB_FILE: is required \(File with the TrainingJob, as JSON; the command line may"
+    ):
         settings_from({})
+
+
+def test_an_empty_variable_is_an_absent_one() -> None:
+    assert settings_from(POD | {names.ENV_ATTEMPT: "", names.ENV_CPUS: ""}).attempt is None
+
+
+def test_places_come_from_the_command_line_alone() -> None:
+    assert settings_from(POD | {"HEADRACE_DATASET": "./data", "HEADRACE_ENVIRONMENT": "x"}).dataset is None
+
+
+def test_what_the_operator_sets_has_the_names_of_settings() -> None:
+    environment = [names.ENV_JOB_FILE, names.ENV_ATTEMPT, names.ENV_WORKSPACE, names.ENV_TERMINATION_LOG]
+    environment += [names.ENV_LISTEN_HOST, names.ENV_LISTEN_PORT, names.ENV_GRACE_SECONDS, names.ENV_CPUS]
+    assert set(environment) <= {variable(field) for field in Settings.model_fields}
 
 
 def test_secrets_do_not_show_when_settings_are_printed() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headrace_api.dataset import Layer, Manifest, Part
 from headrace_api.errors import FatalError
+from headrace_api.first_few import first_few
 from headrace_api.names import Reason
 from headrace_trainer.data.files import is_image
 
@@ -118,8 +119,7 @@ def left_out(found: dict[str, str]) -> list[str]:
 
 def named(names: Collection[str]) -> str:
     """Some of the names."""
-    shown = sorted(names)
-    return ", ".join(shown[:_NAMED]) + (f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else "")
+    return first_few(sorted(names), _NAMED)
 
 
 class UnclearError(FatalError):

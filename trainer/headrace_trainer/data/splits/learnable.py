@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 from headrace_api.dataset import Layer
 from headrace_api.errors import FatalError
+from headrace_api.first_few import first_few
 from headrace_api.names import Reason
 from headrace_trainer.counted import counted
 from headrace_trainer.data.head_labels.head_data import HeadData
 from headrace_trainer.data.layer_data import LayerData
 from headrace_trainer.data.splits.split import Split
-from headrace_trainer.label_space import shortened
 from headrace_trainer.tasks import describe
+
+_NAMED = 8
 
 
 def check_labels(head: HeadData, layer: Layer, data: LayerData, train: Split, val: Split, *, say: Callable[[str], None]) -> None:
@@ -34,7 +36,7 @@ def check_labels(head: HeadData, layer: Layer, data: LayerData, train: Split, va
         )
     if unseen := _unseen_classes(head, train, val):
         classes = counted(len(unseen), "classes")
-        say(f"WARNING: head '{name}' is scored on {classes} that no image to train on has: {shortened(unseen)}")
+        say(f"WARNING: head '{name}' is scored on {classes} that no image to train on has: {first_few(unseen, _NAMED)}")
     description = describe(head.spec.task)
     if description.counted is not None and description.counted.negatives and not train.objects(head):
         say(

@@ -6,14 +6,15 @@ from functools import cached_property
 from typing import Any
 
 from headrace_api.dataset import Column, Layer, Part
+from headrace_api.first_few import first_few
 from headrace_trainer.data.annotations import Annotation
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles
 from headrace_trainer.data.layer_data import LayerData, class_table
 from headrace_trainer.data.problems import BadSampleError
 from headrace_trainer.data.tables.reader import ImageRows, Row, Table, as_name, by_image, only_row, sorted_names
-from headrace_trainer.label_space import shortened
 
+_NAMED = 8
 Maker = Callable[[Table, ImageRows], Annotation]
 """Makes the annotation of an image; raises BadSampleError."""
 
@@ -44,7 +45,7 @@ class ClassIndex:
             return index
         if name.isdecimal() and int(name) in self.classes.ids:
             return self.classes.index(int(name))
-        raise BadSampleError(f"{where}: '{name}' is not in the class table, which has: {shortened(self.classes.names)}")
+        raise BadSampleError(f"{where}: '{name}' is not in the class table, which has: {first_few(self.classes.names, _NAMED)}")
 
     @cached_property
     def _by_name(self) -> dict[str, int]:

@@ -120,5 +120,5 @@ def test_a_layer_of_few_images_that_the_hash_holds_none_of_agrees_with_one_of_al
 @pytest.mark.parametrize("share", [0, 1, -0.5])
 def test_a_share_that_leaves_nothing_is_refused(tmp_path: Path, share: float) -> None:
     folder = folder_of(tmp_path, 3)
-    with pytest.raises(FatalError, match=r"dataset\.json: valShare: Input should be"):
+    with pytest.raises(FatalError, match=r"valShare: should be"):
         folder.json("dataset.json", {"version": 1, "valShare": share, "layers": folder.layers}).open()

@@ -1,10 +1,11 @@
-"""Kubernetes quantities: `500m`, `16Gi`, `2`, `1e3`."""
+"""Reads Kubernetes quantities: `500m`, `16Gi`, `2`, `1e3`."""
 
 import math
 import re
 from decimal import Decimal
+from typing import Final
 
-_SUFFIXES = {
+_FACTORS: Final = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
     "k": Decimal(10) ** 3, "M": Decimal(10) ** 6, "G": Decimal(10) ** 9, "T": Decimal(10) ** 12,
     "P": Decimal(10) ** 15, "E": Decimal(10) ** 18,
@@ -12,7 +13,7 @@ _SUFFIXES = {
     "Pi": Decimal(2) ** 50, "Ei": Decimal(2) ** 60,
 }  # fmt: skip
 # "1E3" is a number with an exponent, "1E" one with a suffix.
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(|[numkMGTPE]|[KMGTPE]i)")
+_QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(|[numkMGTPE]|[KMGTPE]i)")
 
 
 def parse_quantity(text: str) -> Decimal:
@@ -20,7 +21,7 @@ def parse_quantity(text: str) -> Decimal:
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a Kubernetes quantity such as 500m, 16Gi or 2")
-    return Decimal(match[1]) * _SUFFIXES[match[2]]
+    return Decimal(match[1]) * _FACTORS[match[2]]
 
 
 def in_units(quantity: str, divisor: str) -> int:

@@ -1,8 +1,10 @@
+"""Amounts as Kubernetes writes them."""
+
 from decimal import Decimal
 
 import pytest
 
-from headrace_local.node.quantities import in_units, parse_quantity
+from headrace_api.quantity import in_units, parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,9 @@ from headrace_local.node.quantities import in_units, parse_quantity
         ("1e3", Decimal(1000)),
         ("1E3", Decimal(1000)),
         ("100Ki", Decimal(102400)),
+        ("1.5G", Decimal(1_500_000_000)),
+        ("1Ti", Decimal(2**40)),
+        ("250u", Decimal("0.00025")),
     ],
 )
 def test_every_notation_of_a_quantity_is_read(text: str, want: Decimal) -> None:

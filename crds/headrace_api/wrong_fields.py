@@ -1,0 +1,159 @@
+"""What pydantic finds wrong with a document, for people: field by field, by the names they write, out of the models themselves."""
+
+import difflib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from headrace_api.first_few import first_few
+
+_MOST_NAMED: Final = 5
+_LONGEST_VALUE: Final = 80
+_WORDS: Final = {"missing": "is required", "model_type": "should be an object with fields", "dict_type": "should be an object"}
+_SUBJECT: Final = re.compile(r"(?:Input|String|List|Dictionary|Tuple|Data|Value) should ")
+
+
+@dataclass(frozen=True)
+class WrongField:
+    """One of them."""
+
+    path: str
+    """Dotted, as in YAML or JSON: "spec.model.heads.0.name"; "" for the document as a whole."""
+    text: str
+    """What would be right."""
+    found: str
+    """What is there, where that is short enough to say."""
+    unknown: bool
+    """There is no such field."""
+    description: str
+    """What the field is for; "" where there is no such field."""
+
+    @property
+    def told(self) -> str:
+        """The sentence without the path: "should be a valid integer, but is 'many'"."""
+        return f"{self.text}, but is {self.found}" if self.found else self.text
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"{self.path}: {self.told}"
+        return f"the document {self.told}" if self.told.startswith(("should ", "is ")) else self.told
+
+
+def wrong_fields(error: ValidationError, model: Any) -> list[WrongField]:
+    """All of them, in the order of the document; `model` is the type that was to be read."""
+    found = [_wrong_field(details, model) for details in error.errors(include_url=False)]
+    # pydantic tells for each alternative of a union why it is not that one.
+    return [_alternatives(list(same)) for _, same in groupby(found, key=lambda one: one.path)]
+
+
+def wrong_fields_in_words(error: ValidationError, model: Any) -> str:
+    """In one line; the first few, if they are many."""
+    return first_few(wrong_fields(error, model), _MOST_NAMED, "; ")
+
+
+def _alternatives(same: Sequence[WrongField]) -> WrongField:
+    first, *others = dict.fromkeys(one.text for one in same)
+    beginning = "should be "
+    texts = [text.removeprefix(beginning) if first.startswith(beginning) else text for text in others]
+    return replace(same[0], text=" or ".join([first, *texts]))
+
+
+def _wrong_field(details: ErrorDetails, model: Any) -> WrongField:
+    place = _Place.of(details["loc"], model)
+    if details["type"] == "extra_forbidden":
+        name = str(details["loc"][-1])  # as it was written: the field's name in Python may be refused, too
+        path = ".".join([*place.path[:-1], name])
+        return WrongField(path, f"there is no such field; {_names_there(name, place.parent)}", "", True, "")
+    return WrongField(".".join(place.path), _text(details), _found(details), False, (place.field and place.field.description) or "")
+
+
+def _text(details: ErrorDetails) -> str:
+    kind, message = details["type"], details["msg"]
+    if kind == "value_error":  # a rule of ours, in its own words
+        return message.removeprefix("Value error, ")
+    if kind == "json_invalid":
+        return f"is not JSON: {message.removeprefix('Invalid JSON: ')}"
+    return _WORDS.get(kind) or _SUBJECT.sub("should ", message.partition(", unable to parse")[0], count=1)
+
+
+def _found(details: ErrorDetails) -> str:
+    found = details["input"]
+    if details["type"] in {"missing", "value_error", "json_invalid"} or not isinstance(found, str | int | float | bool):
+        return ""
+    text = repr(found)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+
+
+def _names_there(name: str, parent: type[BaseModel] | None) -> str:
+    if parent is None:
+        return "remove it"
+    names = [field.alias or name for name, field in parent.model_fields.items()]
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"the fields here are: {', '.join(names)}"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where pydantic's location leads in a model."""
+
+    path: tuple[str, ...]
+    type: Any
+    """What may stand there; None where the model has no such place."""
+    field: FieldInfo | None = None
+    """None for the whole and for entries of lists and mappings."""
+    parent: type[BaseModel] | None = None
+    chosen: bool = False
+    """Of a union: the location has named one of its alternatives already."""
+
+    @classmethod
+    def of(cls, location: Sequence[str | int], model: Any) -> "_Place":
+        place = cls((), model)
+        for step in location:
+            if step == "[key]":  # the entry is named already; what follows is which alternative its key is not
+                break
+            place = place._within(step)
+        return place
+
+    def _within(self, step: str | int) -> "_Place":
+        choices = tuple(_choices(self.type))
+        if isinstance(step, str) and len(choices) > 1 and not self.chosen:
+            # pydantic's name of an alternative of a union, such as "list[str]": the document has no such step.
+            return replace(self, chosen=True)
+        path = (*self.path, str(step))
+        models = [choice for choice in choices if inspect.isclass(choice) and issubclass(choice, BaseModel)]
+        for parent in models:
+            for name, field in parent.model_fields.items():
+                if step in {name, field.alias}:
+                    return _Place((*self.path, field.alias or name), field.annotation, field, parent)
+        return _Place(path, _entry(choices, step), parent=models[0] if len(models) == 1 else None)
+
+
+def _entry(choices: Sequence[Any], step: str | int) -> Any:
+    """What may stand at the key or index of whichever of the choices is a mapping or a list."""
+    wanted = Mapping if isinstance(step, str) else Sequence
+    for choice in choices:
+        origin, arguments = typing.get_origin(choice), typing.get_args(choice)
+        if arguments and inspect.isclass(origin) and issubclass(origin, wanted):
+            return arguments[1 if wanted is Mapping else 0]
+    return None
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    """What may stand at a place: the alternatives of unions and of ... | None, out of Annotated."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        yield from _choices(typing.get_args(annotation)[0])
+    elif origin is typing.Union or origin is types.UnionType:
+        for inner in typing.get_args(annotation):
+            yield from _choices(inner)
+    elif annotation is not None and annotation is not type(None):
+        yield annotation

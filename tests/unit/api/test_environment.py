@@ -1,0 +1,36 @@
+"""Settings of a program that are environment variables."""
+
+import pytest
+from pydantic import Field
+
+from headrace_api.environment import BadSettingsError, EnvironmentSettings
+
+
+class Settings(EnvironmentSettings):
+    speed: float = Field(gt=0, description="How fast.")
+    folder: str = Field("here", description="Where.")
+    port: int = Field(80, description="Where to listen.")
+
+
+def test_variables_are_called_after_the_fields() -> None:
+    settings = Settings.from_environment({"HEADRACE_SPEED": "2.5", "HEADRACE_PORT": "", "PORT": "81"})
+    assert (settings.speed, settings.folder, settings.port) == (2.5, "here", 80)
+
+
+def test_what_is_given_otherwise_is_not_looked_up() -> None:
+    environment = {"HEADRACE_SPEED": "1", "HEADRACE_FOLDER": "there"}
+    assert Settings.from_environment(environment, folder="elsewhere").folder == "elsewhere"
+
+
+def test_every_wrong_variable_is_named_with_what_it_is_and_what_would_be_right() -> None:
+    with pytest.raises(BadSettingsError) as error:
+        Settings.from_environment({"HEADRACE_SPEED": "-1", "HEADRACE_PORT": "http"})
+    assert str(error.value) == (
+        "HEADRACE_SPEED: should be greater than 0, and is '-1' (How fast.); "
+        "HEADRACE_PORT: should be a valid integer, and is 'http' (Where to listen.)"
+    )
+
+
+def test_a_missing_variable_says_what_it_is_for() -> None:
+    with pytest.raises(BadSettingsError, match=r"HEADRACE_SPEED: is required \(How fast\.\)"):
+        Settings.from_environment({})
