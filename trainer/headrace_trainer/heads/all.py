@@ -1,4 +1,4 @@
-"""Imports every head, so that the registry is whole."""
+"""Imports every head to fill the registry."""
 
 from headrace_trainer.heads import (
     anomaly_detection,

@@ -161,7 +161,7 @@ def test_view_invariance_wants_another_image_in_the_batch() -> None:
 def test_a_backbone_without_level_1_tells_neck_and_heads_so(backbone: str) -> None:
     with pytest.raises(FatalError, match="the backbone has the levels 2, 3, 4, 5"):
         build({"boxes": {"objectDetection": {}}}, backbone={"name": backbone}, neck={"fpn": {}, "bottomLevel": 1})
-    with pytest.raises(FatalError, match="there is no level 1 to look at; there are the levels 2, 3, 4, 5"):
+    with pytest.raises(FatalError, match="there is no level 1; there are the levels 2, 3, 4, 5"):
         build({"boxes": {"objectDetection": {"bottomLevel": 1}}}, backbone={"name": backbone})
 
 
