@@ -1,4 +1,4 @@
-"""How the predictions of each task are written down: one table. Heads know nothing of files."""
+"""One table of how each task's predictions are written to files, which heads know nothing about."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -32,4 +32,4 @@ RESULTS: Final[Mapping[Task, Callable[[Path, Head, float], Results]]] = {
     Task.AUTOENCODING: PictureResults,
     Task.VIEW_INVARIANCE: partial(VectorResults, name="features"),
 }
-"""(folder of the head's files, the head, least score of an object) -> results. Each documents its files."""
+"""(folder for the head's files, the head, minimum score of an object) -> results. Each class documents its files."""
