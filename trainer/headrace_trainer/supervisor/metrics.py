@@ -1,4 +1,4 @@
-"""What a trainer exports to Prometheus. Labels of project, job and namespace come from the scrape, not from here."""
+"""The metrics that a trainer exports to Prometheus. The scrape adds the labels for project, job and namespace."""
 
 import threading
 import time
@@ -19,11 +19,11 @@ class LateGauge:
 
     @property
     def there(self) -> bool:
-        """Whether it was set."""
+        """Whether it has been set."""
         return self._registry is None
 
     def set(self, value: float) -> None:
-        """Say it, from now on. From any thread."""
+        """Set the value, and export it from now on. From any thread."""
         self._gauge.set(value)
         with self._lock:
             if self._registry is not None:
@@ -32,17 +32,17 @@ class LateGauge:
 
 
 class Metrics:
-    """The metrics of one attempt, in a registry of their own."""
+    """The metrics of one attempt, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._phase = Gauge(
-            "headrace_trainer_phase", "1 for what the trainer is doing, 0 for all else.", ["phase"], registry=self.registry
+            "headrace_trainer_phase", "1 for the trainer's current phase, 0 for all others.", ["phase"], registry=self.registry
         )
         self._iteration = self._gauge("iteration", "Iterations done, over all attempts.")
         self._max_iterations = self._gauge("max_iterations", "Iterations wanted.")
-        self._began = self._gauge("training_start_timestamp_seconds", "When this attempt made its first iteration, Unix time.")
+        self._began = self._gauge("training_start_timestamp_seconds", "When this attempt finished its first iteration, Unix time.")
         self._trained = self._gauge("trained_seconds", "Seconds of training, over all attempts.")
         self._loss = Gauge(
             "headrace_trainer_loss",
@@ -51,39 +51,42 @@ class Metrics:
             registry=self.registry,
         )
         self._loss_weight = Gauge(
-            "headrace_trainer_loss_weight", "Learnt factor of a head's loss, where it is learnt.", ["head"], registry=self.registry
+            "headrace_trainer_loss_weight",
+            "Learnt factor of a head's loss, if it is learnt.",
+            ["head"],
+            registry=self.registry,
         )
         self._total_loss = self._gauge("total_loss", "Mean of the weighted sum of all heads' losses since the last report.")
         self._score = Gauge("headrace_trainer_score", "A score of the last evaluation.", ["head", "metric"], registry=self.registry)
         self._learning_rate = self._gauge("learning_rate", "Learning rate of the last iteration.")
         self._gradient_norm = self._gauge("gradient_norm", "Norm of the gradient before it was clipped.")
-        self._speed = self._gauge("images_per_second", "Images learnt from, a second.")
+        self._speed = self._gauge("images_per_second", "Images trained on per second.")
         self._data_wait = self._gauge("data_wait_ratio", "Share of the time spent waiting for data, 0 to 1.")
-        self._device_memory = self._gauge("device_memory_bytes", "Memory taken on the device.")
+        self._device_memory = self._gauge("device_memory_bytes", "Memory in use on the device.")
         self.checkpoint_iteration = self._gauge("checkpoint_iteration", "Iterations in the last complete checkpoint.")
         self._checkpoint_time = self._gauge("checkpoint_timestamp_seconds", "When this attempt last completed one, Unix time.")
         self.dataset_files = self._gauge("dataset_files", "Files of the dataset.")
         self.dataset_bytes = self._gauge("dataset_bytes", "Size of the dataset.")
         self.pulled_files = self._gauge("dataset_pulled_files", "Files of the dataset on local disk.")
         self.pulled_bytes = self._gauge("dataset_pulled_bytes", "Bytes of the dataset on local disk.")
-        self.uploads = self._counter("uploads", "Objects put into the run folder.")
-        self.uploaded_bytes = self._counter("uploaded_bytes", "Bytes put into the run folder.")
-        self.upload_failures = self._counter("upload_failures", "Tries to put something into the run folder that failed.")
+        self.uploads = self._counter("uploads", "Objects uploaded to the run folder.")
+        self.uploaded_bytes = self._counter("uploaded_bytes", "Bytes uploaded to the run folder.")
+        self.upload_failures = self._counter("upload_failures", "Failed attempts to upload to the run folder.")
         self.set_phase(Phase.PULLING)
 
     def set_phase(self, phase: Phase) -> None:
-        """Exactly one phase is 1; while it changes a scrape may see both, and never none."""
+        """Exactly one phase is 1; during a change a scrape may see both, but never none."""
         for one in sorted(Phase, key=lambda one: one is not phase):
             self._phase.labels(one.value).set(float(one is phase))
 
     def set_progress(self, iteration: int, max_iterations: int, trained_seconds: float) -> None:
-        """How far the training is."""
+        """Set the training's progress."""
         self._iteration.set(iteration)
         self._max_iterations.set(max_iterations)
         self._trained.set(trained_seconds)
 
     def stepped(self, message: Stepped) -> None:
-        """Take in a report of the training loop."""
+        """Record a report from the training loop."""
         if not self._began.there:
             self._began.set(time.time())
         for name, value in message.losses.items():
@@ -101,12 +104,12 @@ class Metrics:
         self._device_memory.set(message.device_memory_bytes)
 
     def evaluated(self, message: Evaluated) -> None:
-        """Take in scores."""
+        """Record scores."""
         for score in message.scores:
             self._score.labels(score.head, score.name).set(score.value)
 
     def checkpoint_is_safe(self, iteration: int) -> None:
-        """A checkpoint of this attempt is complete in the run folder, just now."""
+        """Record that a checkpoint of this attempt has just become complete in the run folder."""
         self.checkpoint_iteration.set(iteration)
         self._checkpoint_time.set(time.time())
 
