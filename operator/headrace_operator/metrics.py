@@ -1,8 +1,8 @@
-"""What the operator says of itself, for Prometheus.
+"""The operator's own metrics, for Prometheus.
 
-Namespace and project are the only labels whose values are not known beforehand, and only gauges have them: those are counted when
-scraped, so that nothing of a project that is gone stays. Counters and histograms exist from the start, at 0: a series that
-appears with its first event has no increase that Prometheus could see.
+Namespace and project are the only labels whose values are not known in advance, and only gauges have them. Gauges are computed when
+scraped, so that nothing is left of a project that is gone. Counters and histograms start at 0: Prometheus sees no increase in a
+series that only appears with its first event.
 """
 
 from collections import Counter as Tally
@@ -52,14 +52,14 @@ ENDS = frozenset(
         "TerminationByKubelet",
     }
 )
-"""Reasons of an attempt's end that are counted by name. A kubelet may say any other word: that is `Other`."""
+"""Reasons for the end of an attempt that are counted by name. A kubelet may give any other reason: that counts as `Other`."""
 OTHER = "Other"
 OVERDUE = timedelta(minutes=1)
-"""How long after its grace a pod that was told to end is still taken to be ending: a kubelet's own retries are within it."""
+"""How long after its grace period a deleted pod still counts as ending; this covers a kubelet's own retries."""
 
 
 class Metrics:
-    """All metrics of one operator, in a registry of its own: several may live in one process."""
+    """All metrics of one operator, in their own registry, because one process may have several."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -72,13 +72,13 @@ class Metrics:
         )
         self.start_latency = Histogram(
             "headrace_start_latency_seconds",
-            "From the operator's seeing the project's previous attempt over to the next pod let go.",
+            "From when the operator sees the project's previous attempt end until it releases the next pod.",
             buckets=SECONDS,
             registry=self.registry,
         )
         self._attempts_ended = Counter(
             "headrace_attempts_ended_total",
-            "Attempts that are over, by the reason why.",
+            "Attempts that are over, by reason.",
             ["reason"],
             registry=self.registry,
         )
@@ -99,21 +99,21 @@ class Metrics:
         for state in State:
             if state.final:
                 self._jobs_ended.labels(state)
-        self.depth = Gauge("headrace_workqueue_depth", "Projects that wait for a worker.", registry=self.registry)
+        self.depth = Gauge("headrace_workqueue_depth", "Projects waiting for a worker.", registry=self.registry)
         self.requests = Counter(
             "headrace_api_requests_total",
-            "Requests to the API server, watches not counted; code 0: no answer.",
+            "Requests to the API server, without watches; code 0: no answer.",
             ["verb", "code"],
             registry=self.registry,
         )
-        self.leader = Gauge("headrace_leader", "1 while this replica acts, 0 while it stands by.", registry=self.registry)
+        self.leader = Gauge("headrace_leader", "1 while this replica leads, 0 while it stands by.", registry=self.registry)
 
     def count_request(self, verb: str, code: int) -> None:
-        """One request to the API server was answered, or (0) was not."""
+        """Counts a request to the API server; code 0 means no answer."""
         self.requests.labels(verb, str(code)).inc()
 
     def count_ends(self, old: TrainingJobStatus, new: TrainingJobStatus) -> None:
-        """A status was written: counts the attempt and the job that it says are over."""
+        """Counts the attempt and the job that a newly written status shows to be over."""
         if new.last_attempt is not None and new.last_attempt != old.last_attempt:
             reason = str(new.last_attempt.reason)
             self._attempts_ended.labels(reason if reason in ENDS else OTHER).inc()
@@ -121,13 +121,13 @@ class Metrics:
             self._jobs_ended.labels(new.state).inc()
 
     def watch(self, cache: Cache, depth: Callable[[], int], leads: Callable[[], bool], now: Callable[[], datetime]) -> None:
-        """Lets a scrape count the queue's keys and, while this replica leads, what the cache holds."""
+        """Lets scrapes report the queue's length and, while this replica leads, the contents of the cache."""
         self.depth.set_function(depth)
         self.registry.register(Census(cache, leads, now))
 
 
 class Census(Collector):
-    """Jobs, pods and GPUs by project, counted when scraped. Standbys say nothing, so that a sum over replicas is right."""
+    """Jobs, pods and GPUs by project, counted when scraped. Standbys report nothing, so that sums over replicas are right."""
 
     def __init__(self, cache: Cache, leads: Callable[[], bool], now: Callable[[], datetime]) -> None:
         self.cache = cache
@@ -135,7 +135,7 @@ class Census(Collector):
         self.now = now
 
     def collect(self) -> Iterable[Metric]:
-        """One sample for each project that has jobs (`headrace_jobs`: one a state), or pods of jobs that are gone."""
+        """One sample per project (`headrace_jobs`: one per state) that has jobs, or pods of jobs that are gone."""
         projects = {key: list(jobs.values()) for key, jobs in self.cache.jobs.objects.items() if jobs} if self.leads() else {}
         pods = self.cache.live_pods() if self.leads() else []
         yield _jobs(projects)
@@ -168,7 +168,7 @@ def _oldest_queued(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
 
 
 def _last_failure(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
-    """A time, not a count: no failure is missed before the first scrape, between two, or while no operator was there."""
+    """A time, not a count, so that no failure is missed before the first scrape, between two, or without a running operator."""
     family = GaugeMetricFamily(
         "headrace_last_failure_timestamp_seconds",
         "When the last of the jobs in state Error ended, Unix time.",
@@ -182,10 +182,10 @@ def _last_failure(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
 
 
 def _pods_lost(projects: Mapping[ProjectKey, Sequence[Job]], pods: Iterable[Pod], now: datetime) -> Metric:
-    """The state of their jobs stays Running or Starting: nobody knows better."""
+    """Counts pods that may be lost: the state of their jobs stays Running or Starting, because nothing better is known."""
     family = GaugeMetricFamily(
         "headrace_pods_lost",
-        "Trainer pods that keep their project waiting: their node does not answer, or they should have ended a minute ago.",
+        "Trainer pods that block their project: their node does not answer, or they should have ended a minute ago.",
         labels=["namespace", "project"],
     )
     lost = Tally(dict.fromkeys(projects, 0))

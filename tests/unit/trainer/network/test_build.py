@@ -101,10 +101,10 @@ def test_a_shallow_backbone_without_neck_gives_what_it_has() -> None:
 @pytest.mark.parametrize(
     ("head", "problem"),
     [
-        ({"objectDetection": {"topLevel": 8}}, "there is no level 8 to look at"),
-        ({"objectDetection": {"bottomLevel": 6}}, "there is no level 6 to look at"),
-        ({"semanticSegmentation": {"bottomLevel": 2}}, "there is no level 2 to look at"),
-        ({"multilabelClassification": {"level": 1}}, "there is no level 1 to look at"),
+        ({"objectDetection": {"topLevel": 8}}, "there is no level 8"),
+        ({"objectDetection": {"bottomLevel": 6}}, "there is no level 6"),
+        ({"semanticSegmentation": {"bottomLevel": 2}}, "there is no level 2"),
+        ({"multilabelClassification": {"level": 1}}, "there is no level 1"),
     ],
 )
 def test_a_level_that_is_not_there_is_refused_with_the_heads_name(head: dict[str, Any], problem: str) -> None:

@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_nothing_that_looks_complete_and_is_worth_another_att
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     writer.save(files(trained()), state(2), best=False)
-    with pytest.raises(RetryableError, match=r"larger workspace in resources\.workspace") as caught:
+    with pytest.raises(RetryableError, match=r"raise resources\.workspace") as caught:
         writer.wait()
     assert caught.value.reason is Reason.DISK_FULL
     assert list((tmp_path / "checkpoints").iterdir()) == []
@@ -204,7 +204,7 @@ def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: 
             {"tags": REORDERED, "kind": LABELS},
             r"head 'tags' has 3 classes \(red, green, blue\) there and",
         ),
-        ({"tags": LABELS}, "head 'kind' has .* there and no place in this job"),
+        ({"tags": LABELS}, "head 'kind' has .* there and no entry in this job"),
         ({"tags": LABELS, "kind": LABELS, "new": LABELS}, "head 'new' has no entry there and 3 classes"),
     ],
     ids=["classes in another order", "a head less", "a head more"],

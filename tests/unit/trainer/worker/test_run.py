@@ -116,7 +116,7 @@ def test_texts_of_more_characters_than_the_image_has_columns_are_said(tmp_path: 
     head = {"name": "words", "annotations": "texts", "textRecognition": {}}
     said = said_while_building(folder.root, tmp_path / "run", {}, heads=[head])
     (warning,) = [message for message in said if "WARNING: head 'words'" in message]
-    assert "of 2 of 3 texts to train on" in warning
+    assert "from 2 of 3 texts in the train split" in warning
     assert "'abcdefghi' needs 9 columns, but images 32 pixels wide have 8" in warning
 
 
