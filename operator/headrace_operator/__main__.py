@@ -24,7 +24,7 @@ logger = logging.getLogger("headrace_operator")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, or 2 when what it was given makes no sense."""
+    """Returns the exit code: 0, or 2 for bad settings or no cluster."""
     options = _parser().parse_args(arguments)
     if options.command == "rbac":
         watched = tuple(name.strip() for name in options.watch_namespaces.split(",") if name.strip())
@@ -53,11 +53,11 @@ async def run(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, ending.set)
         async with Server(replica, settings):
-            # 1. Wait for a cluster that is ready; say what is missing. 2. Compete for the Lease, watch, act.
+            # 1. Wait for a cluster that is ready, and log what is missing. 2. Compete for the Lease, watch, act.
             working = asyncio.create_task(_work(kube, replica, settings, ending))
             ended = asyncio.create_task(ending.wait())
             await asyncio.wait([working, ended], return_when=asyncio.FIRST_COMPLETED)
-            # 3. Stop acting, and give the Lease away (replica.run does) so that another replica goes on at once.
+            # 3. Stop acting and release the Lease (in replica.run), so that another replica takes over immediately.
             for task in (working, ended):
                 task.cancel()
             for result in await asyncio.gather(working, ended, return_exceptions=True):
@@ -80,16 +80,16 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run one replica of the operator",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Runs one replica of the operator on KUBECONFIG, or in a pod on its service account.",
+        description="Runs one replica of the operator, with KUBECONFIG or, in a pod, with its service account.",
         epilog=f"environment:\n{variables}",
     )
     roles = commands.add_parser("rbac", help="print the service account and roles that the operator needs, as YAML")
     roles.add_argument("--namespace", required=True, help="the operator's own namespace")
-    roles.add_argument("--watch-namespaces", default="", help="namespaces to serve, with commas between them; default: all")
+    roles.add_argument("--watch-namespaces", default="", help="namespaces to serve, separated by commas; default: all")
     roles.add_argument(
-        "--name", default=NAME, help="the operator's Deployment, whose name its roles and its Lease bear (%(default)s)"
+        "--name", default=NAME, help="the operator's Deployment; its roles and Lease are named after it (%(default)s)"
     )
-    roles.add_argument("--service-account", default="", metavar="NAME", help="of the account; default: the operator's")
+    roles.add_argument("--service-account", default="", metavar="NAME", help="the service account; default: the operator's name")
     return parser
 
 

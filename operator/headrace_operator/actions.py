@@ -1,4 +1,4 @@
-"""Carries decisions out, each idempotent. A conflict means "look again", never "force"."""
+"""Carries out decisions; every action is idempotent. A conflict means "look again", never "force"."""
 
 import logging
 from collections.abc import Callable, Container
@@ -24,7 +24,7 @@ Emit = Callable[[Json], None]
 
 
 class Actions:
-    """Actions on the API, and what they teach the cache."""
+    """Actions on the API, which also update the cache."""
 
     def __init__(
         self, *, api: Api, cache: Cache, slots: Slots, settings: Settings, clock: Clock, metrics: Metrics, emit: Emit, identity: str
@@ -38,15 +38,15 @@ class Actions:
         self.emit = emit
         self.identity = identity
         self.freed: dict[ProjectKey, datetime] = {}
-        """When the last attempt of each project was seen to be over."""
+        """When each project's last attempt was seen to be over."""
         self.ration = Ration(settings.waiting_messages_per_second)
 
     def spend_renewal(self) -> bool:
-        """Takes one of the rationed status writes that only renew whom a job waits behind. Returns whether one was left."""
+        """Uses one of the rationed status writes that only renew which jobs a job is behind. Returns whether one was left."""
         return self.ration.take(self.clock.now())
 
     async def write_status(self, action: WriteStatus) -> None:
-        """Writes what changed, on the precondition that the job has not; the Event follows the successful write."""
+        """Writes what changed, provided that the job itself has not; emits the Event after the write."""
         job, status = action.job, action.status
         old = dict(job.raw.get("status") or {})
         new = status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -68,10 +68,10 @@ class Actions:
             self.emit(event)
 
     async def delete_pod(self, action: DeletePod) -> None:
-        """Tells a pod to end. A gated one must still be gated: it may have been let go a moment ago.
+        """Deletes a pod with its grace period. A gated one must still be gated: it may just have been released.
 
         Raises:
-            NotFoundError: it is gone. Nothing is forgotten for that: the watch may be about to tell how it ended.
+            NotFoundError: it is gone. The cache keeps it, because the watch may be about to report how it ended.
         """
         pod = action.pod
         logger.info("%s/%s: deleting the pod: %s", pod.namespace, pod.name, action.why)
@@ -79,19 +79,19 @@ class Actions:
         answer = await self.api.delete_pod(pod.namespace, pod.name, pod.uid, version)
         metadata = answer.get("metadata", {})
         if metadata.get("uid") == pod.uid and metadata.get("deletionGracePeriodSeconds"):
-            self.cache.pods.put(answer)  # it ends by and by; the watch tells when
+            self.cache.pods.put(answer)  # it ends later; the watch reports when
 
     async def delete_job(self, action: DeleteJob) -> None:
-        """Deletes a job whose ttlSecondsAfterFinished is over."""
+        """Deletes a job whose ttlSecondsAfterFinished has passed."""
         job = action.job
-        logger.info("%s/%s: deleted, ttlSecondsAfterFinished is over", job.namespace, job.name)
+        logger.info("%s/%s: deleted: ttlSecondsAfterFinished has passed", job.namespace, job.name)
         try:
             await self.api.delete_job(job.namespace, job.name, job.uid, job.resource_version)
         except NotFoundError:
             self.cache.jobs.forget(job.key, job.uid)
 
     async def look_at_node(self, action: LookAtNode) -> None:
-        """Learns whether the node of a pod still is."""
+        """Finds out whether a pod's node still exists."""
         name = action.pod.node
         try:
             raw = await self.api.get_node(name)
@@ -100,9 +100,9 @@ class Actions:
         self.cache.nodes[action.pod.uid] = node_from(name, raw, self.clock.now())
 
     async def make_pod(self, start: StartAttempt, hold: Hold) -> Obstacle | None:
-        """Steps 4 and 5 of the slot: the gated pod, and its release. Returns what stood in the way, or None: it runs."""
+        """Steps 4 and 5 of the slot: creates the gated pod and releases it. Returns the obstacle, or None if it may now run."""
         job = start.job
-        if job.spec is None:  # decide starts no such job
+        if job.spec is None:  # decide never starts such a job
             return None
         try:
             made = await self.api.create_pod(pod_for(job, job.spec, start.attempt, self.settings))
@@ -121,14 +121,14 @@ class Actions:
         return None
 
     async def _pod_of_that_name(self, start: StartAttempt) -> Pod | None:
-        """The pod that has the name which this attempt's would have; None when it is gone."""
+        """The existing pod with the name of this attempt's pod; None if it is gone."""
         try:
             return pod_from(await self.api.get_pod(start.job.namespace, f"{start.job.name}-{start.attempt}"))
         except NotFoundError:
             return None
 
     def tidy(self, projects: Container[ProjectKey]) -> None:
-        """Forgets projects of which nothing is left."""
+        """Forgets projects that no longer exist."""
         self.freed = {key: when for key, when in self.freed.items() if key in projects}
 
     def _measure_start(self, job: Job) -> None:
@@ -141,7 +141,7 @@ class Actions:
 
 
 class Ration:
-    """A token bucket: so many a second, and as many again saved up at most five seconds long."""
+    """A token bucket: `per_second` tokens a second, saved up for at most five seconds."""
 
     def __init__(self, per_second: float) -> None:
         self.per_second = per_second
@@ -149,7 +149,7 @@ class Ration:
         self.filled: datetime | None = None
 
     def take(self, now: datetime) -> bool:
-        """Takes one, if there is one."""
+        """Takes a token; returns whether there was one."""
         elapsed = now - self.filled if self.filled is not None else timedelta(0)
         self.filled = now
         self.left = min(5 * self.per_second, self.left + max(0.0, elapsed.total_seconds()) * self.per_second)

@@ -1,15 +1,15 @@
-"""What the operator asks of the Kubernetes API, and how that may fail.
+"""The operator's requests to the Kubernetes API, and how they can fail.
 
     ApiError
-    ├── UnavailableError      try again later: 5xx, 429, no connection, no answer in time
-    ├── ConflictError         look again: the object changed, or is another one than expected
+    ├── UnavailableError      try again later: 5xx, 429, no connection, timeout
+    ├── ConflictError         look again: the object changed, or is not the expected one
     │   └── AlreadyExistsError
     ├── NotFoundError         look again: the object is gone
     ├── ForbiddenError        the operator lacks a permission: the message names verb and resource
-    ├── RefusedError          admission said no, for now: a quota, a policy
+    ├── RefusedError          admission refused it for now: a quota, a policy
     └── InvalidError          the server will never accept this object
 
-`kube.Kube` is the implementation; tests put an in-memory one or a faulty one in its place.
+`kube.Kube` is the implementation; tests replace it with an in-memory or a faulty one.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from headrace_operator.state import ProjectKey, Raw
 
 
 class ApiError(Exception):
-    """A request that did not do what was asked; the text says what was asked and what the server answered."""
+    """A request that failed; the text says what was requested and what the server answered."""
 
 
 class UnavailableError(ApiError):
@@ -28,7 +28,7 @@ class UnavailableError(ApiError):
 
 
 class ConflictError(ApiError):
-    """A precondition does not hold: somebody was faster."""
+    """A precondition does not hold: someone else was faster."""
 
 
 class AlreadyExistsError(ConflictError):
@@ -44,7 +44,7 @@ class ForbiddenError(ApiError):
 
 
 class RefusedError(ApiError):
-    """Admission refused the object; it may accept it another time."""
+    """Admission refused the object; it may accept it later."""
 
 
 class InvalidError(ApiError):
@@ -53,35 +53,35 @@ class InvalidError(ApiError):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A LIST: what was there at one resourceVersion."""
+    """The result of a LIST at one resourceVersion."""
 
     items: Sequence[Raw]
     resource_version: int
 
 
 class Api(Protocol):
-    """Every call is one request; every one may raise an ApiError."""
+    """Every call is one request and may raise an ApiError."""
 
     async def list_jobs(self, key: ProjectKey) -> Listing:
-        """TrainingJobs of one project, live: never from a cache that may be behind."""
+        """TrainingJobs of one project, live: never from a cache that may lag behind."""
 
     async def list_pods(self, key: ProjectKey) -> Listing:
         """Trainer pods of one project, live."""
 
     async def list_all_jobs(self, namespace: str | None) -> Listing:
-        """TrainingJobs of a namespace, or (None) of all."""
+        """TrainingJobs of a namespace, or of all namespaces (None)."""
 
     async def list_all_pods(self, namespace: str | None) -> Listing:
-        """Trainer pods of a namespace, or (None) of all."""
+        """Trainer pods of a namespace, or of all namespaces (None)."""
 
     async def served_contract(self) -> Raw:
-        """The OpenAPI schema of a TrainingJob as the server has it now."""
+        """The OpenAPI schema of a TrainingJob that the server currently uses."""
 
     async def patch_job_status(self, namespace: str, name: str, patch: Raw) -> Raw:
-        """Merge patch on the status; `metadata.resourceVersion` in it is a precondition."""
+        """Merge patch on the status, with `metadata.resourceVersion` as a precondition."""
 
     async def delete_job(self, namespace: str, name: str, uid: str, resource_version: int) -> None:
-        """Deletes exactly this version of this job; its pods go with it."""
+        """Deletes exactly this version of this job, and with it its pods."""
 
     async def get_pod(self, namespace: str, name: str) -> Raw:
         """One pod."""
@@ -93,7 +93,7 @@ class Api(Protocol):
         """Removes the scheduling gates of exactly this version of this pod."""
 
     async def delete_pod(self, namespace: str, name: str, uid: str, resource_version: int | None) -> Raw:
-        """Deletes this pod with its own grace; with a resource version, only if it has not changed since."""
+        """Deletes this pod with its own grace period; with a resource version, only if it has not changed since."""
 
     async def get_lease(self, namespace: str, name: str) -> Raw:
         """One Lease."""
@@ -102,7 +102,7 @@ class Api(Protocol):
         """A new Lease."""
 
     async def replace_lease(self, manifest: Raw) -> Raw:
-        """Writes a Lease whose `metadata.resourceVersion` is still the one given."""
+        """Writes a Lease, provided that its `metadata.resourceVersion` is still the given one."""
 
     async def get_node(self, name: str) -> Raw:
         """One node."""
@@ -111,8 +111,9 @@ class Api(Protocol):
         """A new events.k8s.io/v1 Event."""
 
     async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
-        """Whether this account may do something (SelfSubjectAccessReview). `resource`: all of a kind, or one as in `pods/NAME`."""
+        """Whether this account may do something (SelfSubjectAccessReview). `resource` is a kind, or one object as in
+        `pods/NAME`."""
 
 
 Json = dict[str, Any]
-"""An object being made; once made it is a Raw."""
+"""An object under construction; once finished it is a Raw."""

@@ -1,9 +1,9 @@
-"""What the watches said, by project; newer resourceVersions win, and a LIST replaces it now and then.
+"""The state from the watches, by project; newer resourceVersions win, and a LIST replaces it from time to time.
 
-Watch events of one object can be late (the operator's own write came back first) and, after a reconnect, can speak of
-objects that are long gone. So each kind of each project remembers the resourceVersion of its last LIST: an object that
-the LIST did not show and whose event is not newer than it is a ghost. Resource versions of one kind can be compared as
-numbers (Kubernetes 1.35 says so officially; etcd's revisions always were).
+Watch events of one object can be late (after the answer to the operator's own write) and, after a reconnect, can concern objects
+that are long gone. So the resourceVersion of the last LIST is kept for each kind and project: an object that the LIST did not show
+and whose event is not newer than the LIST is ignored. Resource versions of one kind can be compared as numbers (officially since
+Kubernetes 1.35; etcd's revisions always could).
 """
 
 import logging
@@ -17,7 +17,7 @@ from headrace_operator.state import Job, JobReader, Node, Pod, ProjectKey, Raw, 
 logger = logging.getLogger(__name__)
 
 TOMBSTONES = 10_000
-"""How many deleted objects, and LISTs of projects without any, are remembered, so that a late event does not raise the dead."""
+"""How many deleted objects, and LISTs of projects without objects, are remembered, so that late events do not revive them."""
 
 T = TypeVar("T", bound=Job | Pod)
 
@@ -34,15 +34,15 @@ class Kind(Generic[T]):
         self.read = read
         self.on_forget = on_forget
         self.outlives = outlives
-        """Whether what is known of an object is still of use when it is gone."""
+        """Whether an object is still of use after it is gone."""
         self.objects: defaultdict[ProjectKey, dict[str, T]] = defaultdict(dict)
         self.remains: set[str] = set()
-        """Uids of objects that are gone and outlived it."""
+        """Uids of objects that are gone but still kept."""
         self.listed: dict[ProjectKey, int] = {}
         self.gone: OrderedDict[str, None] = OrderedDict()
 
     def put(self, raw: Raw) -> ProjectKey | None:
-        """Takes in an object. Returns its project, or None when this is no news."""
+        """Adds or updates an object. Returns its project, or None if nothing changed."""
         thing = self.read(raw)
         known = self.objects[thing.key].get(thing.uid)
         if known is not None and known.resource_version >= thing.resource_version:
@@ -54,7 +54,7 @@ class Kind(Generic[T]):
         return thing.key
 
     def remove(self, raw: Raw) -> ProjectKey | None:
-        """Takes in a deletion, whose object is the last there was. Returns its project, or None when this is no news."""
+        """Records a deletion, given the object's last state. Returns its project, or None if nothing changed."""
         thing = self.read(raw)
         if thing.uid in self.gone:
             self.on_forget(thing.uid)
@@ -67,7 +67,7 @@ class Kind(Generic[T]):
         return thing.key
 
     def forget(self, key: ProjectKey, uid: str) -> None:
-        """The object is gone for good: uids are never used twice."""
+        """Forgets an object for good: uids are never reused."""
         self.objects[key].pop(uid, None)
         self.remains.discard(uid)
         self.on_forget(uid)
@@ -76,12 +76,12 @@ class Kind(Generic[T]):
             self.gone.popitem(last=False)
 
     def replace(self, key: ProjectKey, listing: Listing) -> None:
-        """Takes in a LIST of one project."""
+        """Applies a LIST of one project."""
         self._replace(key, [self.read(raw) for raw in listing.items], listing.resource_version)
         self.listed[key] = max(self.listed.get(key, 0), listing.resource_version)
 
     def replace_all(self, listing: Listing, within: Callable[[ProjectKey], bool]) -> None:
-        """Takes in a LIST of all projects for which `within` holds."""
+        """Applies a LIST of all projects for which `within` holds."""
         by_project: defaultdict[ProjectKey, list[T]] = defaultdict(list)
         for raw in listing.items:
             thing = self.read(raw)
@@ -108,7 +108,7 @@ class Kind(Generic[T]):
                 known[uid] = thing
 
     def tidy(self) -> None:
-        """Forgets projects of which nothing is left, and of those the LISTs of long ago."""
+        """Forgets projects without objects, and their oldest LISTs."""
         for key in [key for key, things in self.objects.items() if not things]:
             del self.objects[key]
         idle = [key for key in self.listed if key not in self.objects]
@@ -117,7 +117,7 @@ class Kind(Generic[T]):
 
 
 def _log_misread(job: Job) -> Job:
-    """Logs what cannot be read of the job, and returns it as it is."""
+    """Logs the fields of the job that cannot be read, and returns the job."""
     if job.misread:
         fields = ", ".join(f"status.{name}" for name in job.misread)
         logger.error("%s/%s: %s: cannot be read; written by another version of Headrace?", job.namespace, job.name, fields)
@@ -125,23 +125,23 @@ def _log_misread(job: Job) -> Job:
 
 
 class Cache:
-    """Jobs and pods from the watches, nodes from looks at them, reports from running trainers."""
+    """Jobs and pods from the watches, nodes from GETs, reports from running trainers."""
 
     def __init__(self) -> None:
         reader = JobReader()
         self.jobs: Kind[Job] = Kind(lambda raw: _log_misread(reader(raw)), reader.forget)
-        # A pod's exit status comes at most a second before its deletion: it must not be lost when no pass fits in between.
+        # A pod's exit status comes at most a second before its deletion, so keep it even if no pass happens in between.
         self.pods: Kind[Pod] = Kind(pod_from, outlives=lambda pod: pod.over)
         self.nodes: dict[str, Node] = {}
-        """By uid of the pod for whose sake they were looked at."""
+        """By uid of the pod because of which they were looked at."""
         self.reports: dict[str, Report] = {}
 
     def projects(self) -> set[ProjectKey]:
-        """Every project of which something is known."""
+        """Every project that has a known object."""
         return {key for kind in (self.jobs.objects, self.pods.objects) for key, things in kind.items() if things}
 
     def view(self, key: ProjectKey) -> View:
-        """The project as it is known now."""
+        """The current view of the project."""
         jobs = tuple(sorted(self.jobs.objects[key].values(), key=lambda job: job.order))
         self._bury_counted(key)
         pods = tuple(self.pods.objects[key].values())
@@ -150,7 +150,7 @@ class Cache:
         return View(key, jobs, pods, nodes, reports)
 
     def _bury_counted(self, key: ProjectKey) -> None:
-        """Forgets pods that are gone once nobody needs to know how they ended."""
+        """Forgets pods that are gone once their end is no longer needed."""
         for pod in [pod for pod in self.pods.objects[key].values() if pod.uid in self.pods.remains]:
             job = self.jobs.objects[key].get(pod.owner_uid)
             counted = job.status.last_attempt.number if job and job.status.last_attempt else 0
@@ -158,11 +158,11 @@ class Cache:
                 self.pods.forget(key, pod.uid)
 
     def live_pods(self) -> list[Pod]:
-        """Pods of all projects that may be running."""
+        """Pods in all projects that may be running."""
         return [pod for pods in self.pods.objects.values() for pod in pods.values() if not pod.gated and not pod.over]
 
     def tidy(self) -> None:
-        """Forgets reports and nodes of pods that are gone, and projects of which nothing is left."""
+        """Forgets reports and nodes of pods that are gone, and projects without objects."""
         uids = {uid for pods in self.pods.objects.values() for uid in pods}
         self.reports = {uid: report for uid, report in self.reports.items() if uid in uids}
         self.nodes = {uid: node for uid, node in self.nodes.items() if uid in uids}

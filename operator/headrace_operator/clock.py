@@ -1,4 +1,4 @@
-"""Time as an argument: everything that asks for the time asks a Clock, so that tests move it instead of sleeping."""
+"""Time as a dependency: all code reads the time from a Clock, so that tests advance it instead of sleeping."""
 
 from datetime import UTC, datetime
 from typing import Protocol
@@ -8,7 +8,7 @@ class Clock(Protocol):
     """Tells the time."""
 
     def now(self) -> datetime:
-        """The present moment, UTC."""
+        """The current time, UTC."""
 
 
 class SystemClock:
@@ -19,15 +19,15 @@ class SystemClock:
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 with milliseconds, as status fields hold it: two transitions within a second stay in order."""
+    """RFC 3339 with milliseconds, as in status fields: two transitions within a second stay in order."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def micro_timestamp(moment: datetime) -> str:
-    """RFC 3339 with exactly six decimals: Kubernetes' MicroTime, as Leases and Events hold it."""
+    """RFC 3339 with exactly six decimals: Kubernetes' MicroTime, as in Leases and Events."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_timestamp(text: str) -> datetime:
-    """The moment that an RFC 3339 text of the API server names."""
+    """Parses an RFC 3339 time from the API server."""
     return datetime.fromisoformat(text)

@@ -1,8 +1,8 @@
-"""Whether the CustomResourceDefinition in the cluster is this operator's: what one of them knows and the other does not.
+"""Compares the cluster's CustomResourceDefinition with this operator's.
 
-The API server publishes what it serves at /openapi/v3, a moment after it changed; every account may read it. Fields that it does
-not know it drops without an error, and a status with a value that it does not know it refuses: an operator that meets such a
-definition would forget what it did, so it does not begin.
+The API server publishes its schema at /openapi/v3, shortly after a change; every account may read it. It drops unknown fields
+without an error and rejects a status with an unknown value: with such a definition an operator would lose track of what it did, so
+it does not start.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from headrace_api.first_few import first_few
 from headrace_operator.state import Raw
 
 MOST_NAMED = 5
-"""Fields that a message names."""
+"""Number of fields that a message names."""
 UPPER_BOUNDS = ("maximum", "maxLength", "maxItems", "maxProperties")
 LOWER_BOUNDS = ("minimum", "minLength", "minItems", "minProperties")
 
@@ -23,25 +23,25 @@ class Differences:
     """Paths of fields, such as `spec.model.heads[].weight`."""
 
     not_served: tuple[str, ...]
-    """This operator knows them, and the server drops them: its definition is older."""
+    """Fields that the server drops: its definition is older."""
     narrower: tuple[str, ...]
-    """The server refuses values of them that this operator accepts or writes: its definition is older."""
+    """Fields for which the server rejects values that this operator accepts or writes: its definition is older."""
     not_known: tuple[str, ...]
-    """The server keeps them, and this operator ignores them: its definition is newer."""
+    """Fields that the server keeps but this operator ignores: its definition is newer."""
 
     def __bool__(self) -> bool:
         return bool(self.not_served or self.narrower or self.not_known)
 
     @property
     def cuts_status(self) -> bool:
-        """Whether part of what the operator writes would not be kept."""
+        """Whether the server would not keep part of the status that the operator writes."""
         return any(path.startswith("status.") for path in self.not_served + self.narrower)
 
     def told(self) -> Iterator[str]:
         """Lines for the log."""
         if self.not_served or self.narrower:
             drops = [f"drops {first_few(self.not_served, MOST_NAMED)}"] if self.not_served else []
-            refuses = [f"refuses some values of {first_few(self.narrower, MOST_NAMED)}"] if self.narrower else []
+            refuses = [f"rejects some values of {first_few(self.narrower, MOST_NAMED)}"] if self.narrower else []
             yield (
                 f"the CustomResourceDefinition is older than this operator: it {' and '.join(drops + refuses)}; apply this "
                 "version's (helm upgrade with crds.enabled=true, or kubectl apply --server-side --force-conflicts -f crds/)"
@@ -54,7 +54,7 @@ class Differences:
 
 
 def differences(served: Raw) -> Differences:
-    """Between the served schema of a TrainingJob and this operator's own."""
+    """The differences between the served schema of a TrainingJob and this operator's own."""
     (version,) = custom_resource_definition()["spec"]["versions"]
     ours, theirs = dict(_fields(version["schema"]["openAPIV3Schema"])), dict(_fields(served))
     return Differences(
@@ -65,7 +65,7 @@ def differences(served: Raw) -> Differences:
 
 
 def _fields(schema: Raw, prefix: str = "") -> Iterator[tuple[str, Raw]]:
-    """The paths and schemas of all fields below spec and status. The server describes the metadata in its own words."""
+    """The paths and schemas of all fields below spec and status. The server has its own schema for metadata."""
     for name, field in schema.get("properties", {}).items():
         if prefix or name in {"spec", "status"}:
             yield f"{prefix}{name}", field
@@ -76,7 +76,7 @@ def _fields(schema: Raw, prefix: str = "") -> Iterator[tuple[str, Raw]]:
 
 
 def _narrower(theirs: Raw, ours: Raw) -> bool:
-    """Whether some value that our schema allows is refused by theirs."""
+    """Whether their schema rejects some value that ours allows."""
     if "enum" in theirs and not set(ours.get("enum", [None])) <= set(theirs["enum"]):
         return True
     if "pattern" in theirs and theirs["pattern"] != ours.get("pattern"):
@@ -87,5 +87,5 @@ def _narrower(theirs: Raw, ours: Raw) -> bool:
 
 
 def _outermost(paths: set[str]) -> set[str]:
-    """Without those that lie within another one of them."""
+    """Without those inside another one."""
     return {path for path in paths if not any(path.startswith((f"{other}.", f"{other}[]")) for other in paths)}

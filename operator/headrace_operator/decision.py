@@ -1,4 +1,4 @@
-"""What `decide` answers with: the actions to carry out, when to look again, and what must be known live first."""
+"""The result of `decide`: the actions to carry out, when to look again, and what must be listed live first."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class WriteStatus:
 
     @property
     def only_renews_waiting(self) -> bool:
-        """Whether nothing changes but whom the job waits behind: such writes are rationed."""
+        """Whether only the jobs that this one is behind change: such writes are rationed."""
         old, new = self.job.status, self.status
         waits = (Reason.WAITING_FOR_EARLIER_JOB, Reason.WAITING_FOR_POD_TO_END)
         return old.reason in waits and new.reason in waits and new.observed_generation == old.observed_generation
@@ -27,7 +27,7 @@ class WriteStatus:
 
 @dataclass(frozen=True, slots=True)
 class StartAttempt:
-    """Take the slot for the job and make the pod of this attempt."""
+    """Take the slot for the job and create the pod of this attempt."""
 
     job: Job
     attempt: int
@@ -35,7 +35,7 @@ class StartAttempt:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Tell a pod to end, with its grace."""
+    """Delete a pod with its grace period."""
 
     pod: Pod
     why: str
@@ -43,14 +43,14 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """Delete a TrainingJob whose time to live after its end is over."""
+    """Delete a TrainingJob whose time to live after its end has passed."""
 
     job: Job
 
 
 @dataclass(frozen=True, slots=True)
 class LookAtNode:
-    """Find out whether the node of a pod still is."""
+    """Find out whether a pod's node still exists."""
 
     pod: Pod
 
@@ -59,7 +59,7 @@ Action = WriteStatus | StartAttempt | DeletePod | DeleteJob | LookAtNode
 
 
 class Needs(NamedTuple):
-    """Which live LISTs must be behind a decision before it is carried out; a watch may be behind, a LIST never is."""
+    """Which live LISTs a decision must be based on before it is carried out: a watch may lag behind, a LIST never does."""
 
     jobs: bool = False
     pods: bool = False
@@ -67,23 +67,23 @@ class Needs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Actions in the order to carry out; when to look again at the latest; what must be known live first."""
+    """Actions in order; when to look again at the latest; what must be listed live first."""
 
     actions: list[Action] = field(default_factory=list)
     wake: datetime | None = None
     needs: Needs = field(default_factory=Needs)
 
     def start(self) -> StartAttempt | None:
-        """The start among the actions: there is at most one."""
+        """The start among the actions, if any; there is at most one."""
         return next((action for action in self.actions if isinstance(action, StartAttempt)), None)
 
     def writes_status(self) -> bool:
-        """Whether a status is among the actions."""
+        """Whether the actions include a status write."""
         return any(isinstance(action, WriteStatus) for action in self.actions)
 
 
 def together(parts: Iterable[Decision]) -> Decision:
-    """One decision out of many: all their actions in order, the earliest wake-up, everything that any of them needs."""
+    """Merges decisions: all actions in order, the earliest wake-up, everything that any of them needs."""
     parts = list(parts)
     return Decision(
         actions=[action for part in parts for action in part.actions],
@@ -93,10 +93,10 @@ def together(parts: Iterable[Decision]) -> Decision:
 
 
 def earliest(*moments: datetime | None) -> datetime | None:
-    """The first of some moments; None when there is none."""
+    """The earliest of some moments; None if there are none."""
     return min((moment for moment in moments if moment is not None), default=None)
 
 
 def write(job: Job, status: TrainingJobStatus) -> list[Action]:
-    """The write that brings the job to this status; none when it is there already."""
+    """The write that brings the job to this status; empty if the job already has it."""
     return [WriteStatus(job, status)] if status != job.status else []

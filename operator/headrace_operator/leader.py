@@ -1,8 +1,8 @@
-"""One Lease among all replicas of a release: its holder acts, the others watch and wait.
+"""One Lease shared by all replicas of a release: its holder acts, the others watch and wait.
 
-Losing it stops the work between two requests. Whatever a deposed leader still has in flight is fenced by resourceVersions
-(slot.py), so this Lease is about not working twice, not about safety; clocks of different machines never meet: a replica
-counts, on its own monotonic clock, how long the Lease has not changed.
+A leader that loses the Lease stops between two requests. Requests that a deposed leader still has in flight are fenced by
+resourceVersions (slot.py), so this Lease only avoids duplicate work; safety does not depend on it. Clocks of different machines are
+never compared: each replica measures, on its own monotonic clock, how long the Lease has not changed.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from headrace_operator.state import Raw
 logger = logging.getLogger(__name__)
 
 RENEWALS = 5
-"""Renewals tried within one duration of the Lease: four may fail in a row."""
+"""Renewal attempts per duration of the Lease: four in a row may fail."""
 
 
 class Leader:
-    """Takes, renews and releases the Lease; tells through callbacks."""
+    """Takes, renews and releases the Lease; reports through callbacks."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Leader:
         self.monotonic = monotonic
         self.leading = False
         self._seen: tuple[str, float] | None = None
-        """resourceVersion of the Lease, and since when it has been that."""
+        """The Lease's resourceVersion, and when it was first seen."""
         self._renewed = 0.0
         self._lease: Raw | None = None
 
@@ -64,7 +64,7 @@ class Leader:
             logger.error("cannot lead: %s", error)
             held = False
         except ApiError as error:
-            # Not answered: still ours until the duration is over, because nobody else takes it before.
+            # No answer: still ours until the duration has passed, because no other replica takes it before that.
             logger.warning("leader Lease: %s", error)
             held = self.leading and self.monotonic() - self._renewed < self.settings.leader_lease * (RENEWALS - 1) / RENEWALS
         if held and not self.leading:
@@ -73,11 +73,11 @@ class Leader:
             await self.on_elected()
         elif not held and self.leading:
             self.leading = False
-            logger.warning("not leading any more")
+            logger.warning("no longer leading")
             await self.on_deposed()
 
     async def release(self) -> None:
-        """Gives the Lease away, so that another replica need not wait for its end."""
+        """Releases the Lease, so that another replica need not wait for it to expire."""
         if not self.leading or self._lease is None:
             return
         self.leading = False
@@ -87,7 +87,7 @@ class Leader:
             logger.warning("leader Lease could not be released: %s", error)
 
     async def _take_or_renew(self) -> bool:
-        # A holder renews on what it last wrote, without reading: a conflict tells that somebody else took it.
+        # A holder renews what it last wrote, without reading: a conflict means that someone else took the Lease.
         asked = self.monotonic()
         lease = self._lease if self.leading else await self._get()
         if lease is not None and not self.leading and not self._free(lease):
@@ -96,7 +96,7 @@ class Leader:
         try:
             written = await (self.api.create_lease(manifest) if lease is None else self.api.replace_lease(manifest))
         except (ConflictError, NotFoundError):
-            # Somebody else took it, or our own last write went through although its answer was lost: look.
+            # Either someone else took it, or our last write succeeded but its answer was lost: check.
             self._lease = lease = await self._get()
             return self.leading and lease is not None and lease["spec"].get("holderIdentity") == self.identity
         self._lease = written
@@ -110,7 +110,7 @@ class Leader:
             return None
 
     def _free(self, lease: Raw) -> bool:
-        """Whether nobody holds the Lease: released, ours from an earlier moment, or unchanged for its whole duration."""
+        """Whether the Lease is free: released, already ours, or unchanged for its whole duration."""
         holder = lease["spec"].get("holderIdentity") or ""
         if holder in ("", self.identity):
             return True

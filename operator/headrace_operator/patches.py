@@ -1,4 +1,4 @@
-"""What turns one JSON document into another, as a PATCH sends it."""
+"""JSON merge patches, for PATCH requests."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the operator may do: the one table that its RBAC manifests and its check at the start are both made from."""
+"""The operator's permissions: one table for both its RBAC manifests and its check at startup."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from headrace_operator.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Verbs on a resource, and what they are for."""
+    """Verbs on a resource, and why they are needed."""
 
     group: str
     resource: str
     verbs: tuple[str, ...]
     why: str
     name: str = ""
-    """Of the one object that may be used; empty: all of the kind."""
+    """Name of the only allowed object; empty for all of the kind."""
 
     @property
     def shown(self) -> str:
@@ -38,7 +38,7 @@ OF_THE_CLUSTER = (Permission("", "nodes", ("get",), "whether the node of a silen
 
 
 def in_own_namespace(lease: str) -> tuple[Permission, ...]:
-    """For leader election by the Lease of that name. RBAC cannot know the name of what is being created."""
+    """For leader election with the Lease of that name. RBAC cannot restrict create requests by name."""
     return (
         Permission("coordination.k8s.io", "leases", ("create",), "leader election"),
         Permission("coordination.k8s.io", "leases", ("get", "update"), "leader election", lease),
@@ -46,7 +46,7 @@ def in_own_namespace(lease: str) -> tuple[Permission, ...]:
 
 
 async def missing(api: Api, settings: Settings) -> list[str]:
-    """What this account may not do although the operator needs it, one line each: which verb on what, where, and why."""
+    """The permissions that this account lacks, one line each: which verb on what, where, and why."""
     lines: list[str] = []
     for namespace in settings.watch_namespaces or (None,):
         lines += await _missing(api, IN_JOBS_NAMESPACES, namespace)

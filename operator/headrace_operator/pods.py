@@ -1,4 +1,4 @@
-"""TrainingJob -> trainer pod: the whole pod in one readable function. Pure; its input is left alone."""
+"""TrainingJob -> trainer pod: the whole pod in one readable function. Pure; it does not change its input."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from headrace_operator.state import Job
 USER = 65532
 """Numeric, because runAsNonRoot cannot check a name; the "nonroot" user of common minimal images."""
 STARTUP_SECONDS = 60
-"""The supervisor answers /healthz in well under a second; a container that does not within this time is killed."""
+"""The supervisor answers /healthz in well under a second; a container that does not answer within this time is killed."""
 
 
 def pod_name(job: Job, attempt: int) -> str:
@@ -23,9 +23,9 @@ def pod_name(job: Job, attempt: int) -> str:
 
 
 def pod_for(job: Job, spec: TrainingJobSpec, attempt: int, settings: Settings) -> Json:
-    """The pod of one attempt, gated: it cannot run before its job is seen to hold the project's slot.
+    """The pod of one attempt, gated: it cannot run until its job is confirmed to hold the project's slot.
 
-    No command or arguments: the image's entrypoint is the trainer. `spec` is the job's, which is known to be valid here.
+    It has no command or arguments: the image's entrypoint is the trainer. `spec` is the job's, known to be valid here.
     """
     spec = with_defaults(spec, settings)
     return {
@@ -88,7 +88,7 @@ def pod_for(job: Job, spec: TrainingJobSpec, attempt: int, settings: Settings) -
                 {"name": "job", "downwardAPI": {"items": [_job_file()]}},
                 {"name": "workspace", "emptyDir": {"sizeLimit": spec.resources.workspace}},
                 {"name": "temporary", "emptyDir": {}},
-                # Data loaders pass batches through it; what lies in it counts towards the container's memory.
+                # Data loaders pass batches through it; its contents count towards the container's memory.
                 {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},
             ],
         },
@@ -96,7 +96,7 @@ def pod_for(job: Job, spec: TrainingJobSpec, attempt: int, settings: Settings) -
 
 
 def with_defaults(spec: TrainingJobSpec, settings: Settings) -> TrainingJobSpec:
-    """The spec with the operator's storage, output and image where it names none: the job as it runs."""
+    """The spec as it runs, with the operator's storage, output and image where the job sets none."""
     storage, output = spec.storage, spec.output
     if storage is None and settings.default_storage_secret is not None:
         storage = Storage(secret_ref=SecretRef(name=settings.default_storage_secret))
@@ -106,7 +106,7 @@ def with_defaults(spec: TrainingJobSpec, settings: Settings) -> TrainingJobSpec:
 
 
 def owner_reference(job: Job) -> Json:
-    """The pod goes with its job. blockOwnerDeletion stays false: true would need a permission on the job's finalizers."""
+    """Deletes the pod with its job. blockOwnerDeletion stays false: true would need a permission on the job's finalizers."""
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
@@ -118,14 +118,15 @@ def owner_reference(job: Job) -> Json:
 
 
 def _job_json(job: Job, spec: TrainingJobSpec) -> str:
-    """The job as the trainer reads it: what its author set, and the operator's storage, output and image where they named none.
+    """The job as the trainer reads it: what its author set, with the operator's storage, output and image where the author set
+    none.
 
-    `spec.image` may be of an older release, whose trainer refuses a field that it does not know, so one that nobody set must not
-    be there. The API server writes the CRD's defaults into what it stores, and nothing tells them from an author's words; but a
-    field with its default means what its absence means, so those are left out, at any depth. `model: {}` is not the default of
-    `model` and stays. The trainer fills in its own release's defaults, and job.json has the job with them: they are the same as
-    ours while no release changes the default of a field that an older one has. Each attempt gets what the operator that makes
-    its pod leaves: after an upgrade that changed a default, the stored value no longer is the default, and is handed over.
+    `spec.image` may belong to an older release, whose trainer rejects unknown fields, so fields that the author did not set must be
+    absent. The API server stores the CRD's defaults, which cannot be told apart from the author's settings; but a field with its
+    default means the same as its absence, so those are left out, at any depth. `model: {}` is not the default of `model` and stays.
+    The trainer fills in its own release's defaults, and job.json has the job with them: they equal ours unless a release changes an
+    existing field's default. Each attempt is reduced by the operator that creates its pod: after an upgrade that changed a default,
+    the stored value is no longer the default and is passed on.
     """
     metadata = {
         "name": job.name,
@@ -171,7 +172,7 @@ def _environment(spec: TrainingJobSpec, attempt: int) -> list[Json]:
 
 
 def _storage_keys(storage: Storage | None, prefix: str) -> Iterator[Json]:
-    """The keys of a storage's secret as environment variables, their names after `prefix`."""
+    """The keys of a storage's secret as environment variables, with `prefix` before their names."""
     if storage is None:
         return
     for name in names.STORAGE_ENV:
@@ -182,7 +183,7 @@ def _storage_keys(storage: Storage | None, prefix: str) -> Iterator[Json]:
 
 
 def _resources(resources: Resources) -> Json:
-    """Requests equal limits: the pod is Guaranteed, and the last to be evicted."""
+    """Requests equal limits, so that the pod is Guaranteed and the last to be evicted."""
     amounts = {"cpu": resources.cpu, "memory": resources.memory}
     if resources.gpus:
         amounts[names.RESOURCE_GPU] = str(resources.gpus)
@@ -195,7 +196,7 @@ def _pull_secrets(settings: Settings) -> Json:
 
 
 def _pull_policy(settings: Settings) -> Json:
-    """Left out where none is set: the API server then decides by the image's tag."""
+    """Empty if not set: the API server then decides by the image's tag."""
     return {"imagePullPolicy": settings.trainer_pull_policy} if settings.trainer_pull_policy else {}
 
 
@@ -209,5 +210,5 @@ def _probe(path: str, failures: int) -> Json:
 
 
 def _scheduling(scheduling: Scheduling) -> Json:
-    """What the job asks for, under the pod's own names (they are the same)."""
+    """The job's scheduling settings; the pod's fields have the same names."""
     return scheduling.model_dump(mode="json", by_alias=True, exclude_none=True)

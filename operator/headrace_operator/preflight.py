@@ -1,4 +1,4 @@
-"""What must be so before a replica can work: an API server that answers, lets it read jobs, and keeps what it writes."""
+"""Checks before a replica starts work: the API server must answer, allow reading jobs, and keep what is written."""
 
 import asyncio
 import logging
@@ -10,13 +10,13 @@ from headrace_operator.settings import Settings
 logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1
-"""Pause between two tries to reach a cluster that is ready for an operator."""
+"""Pause between two checks of whether the cluster is ready."""
 PUBLISHED_SECONDS = 5
-"""How long a CustomResourceDefinition that was just changed may be described as it was."""
+"""How long the API server may publish the old schema after a CustomResourceDefinition has changed."""
 
 
 class Preflight:
-    """Says each problem once, however long it lasts."""
+    """Logs each problem once, however long it lasts."""
 
     def __init__(self, api: Api, settings: Settings) -> None:
         self._api = api
@@ -25,10 +25,10 @@ class Preflight:
         self._permissions_told = False
 
     async def passed(self) -> None:
-        """Returns once the API server answers and knows TrainingJobs as this operator does.
+        """Returns once the API server answers and its TrainingJobs match this operator's.
 
-        A missing permission is told here, and met again when it is needed. Of several watched namespaces one that can be read is
-        enough: the others may come, and must not hold it up.
+        Missing permissions are logged here and fail later, when they are needed. One readable namespace out of several watched ones
+        is enough: the others may be created later and must not delay the start.
         """
         while problem := await self._problem():
             if problem != self._told:
@@ -46,7 +46,7 @@ class Preflight:
             return str(error)
         except NotFoundError:
             apply = "helm upgrade with crds.enabled=true, or kubectl apply --server-side --force-conflicts -f crds/"
-            return f"the API server knows no TrainingJobs: apply the CustomResourceDefinition ({apply})"
+            return f"the API server does not know TrainingJobs: apply the CustomResourceDefinition ({apply})"
         except ApiError as error:
             return str(error)
 
@@ -66,21 +66,22 @@ class Preflight:
         raise problems[0]
 
     async def _tell_missing_permissions(self) -> None:
-        """Names every permission that this account lacks; asked for once. What cannot be asked now is met when it is needed."""
+        """Logs every permission that this account lacks, once. Those that cannot be checked now fail later, when they are
+        needed."""
         if self._permissions_told:
             return
         try:
             for line in await permissions.missing(self._api, self._settings):
-                logger.error("this account %s; rbac.create=true, or `headrace_operator rbac` (docs/install.md), gives it", line)
+                logger.error("this account %s; grant it with rbac.create=true or `headrace_operator rbac` (docs/install.md)", line)
         except ApiError as error:
-            logger.warning("permissions were not all checked: %s", error)
+            logger.warning("not all permissions could be checked: %s", error)
         self._permissions_told = True
 
     async def _contract_problem(self) -> str | None:
-        """Tells how the CustomResourceDefinition differs from this operator's; a problem only where it cuts the status short.
+        """Logs how the CustomResourceDefinition differs from this operator's; it is a problem only if part of the status is lost.
 
         Raises:
-            ApiError: it cannot be asked for.
+            ApiError: the definition cannot be read.
         """
         found = contract.differences(await self._api.served_contract())
         if found:

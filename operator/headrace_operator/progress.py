@@ -1,4 +1,4 @@
-"""Polls /status of running trainers; what they say reaches their job's status through the next pass."""
+"""Polls /status of running trainers; the next pass writes the answers into the job's status."""
 
 import asyncio
 import logging
@@ -21,11 +21,11 @@ AT_ONCE = 32
 """Requests in flight."""
 TIMEOUT_SECONDS = 2
 LONGEST_ANSWER = 64 * 1024
-"""Bytes of a /status answer; a real one has a few hundred."""
+"""Maximum bytes of a /status answer; a real one has a few hundred."""
 
 
 class Poller:
-    """Asks every trainer that has an address, over and over."""
+    """Polls every trainer that has an address, repeatedly."""
 
     def __init__(
         self, cache: Cache, settings: Settings, clock: Clock, enqueue: Callable[[ProjectKey], None], port: int = names.PORT
@@ -39,7 +39,7 @@ class Poller:
 
     async def run(self) -> None:
         """Polls until cancelled."""
-        # The time of a request begins when its turn comes: pods that swallow packets must not starve those behind them.
+        # A request's timeout starts when its turn comes: pods that drop packets must not starve those behind them.
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
             while True:
@@ -52,9 +52,9 @@ class Poller:
             async with self._at_once:
                 status = await self._ask(session, pod)
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError) as error:
-            # Not up yet, busy or ending: the pod's conditions tell which, and they come through the watch.
+            # Not up yet, busy or ending: the pod's conditions, from the watch, show which.
             problem = wrong_fields_in_words(error, TrainerStatus) if isinstance(error, ValidationError) else error
-            logger.debug("%s/%s does not tell its progress: %s", pod.namespace, pod.name, problem)
+            logger.debug("%s/%s: no progress: %s", pod.namespace, pod.name, problem)
             return
         known = self.cache.reports.get(pod.uid)
         self.cache.reports[pod.uid] = Report(self.clock.now(), status)
@@ -66,8 +66,8 @@ class Poller:
         async with session.get(f"http://{host}:{self.port}/status", allow_redirects=False) as response:
             response.raise_for_status()
             answer = bytearray()
-            async for part in response.content.iter_any():  # read(n) would give what has arrived, not all of it
+            async for part in response.content.iter_any():  # read(n) may return before everything has arrived
                 answer += part
                 if len(answer) > LONGEST_ANSWER:
-                    raise aiohttp.ClientPayloadError(f"an answer of more than {LONGEST_ANSWER} bytes")
+                    raise aiohttp.ClientPayloadError(f"the answer has more than {LONGEST_ANSWER} bytes")
             return TrainerStatus.model_validate_json(answer, extra="ignore")  # a newer trainer may say more

@@ -1,4 +1,4 @@
-"""The operator's RBAC manifests, made from the table in permissions.py: exactly the verbs used."""
+"""The operator's RBAC manifests, generated from the table in permissions.py: exactly the verbs used."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,12 +12,12 @@ API_GROUP = "rbac.authorization.k8s.io"
 
 
 def manifests(namespace: str, watch_namespaces: Sequence[str] = (), *, name: str = NAME, account: str = "") -> list[Json]:
-    """The service account with its roles and bindings; with `watch_namespaces`, Roles there and nothing cluster-wide.
+    """The service account with its roles and bindings; with `watch_namespaces`, Roles in those and nothing cluster-wide.
 
     Args:
-        namespace: the operator's own.
-        name: the operator's, as the chart names its Deployment; the roles and the leader Lease are named after it.
-        account: name of the service account; that of the operator where it is empty.
+        namespace: the operator's own namespace.
+        name: the operator's name, as in the chart's Deployment; the roles and the leader Lease are named after it.
+        account: name of the service account; if empty, the operator's name.
     """
     subject: Json = {"kind": "ServiceAccount", "name": account or name, "namespace": namespace}
     documents: list[Json] = [
@@ -37,7 +37,7 @@ def to_yaml(documents: Iterable[Json]) -> str:
 
 
 def rules(permissions: Iterable[Permission]) -> list[Json]:
-    """The rules of a role that grants these."""
+    """The rules of a role that grants these permissions."""
     return [
         {"apiGroups": [p.group], "resources": [p.resource], "verbs": list(p.verbs)}
         | ({"resourceNames": [p.name]} if p.name else {})

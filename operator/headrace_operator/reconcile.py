@@ -18,26 +18,26 @@ from headrace_operator.state import ProjectKey, Raw, later
 logger = logging.getLogger(__name__)
 
 ROUNDS = 8
-"""Decisions in one pass at most; each but the last wrote something that the next one builds on."""
+"""Maximum number of decisions in one pass; each but the last wrote something that the next one builds on."""
 LOOK_AGAIN_SECONDS = 0.2
 """Pause after a conflict: the watch event that explains it is on its way."""
 RENEW_WAITING_SECONDS = 5
-"""When the ration of waiting messages is used up: how long until one is tried again."""
+"""Pause before retrying a waiting message after their ration was used up."""
 SETTLE_SECONDS = 0.1
-"""After a start: time for the scheduler to take the pod, so that one status write tells both."""
+"""Pause after a start, in which the scheduler can bind the pod, so that one status write covers both."""
 
 
 class Acted(NamedTuple):
-    """What came of carrying out a decision."""
+    """The result of carrying out a decision."""
 
     wrote: bool
-    """Whether there may be more to decide on what was written."""
+    """Whether something was written, so that there may be more to decide."""
     again: datetime | None
-    """When to try again what the ration held back; None: nothing was."""
+    """When to retry writes that the ration held back; None if there are none."""
 
 
 class Reconciler:
-    """Passes over projects. One pass per project at a time; passes over different projects run side by side."""
+    """Runs passes over projects: one per project at a time, different projects concurrently."""
 
     def __init__(self, *, api: Api, cache: Cache, slots: Slots, actions: Actions, settings: Settings, clock: Clock) -> None:
         self.api = api
@@ -47,10 +47,10 @@ class Reconciler:
         self.settings = settings
         self.clock = clock
         self.doubtful: set[ProjectKey] = set()
-        """Projects whose cache led to a conflict: their next pass begins with live LISTs."""
+        """Projects whose cache led to a conflict: their next pass starts with live LISTs."""
 
     async def reconcile(self, key: ProjectKey) -> datetime | None:
-        """Brings a project up to date. Returns when to look again at the latest (None: when something happens).
+        """Brings a project up to date. Returns when to look again at the latest (None: only when something happens).
 
         Raises:
             ApiError: the pass could not be finished; it can be repeated at any time.
@@ -58,7 +58,8 @@ class Reconciler:
         try:
             return await self._reconcile(key)
         except (ConflictError, NotFoundError, SlotTakenError) as error:
-            # Somebody was faster: the user, the garbage collector, another operator. Nothing is forced; the next pass looks first.
+            # Someone was faster: the user, the garbage collector, another operator. Do not force anything; the next pass looks
+            # again.
             logger.debug("%s: %s", key, error)
             self.doubtful.add(key)
             return later(self.clock.now(), LOOK_AGAIN_SECONDS)
@@ -69,11 +70,11 @@ class Reconciler:
             await self._list(key, Needs(jobs=True, pods=True))
         told: set[str] = set()
         for _ in range(ROUNDS):
-            # 1. Decide on what the watches said; that costs no request.
+            # 1. Decide on the state from the watches; that costs no request.
             decision = self._decide(key)
 
-            # 2. What must not rest on a watch, which may be behind, is decided again on live LISTs.
-            #    A start notes the slot's Lease first (slot.py, step 0).
+            # 2. Decide again on live LISTs where a watch, which may lag behind, is not enough.
+            #    For a start, note the slot's Lease first (slot.py, step 0).
             wanted, lease = decision.start(), None
             if wanted is not None:
                 try:
@@ -85,9 +86,9 @@ class Reconciler:
                 await self._list(key, decision.needs)
                 before, decision = decision, self._decide(key)
                 if decision.needs != before.needs or (decision.start() and not before.start()):
-                    continue  # the LISTs told of something for which yet other things must be known live
+                    continue  # the LISTs showed something that needs further live LISTs
 
-            # 3. Act. Statuses come before the start that they make room for.
+            # 3. Act. Status writes come before the start that they make room for.
             acted = await self._act(decision, told)
 
             # 4. Start the next job, if the slot is free.
@@ -101,7 +102,7 @@ class Reconciler:
     async def _act(self, decision: Decision, told: set[str]) -> Acted:
         """Carries out everything but a start.
 
-        `told` are the uids of pods that were told to end in this pass; once is enough.
+        `told` are the uids of pods deleted in this pass; once is enough.
         """
         wrote, again = False, None
         for action in decision.actions:
@@ -120,11 +121,11 @@ class Reconciler:
                     await self.actions.look_at_node(action)
                     wrote = True
                 case StartAttempt():
-                    pass  # comes last, with steps of its own
+                    pass  # comes last, with its own steps
         return Acted(wrote, again)
 
     async def _write(self, action: WriteStatus) -> bool:
-        """Writes a status. Returns whether the server took it: one that it refuses concerns its job alone, and the pass goes on."""
+        """Writes a status. Returns whether the server accepted it: a rejected one affects only its job, and the pass continues."""
         try:
             await self.actions.write_status(action)
         except InvalidError as error:
@@ -133,7 +134,7 @@ class Reconciler:
         return True
 
     async def _start(self, start: StartAttempt, lease: Raw | None) -> datetime | None:
-        """Takes the slot and makes the pod (slot.py, steps 2 to 5). Returns when to look again."""
+        """Takes the slot and creates the pod (slot.py, steps 2 to 5). Returns when to look again."""
         key = start.job.key
         try:
             hold = await self.slots.take(start.job, lease)
@@ -142,16 +143,16 @@ class Reconciler:
         await self._list(key, Needs(pods=True))
         again = self._decide(key).start()
         if again is None or (again.job.uid, again.attempt) != (start.job.uid, start.attempt):
-            return self.clock.now()  # the LIST shows a pod that is still there, or that this attempt was made already
+            return self.clock.now()  # the LIST shows a pod that still exists, or that this attempt already started
         obstacle = await self.actions.make_pod(again, hold)
         if obstacle is not None:
             return await self._give_up_start(again, obstacle)
         return later(self.clock.now(), SETTLE_SECONDS)
 
     async def _give_up_start(self, start: StartAttempt, obstacle: Obstacle) -> datetime | None:
-        """A start met an obstacle: does what is to be done about that. Returns when to look again.
+        """Handles a start that met an obstacle. Returns when to look again.
 
-        A status that the server refuses ends the pass here: the queue's backoff keeps the start from being repeated at once.
+        A status that the server rejects ends the pass here, so that the queue's backoff delays the next start.
         """
         if isinstance(obstacle, Refused):
             logger.error("%s/%s: the start was refused: %s", start.job.namespace, start.job.name, obstacle.error)
@@ -168,7 +169,7 @@ class Reconciler:
         return decide(self.cache.view(key), self.settings, self.clock.now())
 
     async def _list(self, key: ProjectKey, what: Needs) -> None:
-        """Replaces what the watches said by what is. Jobs first: an attempt that a status names was made before."""
+        """Replaces the state from the watches by live LISTs. Jobs first: an attempt named in a status was created before that."""
         if what.jobs:
             self.cache.jobs.replace(key, await self.api.list_jobs(key))
         if what.pods:

@@ -1,4 +1,4 @@
-"""Sends Events in the background: people may read them a little late, the queue must not wait for them."""
+"""Sends Events in the background: they may be a little late, but the work queue must not wait for them."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from headrace_operator.api import Api, ApiError, Json
 logger = logging.getLogger(__name__)
 
 WAITING = 1000
-"""Events that may wait to be sent; more are dropped, as client-go's broadcaster does, with one line in the log."""
+"""Events that may wait to be sent; more are dropped with a log line each, as in client-go's broadcaster."""
 SENDERS = 2
 
 
@@ -20,11 +20,11 @@ class Recorder:
         self.queue: asyncio.Queue[Json] = asyncio.Queue(WAITING)
 
     def emit(self, event: Json) -> None:
-        """Hands over an Event; never waits, never fails."""
+        """Queues an Event; never waits, never fails."""
         try:
             self.queue.put_nowait(event)
         except asyncio.QueueFull:
-            logger.warning("event dropped, %d wait already: %s %s", WAITING, event["reason"], event["regarding"]["name"])
+            logger.warning("event dropped, %d are already waiting: %s %s", WAITING, event["reason"], event["regarding"]["name"])
 
     async def run(self) -> None:
         """Sends until cancelled."""
@@ -33,7 +33,7 @@ class Recorder:
                 group.create_task(self._send())
 
     async def flush(self, seconds: float) -> None:
-        """Waits until what was handed over is sent, at most that many seconds."""
+        """Waits until all queued Events are sent, at most this many seconds."""
         try:
             await asyncio.wait_for(self.queue.join(), seconds)
         except TimeoutError:
@@ -45,7 +45,7 @@ class Recorder:
             try:
                 await self.api.create_event(event)
             except ApiError as error:
-                # Events are for people; a lost one changes nothing. (In a namespace that is being deleted none is accepted.)
+                # Events are for people; a lost one changes nothing. (A namespace that is being deleted accepts none.)
                 logger.warning("event %s of %s was not written: %s", event["reason"], event["regarding"]["name"], error)
             finally:
                 self.queue.task_done()

@@ -1,4 +1,4 @@
-"""/metrics for Prometheus; /healthz (the loop turns) and /readyz (it does its part) for the kubelet."""
+"""Serves /metrics for Prometheus, and /healthz (the event loop runs) and /readyz (the replica works) for the kubelet."""
 
 import errno
 import logging
@@ -19,7 +19,7 @@ NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 def everywhere(port: int) -> socket.socket:
     """Listens on all addresses of the host: a cluster's pods may have IPv4, IPv6 or both.
 
-    One socket for both families, not one for each as asyncio makes them: with port 0 those would get different ports.
+    Uses one socket for both families, not one each like asyncio: with port 0 those would get different ports.
     """
     if socket.has_dualstack_ipv6():
         try:
@@ -31,7 +31,7 @@ def everywhere(port: int) -> socket.socket:
 
 
 class Server:
-    """An HTTP server on the operator's own event loop: a loop that hangs does not answer /healthz. Async context manager."""
+    """An HTTP server on the operator's own event loop, so that a hanging loop does not answer /healthz. Async context manager."""
 
     def __init__(self, replica: Replica, settings: Settings) -> None:
         self.replica = replica
@@ -65,4 +65,4 @@ class Server:
     async def _readyz(self, _: web.Request) -> web.Response:
         if self.replica.ready:
             return web.Response(text="ok\n")
-        return web.Response(status=503, text="waits for a cluster that it can work on, or for its first LIST: its log says which\n")
+        return web.Response(status=503, text="waiting for the cluster to be ready or for the first LIST; the log says which\n")

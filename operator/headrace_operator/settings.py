@@ -1,4 +1,4 @@
-"""What can be set about an operator, each from an environment variable `HEADRACE_<NAME OF THE FIELD>`."""
+"""The operator's settings, each from an environment variable `HEADRACE_<NAME OF THE FIELD>`."""
 
 from typing import Literal
 
@@ -8,27 +8,27 @@ from pydantic.fields import FieldInfo
 from headrace_api.environment import EnvironmentSettings, variable
 
 NAME = "headrace-operator"
-"""Of the operator where nobody gave it another: its account, its roles and its leader Lease are named after it."""
+"""Default name of the operator: its account, its roles and its leader Lease are named after it."""
 
 
 def lease_of(name: str) -> str:
-    """The leader Lease of the operator of that name. Its dots keep it from being a project's, `headrace-<DNS label>`."""
+    """The leader Lease of the operator of that name. Its dots keep it distinct from projects' Leases, `headrace-<DNS label>`."""
     return f"{name}.headrace.dev"
 
 
 class Settings(EnvironmentSettings):
     """Typed settings. Times are in seconds."""
 
-    namespace: str = Field("headrace-system", min_length=1, description="The operator's own: its leader Lease lies there.")
+    namespace: str = Field("headrace-system", min_length=1, description="The operator's own namespace, with its leader Lease.")
     watch_namespaces: tuple[str, ...] = Field(
-        (), description="Namespaces whose TrainingJobs are run, with commas between them. Default: all of them."
+        (), description="Namespaces whose TrainingJobs are run, separated by commas. Default: all."
     )
-    trainer_image: str = Field(min_length=1, description="Image of trainers whose job names none; it belongs to a release.")
+    trainer_image: str = Field(min_length=1, description="Trainer image for jobs that name none; part of a release.")
     trainer_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
-        None, description="imagePullPolicy of trainer pods. Default: Kubernetes' own, by the image's tag."
+        None, description="imagePullPolicy of trainer pods. Default: Kubernetes decides by the image's tag."
     )
     trainer_pull_secrets: tuple[str, ...] = Field(
-        (), description="Secrets, in the job's namespace, that pull trainers' images, with commas between them."
+        (), description="Secrets, in the job's namespace, for pulling trainer images, separated by commas."
     )
     default_storage_secret: str | None = Field(
         None, description="Secret, in the job's namespace, for jobs without spec.storage. Default: such jobs end in Error."
@@ -36,31 +36,31 @@ class Settings(EnvironmentSettings):
     default_output_uri: str | None = Field(
         None, pattern=r"^s3://", description="s3:// folder for jobs without spec.output. Default: such jobs end in Error."
     )
-    listen_host: str = Field("", description='Address of /metrics, /healthz and /readyz. "": all, of IPv4 and of IPv6.')
-    metrics_port: int = Field(8081, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz; 0: a free one, logged.")
-    workers: int = Field(64, ge=1, le=1024, description="Projects worked on at once; they mostly wait for the server.")
+    listen_host: str = Field("", description='Address of /metrics, /healthz and /readyz. "": all IPv4 and IPv6 addresses.')
+    metrics_port: int = Field(8081, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz; 0: a free port, logged.")
+    workers: int = Field(64, ge=1, le=1024, description="Projects handled concurrently; they mostly wait for the API server.")
     backoff_base: float = Field(10, gt=0, description="Pause before the first retry; doubles with every failure.")
     backoff_cap: float = Field(360, gt=0, description="The longest pause before a retry.")
-    progress_poll: float = Field(2, gt=0, description="Pause between two looks at a running trainer's /status.")
+    progress_poll: float = Field(2, gt=0, description="Pause between two polls of a running trainer's /status.")
     progress_write: float = Field(
-        5, ge=0, description="status.progress is written at most this often for a job; a new checkpoint or evaluation at once."
+        5,
+        ge=0,
+        description="Shortest pause between two writes of a job's status.progress; new checkpoints and evaluations go out at once.",
     )
     waiting_messages_per_second: float = Field(
         10,
         gt=0,
-        description="Rate, over all jobs, of status writes that only renew whom a job waits behind (n jobs in line: n²/2 of them).",
+        description="Rate, over all jobs, of status writes that only renew which jobs are ahead (n jobs in line: n²/2 writes).",
     )
-    resync: float = Field(300, gt=0, description="Pause between two LISTs that replace what the watches said.")
-    leader_lease: float = Field(
-        15, ge=1, description="How long the leader's Lease holds: the longest pause after a leader is killed."
-    )
+    resync: float = Field(300, gt=0, description="Pause between two LISTs that replace the state from the watches.")
+    leader_lease: float = Field(15, ge=1, description="Duration of the leader's Lease: the longest pause after a leader is killed.")
     leader_lease_name: str = Field(
         lease_of(NAME),
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+$",
         max_length=253,
-        description="Name of that Lease: the same for all replicas of a release, another for each release. It has a dot.",
+        description="Name of that Lease: the same for all replicas of a release, different for each release. It contains a dot.",
     )
-    node_look: float = Field(10, gt=0, description="Pause between two looks at the node of a pod that does not end or answer.")
+    node_look: float = Field(10, gt=0, description="Pause between two checks of the node of a pod that does not end or answer.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @field_validator("watch_namespaces", "trainer_pull_secrets", mode="before")
@@ -83,7 +83,7 @@ class Settings(EnvironmentSettings):
 
 
 def described() -> dict[str, str]:
-    """What each setting is for, with its default and the unit of that, by the field's name."""
+    """What each setting is for, with its default and unit, by field name."""
     return {name: f"{field.description} {_default(name, field)}".rstrip() for name, field in Settings.model_fields.items()}
 
 

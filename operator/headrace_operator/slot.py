@@ -2,29 +2,28 @@
 
 A start takes these steps, in this order:
 
-  0. know the resourceVersion of the project's Lease (from memory, else GET)
+  0. get the resourceVersion of the project's Lease (from memory, else GET)
   1. LIST the project's jobs, live; decide whose turn it is
-  2. write the Lease, holder = the job's uid, on the precondition that it is still at the version of step 0
-  3. LIST the project's pods, live; go on only if no pod but terminated ones is there. Foreign gated pods are deleted, on
-     the precondition of uid and resourceVersion, and the start is tried again later
+  2. write the Lease, holder = the job's uid, with the precondition that it is still at the version of step 0
+  3. LIST the project's pods, live; continue only if all of them have terminated. Delete foreign gated pods, with their uid
+     and resourceVersion as preconditions, and retry the start later
   4. create the pod with a scheduling gate: it exists, but no scheduler may bind it
-  5. GET the Lease: only if it is still at the version that step 2 wrote, remove the gate, on the precondition that the
-     pod is the one created, unchanged; else delete the pod again
+  5. GET the Lease: if it is still at the version that step 2 wrote, remove the gate, with the precondition that the pod is
+     the one created, unchanged; otherwise delete the pod again
 
-Why two pods of a project are never both let go. Let E and L be two starts, of any operators, of which E wrote the Lease
-earlier (writes are ordered by resourceVersion). Say E removes its gate. Then in E's step 5 the Lease was still E's, so L's
+Why two pods of a project are never both released: let E and L be two starts, by any operators, where E wrote the Lease
+earlier (writes are ordered by resourceVersion). Suppose E removes its gate. Then in E's step 5 the Lease was still E's, so L's
 write came after E's step 5, hence after E's pod was created (4); and L's LIST (3) came after L's write. So L's LIST shows
-E's pod, unless it is gone. If it shows it without its gate and not terminated, L does not go on. If it shows it with its
-gate, L deletes it before going on: either the deletion wins, and E's removal of the gate finds no such pod; or E's removal
-wins, the deletion's precondition fails, and L does not go on. If the pod is gone, it can never run again: uids are not
-reused.
+E's pod, unless it is gone. If it shows the pod ungated and not terminated, L does not continue. If it shows the pod gated, L
+deletes it before continuing: either the deletion wins, and E's removal of the gate finds no such pod; or E's removal wins, the
+deletion's precondition fails, and L does not continue. If the pod is gone, it can never run again: uids are not reused.
 
-It follows that a pod of which a start lost sight (its operator died between two calls, or an answer was lost) is either
-gated, and deleted by whoever looks next, or was let go rightfully. A job's next attempt writes the Lease again, so an attempt that
-was decided before it can no longer begin. Step 1 comes after 0, so that a job seen as next is still next if step 2 succeeds:
-whoever started another meanwhile wrote the Lease.
+It follows that a pod that a start lost track of (its operator died between two calls, or an answer was lost) is either gated,
+and the next operator to look deletes it, or was rightfully released. A job's next attempt writes the Lease again, so an attempt
+decided before that can no longer start. Step 1 comes after 0, so that a job seen as next is still next if step 2 succeeds:
+an operator that started another job in between would have written the Lease.
 
-API calls of a job: three reads (1, 3, 5) and three writes (2, 4, 5), and its status and events.
+API calls per start: three reads (1, 3, 5) and three writes (2, 4, 5), besides status and events.
 """
 
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from headrace_operator.pods import owner_reference
 from headrace_operator.state import Job, ProjectKey, Raw
 
 KEPT_LEASES = 20_000
-"""How many Leases are remembered between starts; a forgotten one costs one GET."""
+"""How many Leases are remembered between starts; a forgotten one costs a GET."""
 
 
 class SlotTakenError(Exception):
@@ -52,12 +51,12 @@ class Hold:
 
 
 def lease_name(key: ProjectKey) -> str:
-    """Of a project's Lease, in the namespace of its jobs."""
+    """Name of a project's Lease, in the namespace of its jobs."""
     return f"headrace-{key.project}"
 
 
 class Slots:
-    """The Leases of all projects, with what is remembered of them."""
+    """The Leases of all projects, as last seen."""
 
     def __init__(self, api: Api, clock: Clock) -> None:
         self.api = api
@@ -65,17 +64,17 @@ class Slots:
         self.known: dict[ProjectKey, Raw | None] = {}
 
     async def look(self, key: ProjectKey) -> Raw | None:
-        """Step 0: the Lease as last seen; None when there is none yet."""
+        """Step 0: the Lease as last seen; None if there is none yet."""
         return self.known[key] if key in self.known else await self._get(key)
 
     async def take(self, job: Job, old: Raw | None) -> Hold:
         """Step 2. `old` is what step 0 saw.
 
         Raises:
-            SlotTakenError: the Lease is not as it was then.
+            SlotTakenError: the Lease has changed since.
         """
         key = job.key
-        self.known.pop(key, None)  # until the answer is here, nothing is known
+        self.known.pop(key, None)  # unknown until the answer arrives
         try:
             new = await (
                 self.api.create_lease(self._lease(job, None)) if old is None else self.api.replace_lease(self._lease(job, old))
@@ -86,7 +85,7 @@ class Slots:
         return Hold(key, new["metadata"]["resourceVersion"])
 
     async def still_held(self, hold: Hold) -> bool:
-        """Step 5, its first half."""
+        """The first half of step 5."""
         lease = await self._get(hold.key)
         return lease is not None and lease["metadata"]["resourceVersion"] == hold.resource_version
 
@@ -105,11 +104,12 @@ class Slots:
         self.known[key] = lease
 
     def _lease(self, job: Job, old: Raw | None) -> Json:
-        """The Lease held by a job. It is owned by the job it was made for, and goes with that one; the next start makes it anew.
+        """The Lease held by a job. The job it was created for owns it, and it is deleted with that job; the next start creates a
+        new one.
 
-        Its owner never changes: where OwnerReferencesPermissionEnforcement is on, that would take the permission to delete Leases.
+        Its owner never changes: with OwnerReferencesPermissionEnforcement, that would need the permission to delete Leases.
 
-        leaseTransitions grows with every write: one that changed nothing would leave the resourceVersion as it was.
+        leaseTransitions grows with every write: a write without a change would not change the resourceVersion.
         """
         now = micro_timestamp(self.clock.now())
         metadata: Json = {

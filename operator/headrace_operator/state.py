@@ -1,6 +1,6 @@
-"""What the operator knows, as frozen values: jobs, trainer pods, nodes, and the view of one project that `decide` reads.
+"""The operator's knowledge as frozen values: jobs, trainer pods, nodes, and the view of one project that `decide` reads.
 
-Nothing here does I/O. API objects come in as parsed JSON and are read once, when they arrive, not once a pass.
+Nothing here does I/O. API objects come in as parsed JSON and are converted once, on arrival, not in every pass.
 """
 
 import json
@@ -25,7 +25,7 @@ Raw = Mapping[str, Any]
 
 
 class ProjectKey(NamedTuple):
-    """The unit of work: projects do not know of each other, and equal names in two namespaces are two projects."""
+    """The unit of work: projects are independent, and the same name in two namespaces means two projects."""
 
     namespace: str
     project: str
@@ -36,7 +36,7 @@ class ProjectKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A TrainingJob. `spec` is None when what is stored does not make sense; `invalid` then says why."""
+    """A TrainingJob. `spec` is None if the stored spec is invalid; `invalid` then says why."""
 
     namespace: str
     name: str
@@ -59,7 +59,7 @@ class Job:
 
     @property
     def order(self) -> tuple[datetime, str]:
-        """Jobs of a project run in this order (invariant 2)."""
+        """Sort key: jobs of a project run in this order (invariant 2)."""
         return (self.created, self.name)
 
     @property
@@ -69,31 +69,31 @@ class Job:
 
     @property
     def unreadable(self) -> str:
-        """Fields of the status without which nothing can be decided, and which this version cannot read; empty: all is well.
+        """Essential fields of the status that this version cannot read; empty if all is well.
 
-        Such a job keeps its pods, and nothing is done to it: it might be over, and it might have used up its attempts.
+        Such a job keeps its pods and is left alone: it might be over, or might have used up its attempts.
         """
         return ", ".join(name for name in self.misread if name in ESSENTIAL)
 
     @property
     def counted(self) -> int:
-        """The number of the last attempt that is judged and counted; 0 before the first."""
+        """The number of the last attempt that was judged and counted; 0 before the first."""
         return self.status.last_attempt.number if self.status.last_attempt else 0
 
     @property
     def stopping(self) -> bool:
-        """Whether the user wishes it to stop."""
+        """Whether the user wants it to stop."""
         return self.spec is not None and self.spec.stop
 
     @property
     def suspended(self) -> bool:
-        """Whether the user wishes it to pause."""
+        """Whether the user wants it suspended."""
         return self.spec is not None and self.spec.suspend
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A trainer pod, reduced to what decisions rest on."""
+    """A trainer pod, reduced to what decisions need."""
 
     namespace: str
     name: str
@@ -102,12 +102,12 @@ class Pod:
     project: str
     owner_uid: str
     ours: bool
-    """Whether an operator made it: it has our labels and its controller is a TrainingJob. Others are never deleted."""
+    """Whether an operator created it: it has our labels and its controller is a TrainingJob. Others are never deleted."""
     attempt: int
-    """0: its label is no number."""
+    """0 if its label is not a number."""
     created: datetime
     deletion_deadline: datetime | None
-    """When its grace is over (metadata.deletionTimestamp); None: nobody asked it to go."""
+    """When its grace period ends (metadata.deletionTimestamp); None if it is not being deleted."""
     gated: bool
     phase: str
     pod_reason: str
@@ -119,7 +119,7 @@ class Pod:
     unscheduled_message: str
     ready: bool
     disruption: str
-    """Reason of the DisruptionTarget condition (eviction, preemption, drain, PodGC); empty: none."""
+    """Reason of the DisruptionTarget condition (eviction, preemption, drain, PodGC); empty if there is none."""
     waiting_reason: str
     waiting_message: str
     exit_code: int | None
@@ -138,13 +138,13 @@ class Pod:
 
     @property
     def over(self) -> bool:
-        """Whether its container is no more: with restartPolicy Never that is final, and the phase follows about 1.2 s later."""
+        """Whether its container has ended: with restartPolicy Never that is final, and the phase follows about 1.2 s later."""
         return self.phase in ("Succeeded", "Failed") or self.exit_code is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a look at a node told: only asked for when a pod neither ends nor answers."""
+    """The state of a node, read only if a pod neither ends nor answers."""
 
     name: str
     looked: datetime
@@ -155,13 +155,13 @@ class Node:
 
     @property
     def lost(self) -> bool:
-        """Whether whatever ran there when it was looked at is certain to run no more."""
+        """Whether everything that ran there is certain to have ended."""
         return not self.exists or self.out_of_service
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a running trainer last answered on /status."""
+    """A running trainer's last answer on /status."""
 
     heard: datetime
     status: TrainerStatus
@@ -169,33 +169,34 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One project at one moment: all that `decide` may look at."""
+    """One project at one moment: everything that `decide` may look at."""
 
     key: ProjectKey
     jobs: tuple[Job, ...]
     """In the order they run."""
     pods: tuple[Pod, ...]
     nodes: Mapping[str, Node] = field(default_factory=dict)
-    """By uid of the pod for whose sake its node was looked at: a node may come back under its name, and what was seen of the
-    old one says nothing about pods of the new one."""
+    """By uid of the pod because of which the node was read: a node may come back under its name, and the old node's state says
+    nothing about pods on the new one."""
     reports: Mapping[str, Report] = field(default_factory=dict)
     """By pod uid."""
 
     def pod_over(self, pod: Pod) -> bool:
-        """Whether the pod runs no more: it ended, or what it ran on is certainly gone."""
+        """Whether the pod no longer runs: it ended, or its node is certainly gone."""
         return pod.over or self.node_lost(pod)
 
     def node_lost(self, pod: Pod) -> bool:
-        """Whether the pod never ended but its node is certainly gone."""
+        """Whether the pod was not seen to end, but its node is certainly gone."""
         return not pod.over and pod.uid in self.nodes and self.nodes[pod.uid].lost
 
 
 class JobReader:
-    """Reads TrainingJobs of the API server. A spec is parsed once per generation, not once per event: most change the status."""
+    """Reads TrainingJobs from the API server. Parses a spec once per generation, not once per event: most only change the
+    status."""
 
     def __init__(self) -> None:
         self.specs: dict[str, tuple[int, TrainingJobSpec | None, str]] = {}
-        """By uid: generation, spec, what is wrong with it."""
+        """By uid: generation, spec, and its problems."""
 
     def __call__(self, raw: Raw) -> Job:
         uid, generation = raw["metadata"]["uid"], raw["metadata"].get("generation", 1)
@@ -205,17 +206,17 @@ class JobReader:
         return _job(raw, known[1], known[2])
 
     def forget(self, uid: str) -> None:
-        """The job is gone."""
+        """Forgets a job that is gone."""
         self.specs.pop(uid, None)
 
 
 def job_from(raw: Raw) -> Job:
-    """Reads a TrainingJob of the API server."""
+    """Reads a TrainingJob from the API server."""
     return _job(raw, *_spec(raw))
 
 
 def _spec(raw: Raw) -> tuple[TrainingJobSpec | None, str]:
-    """The spec, or None and what is wrong with it."""
+    """The spec, or None and its problems."""
     try:
         return parse_job(dict(raw)).spec, ""
     except ValidationError as error:
@@ -223,7 +224,7 @@ def _spec(raw: Raw) -> tuple[TrainingJobSpec | None, str]:
 
 
 ESSENTIAL = frozenset({"state", "attempts", "failures", "lastAttempt", "completionTime"})
-"""Fields of the status that decisions rest on; the others are for people, and are written anew."""
+"""Fields of the status that decisions need; the others are for people and are rewritten."""
 
 
 def _job(raw: Raw, spec: TrainingJobSpec | None, invalid: str) -> Job:
@@ -247,7 +248,7 @@ def _job(raw: Raw, spec: TrainingJobSpec | None, invalid: str) -> Job:
 
 
 def _status(document: Any) -> tuple[TrainingJobStatus, tuple[str, ...]]:
-    """The status, and the fields of it that cannot be read."""
+    """The status, and its fields that cannot be read."""
     try:
         return read_tolerantly(TrainingJobStatus, document)
     except ValidationError:
@@ -255,7 +256,7 @@ def _status(document: Any) -> tuple[TrainingJobStatus, tuple[str, ...]]:
 
 
 def pod_from(raw: Raw) -> Pod:
-    """Reads a trainer pod of the API server."""
+    """Reads a trainer pod from the API server."""
     metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
     labels = metadata.get("labels", {})
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
@@ -306,11 +307,11 @@ def _gpus(spec: Raw) -> int:
 
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
-"""Taint by which an administrator vouches that a node is down (Kubernetes' non-graceful node shutdown)."""
+"""Taint with which an administrator confirms that a node is down (Kubernetes' non-graceful node shutdown)."""
 
 
 def node_from(name: str, raw: Raw | None, looked: datetime) -> Node:
-    """Reads a node of the API server; None: there is no such node."""
+    """Reads a node from the API server; `raw` is None if it does not exist."""
     taints = (raw or {}).get("spec", {}).get("taints") or []
     conditions = (raw or {}).get("status", {}).get("conditions") or []
     return Node(
@@ -323,7 +324,7 @@ def node_from(name: str, raw: Raw | None, looked: datetime) -> Node:
 
 
 def _number(label: str) -> int:
-    """The number of an attempt; 0 for what is none."""
+    """The number in a label or quantity; 0 if it is not one."""
     return int(label) if re.fullmatch("[0-9]{1,9}", label) else 0
 
 
@@ -332,23 +333,23 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _outcome(message: str) -> Outcome | None:
-    """The trainer's outcome; None when the message is something else, such as the end of a log.
+    """The trainer's outcome; None if the message is something else, such as the end of a log.
 
-    A newer trainer may have a reason that this version has no word for: how it ended counts all the same.
+    A newer trainer may give a reason that this version does not know; its outcome still counts.
     """
     try:
         document = json.loads(message.strip().rpartition("\n")[2]) if message else None
         return read_tolerantly(Outcome, document, _instead(document))[0] if isinstance(document, dict) else None
-    except ValueError:  # no JSON, or (pydantic's ValidationError is one) no outcome
+    except ValueError:  # not JSON, or not an outcome (pydantic's ValidationError is a ValueError)
         return None
 
 
 def _instead(document: Raw) -> Raw:
-    """What stands for fields of an outcome that this version cannot read."""
+    """Replacements for fields of an outcome that this version cannot read."""
     reasons = {Verdict.DONE: Reason.REACHED_MAX_ITERATIONS, Verdict.STOPPED: Reason.INTERRUPTED}
     return {"reason": reasons.get(document.get("outcome", ""), Reason.TRAINER_CRASHED), "progress": {}}
 
 
 def later(moment: datetime, seconds: float) -> datetime:
-    """A moment that many seconds after another."""
+    """The moment that many seconds later."""
     return moment + timedelta(seconds=seconds)

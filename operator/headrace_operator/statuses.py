@@ -1,4 +1,4 @@
-"""What a job's status says: pure functions from what is known to the next `TrainingJobStatus`."""
+"""Computes a job's status: pure functions from the known state to the next `TrainingJobStatus`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,25 +16,25 @@ from headrace_operator.settings import Settings
 from headrace_operator.state import Job, Pod, Report, later
 
 MESSAGE_LENGTH = 4096
-"""The schema's bound on messages."""
+"""The schema's limit on messages."""
 NAMED_IN_LINE = 5
-"""How many of the jobs ahead a waiting job's message names."""
+"""How many jobs ahead a waiting job's message names."""
 IMAGE_PULL_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError"}
 )
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-"""Reasons a kubelet gives for a container that waits (pkg/kubelet/images/types.go, pkg/kubelet/container/sync_result.go)."""
+"""A kubelet's reasons for a waiting container (pkg/kubelet/images/types.go, pkg/kubelet/container/sync_result.go)."""
 
 
 def changed(status: TrainingJobStatus, **fields: Any) -> TrainingJobStatus:
-    """The status with some fields changed; messages are cut to the schema's bound."""
+    """The status with some fields changed; messages are cut to the schema's limit."""
     if len(fields.get("message", "")) > MESSAGE_LENGTH:
         fields["message"] = fields["message"][: MESSAGE_LENGTH - 1] + "…"
     return status.model_copy(update=fields)
 
 
 def queued(job: Job, reason: Reason, message: str) -> TrainingJobStatus:
-    """Waits, for the reason given; keeps what earlier attempts left."""
+    """The job waits for the given reason; keeps the results of earlier attempts."""
     return changed(
         job.status,
         state=State.QUEUED,
@@ -56,12 +56,12 @@ def _ordinal(number: int) -> str:
 
 
 def was_running(job: Job, pod: Pod) -> bool:
-    """Whether the attempt of this pod was Running when the status was last written."""
+    """Whether this pod's attempt was Running when the status was last written."""
     return job.status.state is State.RUNNING and job.status.pod == pod.name
 
 
 def live(job: Job, pod: Pod, *, report: Report | None, unreachable: bool, now: datetime, settings: Settings) -> TrainingJobStatus:
-    """Has a pod that is not over."""
+    """The status of a job with a pod that is not over."""
     old = job.status
     report = report and _with_what_was_reached(old, report)
     told = report.status if report and _worth_writing(old, report, settings, now) else None
@@ -70,14 +70,14 @@ def live(job: Job, pod: Pod, *, report: Report | None, unreachable: bool, now: d
         reason = Reason.NODE_LOST
         message = (
             f"node {pod.node} does not answer; the slot stays taken until the node is deleted or tainted out-of-service, "
-            f"or pod {pod.name} is deleted by force"
+            f"or pod {pod.name} is force-deleted"
         )
     elif job.spec is not None and job.spec.stop:
         reason, message = Reason.STOPPING, "stopped by the user: checkpointing before it ends"
     elif job.spec is not None and job.spec.suspend:
         reason, message = Reason.SUSPENDING, "suspended by the user: checkpointing before it releases the GPU"
     elif pod.deleting:
-        reason, message = Reason.STOPPING, f"pod {pod.name} was told to end; another attempt follows"
+        reason, message = Reason.STOPPING, f"pod {pod.name} is being deleted; another attempt follows"
     started = old.start_time or timestamp(pod.created)
     running_time = old.running_time or (timestamp(now) if state is State.RUNNING else None)
     status = changed(
@@ -112,7 +112,7 @@ def live(job: Job, pod: Pod, *, report: Report | None, unreachable: bool, now: d
 
 
 def _stage(job: Job, pod: Pod, told: TrainerStatus | None) -> tuple[State, Reason, str]:
-    """Where the attempt stands; it never goes back from Running. Without news from the trainer its last words stay."""
+    """The attempt's stage, which never goes back from Running. Without news from the trainer, its last message stays."""
     old = job.status
 
     def words(state: State, reason: Reason, otherwise: str) -> tuple[State, Reason, str]:
@@ -121,7 +121,7 @@ def _stage(job: Job, pod: Pod, told: TrainerStatus | None) -> tuple[State, Reaso
         return state, reason, old.message if (old.reason, old.pod) == (reason, pod.name) else otherwise
 
     if not pod.scheduled:
-        return State.QUEUED, Reason.WAITING_FOR_RUNNER, pod.unscheduled_message or "waits for a runner"
+        return State.QUEUED, Reason.WAITING_FOR_RUNNER, pod.unscheduled_message or "waiting for a runner"
     if pod.ready or was_running(job, pod):
         return words(State.RUNNING, Reason.TRAINING, "")
     if pod.waiting_reason in IMAGE_PULL_REASONS:
@@ -137,7 +137,7 @@ def _with_what_was_reached(old: TrainingJobStatus, report: Report) -> Report:
 
 
 def _never_back(old: TrainingJobStatus, new: Progress) -> Progress:
-    """A resumed trainer counts from 0 until it has its checkpoint, and has no scores until it evaluates: what was reached stays."""
+    """Keeps earlier progress: a resumed trainer counts from 0 until it has its checkpoint, and has no scores until it evaluates."""
     had, safe = old.progress, old.checkpoint.iteration if old.checkpoint else 0
     if had is None:
         return new
@@ -147,7 +147,7 @@ def _never_back(old: TrainingJobStatus, new: Progress) -> Progress:
 
 
 def _worth_writing(old: TrainingJobStatus, report: Report, settings: Settings, now: datetime) -> bool:
-    """Whether a report goes into the status: scores and checkpoints at once, anything else at a bounded rate."""
+    """Whether to write a report into the status: scores and checkpoints immediately, anything else at a limited rate."""
     told, had = report.status, old.progress
     if had is None or had.last_updated_time is None:
         return True
@@ -158,7 +158,7 @@ def _worth_writing(old: TrainingJobStatus, report: Report, settings: Settings, n
 
 
 def progress_due(old: TrainingJobStatus, report: Report, settings: Settings) -> datetime | None:
-    """When the report may go into the status; None when it says nothing that is not there."""
+    """When the report may be written into the status; None if it has no news, or nothing was written yet."""
     told, had = _with_what_was_reached(old, report).status, old.progress
     if had is None or had.last_updated_time is None:
         return None
@@ -174,7 +174,7 @@ def _same_but_time(old: Progress, new: Progress) -> bool:
 def after_attempt(
     job: Job, pod: Pod | None, attempt: int, judged: Judgement, *, now: datetime, settings: Settings
 ) -> TrainingJobStatus:
-    """An attempt is over and judged: counted here, once, and the job ends or waits for its next attempt."""
+    """Counts a judged attempt, exactly once; the job then ends or waits for its next attempt."""
     old, outcome = job.status, judged.outcome
     finished = (pod.exit_time if pod else None) or now
     failures = old.failures + int(judged.charged)
@@ -230,7 +230,7 @@ def after_attempt(
 
 
 def retry_message(job: Job) -> str:
-    """What a job in its pause before a retry waits for."""
+    """The message of a job that waits before a retry."""
     last = job.status.last_attempt
     return _retry_message(last, job.status.next_attempt_time) if last else ""
 
@@ -240,14 +240,14 @@ def _retry_message(last: LastAttempt, due: str | None) -> str:
     return f"attempt {last.number} ended: {last.message[: MESSAGE_LENGTH // 2]}; attempt {last.number + 1} {when}"
 
 
-SUSPENDED = "paused by the user (spec.suspend); later jobs of the project may go meanwhile"
+SUSPENDED = "suspended by the user (spec.suspend); later jobs of the project may run meanwhile"
 
 
 def _last_words(judged: Judgement, attempt: int, status: TrainingJobStatus) -> str:
-    """The message of a job that is over: what happened and, after an error, where to read more."""
+    """The message of a job that is over: what happened and, after an error, where the log is."""
     if judged.final is State.STOPPED:
         at = f" at iteration {status.progress.iteration}" if status.progress else ""
-        kept = f"; checkpoint: {status.checkpoint.uri}" if status.checkpoint else "; there was nothing to checkpoint"
+        kept = f"; checkpoint: {status.checkpoint.uri}" if status.checkpoint else "; no checkpoint was saved"
         return f"{judged.message}{at}{kept}"
     if judged.final is State.ERROR:
         prefix = f"attempt {attempt} was the last ({status.failures} failures): " if judged.charged else ""
@@ -257,7 +257,7 @@ def _last_words(judged: Judgement, attempt: int, status: TrainingJobStatus) -> s
 
 
 def _reached(judged: Judgement, status: TrainingJobStatus) -> str:
-    """What a job that is Done came to."""
+    """What a Done job achieved."""
     if status.progress is None:
         return ""
     done = f"reached {status.progress.iteration:,} iterations"
@@ -269,7 +269,7 @@ def _reached(judged: Judgement, status: TrainingJobStatus) -> str:
 def final(
     job: Job, status: TrainingJobStatus, state: State, reason: Reason | None, *, message: str, now: datetime
 ) -> TrainingJobStatus:
-    """Over, for good."""
+    """The status of a job that is over."""
     why = reason or ""
     return changed(
         status,
@@ -295,9 +295,9 @@ def final(
 def _conditions(
     status: TrainingJobStatus, job: Job, now: datetime, wanted: dict[Condition, tuple[bool, str, str]]
 ) -> list[ConditionStatus]:
-    """The status's conditions with some set; a condition's time moves only when its status does.
+    """The status's conditions with some changed; a condition's time changes only with its status.
 
-    Scheduled, Running and Stopping appear when they are first true: a job that never ran has no Running=False.
+    Scheduled, Running and Stopping appear when they first become true: a job that never ran has no Running=False.
     """
     conditions = {condition.type: condition for condition in status.conditions}
     for kind, (holds, reason, message) in wanted.items():
@@ -318,6 +318,6 @@ def _conditions(
 
 
 def output_of(job: Job, settings: Settings) -> str | None:
-    """The job's run folder; None when neither the job nor the operator says where it would be."""
+    """The job's run folder; None if neither the job nor the operator sets an output."""
     uri = job.spec.output.uri if job.spec and job.spec.output else settings.default_output_uri
     return run_folder(uri, job.namespace, job.project, job.name, job.uid) if uri else None

@@ -1,4 +1,4 @@
-"""The Kubernetes Event of a status change: what `kubectl describe` and `kubectl get events` tell people. Pure."""
+"""The Kubernetes Event for a status change, as shown by `kubectl describe` and `kubectl get events`. Pure."""
 
 import secrets
 from datetime import datetime
@@ -12,7 +12,7 @@ from headrace_operator.state import Job
 
 REPORTER = "headrace.dev/operator"
 NOTE_BYTES = 1024
-"""The server's bound on an Event's note."""
+"""The server's limit on an Event's note."""
 TELLING_REASONS = frozenset(
     {
         Reason.STOPPING,
@@ -24,12 +24,12 @@ TELLING_REASONS = frozenset(
         Reason.POD_REFUSED,
     }
 )
-"""Reasons that are worth an Event although the state stays."""
+"""Reasons that are worth an Event even if the state stays the same."""
 WARNINGS = frozenset({Reason.NODE_LOST, Reason.IMAGE_PULL_FAILED, Reason.CONTAINER_CONFIG_FAILED, Reason.POD_REFUSED})
 
 
 def event_for(job: Job, new: TrainingJobStatus, reporter: str, now: datetime) -> Json | None:
-    """The Event of going from the job's status to a new one; None when nothing happened that people should hear of."""
+    """The Event for the change from the job's status to a new one; None if it is not worth one."""
     told = _what_happened(job.status, new)
     if told is None:
         return None
@@ -57,7 +57,7 @@ def event_for(job: Job, new: TrainingJobStatus, reporter: str, now: datetime) ->
 
 
 def _note(message: str) -> str:
-    """The message, cut to what the API server takes: it counts bytes of UTF-8, not characters."""
+    """The message, cut to the API server's limit, which counts UTF-8 bytes, not characters."""
     content = message.encode()
     if len(content) <= NOTE_BYTES:
         return message

@@ -1,4 +1,4 @@
-"""Reads what another version of Headrace wrote: a newer trainer, or a newer operator before a rollback."""
+"""Reads documents written by another version of Headrace: a newer trainer, or a newer operator before a rollback."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -9,15 +9,15 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read_tolerantly(model: type[M], document: Any, instead: Mapping[str, Any] | None = None) -> tuple[M, tuple[str, ...]]:
-    """Reads a document; ignores fields that this version does not know and leaves out those it cannot read.
+    """Reads a document, ignoring unknown fields and leaving out those that cannot be read.
 
     Args:
-        instead: values, by the document's names, for fields that cannot be read and cannot be left out.
+        instead: values, by the document's names, for fields that cannot be read but are required.
 
     Returns the model and the names of the fields that could not be read.
 
     Raises:
-        ValidationError: it makes no sense without them either.
+        ValidationError: it is invalid even without them.
     """
     try:
         return model.model_validate(document, extra="ignore"), ()

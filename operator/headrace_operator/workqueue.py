@@ -1,7 +1,7 @@
-"""Keys, not events: a key waits once however often it is added, and is never with two workers at a time.
+"""A queue of keys, not events: a key waits once however often it is added, and only one worker has it at a time.
 
-As client-go's workqueue: a key added while it is being worked on waits again when that is done, so no event is lost and
-none is worked on twice for nothing.
+Like client-go's workqueue: a key added while it is being worked on is queued again afterwards, so no event is lost and no work is
+done twice for nothing.
 """
 
 import asyncio
@@ -18,26 +18,26 @@ LONGEST_BACKOFF_SECONDS = 30.0
 
 
 class Timer(Protocol):
-    """A call that is yet to come."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Takes it back."""
+        """Cancels the call."""
 
     def when(self) -> float:
-        """When it comes, on the clock of whoever scheduled it."""
+        """When the call is due, on the scheduler's clock."""
 
 
 Schedule = Callable[[float, Callable[[], None]], Timer]
-"""Calls a function after so many seconds."""
+"""Calls a function after the given number of seconds."""
 
 
 def on_running_loop(seconds: float, call: Callable[[], None]) -> Timer:
-    """Schedules on the event loop that runs."""
+    """Schedules on the running event loop."""
     return asyncio.get_running_loop().call_later(seconds, call)
 
 
 class WorkQueue(Generic[K]):
-    """A queue of keys with deadlines and, for failures, backoff by key."""
+    """A queue of keys with deadlines and per-key backoff after failures."""
 
     def __init__(self, schedule: Schedule = on_running_loop) -> None:
         self.schedule = schedule
@@ -52,7 +52,7 @@ class WorkQueue(Generic[K]):
         return len(self.waiting)
 
     def add(self, key: K) -> None:
-        """The key wants to be worked on, soon."""
+        """Queues the key."""
         if key in self.dirty:
             return
         self.dirty.add(key)
@@ -60,7 +60,7 @@ class WorkQueue(Generic[K]):
             self._enqueue(key)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """The key wants to be worked on in so many seconds; of several such wishes the earliest counts."""
+        """Queues the key after this many seconds; if called several times, the earliest time counts."""
         if seconds <= 0:
             self.add(key)
             return
@@ -74,7 +74,7 @@ class WorkQueue(Generic[K]):
         self.timers[key] = timer
 
     async def get(self) -> K:
-        """The key that has waited longest; it is the caller's until `done`."""
+        """Returns the key that has waited longest; it belongs to the caller until `done`."""
         while not self.waiting:
             self._something.clear()
             await self._something.wait()
@@ -84,24 +84,24 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """The work on a key that `get` gave is over."""
+        """Ends the work on a key from `get`."""
         self.working.discard(key)
         if key in self.dirty:
             self._enqueue(key)
 
     def succeeded(self, key: K) -> None:
-        """The next failure of the key begins its backoff anew."""
+        """Resets the key's backoff."""
         self.failures.pop(key, None)
 
     def failed(self, key: K) -> float:
-        """The key will be worked on again after a pause that doubles with each failure in a row. Returns it, in seconds."""
+        """Queues the key again after a pause that doubles with each failure in a row. Returns the pause in seconds."""
         self.failures[key] = failures = self.failures.get(key, 0) + 1
         pause = pause_seconds(failures, FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self.add_after(key, pause)
         return pause
 
     def clear(self) -> None:
-        """Forgets everything that waits: whoever acts next will find it out again."""
+        """Forgets everything that waits: the next leader finds out what to do by itself."""
         for timer in self.timers.values():
             timer.cancel()
         self.timers.clear()

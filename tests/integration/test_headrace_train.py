@@ -81,7 +81,7 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on_to_the_end(tmp_p
         second.kill()
         second.wait()
     assert second.returncode == ExitCode.OK, said
-    assert f"going on from iteration {marker.iteration:,}" in said
+    assert f"resuming from iteration {marker.iteration:,}" in said
     assert f"iteration\t{marker.iteration + 3} of {marker.iteration + 3}\n" in facts
     assert "score\ttags mAP " in facts
     outcome = Outcome.model_validate_json((run_folder / "outcome.json").read_bytes())
@@ -109,6 +109,6 @@ def test_a_later_run_begins_with_an_earlier_ones_model(tmp_path: Path) -> None:
     (tmp_path / "runs").rename(tmp_path / "earlier")
     model = tmp_path / "earlier/default/demo/digits-local/model"
     said = train("--initial-weights", str(model))
-    assert f"begins with the weights of {model}" in said
-    assert re.search(r"initial weights, tensors taken: backbone (\d+) of \1, head 'tags' (\d+) of \2\n", said)
+    assert f"starting from the weights at {model}" in said
+    assert re.search(r"initial weights, tensors loaded: backbone (\d+) of \1, head 'tags' (\d+) of \2\n", said)
     assert model.is_dir()

@@ -210,7 +210,7 @@ def test_a_pod_that_hangs_in_terminating_keeps_the_slot(player: Player, project:
     player.delete("hang-1")
     player.await_told_to_end("hang-1-1")
     status = player.await_state("hang-2", "Queued", Reason.WAITING_FOR_POD_TO_END)
-    assert status["message"] == "first in line; waits for pod hang-1-1 to end"
+    assert status["message"] == "first in line; waiting for pod hang-1-1 to end"
     assert len(player.pods(project)) == 1
     player.end("hang-1-1", Verdict.STOPPED, Reason.INTERRUPTED)
     player.await_pod("hang-2-1")

@@ -190,7 +190,7 @@ def test_a_worker_that_says_nothing_is_killed_and_the_attempt_is_worth_another(t
     ) as attempt:
         assert attempt.until_over() is ExitCode.RETRY
     assert attempt.outcome.reason is Reason.TRAINER_CRASHED
-    assert "said nothing for 3 s" in attempt.outcome.message
+    assert "sent no message for 3 s" in attempt.outcome.message
     assert attempt.wiped
 
 
@@ -225,7 +225,7 @@ def test_a_damaged_latest_checkpoint_gives_way_to_the_best_and_then_to_a_new_sta
     with Attempt(tmp_path / "c", job_document(), dataset=str(dataset), output=str(output), attempt=3) as third:
         assert third.until_over() is ExitCode.OK
     assert "resumed at" not in third.log
-    assert "starts anew" in third.log
+    assert "starts over" in third.log
     assert third.outcome.progress.iteration == 12
 
 
@@ -373,7 +373,7 @@ def test_somebodys_files_are_never_taken_for_a_workspace(tmp_path: Path, dataset
     with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
     assert (attempt.workspace / "thesis.tex").read_bytes() == b"precious"
-    assert "holds files that are not a trainer's (thesis.tex)" in attempt.outcome.message
+    assert "contains files that no trainer wrote (thesis.tex)" in attempt.outcome.message
 
 
 def test_a_dataset_inside_the_workspace_is_refused_and_kept(tmp_path: Path, output: Path) -> None:
@@ -389,7 +389,7 @@ def test_results_inside_the_dataset_are_refused(tmp_path: Path, dataset: Path) -
     before = files_in(dataset)
     with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(dataset / "runs")) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
-    assert "lies in the dataset" in attempt.outcome.message
+    assert "is inside the dataset" in attempt.outcome.message
     assert files_in(dataset) == before
 
 

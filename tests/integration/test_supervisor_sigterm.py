@@ -129,7 +129,7 @@ def test_a_worker_that_does_not_hear_is_killed_in_time_and_the_last_complete_che
         attempt.until_over()
         assert time.monotonic() - began < 2.0
     assert_stopped(attempt, 8)
-    assert "did not end in time and is killed" in attempt.log
+    assert "did not exit in time: killing it" in attempt.log
 
 
 def test_a_worker_that_even_sigkill_does_not_end_holds_up_nothing(

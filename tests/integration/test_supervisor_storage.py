@@ -60,7 +60,7 @@ def test_results_inside_the_dataset_in_s3_are_refused_before_it_is_pulled(tmp_pa
     job = job_document(dataset=storage.uri("data/"), output=storage.uri("data/runs/"))
     with Attempt(tmp_path / "a", job, environment=storage.environment) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
-    assert f"lies in the dataset {storage.uri('data/')}" in attempt.log
+    assert f"is inside the dataset {storage.uri('data/')}" in attempt.log
     assert not keys_in(storage, "data/")
 
 
@@ -85,7 +85,7 @@ def test_an_earlier_jobs_model_is_what_a_fresh_start_begins_with_and_no_other(tm
     crash = Behaviour(at=6, trouble="crash")
     with Attempt(tmp_path / "b", job, crash, environment=storage.environment) as first:
         assert first.until_over() is ExitCode.RETRY
-    assert f"begins with the weights of {model.uri}" in first.log
+    assert f"starting from the weights at {model.uri}" in first.log
     assert f"worker: begins with {first.workspace}/weights: ['config.json', 'model.safetensors']" in first.log
     assert first.wiped
 
@@ -103,7 +103,7 @@ def test_initial_weights_that_are_not_there_end_the_job_before_the_dataset_is_pu
     with Attempt(tmp_path / "a", job, environment=storage.environment) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
     assert attempt.outcome.reason is Reason.BAD_MODEL
-    assert "is not there, or has no resnet18.safetensors" in attempt.outcome.message
+    assert "does not exist or has no resnet18.safetensors" in attempt.outcome.message
     assert "pulling" not in attempt.log
 
 

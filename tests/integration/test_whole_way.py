@@ -186,6 +186,6 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint(house: House) -> None:
 
     after = wait_until(second_attempt_trains, "the second attempt trains", PATIENCE)
     assert (after["failures"], after["restarts"]) == (1, 1)
-    assert "going on from iteration" in house.kubectl("logs", after["pod"])
+    assert "resuming from iteration" in house.kubectl("logs", after["pod"])
     house.stop("killed")
     house.until("killed", "Stopped")

@@ -1,1 +1,1 @@
-"""The trainer: a supervisor that speaks to the world (no torch) and a worker that learns (no network, no secrets)."""
+"""The trainer: a supervisor that talks to the outside world (no torch) and a worker that trains (no network, no secrets)."""

@@ -1,7 +1,7 @@
-"""The trainer's process in a pod: `python -m headrace_trainer`. What it takes is told by supervisor/command.py.
+"""The trainer's process in a pod: `python -m headrace_trainer`. supervisor/command.py documents its arguments.
 
-SIGTERM is heard before anything large is imported: that takes a second or more on a busy node, and to PID 1, which has no default
-action for it, an earlier one would be lost.
+It handles SIGTERM before importing anything large, which takes a second or more on a busy node: PID 1 has no default action for
+SIGTERM, so an earlier one would be lost.
 """
 
 import sys

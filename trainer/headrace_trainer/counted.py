@@ -1,9 +1,9 @@
-"""How many there are of something, for people."""
+"""Counts with a noun, for people."""
 
 from typing import Final
 
 _SINGULAR: Final = {"classes": "class", "of them anomalous": "of them anomalous"}
-"""Of what does not just lose its s."""
+"""Singulars that do more than drop the s."""
 
 
 def counted(count: int, plural: str) -> str:

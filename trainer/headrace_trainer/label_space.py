@@ -1,4 +1,5 @@
-"""What a head's numbers mean: names of classes, keypoints and values, characters. Made by the dataset, kept with the model."""
+"""The meaning of a head's numbers: names of classes, keypoints and values, characters. Comes from the dataset, stored in the
+model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,7 +11,7 @@ from headrace_trainer.counted import counted
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """A part is empty where the task has no use for it."""
+    """Parts that the task does not use are empty."""
 
     classes: tuple[str, ...] = ()
     """Names, in the order of indices; identities for metric learning."""
@@ -19,15 +20,15 @@ class LabelSpace:
     keypoints: tuple[str, ...] = ()
     """Names of the K keypoints of an object."""
     mirrored: tuple[int, ...] = ()
-    """For each keypoint the index that it has once the image is mirrored: left and right change places."""
+    """For each keypoint, its index after the image is mirrored: left and right swap."""
     skeleton: tuple[tuple[int, int], ...] = ()
-    """Pairs of keypoints, from 0, that are joined by a line in pictures."""
+    """Pairs of keypoints, counted from 0, that pictures join by a line."""
     sigmas: tuple[float, ...] = ()
-    """For each keypoint, how far people place it from each other, as a share of the object's scale (the constants of OKS)."""
+    """For each keypoint, how much annotators disagree on it, as a share of the object's scale (the constants of OKS)."""
     values: tuple[str, ...] = ()
     """Names of the D values of regression."""
     means: tuple[float, ...] = ()
-    """Of each value over the labelled train images."""
+    """Mean of each value over the labelled train images."""
     deviations: tuple[float, ...] = ()
     """Standard deviation of each value over the labelled train images; 1 where it would be 0."""
     alphabet: str = ""
@@ -35,25 +36,25 @@ class LabelSpace:
 
     @property
     def described(self) -> str:
-        """What is in it, for messages: "3 classes (red, green, blue)"."""
+        """The contents for messages: "3 classes (red, green, blue)"."""
         parts = [f"{counted(len(names), part)} ({first_few(names, _SHOWN)})" for part in _PARTS if (names := getattr(self, part))]
         return " and ".join(parts) or "no labels"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON, empty parts left out."""
+        """Plain JSON without empty parts."""
         return {part.name: _plain(value) for part in fields(self) if (value := getattr(self, part.name))}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "LabelSpace":
-        """The inverse of `to_json`; TypeError for a part that there is not."""
+        """The inverse of `to_json`; TypeError for an unknown part."""
         return cls(**{part: _frozen(value) for part, value in content.items()})
 
 
 _SHOWN = 8
-"""Names of each part that messages have."""
+"""How many names of each part a message shows."""
 
 _PARTS = ("classes", "keypoints", "values", "alphabet")
-"""The parts that a head may learn the entries of."""
+"""The parts whose entries a head may learn."""
 
 
 def _plain(value: Any) -> Any:

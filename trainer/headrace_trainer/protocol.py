@@ -1,8 +1,8 @@
-"""What supervisor and worker say to each other.
+"""The protocol between supervisor and worker.
 
-The supervisor starts the worker with a plan (a JSON file) and an inherited pipe; the worker answers with one message a line on that
-pipe. The only thing the supervisor says later is SIGTERM: "finish this iteration, snapshot, say Ended, exit".
-Paths in messages are relative to the plan's `output_dir`; what they name is complete when the message is sent.
+The supervisor starts the worker with a plan (a JSON file) and an inherited pipe; the worker writes one message per line to that
+pipe. After that the supervisor only ever sends SIGTERM: "finish this iteration, save a checkpoint, send Ended, exit". Paths in
+messages are relative to the plan's `output_dir`; the files they name are complete when the message is sent.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from headrace_api.report import Verdict
 from headrace_api.trainingjob import MetricValue, TrainingJob
 
 ENV_MESSAGES_FD: Final = "HEADRACE_MESSAGES_FD"
-"""Number of the file descriptor the worker writes its messages to."""
+"""Number of the file descriptor to which the worker writes its messages."""
 
 
 class _Message(BaseModel):
@@ -23,19 +23,19 @@ class _Message(BaseModel):
 
 
 class Plan(_Message):
-    """All that a worker needs to know. Its environment holds no secret."""
+    """Everything a worker needs to know. Its environment holds no secrets."""
 
     job: TrainingJob
     dataset_dir: Path
     """Root of the dataset on local disk; read only."""
     output_dir: Path
-    """Takes checkpoints/, model/ and pictures/, laid out as in the run folder (headrace_api.runfolder)."""
+    """Receives checkpoints/, model/ and pictures/, laid out as in the run folder (headrace_api.runfolder)."""
     resume_from: Path | None = None
-    """Folder of the checkpoint to go on from."""
+    """Folder of the checkpoint to resume from."""
     initial_weights: Path | None = None
-    """Weights to begin with where there is no checkpoint: the model/ folder of an earlier job, or a file of a backbone's."""
+    """Weights to start from if there is no checkpoint: an earlier job's model/ folder, or a file of backbone weights."""
     threads: int = Field(ge=1)
-    """Cores to compute with; data loading included."""
+    """Cores to use, including data loading."""
 
 
 class Building(_Message):
@@ -46,9 +46,9 @@ class Building(_Message):
 
 
 class Stepped(_Message):
-    """Sent about once a second while training, and after the first iteration at once (it makes the trainer Ready).
+    """Sent about once a second while training, and immediately after the first iteration (it makes the trainer Ready).
 
-    Once and without losses where earlier attempts have done all iterations, or have left an evaluation to be made first.
+    Sent once, without losses, if earlier attempts did all iterations or left an evaluation to do first.
     """
 
     type: Literal["stepped"] = "stepped"
@@ -56,10 +56,10 @@ class Stepped(_Message):
     trained_seconds: float
     """Seconds of training (evaluation included) over all attempts."""
     losses: dict[str, float]
-    """Mean since the last message, by "<head>/<term>", and "total". Those of a head are over the iterations in which it had labels,
-    and not there where it had none."""
+    """Means since the last message, by "<head>/<term>", and "total". A head's terms cover the iterations in which it had labels and
+    are absent if there were none."""
     loss_weights: dict[str, float] = {}
-    """Learnt factors of the heads' losses, where they are learnt."""
+    """Factors of the heads' losses, if they are learnt."""
     learning_rate: float
     gradient_norm: float
     images_per_second: float
@@ -69,7 +69,7 @@ class Stepped(_Message):
 
 
 class Evaluating(_Message):
-    """An evaluation has begun, or goes on."""
+    """An evaluation has started or is in progress."""
 
     type: Literal["evaluating"] = "evaluating"
     iteration: int
@@ -87,7 +87,7 @@ class Evaluated(_Message):
 
 
 class Saved(_Message):
-    """A checkpoint lies complete in `folder`. `best`: no earlier one scored higher."""
+    """A complete checkpoint is in `folder`. `best`: no earlier one scored higher."""
 
     type: Literal["saved"] = "saved"
     iteration: int
@@ -96,7 +96,7 @@ class Saved(_Message):
 
 
 class Exported(_Message):
-    """The trained model lies complete in `folder`, and pictures of the whole training are drawn."""
+    """The complete trained model is in `folder`, and pictures of the whole training are drawn."""
 
     type: Literal["exported"] = "exported"
     folder: Path
@@ -111,7 +111,7 @@ class Ended(_Message):
     reason: Reason
     message: str = ""
     retry: bool = False
-    """For an error: whether another attempt may not meet it."""
+    """For an error: whether another attempt may succeed."""
 
 
 Message = Annotated[

@@ -1,4 +1,4 @@
-"""Which head learns from which layer, by which conversions: from the job and dataset.json alone, before an image is pulled."""
+"""Decides which head learns from which layer, by which conversions: from the job and dataset.json, before any image is pulled."""
 
 import itertools
 import re
@@ -14,22 +14,22 @@ from headrace_api.names import Reason
 from headrace_api.tasks import Task, conversion_path, reachable
 
 _LONGEST_NAME: Final = 63
-"""Of a head, as of every DNS label."""
+"""Characters of a head's name, as in every DNS label."""
 
 
 @dataclass(frozen=True)
 class ResolvedHead:
-    """A head, the layer it learns from, and the way from the layer's task to the head's."""
+    """A head, the layer it learns from, and the conversions from the layer's task to the head's."""
 
     spec: Head
     layer: Layer | None
-    """None: a self-supervised head that names none."""
+    """None for a self-supervised head that names no layer."""
     path: tuple[Task, ...]
-    """From the layer's task to the head's, both included; one entry where nothing is converted."""
+    """From the layer's task to the head's, both included; one entry if nothing is converted."""
 
     @property
     def described(self) -> str:
-        """What it learns from, and how, as a sentence for the log."""
+        """A sentence for the log: what the head learns from, and how."""
         if self.layer is None:
             return f"head '{self.spec.name}' ({self.spec.task.words}) learns from every image"
         way = " → ".join(task.words for task in self.path)
@@ -37,9 +37,9 @@ class ResolvedHead:
 
 
 def resolve_heads(network: model.Network, manifest: Manifest) -> tuple[ResolvedHead, ...]:
-    """The heads of `network`, or where it names none, one head with defaults for each layer.
+    """The heads of `network`, or one head with defaults for each layer if it names none.
 
-    Raises FatalError(NO_SUCH_LAYER | NO_CONVERSION | BAD_MODEL), whose message says what would be right.
+    Raises FatalError(NO_SUCH_LAYER | NO_CONVERSION | BAD_MODEL), whose message says what to do.
     """
     layers = {layer.name: layer for layer in manifest.layers}
     heads = network.heads or _default_heads(manifest)
@@ -68,7 +68,7 @@ def _resolve(head: Head, layers: dict[str, Layer]) -> ResolvedHead:
 
 
 def _learnable(task: Task) -> tuple[Task, ...]:
-    """The tasks that annotations of `task` can serve, fewest conversions first; self-supervised ones, which any can, last."""
+    """The tasks that can use annotations of `task`, fewest conversions first; self-supervised ones, which can use any, last."""
 
     def distance(target: Task) -> tuple[bool, int]:
         return target.self_supervised, len(conversion_path(task, target) or ())
@@ -80,13 +80,13 @@ def _default_heads(manifest: Manifest) -> list[Head]:
     if not manifest.layers:
         raise FatalError(
             Reason.NO_SUCH_LAYER,
-            "the dataset has no layer to make heads for: give it annotations, or the model a head that does without "
+            "the dataset has no layer to make heads for: add annotations to it, or a head that needs none to the model "
             "(autoencoding, viewInvariance)",
         )
     if (count := len(manifest.layers)) > model.MOST_HEADS:
         raise FatalError(
             Reason.BAD_MODEL,
-            f"the dataset has {count} layers, and a model at most {model.MOST_HEADS} heads: name in model.heads which to learn",
+            f"the dataset has {count} layers, but a model has at most {model.MOST_HEADS} heads: choose some in model.heads",
         )
     names = _head_names([layer.name for layer in manifest.layers])
     return [
@@ -100,7 +100,7 @@ def _field_of(task: Task) -> str:
 
 
 def _head_names(layers: Iterable[str]) -> list[str]:
-    """Names of heads from those of layers, no two alike: "Cats" and "cats!" are `cats` and `cats-2`."""
+    """Unique head names made from layer names: "Cats" and "cats!" become `cats` and `cats-2`."""
     names: list[str] = []
     for layer in layers:
         name = _dns_label(layer, _LONGEST_NAME)
@@ -110,5 +110,5 @@ def _head_names(layers: Iterable[str]) -> list[str]:
 
 
 def _dns_label(name: str, longest: int) -> str:
-    """Lower case; anything else than letters and digits becomes "-"; "head" where nothing is left."""
+    """Lower case, with everything but letters and digits replaced by "-"; "head" if nothing is left."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:longest].rstrip("-") or "head"

@@ -1,1 +1,1 @@
-"""The rules that `decide` puts together, one to a file: each looks at the situation and answers with a decision."""
+"""The rules that `decide` combines, one per file: each looks at the situation and returns a decision."""

@@ -1,4 +1,4 @@
-"""A start that came to nothing: what its job is told, and when it is tried again."""
+"""Handles a failed start: what the job's status says, and when to try again."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,41 +9,41 @@ from headrace_operator.decision import Decision, DeletePod, StartAttempt, write
 from headrace_operator.state import Job, Pod, later
 
 REFUSED_SECONDS = 10
-"""Pause before a start that was refused (a quota, a policy, a missing permission) is tried again."""
+"""Pause before retrying a start that was refused (a quota, a policy, a missing permission)."""
 IN_THE_WAY_SECONDS = 5
-"""Pause before a start is tried again whose pod's name is taken."""
+"""Pause before retrying a start whose pod's name is taken."""
 OUTRUN_SECONDS = 1
-"""Pause after another start took the slot meanwhile."""
+"""Pause after another start took the slot first."""
 SEEN_SOON_SECONDS = 0.5
-"""Pause after another operator made the same pod: its watch event is on its way."""
+"""Pause after another operator created the same pod: its watch event is on its way."""
 NAME_FREED_SECONDS = 0.1
-"""Pause after the pod that had the name turned out to be gone."""
+"""Pause after the pod with that name turned out to be gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The API server refuses the slot's Lease or the pod: a quota, a policy, a missing permission."""
+    """The API server refused the slot's Lease or the pod: a quota, a policy, a missing permission."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedForGood:
-    """The API server calls the pod invalid: it will never take it."""
+    """The API server rejected the pod as invalid: it will never accept it."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class NameTaken:
-    """There is a pod of this name already; None: there was, and it is gone."""
+    """A pod of this name already exists; None if it is gone by now."""
 
     pod: Pod | None
 
 
 @dataclass(frozen=True, slots=True)
 class SlotLost:
-    """Another start took the slot after this one had made its pod, which is still gated."""
+    """Another start took the slot after this one had created its pod, which is still gated."""
 
     pod: Pod
 
@@ -52,24 +52,24 @@ Obstacle = Refused | RefusedForGood | NameTaken | SlotLost
 
 
 def after_failed_start(start: StartAttempt, obstacle: Obstacle, now: datetime) -> Decision:
-    """What to do about a start that met an obstacle."""
+    """Decides what to do about a start that met an obstacle."""
     job = start.job
     match obstacle:
         case Refused(error):
-            message = f"the start was refused, tried again every {REFUSED_SECONDS} s: {error}"
+            message = f"the start was refused; retrying every {REFUSED_SECONDS} s: {error}"
             return _tell(job, Reason.POD_REFUSED, message, later(now, REFUSED_SECONDS))
         case RefusedForGood(error):
-            message = f"the API server refuses the pod for good: {error}"
+            message = f"the API server rejects the pod as invalid: {error}"
             ended = statuses.final(job, job.status, State.ERROR, Reason.POD_REFUSED, message=message, now=now)
             return Decision(write(job, ended), wake=now)
         case NameTaken(pod):
             return _after_name_taken(job, pod, now)
         case SlotLost(pod):
-            return Decision([DeletePod(pod, "another start took the slot meanwhile")], wake=later(now, OUTRUN_SECONDS))
+            return Decision([DeletePod(pod, "another start took the slot first")], wake=later(now, OUTRUN_SECONDS))
 
 
 def _after_name_taken(job: Job, pod: Pod | None, now: datetime) -> Decision:
-    """A pod of this name is there, though no live pod of the project was: of this job, or of another owner?"""
+    """A pod of this name exists, although the project had no live pod: does it belong to this job or to another owner?"""
     if pod is None:
         return Decision(wake=later(now, NAME_FREED_SECONDS))
     if pod.owner_uid == job.uid and pod.ours:
@@ -78,7 +78,7 @@ def _after_name_taken(job: Job, pod: Pod | None, now: datetime) -> Decision:
         owner = "that lost its Headrace labels"
     else:
         owner = f"of an earlier job of this name (project {pod.project})" if pod.project else "that is not Headrace's"
-    message = f"pod {pod.name} {owner} is in the way; tried again when it is gone: delete it, if it is of no use"
+    message = f"pod {pod.name} {owner} is in the way; retrying once it is gone: delete it if nothing needs it"
     return _tell(job, Reason.WAITING_FOR_POD_TO_END, message, later(now, IN_THE_WAY_SECONDS))
 
 

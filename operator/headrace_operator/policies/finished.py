@@ -1,4 +1,4 @@
-"""A job that is over."""
+"""Cleans up after a job that is over."""
 
 from headrace_operator.decision import Decision, together
 from headrace_operator.policies import ttl
@@ -7,6 +7,6 @@ from headrace_operator.state import Job
 
 
 def settle(situation: Situation, job: Job) -> Decision:
-    """Ends pods that the job still has, and deletes it when its time to live is over."""
+    """Deletes pods that the job still runs, and the job itself when its time to live has passed."""
     pods = situation.end_pods(job, f"its TrainingJob is {job.status.state}")
     return together([Decision(pods), ttl.expire(situation, job)])

@@ -1,4 +1,4 @@
-"""The last attempt of a job that is not over: it is counted when it has ended, looked after while it runs."""
+"""Counts the last attempt of an unfinished job once it has ended, and looks after it while it runs."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from headrace_operator.state import Job, Pod, Report
 
 
 def stand(situation: Situation, job: Job) -> Standing:
-    """Brings the status of a job up to date, unless it only waits for its turn: `turn` says what such a job waits for."""
+    """Updates the status of a job, unless it is only waiting for its turn, which `turn` handles."""
     if job.deleting:
         return Standing(Decision(situation.end_pods(job, "its TrainingJob is being deleted")), in_line=False)
     pods = sorted((pod for pod in situation.pods_of(job) if not pod.gated), key=lambda pod: pod.attempt)
@@ -26,17 +26,17 @@ def stand(situation: Situation, job: Job) -> Standing:
 
 
 def _count(situation: Situation, job: Job, pod: Pod | None, number: int) -> Standing:
-    """An attempt is over: judges and counts it."""
+    """Judges and counts an attempt that is over."""
     judged = judge(job, pod, situation.view, situation.settings, situation.now)
     status = statuses.after_attempt(job, pod, number, judged, now=situation.now, settings=situation.settings)
-    # The watch event of a pod that is missing may not have arrived yet: "vanished" is believed from a live LIST only.
+    # The watch event of a missing pod may not have arrived yet: only a live LIST can show that it vanished.
     decision = Decision(write(job, status), needs=Needs(pods=pod is None))
-    # A retry is left to the next pass, on the status just written; until then the job keeps its place (invariant 2).
+    # The next pass retries, based on the status just written; until then the job keeps its place (invariant 2).
     return Standing(decision, in_line=judged.final is None and not job.suspended)
 
 
 def _look_after(situation: Situation, job: Job, pod: Pod) -> Standing:
-    """An attempt is under way: writes how it does, enforces its deadline, passes on a wish to stop or pause."""
+    """Looks after a current attempt: updates the status, enforces its deadline, passes on a stop or suspend."""
     report = situation.view.reports.get(pod.uid)
     unreachable = lost_node.unreachable(situation, pod)
     status = statuses.live(job, pod, report=report, unreachable=unreachable, now=situation.now, settings=situation.settings)
@@ -50,13 +50,13 @@ def _look_after(situation: Situation, job: Job, pod: Pod) -> Standing:
 
 
 def _next_telling(situation: Situation, job: Job, report: Report | None) -> datetime | None:
-    """When the trainer's last report may go into the status; None when it is in this one, or says nothing new."""
+    """When the trainer's last report may be written; None if it is in the status already or has no news."""
     due = statuses.progress_due(job.status, report, situation.settings) if report else None
     return due if due is not None and situation.now < due else None
 
 
 def _pass_on_wish(job: Job, pod: Pod) -> list[Action]:
-    """The deletion of the pod, which makes its trainer checkpoint and end, when the user wishes to stop or pause the job."""
+    """Deletes the pod, so that its trainer saves a checkpoint and exits, if the user stops or suspends the job."""
     if pod.deleting or not (job.stopping or job.suspended):
         return []
-    return [DeletePod(pod, "stopped by the user" if job.stopping else "paused by the user")]
+    return [DeletePod(pod, "stopped by the user" if job.stopping else "suspended by the user")]

@@ -1,4 +1,4 @@
-"""What the policies look at: the view of the project, with the settings and the time."""
+"""The input of the policies: the view of the project, the settings and the time."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,29 +20,29 @@ class Situation:
     jobs: Mapping[str, Job]
     """By uid."""
     pods: Mapping[str, Sequence[Pod]]
-    """By uid of their job; gated ones included."""
+    """By uid of their job, including gated ones."""
     taken_by: Sequence[Pod]
-    """Pods that hold the slot, of whatever job, one that is gone included."""
+    """Pods that hold the slot, of any job, even a deleted one."""
 
     def pods_of(self, job: Job) -> Sequence[Pod]:
-        """The job's pods, gated ones included."""
+        """The job's pods, including gated ones."""
         return self.pods.get(job.uid, ())
 
     def owner_of(self, pod: Pod) -> Job | None:
-        """The job that the pod belongs to; None when it is gone."""
+        """The job that the pod belongs to; None if it is gone."""
         return self.jobs.get(pod.owner_uid)
 
     def slot_pods_of(self, job: Job) -> list[Pod]:
-        """The job's pods that hold the slot: at most one, if all is well."""
+        """The job's pods that hold the slot: normally at most one."""
         return [pod for pod in self.pods_of(job) if _holds_slot(self.view, pod)]
 
     def end_pods(self, job: Job, why: str) -> list[Action]:
-        """The deletions of the pods that the job still runs, but for those that were told to end already."""
+        """Deletes the pods that the job still runs, except those already being deleted."""
         return [DeletePod(pod, why) for pod in self.slot_pods_of(job) if not pod.deleting]
 
 
 def situation_of(view: View, settings: Settings, now: datetime) -> Situation:
-    """The situation of a project."""
+    """Indexes the view of a project."""
     pods: defaultdict[str, list[Pod]] = defaultdict(list)
     for pod in view.pods:
         pods[pod.owner_uid].append(pod)

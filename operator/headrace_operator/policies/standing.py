@@ -1,4 +1,4 @@
-"""Where a job stands after a look at it."""
+"""Where a job stands after its last attempt was examined."""
 
 from dataclasses import dataclass
 
@@ -11,4 +11,4 @@ class Standing:
 
     decision: Decision
     in_line: bool
-    """False when the job is over, being deleted, or paused: later jobs may go."""
+    """False if the job is over, being deleted, or suspended: later jobs may run."""

@@ -1,4 +1,4 @@
-"""spec.ttlSecondsAfterFinished: a job is deleted so many seconds after its end."""
+"""spec.ttlSecondsAfterFinished: a job is deleted this many seconds after its end."""
 
 from headrace_operator.clock import parse_timestamp
 from headrace_operator.decision import Decision, DeleteJob
@@ -7,7 +7,7 @@ from headrace_operator.state import Job, later
 
 
 def expire(situation: Situation, job: Job) -> Decision:
-    """Deletes a job that is over once its time to live has passed, or wakes up when it will have."""
+    """Deletes a finished job once its time to live has passed, or asks to be woken then."""
     ttl = job.spec.ttl_seconds_after_finished if job.spec else None
     if ttl is None or job.deleting or job.status.completion_time is None:
         return Decision()

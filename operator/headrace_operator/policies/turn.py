@@ -1,4 +1,4 @@
-"""Whose turn it is: the first job in line gets the slot once no pod holds it; the others are told what they wait for."""
+"""Gives the slot to the first job in line once no pod holds it; the others' status says what they are waiting for."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from headrace_operator.state import Job
 
 
 def give(situation: Situation, job: Job, ahead: Sequence[Job]) -> Decision:
-    """Starts a job in line, or says what it waits for. Nothing is left to do for one whose pod holds the slot."""
+    """Starts a job in line, or writes what it is waiting for. Does nothing for a job whose pod holds the slot."""
     if situation.slot_pods_of(job):
         return Decision()
     if ahead:
@@ -22,16 +22,16 @@ def give(situation: Situation, job: Job, ahead: Sequence[Job]) -> Decision:
         return Decision(write(job, waiting), wake=due)
     if situation.taken_by:
         pods = ", ".join(pod.name for pod in situation.taken_by)
-        return _wait(job, Reason.WAITING_FOR_POD_TO_END, f"first in line; waits for pod {pods} to end")
+        return _wait(job, Reason.WAITING_FOR_POD_TO_END, f"first in line; waiting for pod {pods} to end")
     return _start(situation, job)
 
 
 def _start(situation: Situation, job: Job) -> Decision:
-    """The slot is free. A start that was not finished may have left a gated pod, which must be gone first."""
+    """The slot is free. An unfinished start may have left a gated pod, which must be gone first."""
     gated = [pod for pod in situation.view.pods if pod.gated]
     if stuck := ", ".join(pod.name for pod in gated if pod.deleting):
-        # No kubelet knows a gated pod: unless a finalizer keeps it, it is gone as soon as it is deleted.
-        message = f"first in line; pod {stuck}, which never ran and was deleted, is kept by a finalizer: remove that from it"
+        # A gated pod has no kubelet: unless a finalizer keeps it, it is gone as soon as it is deleted.
+        message = f"first in line; pod {stuck}, which never ran and was deleted, is kept by a finalizer: remove the finalizer"
         return _wait(job, Reason.WAITING_FOR_POD_TO_END, message)
     if gated:
         return Decision()

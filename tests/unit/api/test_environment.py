@@ -26,8 +26,8 @@ def test_every_wrong_variable_is_named_with_what_it_is_and_what_would_be_right()
     with pytest.raises(BadSettingsError) as error:
         Settings.from_environment({"HEADRACE_SPEED": "-1", "HEADRACE_PORT": "http"})
     assert str(error.value) == (
-        "HEADRACE_SPEED: should be greater than 0, and is '-1' (How fast.); "
-        "HEADRACE_PORT: should be a valid integer, and is 'http' (Where to listen.)"
+        "HEADRACE_SPEED: should be greater than 0, but is '-1' (How fast.); "
+        "HEADRACE_PORT: should be a valid integer, but is 'http' (Where to listen.)"
     )
 
 

@@ -124,7 +124,7 @@ def test_a_pod_of_a_deleted_job_keeps_the_slot_until_it_is_over() -> None:
     assert deleted(decision) == ["gone-1"]
     assert decision.needs.jobs, "only a live LIST can say that a job is gone"
     assert started(decision) is None
-    assert status_of("a", decision).message == "first in line; waits for pod gone-1 to end"
+    assert status_of("a", decision).message == "first in line; waiting for pod gone-1 to end"
 
 
 def test_a_gated_pod_is_deleted_and_is_no_attempt() -> None:
@@ -166,7 +166,7 @@ def test_a_running_job_that_is_to_leave_is_told_once(change: str, reason: Reason
 def test_a_paused_job_with_a_pod_is_not_in_the_way_in_line_but_its_pod_is() -> None:
     job = make_job("a").running().suspend()
     decision = decided(job, make_pod(job).ready().deleting(200), make_job("b").created(1))
-    assert status_of("b", decision).message == "first in line; waits for pod a-1 to end"
+    assert status_of("b", decision).message == "first in line; waiting for pod a-1 to end"
 
 
 def test_a_stopped_job_is_over_once_its_pod_is() -> None:

@@ -26,8 +26,8 @@ def wait_of(decision: Decision) -> float | None:
 @pytest.mark.parametrize(
     ("obstacle", "state", "reason", "words", "wait"),
     [
-        (Refused("403: quota"), State.QUEUED, Reason.POD_REFUSED, "tried again every 10 s: 403: quota", 10),
-        (RefusedForGood("422"), State.ERROR, Reason.POD_REFUSED, "refuses the pod for good: 422", 0),
+        (Refused("403: quota"), State.QUEUED, Reason.POD_REFUSED, "retrying every 10 s: 403: quota", 10),
+        (RefusedForGood("422"), State.ERROR, Reason.POD_REFUSED, "rejects the pod as invalid: 422", 0),
         (NameTaken(OTHERS), State.QUEUED, Reason.WAITING_FOR_POD_TO_END, "pod a-1 of an earlier job", 5),
     ],
 )
@@ -57,5 +57,5 @@ def test_a_name_that_is_taken_for_a_moment_is_no_news(pod: Pod | None, wait: flo
 def test_the_pod_of_a_start_that_was_outrun_is_deleted() -> None:
     pod = make_pod(A).view()
     decision = after(SlotLost(pod))
-    assert decision.actions == [DeletePod(pod, "another start took the slot meanwhile")]
+    assert decision.actions == [DeletePod(pod, "another start took the slot first")]
     assert wait_of(decision) == 1

@@ -106,7 +106,7 @@ def test_one_that_does_not_know_a_reason_is_waited_for(caplog: pytest.LogCapture
     older = served(lambda _, status: status["reason"]["enum"].remove("NodeLost"))
     passed(Cluster(older, older, served()))
     assert "not ready to work" in caplog.text
-    assert "it refuses some values of status.reason" in caplog.text
+    assert "it rejects some values of status.reason" in caplog.text
 
 
 def test_one_that_lacks_a_field_of_the_spec_is_told_of_and_worked_with(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,17 +33,17 @@ def test_an_empty_variable_is_an_absent_one() -> None:
     ("environment", "want"),
     [
         ({}, r"HEADRACE_TRAINER_IMAGE: is required \(Image of trainers whose job names none"),
-        (IMAGE | {"HEADRACE_METRICS_PORT": "http"}, "HEADRACE_METRICS_PORT: should be a valid integer, and is 'http' "),
-        (IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": "/runs"}, "HEADRACE_DEFAULT_OUTPUT_URI: should match pattern .*, and is '/runs' "),
+        (IMAGE | {"HEADRACE_METRICS_PORT": "http"}, "HEADRACE_METRICS_PORT: should be a valid integer, but is 'http' "),
+        (IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": "/runs"}, "HEADRACE_DEFAULT_OUTPUT_URI: should match pattern .*, but is '/runs' "),
         (
             IMAGE | {"HEADRACE_BACKOFF_CAP": "5"},
-            "HEADRACE_BACKOFF_CAP: should be at least HEADRACE_BACKOFF_BASE, which is 10, and is 5 ",
+            "HEADRACE_BACKOFF_CAP: should be at least HEADRACE_BACKOFF_BASE, which is 10, but is 5 ",
         ),
         (
             IMAGE | {"HEADRACE_LEADER_LEASE_NAME": "headrace-p"},
-            "HEADRACE_LEADER_LEASE_NAME: should match pattern .*, and is 'headrace-p' ",
+            "HEADRACE_LEADER_LEASE_NAME: should match pattern .*, but is 'headrace-p' ",
         ),
-        (IMAGE | {"HEADRACE_LOG_LEVEL": "LOUD"}, "HEADRACE_LOG_LEVEL: should be 'DEBUG', .*, and is 'LOUD' "),
+        (IMAGE | {"HEADRACE_LOG_LEVEL": "LOUD"}, "HEADRACE_LOG_LEVEL: should be 'DEBUG', .*, but is 'LOUD' "),
     ],
 )
 def test_what_is_wrong_is_named(environment: dict[str, str], want: str) -> None:

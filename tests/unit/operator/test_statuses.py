@@ -69,7 +69,7 @@ def test_an_attempt_that_ends_before_it_resumed_leaves_what_was_reached() -> Non
 @pytest.mark.parametrize(
     ("pod", "state", "reason", "message"),
     [
-        (make_pod(JOB), State.QUEUED, Reason.WAITING_FOR_RUNNER, "waits for a runner"),
+        (make_pod(JOB), State.QUEUED, Reason.WAITING_FOR_RUNNER, "waiting for a runner"),
         (make_pod(JOB).unschedulable("no GPU left"), State.QUEUED, Reason.WAITING_FOR_RUNNER, "no GPU left"),
         (make_pod(JOB).scheduled("gpu-07"), State.STARTING, Reason.PREPARING, "on node gpu-07"),
         (

@@ -37,6 +37,6 @@ def test_more_layers_than_a_model_may_have_heads_are_refused() -> None:
     """Else the job would train, and its model/ could not be read: config.json has the heads."""
     names = [f"layer {number}" for number in range(MOST_HEADS + 1)]
     assert len(resolve_heads(Network(), layers(*names[:-1]))) == MOST_HEADS
-    with pytest.raises(FatalError, match=f"{MOST_HEADS + 1} layers, and a model at most {MOST_HEADS} heads") as caught:
+    with pytest.raises(FatalError, match=f"{MOST_HEADS + 1} layers, but a model has at most {MOST_HEADS} heads") as caught:
         resolve_heads(Network(), layers(*names))
     assert caught.value.reason is Reason.BAD_MODEL

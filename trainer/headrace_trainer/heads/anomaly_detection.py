@@ -1,23 +1,22 @@
 """Anomaly detection: how far an image, and each of its pixels, is from normal; learnt from normal images alone.
 
-Method: the levels' fused map and its sub-cells (heads/fused_map.py) tell for every pixel whether it belongs to a defect. That is
-learnt from normal images and the same images with defects that the training step makes up (worker/defects.py), as CutPaste, DRAEM
-and NSA do, by the focal loss; an image is as anomalous as the most anomalous hundredth of it. Why this one: it needs no weights of
-another training, no pass over the train images when training ends, and nothing kept of them in the model, unlike memories of
-features (PatchCore, Roth et al. 2022, https://arxiv.org/abs/2106.08265) and their statistics (PaDiM, Defard et al. 2021,
-https://arxiv.org/abs/2011.08785), which stand and fall with features learnt from millions of photographs. What it is weak at: an
-anomaly whose every part looks normal, for which the context alone is wrong.
+Method: the levels' fused map and its sub-cells (heads/fused_map.py) predict for every pixel whether it belongs to a defect. The
+focal loss trains this on normal images and on the same images with synthetic defects from the training step (worker/defects.py),
+as in CutPaste, DRAEM and NSA. An image's score is the mean over its most anomalous hundredth. Why this method: it needs no
+pretrained weights, no pass over the train images when training ends, and stores nothing about them in the model, unlike memories of
+features (PatchCore, Roth et al. 2022, https://arxiv.org/abs/2106.08265) and feature statistics (PaDiM, Defard et al. 2021,
+https://arxiv.org/abs/2011.08785), which depend on features learnt from millions of photographs. Its weakness: anomalies whose parts
+all look normal, where only the context is wrong.
 
-Tried on digit scenes' sheets of noughts, one other digit among nine on half of the 64 held out; 64 px, ResNet-18 from random
+Tried on digit scenes' sheets of zeros, with one other digit among nine on half of the 64 held out; 64 px, ResNet-18 from random
 weights with a pyramid, batches of 8, AdamW at 0.002, one seed. AUROC of images and pixels after 200 iterations on 256 sheets: 0.79
-and 0.91 with this. After 120 on 64 sheets, 0.59 and 0.70, with patches and noise that all end in a sharp edge and mostly change
-colour, and with every change of 0.03 called a defect. Nearest neighbours among the features of random weights, of 128 sheets: 0.60
-and 0.80 at best; a Gaussian of them: 0.57 and 0.75.
+and 0.91 with this method. After 120 iterations on 64 sheets: 0.59 and 0.70 when all patches and noise end in a sharp edge and
+mostly change colour, and every change of 0.03 counts as a defect. Nearest neighbours among features of random weights, 128 sheets:
+0.60 and 0.80 at best; a Gaussian of them: 0.57 and 0.75.
 
-Official metrics: AUROC of images by their scores, and of pixels by the map. An image whose anomalous pixels are not known (no mask)
-counts for the first and not for the second; all pixels of a normal image are normal. Where all images are normal, or all
-anomalous, there is no score: NaN. What fills up the network's input around an image of another shape is neither learnt from nor
-counted among the pixels, but it is a part of what the hundredth is taken of.
+Official metrics: AUROC of images by their scores, and of pixels by the map. An image with unknown anomalous pixels (no mask) counts
+for the first but not the second; all pixels of a normal image are normal. If all images are normal, or all anomalous, the score is
+NaN. Letterbox padding is neither learnt from nor scored as pixels, but the hundredth is taken over the whole input including it.
 
 B images, H and W their sides, h and w those of the logits.
 """
@@ -46,9 +45,9 @@ from headrace_trainer.results.tables import AnomalyResults
 PRIOR: Final = 0.05
 """Probability of a defect at each pixel before anything is learnt."""
 HIGHEST: Final = 0.01
-"""The share of an image's pixels, the most anomalous, whose mean is the image's score."""
+"""An image's score is the mean over this share of its pixels, the most anomalous ones."""
 BINS: Final = 2**16
-"""Of the histogram that the pixels' curve is read from."""
+"""Bins of the histogram from which the pixels' AUROC is computed."""
 
 
 class AnomalyDetectionHead(Head):
@@ -70,8 +69,8 @@ class AnomalyDetectionHead(Head):
         return {"logits": self.detect(self.map(features))}
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
-        """Reads targets["defects"] and "shown". "defects": focal loss over the pixels of the images with and without made-up
-        defects, divided by the number of pixels in defects."""
+        """Reads targets["defects"] and "shown". "defects": focal loss over the pixels of the images with and without synthetic
+        defects, divided by the number of defect pixels."""
         counted = targets["shown"] & labelled[:, None, None]
         defects = targets["defects"] & counted
         size = (defects.shape[1], defects.shape[2])
@@ -109,16 +108,16 @@ class AnomalyDetectionHead(Head):
 
 
 class AnomalyDetectionMetric(Metric):
-    """imageAUROC over images, pixelAUROC over the pixels of images whose anomalous pixels are known: the chance that an anomalous
-    one scores higher than a normal one, half where they score the same. NaN without one of either kind.
+    """imageAUROC over images, pixelAUROC over the pixels of images whose anomalous pixels are known: the probability that an
+    anomalous one scores higher than a normal one, counting ties as half. NaN if either kind is missing.
 
-    Keeps the scores of images; of pixels a histogram on the device, whose bins are 0.0005 wide in log odds.
+    Keeps the scores of all images, but only a histogram of pixels, on the device, with bins 0.0005 wide in log odds.
     """
 
     def __init__(self) -> None:
         self._scores: list[Tensor] = []
         self._anomalous: list[Tensor] = []
-        # Of normal and of anomalous pixels; the last takes those that do not count.
+        # Bins of normal, then of anomalous pixels; the last entry takes those that do not count.
         self._pixels = torch.zeros(2 * BINS + 1, dtype=torch.int64)
 
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:

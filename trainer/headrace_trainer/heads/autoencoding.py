@@ -1,18 +1,18 @@
-"""Autoencoding: the image again, out of the features of one level. Self-supervised.
+"""Autoencoding: reconstructs the image from the features of one level. Self-supervised.
 
-Method: a decoder that mirrors the backbone, each stage twice as large and half as wide, down to level 2, whose cells give their
-own 4 × 4 pixels (sub-pixel convolution, Shi et al. 2016, https://arxiv.org/abs/1609.05158): the image in full resolution at a
-sixteenth of the price of convolutions at it. The loss is the squared error, which is what PSNR is made of; absolute errors,
-perceptual or adversarial losses look sharper and score lower.
+Method: a decoder that mirrors the backbone, each stage twice as large and half as wide, down to level 2, where each cell gives its
+own 4 × 4 pixels (sub-pixel convolution, Shi et al. 2016, https://arxiv.org/abs/1609.05158): full resolution at a sixteenth of the
+cost of convolutions at that resolution. The loss is the squared error, on which PSNR is based; absolute, perceptual or adversarial
+losses look sharper and score lower.
 
 Tried on eight images of coloured shapes, 64 px, ResNet-18 to level 4 with a pyramid, 100 iterations of AdamW at 0.004, seed 0, on
-level 3 / 4: this 21.9 / 20.9 dB; with each cell's mean colour added from the level itself, past GroupNorm, which takes away how
-bright an image is, 21.3 / 19.2; that without GroupNorm 21.4 / 20.3.
+level 3 / 4: this decoder 21.9 / 20.9 dB; with each cell's mean colour added from the level itself, bypassing GroupNorm, which
+removes an image's brightness, 21.3 / 19.2; the same without GroupNorm 21.4 / 20.3.
 
-Official metric: PSNR, -10 log10 of the mean squared error of an image whose channels are 0 to 1, the mean over images; an image
-counts as 59 dB at most, which is what rounding to 8 bits leaves. PSNR has no upper end, so the score that checkpoints are compared
-by is `fidelity`: 1 minus the root of the mean squared error of an image, the mean over images; 1 where nothing is lost. What fills
-up the network's input around an image of another shape is neither learnt from nor counted.
+Official metric: PSNR, -10 log10 of an image's mean squared error with channels from 0 to 1, averaged over images; an image counts
+as 59 dB at most, the error of rounding to 8 bits. PSNR has no upper bound, so checkpoints are compared by `fidelity`: 1 minus the
+root of an image's mean squared error, averaged over images; 1 if nothing is lost. Letterbox padding is neither learnt from nor
+scored.
 
 B images, H and W their sides, C channels.
 """
@@ -36,17 +36,17 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.maps import PictureResults
 
 FINEST_CONVOLUTION_LEVEL: Final = 2
-"""The decoder enlarges maps to this level; its cells, or those of a lower level looked at, give all their pixels at once."""
+"""The decoder enlarges maps to this level, whose cells give all their pixels at once; so do those of a lower input level."""
 WIDEST: Final = 256
 NARROWEST: Final = 64
-"""Channels of the decoder's first stage at most, and of its last at least."""
+"""Bounds on the decoder's channels: at most WIDEST in the first stage, at least NARROWEST in the last."""
 LEAST_ERROR: Final = 1 / 255**2 / 12
-"""Mean squared error that rounding to 8 bits makes: 59 dB. An image that is met better than that counts as met so well."""
+"""Mean squared error of rounding to 8 bits: 59 dB. Smaller errors count as this one."""
 
 
 class AutoencodingHead(Head):
-    """Outputs {"image": float32 [B, 3, h, w]}, normalised, h and w the sides filled up to a multiple of the level's stride;
-    predictions {"image": float32 [B, 3, H, W]} in 0 to 1."""
+    """Outputs {"image": float32 [B, 3, h, w]}, normalised, h and w being the sides padded to a multiple of the level's stride;
+    predictions {"image": float32 [B, 3, H, W]}, 0 to 1."""
 
     task = Task.AUTOENCODING
     primary = "fidelity"
@@ -68,8 +68,8 @@ class AutoencodingHead(Head):
         return {"image": self.pixels(self.decoder(features[self.levels[0]])).float()}
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
-        """Reads targets["image"] and "shown". "reconstruction": squared error in deviations of ImageNet's colours, mean over an
-        image's pixels, and over images."""
+        """Reads targets["image"] and "shown". "reconstruction": squared error in standard deviations of ImageNet's colours, mean
+        over an image's pixels and then over images."""
         wanted = torch.where(labelled[:, None, None, None], targets["image"], 0)
         height, width = wanted.shape[-2:]
         error = _mean_square(outputs["image"][:, :, :height, :width] - wanted, targets["shown"] & labelled[:, None, None])
@@ -90,7 +90,7 @@ class AutoencodingHead(Head):
         return PictureResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The reconstruction in the place of the image, with its PSNR."""
+        """The reconstruction in place of the image, with its PSNR."""
         found = predictions["image"][index].float().cpu()
         wanted = torch.from_numpy(image).permute(2, 0, 1) / 255
         canvas = Canvas(image)
@@ -100,10 +100,10 @@ class AutoencodingHead(Head):
 
 
 class ReconstructionMetric(Metric):
-    """psnr in dB and fidelity, means over images; NaN without images. Sums on the device, of constant size."""
+    """psnr in dB and fidelity, means over images; NaN without images. Keeps constant-size sums on the device."""
 
     def __init__(self) -> None:
-        # Images, sum of their PSNR, sum of the root of their mean squared error.
+        # Number of images, sum of their PSNR, sum of their root mean squared errors.
         self._sums = torch.zeros(3, dtype=torch.float64)
 
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
@@ -117,13 +117,13 @@ class ReconstructionMetric(Metric):
 
 
 def _mean_square(difference: Tensor, shown: Tensor) -> Tensor:
-    """Of [B, 3, H, W] over the pixels that bool [B, H, W] tells: [B]."""
+    """Mean square of [B, 3, H, W] over the pixels of `shown` (bool [B, H, W]): [B]."""
     squared = torch.where(shown, difference.square().mean(dim=1), 0)
     return squared.sum(dim=(1, 2)) / shown.sum(dim=(1, 2)).clamp(min=1)
 
 
 def _psnr(error: Tensor) -> Tensor:
-    """Mean squared errors of images in 0 to 1 -> dB."""
+    """Mean squared errors of images with values from 0 to 1 -> dB."""
     return -10 * error.clamp(min=LEAST_ERROR).log10()
 
 

@@ -12,8 +12,8 @@ and in training, for heads whose `uses_defects` is True:
 
     defects    bool    [B, H, W]     pixels of the second look's made-up defects
 
-and `labelled`, bool [B], tells which images carry this head's labels at all: "no object in this image" is a label, "nobody looked"
-is not. Every image is labelled for a self-supervised head. The rows of unlabelled images hold padding and must not be looked at.
+`labelled`, bool [B], says which images carry this head's labels at all: "no object in this image" is a label, "not annotated" is
+not. Every image is labelled for a self-supervised head. The rows of unlabelled images hold padding and must not be used.
 """
 
 from abc import ABC, abstractmethod
@@ -34,11 +34,11 @@ Features = Mapping[int, Tensor]
 """Feature maps by level: level i is [B, channels, ceil(H / 2^i), ceil(W / 2^i)]."""
 Targets = Mapping[str, Tensor]
 Outputs = Mapping[str, Tensor]
-"""What a head's forward pass gives, for its own loss and decoding."""
+"""What a head's forward pass returns, for its own loss and decoding."""
 
 
 class Metric(ABC):
-    """Accumulates over batches of the held-out split; official definitions, images that are not labelled left out."""
+    """Accumulates over batches of the held-out split by the official definition, ignoring unlabelled images."""
 
     @abstractmethod
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
@@ -46,7 +46,7 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """Scores by name, the head's `primary` among them. NaN where nothing was labelled."""
+        """Scores by name, including the head's `primary`. NaN if nothing was labelled."""
 
 
 class Head(nn.Module, ABC):
@@ -54,21 +54,21 @@ class Head(nn.Module, ABC):
 
     task: ClassVar[Task]
     primary: ClassVar[str]
-    """The score that decides which checkpoint is best: higher is better, 1 the best there is, and 0 or less as good as nothing."""
+    """The score that decides which checkpoint is best: higher is better, 1 is perfect, 0 or less is useless."""
     needs: ClassVar[tuple[str, ...]] = ()
-    """Parts of the label space that may not be empty."""
+    """Parts of the label space that must not be empty."""
     uses_image: ClassVar[bool] = False
-    """Whether `loss` and the metric find the input in targets["image"]."""
+    """Whether `loss` and the metric get the network's input in targets["image"]."""
     uses_views: ClassVar[bool] = False
-    """Whether in training `loss` finds the outputs for a second view of the same images, under "<key>@2" beside each "<key>"."""
+    """Whether in training `loss` also gets the outputs for a second view of the same images, as "<key>@2" beside each "<key>"."""
     uses_defects: ClassVar[bool] = False
-    """Whether in training `loss` finds the outputs for the same images with made-up defects, under "<key>@2" beside each "<key>",
-    and in targets["defects"] where these are. A head uses views or defects, not both."""
+    """Whether in training `loss` also gets the outputs for the same images with synthetic defects, as "<key>@2" beside each
+    "<key>", and their pixels in targets["defects"]. A head uses views or defects, not both."""
     log_variance: nn.Parameter | None
-    """Logarithm of the variance that its loss is divided by, a scalar, where that is learnt (worker/loss_weights.py)."""
+    """Log variance that scales the head's loss, a scalar, if loss weights are learnt (worker/loss_weights.py)."""
 
     def __init__(self, levels: Sequence[int], labels: LabelSpace) -> None:
-        """Raises FatalError(BAD_DATASET) where a part of `labels` that the head needs is empty."""
+        """Raises FatalError(BAD_DATASET) if a part of `labels` that the head needs is empty."""
         super().__init__()
         for part in self.needs:
             if not getattr(labels, part):
@@ -88,10 +88,10 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
-        """Loss terms by name, each a scalar, each already weighted so that the head's loss is their plain sum.
+        """Loss terms by name, scalars, already weighted so that the head's loss is their plain sum.
 
-        Counts labelled images only, and gives them the gradient they would have in a batch of their own; exactly zero, with
-        finite zero gradients, where no image is labelled. Never synchronises with the host.
+        Counts labelled images only, which get the gradient they would have in a batch of their own; exactly zero, with zero
+        gradients, if no image is labelled. Never synchronises with the host.
         """
 
     @abstractmethod
@@ -118,15 +118,15 @@ class Head(nn.Module, ABC):
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """A copy of the image (uint8 [H, W, 3]) with the predictions of batch entry `index` drawn on it.
 
-        Enlarged by a whole factor (ops.drawing) where it is small, so that text stays legible: uint8 [H * k, W * k, 3].
+        Small images are enlarged by a whole factor (ops.drawing) so that text stays legible: uint8 [H * k, W * k, 3].
         """
 
 
 HeadFactory = Callable[[Any, Mapping[int, int], LabelSpace], Head]
-"""(options of the head as in headrace_api.model, channels by level, what its numbers mean) -> head.
+"""(options of the head as in headrace_api.model, channels by level, label space) -> head.
 
-Raises errors.FatalError: BAD_MODEL where a level that the options name is not there, saying which there are; BAD_DATASET where a
-part of the label space that the head needs is empty.
+Raises errors.FatalError: BAD_MODEL if a level in the options does not exist, listing those that do; BAD_DATASET if a part of the
+label space that the head needs is empty.
 """
 
 REGISTRY: Final[dict[Task, HeadFactory]] = {}
@@ -146,7 +146,7 @@ def register(task: Task) -> Callable[[HeadFactory], HeadFactory]:
 
 
 def head_factory(task: Task) -> HeadFactory:
-    """How to build the head of `task`; FatalError(BAD_MODEL) where this version has none, naming the tasks that have one."""
+    """How to build the head for `task`; FatalError(BAD_MODEL) if this version has none, naming the tasks that have one."""
     if task in REGISTRY:
         return REGISTRY[task]
     there = ", ".join(sorted(known.words for known in REGISTRY))
@@ -156,26 +156,26 @@ def head_factory(task: Task) -> HeadFactory:
 def levels_between(channels: Mapping[int, int], bottom: int | None, top: int | None) -> tuple[int, ...]:
     """The levels `bottom` to `top`, both included; None stands for the lowest and the highest of `channels`.
 
-    Raises FatalError(BAD_MODEL) where one of them is not in `channels`.
+    Raises FatalError(BAD_MODEL) if one of them is not in `channels`.
     """
     bottom = _present(channels, min(channels) if bottom is None else bottom)
     top = _present(channels, max(channels) if top is None else top)
     if bottom > top:
-        raise FatalError(Reason.BAD_MODEL, f"bottomLevel {bottom} lies above topLevel {top}; {_there_are(channels)}")
+        raise FatalError(Reason.BAD_MODEL, f"bottomLevel {bottom} is above topLevel {top}; {_there_are(channels)}")
     return tuple(range(bottom, top + 1))
 
 
 def single_level(channels: Mapping[int, int], level: int | None) -> int:
     """`level`, or the highest of `channels` for None.
 
-    Raises FatalError(BAD_MODEL) where it is not in `channels`.
+    Raises FatalError(BAD_MODEL) if it is not in `channels`.
     """
     return _present(channels, max(channels) if level is None else level)
 
 
 def _present(channels: Mapping[int, int], level: int) -> int:
     if level not in channels:
-        raise FatalError(Reason.BAD_MODEL, f"there is no level {level} to look at; {_there_are(channels)}")
+        raise FatalError(Reason.BAD_MODEL, f"there is no level {level}; {_there_are(channels)}")
     return level
 
 

@@ -1,18 +1,17 @@
-"""Boxes from every cell of several levels: what the heads that find objects share. No head of its own.
+"""Boxes from every cell of several levels, shared by the heads that find objects. Not a head by itself.
 
-Method: FCOS (Tian et al. 2019, https://arxiv.org/abs/1904.01355), trained as TOOD (Feng et al. 2021,
-https://arxiv.org/abs/2108.07755) is. Weights are shared between levels. Every cell gives a score for each class and the distances
-from its centre to the four sides of a box. Task-aligned assignment gives objects to the cells that already answer them best,
-quality focal loss makes the score tell how well the box lies (so no centerness is needed), GIoU loss shapes the box. Differences
-from TOOD: two plain convolutions a tower instead of its six with task-decomposing layers; candidates near the centre only
-(ops.assignment).
+Method: FCOS (Tian et al. 2019, https://arxiv.org/abs/1904.01355), trained like TOOD (Feng et al. 2021,
+https://arxiv.org/abs/2108.07755). Weights are shared between levels. Every cell predicts a score for each class and the distances
+from its centre to the four sides of a box. Task-aligned assignment gives objects to the cells that already predict them best,
+quality focal loss makes the score reflect how well the box fits (so no centerness is needed), and GIoU loss trains the box.
+Differences from TOOD: each tower has two plain convolutions instead of six with task-decomposing layers; candidates are only near
+the centre (ops.assignment).
 
-A head that wants more of an object than its box (a mask, keypoints, corners) lets it come from the maps of the box tower
-(`DenseBoxes.forward` gives them too), learns it at the cells that `assign` gives to the object, and reads it at the cells that
-`detect` names.
+A head that predicts more than a box (a mask, keypoints, corners) computes it from the maps of the box tower (`DenseBoxes.forward`
+returns them too), trains it at the cells that `assign` gives to the object, and reads it at the cells that `detect` names.
 
-B images, N objects, C classes, A cells of all levels (lowest level first, row by row), K cells an object gets, M max detections.
-Boxes are x0, y0, x1, y1 in pixels of the network's input, half-open.
+B images, N objects, C classes, A cells of all levels (lowest level first, row by row), K cells per object, M max detections. Boxes
+are x0, y0, x1, y1 in pixels of the network's input, half-open.
 """
 
 import math
@@ -35,26 +34,26 @@ from headrace_trainer.ops.losses import masked_sum, quality_focal_loss
 from headrace_trainer.results.base import Predictions
 
 WIDTH = 256
-"""Channels of the towers, as in FCOS; fewer where no level has so many."""
+"""Channels of the towers, as in FCOS; fewer if no level has that many."""
 TOWER_CONVOLUTIONS = 2
 PRIOR = 0.01
-"""Score of every cell and class before anything is learnt (RetinaNet's), or the many negatives drown the first steps."""
+"""Initial score of every cell and class (as in RetinaNet); otherwise the many negatives dominate the first steps."""
 PRIOR_DISTANCE = 2.0
-"""Distance to each side before anything is learnt, in strides."""
+"""Initial distance to each side, in strides."""
 LONGEST_LOG_DISTANCE = 10.0
-"""Natural logarithm of the longest distance, in strides: keeps the exponential finite."""
+"""Natural logarithm of the longest distance, in strides; keeps the exponential finite."""
 BOX_WEIGHT = 2.0
-"""Of the box loss beside the classification's, as in TOOD."""
+"""Weight of the box loss relative to classification, as in TOOD."""
 NMS_IOU = 0.6
 NMS_CANDIDATES = 1000
-"""Best (cell, class) pairs of an image that non-maximum suppression looks at."""
+"""Number of best (cell, class) pairs per image that enter non-maximum suppression."""
 DRAWN_SCORE = 0.3
-"""Objects that score less are left out of pictures."""
+"""Objects with a lower score are not drawn."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """What the cells of all levels say, in one row."""
+    """The predictions of the cells of all levels, in one row."""
 
     levels: tuple[Level, ...]
     logits: Tensor
@@ -65,7 +64,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Objects:
-    """What there is to find. Rows of padding and of unlabelled images are zeros."""
+    """The true objects. Rows of padding and of unlabelled images are zeros."""
 
     boxes: Tensor
     """float32 [B, N, 4]."""
@@ -74,14 +73,14 @@ class Objects:
     learnt: Tensor
     """bool [B, N]."""
     crowd: Tensor
-    """bool [B, N]: cells in there learn nothing, but those that answer for an object."""
+    """bool [B, N]: cells inside a crowd learn nothing unless they are assigned to an object."""
     beyond: Tensor
-    """float32 [B, I, 4]: boxes of objects that there was no room for, as good as crowds; zeros are padding."""
+    """float32 [B, I, 4]: boxes of objects beyond the padded N, treated like crowds; zeros are padding."""
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found, best first; zeros where not `valid`."""
+    """Detected objects, best first; zeros where not `valid`."""
 
     cell: Tensor
     """int64 [B, M]: index into A."""
@@ -103,7 +102,7 @@ class DenseBoxes(nn.Module):
         self.levels = tuple(sorted(channels))
         self.width = min(WIDTH, max(channels.values()))
         """Channels of the towers' maps."""
-        # Without a neck levels differ in channels, and shared weights need them alike.
+        # Without a neck, levels differ in channels, but shared weights need the same number.
         unlike = {level: size for level, size in channels.items() if size != self.width}
         self.inputs = nn.ModuleDict({str(level): conv_norm(size, self.width, 1) for level, size in unlike.items()})
         self.class_tower, self.box_tower = tower(self.width), tower(self.width)
@@ -116,7 +115,7 @@ class DenseBoxes(nn.Module):
             nn.init.constant_(output.bias, bias)
 
     def forward(self, features: Features) -> tuple[dict[str, Tensor], dict[int, Tensor]]:
-        """Outputs, and by level the box tower's maps [B, width, h, w] for further outputs to come from.
+        """Outputs, and the box tower's maps [B, width, h, w] by level, for further outputs.
 
         Outputs for each level i: "logits<i>" float32 [B, C, h, w]; "distances<i>" float32 [B, 4, h, w], pixels to the left, upper,
         right and lower side.
@@ -133,7 +132,7 @@ class DenseBoxes(nn.Module):
         return outputs, maps
 
     def cells(self, outputs: Outputs) -> Cells:
-        """All levels in one row, distances as boxes."""
+        """All levels in one row, with distances converted to boxes."""
         levels, boxes = [], []
         for number in self.levels:
             distances = outputs[f"distances{number}"]
@@ -156,19 +155,19 @@ def in_a_row(outputs: Outputs, name: str, levels: Sequence[int]) -> Tensor:
 
 
 def at_cells(values: Tensor, cell: Tensor) -> Tensor:
-    """What the cells say: [B, A, D] at int64 [B, ...] -> [B, ..., D]."""
+    """The predictions of some cells: [B, A, D] at int64 [B, ...] -> [B, ..., D]."""
     index = cell.flatten(1)[..., None].expand(-1, -1, values.shape[2])
     return values.gather(1, index).view(*cell.shape, values.shape[2])
 
 
 def from_frame(places: Tensor, boxes: Tensor) -> Tensor:
-    """Places [..., P, 2] in the frames of boxes [..., 4], (-1, -1) at the top left and (1, 1) at the bottom right -> pixels."""
+    """Points [..., P, 2] in the frames of boxes [..., 4], (-1, -1) at the top left and (1, 1) at the bottom right -> pixels."""
     low, high = boxes[..., None, :].chunk(2, dim=-1)
     return (low + high) / 2 + places * (high - low) / 2
 
 
 def objects_of(targets: Targets, labelled: Tensor) -> Objects:
-    """Reads targets "boxes", "classes", "valid" and "crowd", and "beyond" where it is."""
+    """Reads targets "boxes", "classes", "valid" and "crowd", and "beyond" if present."""
     real = targets["valid"] & labelled[:, None]
     crowd = real & targets["crowd"]
     boxes = torch.where(real[..., None], targets["boxes"].float(), 0)
@@ -178,7 +177,7 @@ def objects_of(targets: Targets, labelled: Tensor) -> Objects:
 
 @torch.no_grad()
 def assign(cells: Cells, objects: Objects) -> Assignment:
-    """Cells for the objects that are learnt, by what the cells say now."""
+    """Assigns cells to the objects that are learnt, by the cells' current predictions."""
     cell, allowed = candidates(objects.boxes, cells.levels)
     place = (cell * cells.logits.shape[2] + objects.classes[..., None]).flatten(1)
     score = cells.logits.flatten(1).gather(1, place).view(cell.shape).sigmoid()
@@ -187,13 +186,13 @@ def assign(cells: Cells, objects: Objects) -> Assignment:
 
 
 def normaliser(assigned: Assignment) -> Tensor:
-    """What losses of the assigned cells are divided by: the sum of the scores that cells should give, at least 1."""
+    """Divisor of the losses of the assigned cells: the sum of the scores they should predict, at least 1."""
     return assigned.quality.sum().clamp(min=1)
 
 
 def box_losses(cells: Cells, objects: Objects, assigned: Assignment, labelled: Tensor) -> dict[str, Tensor]:
-    """ "classification": quality focal loss over every cell and class, but those that are ignored; "boxes": 1 - GIoU of the cells
-    that answer for an object, weighted by alignment. Both divided by `normaliser`.
+    """ "classification": quality focal loss over every cell and class except ignored ones; "boxes": 1 - GIoU over the cells
+    assigned to an object, weighted by alignment. Both are divided by `normaliser`.
     """
     quality = _quality_map(assigned, objects.classes, cells.logits)
     counted = labelled[:, None, None] & ~(_ignored(objects, cells.levels)[..., None] & (quality == 0))
@@ -206,7 +205,7 @@ def box_losses(cells: Cells, objects: Objects, assigned: Assignment, labelled: T
 
 
 def detect(cells: Cells, image_size: tuple[int, int], max_detections: int, shapes: Tensor | None = None) -> Detections:
-    """The best boxes, after class-wise non-maximum suppression by the overlap of boxes, or of `shapes` [B, A, 4, 2] (ops.quads)."""
+    """The best boxes after class-wise non-maximum suppression by the overlap of boxes, or of `shapes` [B, A, 4, 2] if given."""
     boxes = clip_boxes_to_image(cells.boxes, image_size)
     per_image = zip(cells.logits.sigmoid(), boxes, [None] * len(boxes) if shapes is None else shapes, strict=True)
     images = [_detect(*image, max_detections) for image in per_image]
@@ -214,7 +213,7 @@ def detect(cells: Cells, image_size: tuple[int, int], max_detections: int, shape
 
 
 def draw_boxes(canvas: Canvas, predictions: Predictions, index: int, classes: Sequence[str]) -> None:
-    """The boxes of batch entry `index` that score at least DRAWN_SCORE, with class and score; the best one on top."""
+    """Draw the boxes of batch entry `index` that score at least DRAWN_SCORE, with class and score, the best one on top."""
     chosen = predictions["valid"][index] & (predictions["scores"][index] >= DRAWN_SCORE)
     boxes, scores, labels = (predictions[key][index][chosen].flip(0).tolist() for key in ("boxes", "scores", "classes"))
     for box, score, label in zip(boxes, scores, labels, strict=True):
@@ -222,18 +221,18 @@ def draw_boxes(canvas: Canvas, predictions: Predictions, index: int, classes: Se
 
 
 def _ignored(objects: Objects, levels: Sequence[Level]) -> Tensor:
-    """bool [B, A]: cells that may answer for a crowd or an object beyond: all in its box, or those that hold its centre."""
+    """bool [B, A]: cells that could predict a crowd or an object beyond the padded N: all in its box, or at its centre."""
     boxes = torch.cat([objects.boxes, objects.beyond], dim=1)
     chosen = torch.cat([objects.crowd, (objects.beyond != 0).any(dim=2)], dim=1)
-    # Boxes that hold no cell's centre are answered for all the same, and most that there is no room for are small.
+    # Boxes without a cell centre count too: most objects beyond N are small.
     return answering_cells(boxes, chosen, levels)
 
 
 def _quality_map(assigned: Assignment, classes: Tensor, logits: Tensor) -> Tensor:
-    """The score [B, A, C] that every cell should give each class: the quality of its object's, 0 for the others."""
+    """The score [B, A, C] that every cell should predict: its quality for its object's class, 0 for the others."""
     place = (assigned.cell * logits.shape[2] + classes[..., None]).flatten(1)
     empty = torch.zeros_like(logits).flatten(1)
-    # The maximum, since places that are not taken say 0 and may coincide with those that are.
+    # The maximum, because entries that are not taken hold 0 and may coincide with those that are.
     return empty.scatter_reduce(1, place, assigned.quality.flatten(1), "amax").view(logits.shape)
 
 
@@ -244,7 +243,7 @@ def _detect(
     best = scores.flatten().topk(min(NMS_CANDIDATES, scores.numel()))
     cell, label = best.indices // scores.shape[1], best.indices % scores.shape[1]
     if shapes is None:
-        # Classes are put apart by shifting boxes by a multiple of the image's size, after which float32 has no fractions left.
+        # batched_nms separates classes by shifting boxes by multiples of the image size, which would cost float32 its fractions.
         kept = batched_nms(boxes[cell].double(), best.values.double(), label, NMS_IOU)
     else:
         kept = quads.non_maximum_suppression(shapes[cell], label, NMS_IOU)

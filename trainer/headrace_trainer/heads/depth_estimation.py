@@ -1,26 +1,27 @@
 """Depth estimation: the distance of every pixel, in the unit of the annotations.
 
-Method: the levels' fused map (heads/fused_map.py) gives the logarithm of the depth of each cell, and each pixel mixes those of
-the 3 × 3 cells around it by weights of its own (convex upsampling, Teed & Deng 2020, https://arxiv.org/abs/2003.12039):
-interpolation would put what lies between two objects' depths, where nothing is, along every edge. Learnt by the scale-invariant
+Method: the levels' fused map (heads/fused_map.py) gives the log depth of each cell, and each pixel mixes those of the 3 × 3 cells
+around it with its own weights (convex upsampling, Teed & Deng 2020, https://arxiv.org/abs/2003.12039): along every edge, plain
+interpolation would produce depths between those of the two objects, where there is nothing. The losses are the scale-invariant
 error of the logarithm (Eigen et al. 2014, https://arxiv.org/abs/1406.2283, in the form of Lee et al. 2019,
-https://arxiv.org/abs/1907.10326) and by the absolute error of its differences between neighbours on four scales (gradient matching
-as in MiDaS, Ranftl et al. 2019, https://arxiv.org/abs/1907.01341). Why this one: an error of the logarithm is a relative error,
-which is what AbsRel and delta1 count, the same for near and far and in whatever unit; differences make edges sharp and slopes
-right. Bins of depth (AdaBins, Bhat et al. 2020, https://arxiv.org/abs/2011.14141) are ahead on NYU and KITTI, but must be told the
-range of depths, or learn it.
+https://arxiv.org/abs/1907.10326) and the absolute error of its differences between neighbours on four scales (gradient matching as
+in MiDaS, Ranftl et al. 2019, https://arxiv.org/abs/1907.01341). Why this method: an error of the logarithm is a relative error, as
+measured by AbsRel and delta1, the same for near and far and in any unit; differences make edges sharp and slopes right. Depth bins
+(AdaBins, Bhat et al. 2020, https://arxiv.org/abs/2011.14141) score higher on NYU and KITTI, but need to know or learn the depth
+range.
 
-Not the absolute error, which forgives a sensor's outliers but has its least at the median: on digit scenes, nine tenths of whose
-pixels are ground, it stayed at "ground everywhere" for 500 iterations (AbsRel 0.129, delta1 0.883, the latter what the mean depth
-scores) where this has 0.062 and 0.912 after 300; with a tenth of the gradient's weight the absolute error had 0.083 and 0.887.
+Why not the absolute error: it forgives a sensor's outliers, but its minimum is at the median. On digit scenes, where nine tenths of
+the pixels are ground, it stayed at "ground everywhere" for 500 iterations (AbsRel 0.129, delta1 0.883, the latter as good as the
+mean depth), while this loss reaches 0.062 and 0.912 after 300; with a tenth of the gradient's weight, the absolute error reached
+0.083 and 0.887.
 
-Of what makes pixels out of cells, tried on the unit test's eight images of 64 px with the absolute error: delta1 is 0.919 with
-2 × 2 sub-cells and bilinear interpolation as in semantic segmentation, 0.936 with 4 × 4 sub-cells, 0.952 with this.
+Upsampling methods, tried on the unit test's eight images of 64 px with the absolute error: delta1 is 0.919 with 2 × 2 sub-cells and
+bilinear interpolation as in semantic segmentation, 0.936 with 4 × 4 sub-cells, 0.952 with convex upsampling.
 
 Official metrics (Eigen et al. 2014, https://arxiv.org/abs/1406.2283): AbsRel, RMSE and delta1 (share of pixels within a factor of
-1.25), each the mean over the pixels of an image whose depth is known, and then over images that have such a pixel.
+1.25), each averaged over the pixels of an image with known depth, and then over images that have such a pixel.
 
-Pixels whose depth is not known, and those that say 0 or less, are neither learnt from nor scored.
+Pixels with unknown depth, or a depth of 0 or less, are neither learnt from nor scored.
 
 B images, H and W the image's sides, h and w the fused map's, s its stride.
 """
@@ -46,20 +47,20 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.maps import DepthResults
 
 SCALES = 4
-"""Differences are taken between neighbours in every pixel, every second, fourth and eighth."""
+"""Differences are taken between neighbours on grids of every pixel, every second, fourth and eighth."""
 GRADIENT_WEIGHT = 0.5
 """As in MiDaS."""
 VARIANCE_FOCUS = 0.85
-"""Of the scale-invariant error: how much of the mean error's square is forgiven; 1 would leave the scale unlearnt."""
+"""Share of the squared mean error that the scale-invariant error forgives; with 1, the scale would not be learnt."""
 FLAT_BELOW = 0.01
-"""Errors below this are as good as none: a root has no slope at zero."""
+"""Smooths the root for errors below this: its slope is unbounded at zero."""
 LARGEST_LOG = 30.0
-"""Logarithms are cut to this when depths are made of them: keeps depths and their squares finite."""
+"""Logarithms are clamped to this before exponentiation, which keeps depths and their squares finite."""
 DELTA = 1.25
 
 
 class DepthEstimationHead(Head):
-    """Outputs {"log_depth": float32 [B, h * s, w * s]}, by pixels; predictions {"depth": float32 [B, H, W]}, above 0."""
+    """Outputs {"log_depth": float32 [B, h * s, w * s]}, per pixel; predictions {"depth": float32 [B, H, W]}, above 0."""
 
     task = Task.DEPTH_ESTIMATION
     primary = "delta1"
@@ -83,16 +84,16 @@ class DepthEstimationHead(Head):
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
         """Reads targets "depth" and "known".
 
-        "distance": root of the mean square of the logarithm's error, less VARIANCE_FOCUS of its mean's square, over the pixels
+        "distance": root of the mean squared error of the logarithm minus VARIANCE_FOCUS times its squared mean, over the pixels
         that count; "gradient": the absolute error of its differences to the right and lower neighbours, mean over the pairs that
-        count, summed over scales. Zero where no pixel counts.
+        count, summed over scales. Zero if no pixel counts.
         """
         counted = _counted(targets, labelled)
         truth = torch.where(counted, targets["depth"], 1).log()
         found = outputs["log_depth"][:, : truth.shape[1], : truth.shape[2]]
         error = torch.where(counted, found - truth, 0)
         pixels = counted.sum().clamp(min=1)
-        # The variance by itself, not as a difference of squares: those of large errors cancel to less than zero.
+        # The variance computed directly, not as a difference of squares, which can cancel to less than zero for large errors.
         mean = error.sum() / pixels
         spread = torch.where(counted, (error - mean).square(), 0).sum() / pixels
         squared = spread + (1 - VARIANCE_FOCUS) * mean.square()
@@ -115,7 +116,7 @@ class DepthEstimationHead(Head):
         return DepthResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """Logarithms of depths as colours over the image, near ones warm and far ones cold; the nearest and farthest as text."""
+        """Log depths as colours over the image, warm for near and cold for far, with the smallest and largest depth as text."""
         depth = predictions["depth"][index].cpu().double().numpy()
         nearest, farthest = depth.min(), depth.max()
         share = np.log(depth / nearest) / max(np.log(farthest / nearest), 1e-9)
@@ -131,7 +132,7 @@ def _counted(targets: Targets, labelled: Tensor) -> Tensor:
 
 
 def _gradient_error(error: Tensor, counted: Tensor) -> Tensor:
-    """Mean difference between the errors [B, h, w] of neighbours that both count, over both directions; 0 where there are none."""
+    """Mean difference between the errors [B, h, w] of neighbours that both count, over both directions; 0 if there are none."""
     down, right = (error[:, 1:] - error[:, :-1]).abs(), (error[:, :, 1:] - error[:, :, :-1]).abs()
     both_down, both_right = counted[:, 1:] & counted[:, :-1], counted[:, :, 1:] & counted[:, :, :-1]
     pairs = both_down.sum() + both_right.sum()
@@ -139,21 +140,21 @@ def _gradient_error(error: Tensor, counted: Tensor) -> Tensor:
 
 
 _COLORS = np.asarray([(180, 4, 38), (253, 141, 60), (254, 237, 160), (65, 182, 196), (37, 52, 148)], np.float64)
-"""Red by way of yellow to blue."""
+"""From red through yellow to blue."""
 
 
 def _warm_to_cold(share: np.ndarray) -> np.ndarray:
-    """float [H, W] in 0 to 1 -> uint8 [H, W, 3]."""
+    """float [H, W], 0 to 1 -> uint8 [H, W, 3]."""
     place = np.linspace(0, 1, len(_COLORS))
     return np.stack([np.interp(share, place, channel) for channel in _COLORS.T], axis=-1).astype(np.uint8)
 
 
 class DepthEstimationMetric(Metric):
-    """AbsRel, RMSE (in the unit of the annotations), delta1; NaN without a pixel that counts."""
+    """AbsRel, RMSE (in the unit of the annotations), delta1; NaN if no pixel counts."""
 
     def __init__(self) -> None:
         self._sums = torch.zeros(4, dtype=torch.float64)
-        """Of the images' AbsRel, RMSE, delta1, and how many they are."""
+        """Sums of the images' AbsRel, RMSE and delta1, and the number of images."""
 
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
         counted = _counted(targets, labelled)

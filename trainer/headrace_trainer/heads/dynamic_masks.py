@@ -1,22 +1,22 @@
-"""Masks of objects that dense boxes found: what the heads that tell objects apart by pixels share. No head of its own.
+"""Masks of objects found by dense boxes, shared by the instance and panoptic segmentation heads. Not a head by itself.
 
-Method: CondInst (Tian et al. 2020, https://arxiv.org/abs/2003.05664). Every cell gives, beside its box, the weights of a tiny
+Method: CondInst (Tian et al. 2020, https://arxiv.org/abs/2003.05664). Besides its box, every cell predicts the weights of a tiny
 network of 1 × 1 convolutions (its "kernel"), which turns one map of the whole image into the mask of the cell's object. Why this
-one: there is no second stage and no cropping of features, the dense boxes that it stands on are there already, and it learns from
-few images, unlike mask queries by cross-attention. Differences:
+method: it has no second stage and crops no features, the dense boxes it builds on already exist, and unlike mask queries with
+cross-attention it learns from few images. Differences:
 
-- The tiny network sees where a place lies in the frame of the box that the cell gives (-1 to 1 inside), not how far it is from the
-  cell. How far the object reaches is known then, before any mask is learnt.
-- Its last layer answers for 2 × 2 sub-cells (heads/fused_map.py), so that masks come at half the image's size.
-- Kernels are learnt as differences from a common one, which starts as any network does (its weights are the biases of the layer
-  that makes the kernels): with all weights near zero, as there, three layers multiply to no gradient at first.
-- Loss: Dice over the whole image, as there, and binary cross entropy around the object, which is what makes edges exact. The truth
-  is the share of each sub-cell that the object covers: comparing at half the image's size loses next to nothing (mean IoU 0.988
-  when those shares are enlarged to the image again, for shapes of 19 to 29 pixels).
+- The tiny network sees each position in the frame of the cell's box (-1 to 1 inside), not relative to the cell, so it knows the
+  extent of the object before any mask is learnt.
+- Its last layer predicts 2 × 2 sub-cells (heads/fused_map.py), so that masks have half the image's size.
+- Kernels are learnt as differences from a common one, initialised like any network (its weights are the biases of the layer that
+  computes the kernels): with all weights near zero, as in CondInst, three layers multiply to no gradient at first.
+- Loss: Dice over the whole image, as in CondInst, plus binary cross entropy around the object, which makes edges exact. The truth
+  is the share of each sub-cell that the object covers; comparing at half the image's size loses almost nothing (mean IoU 0.988
+  after enlarging those shares to the image again, for shapes of 19 to 29 pixels).
 
-Memory: masks are learnt for at most MASKS cells an image, however many objects there are. For 512 × 512 pixels each of them keeps
-about 2.2 MB for the backward pass (two maps of 8 channels at a quarter of the image's size, and what the losses need at half of
-it): 140 MB an image at most. The truth, bool [B, N, H, W], is 26 MB an image for 100 objects, and as much on the host.
+Memory: masks are learnt for at most MASKS cells per image, however many objects there are. At 512 × 512 pixels each keeps about
+2.2 MB for the backward pass (two maps of 8 channels at a quarter of the image's size, and the inputs of the losses at half of it):
+at most 140 MB per image. The truth, bool [B, N, H, W], is 26 MB per image for 100 objects, and the same again on the host.
 
 B images, N objects, A cells of all levels, M masks (to learn or detected), F features, h and w the fused map's height and width.
 """
@@ -35,17 +35,17 @@ from headrace_trainer.ops.assignment import Assignment
 from headrace_trainer.ops.losses import masked_sum
 
 FEATURES = 8
-"""Channels of the map that masks are made from, and of the tiny network's layers, as in CondInst."""
+"""Channels of the map that masks are computed from and of the tiny network's layers, as in CondInst."""
 MASKS = 64
-"""Cells of an image that masks are learnt for, as in CondInst."""
+"""Cells per image for which masks are learnt, as in CondInst."""
 CELLS_PER_OBJECT = 4
-"""Of the padded objects: where there are few, fewer cells than MASKS are enough."""
+"""Cells per padded object: with few objects, fewer cells than MASKS are enough."""
 SMALLEST_FRAME = 4.0
-"""Pixels: half sides of boxes count as so long at least, where coordinates are divided by them."""
+"""Pixels. Half sides of boxes count as at least this long when coordinates are divided by them."""
 FARTHEST = 4.0
-"""Coordinates beyond so many half sides from the centre are all alike: far off is far off."""
+"""Coordinates are clamped to this many half sides from the centre: farther away, the distance does not matter."""
 NEIGHBOURHOOD = 1.5
-"""Cross entropy is taken in the object's box times this."""
+"""Cross entropy is computed inside the object's box enlarged by this factor."""
 DICE_WEIGHT, EDGE_WEIGHT = 2.0, 2.0
 _LAYERS = ((FEATURES + 2, FEATURES), (FEATURES, FEATURES), (FEATURES, SUB_CELLS**2))
 """Inputs and outputs of the tiny network's layers; the last two inputs of the first are the coordinates."""
@@ -53,14 +53,14 @@ _LAYERS = ((FEATURES + 2, FEATURES), (FEATURES, FEATURES), (FEATURES, SUB_CELLS*
 
 @dataclass(frozen=True)
 class Chosen:
-    """Cells that masks are learnt for."""
+    """Cells for which masks are learnt."""
 
     object: Tensor
     """int64 [B, M]: index into N."""
     cell: Tensor
     """int64 [B, M]: index into A."""
     taken: Tensor
-    """bool [B, M]; the others hold valid indices and count for nothing."""
+    """bool [B, M]; the other entries hold valid indices and do not count."""
 
 
 class DynamicMasks(nn.Module):
@@ -82,13 +82,13 @@ class DynamicMasks(nn.Module):
         return {"masks": self.features(fused).float(), **kernels}
 
     def logits(self, outputs: Outputs, cells: Cells, cell: Tensor) -> Tensor:
-        """The masks of some cells (int64 [B, M]), by sub-cells: float32 [B, M, h * 2, w * 2]."""
+        """The masks of some cells (int64 [B, M]), per sub-cell: float32 [B, M, h * 2, w * 2]."""
         features = outputs["masks"]
         *_, height, width = features.shape
         kernels = at_cells(in_a_row(outputs, "kernels", self.levels), cell)
         x, y = _coordinates(at_cells(cells.boxes.detach(), cell), (height, width), 2**self.level)
         (w1, b1), (w2, b2), (w3, b3) = _layers(kernels)
-        # The first layer sees features and coordinates. Coordinates are separable: a row and a column for each mask, not a map.
+        # The first layer sees features and coordinates. Coordinates are separable: one row and one column per mask, not a map.
         seen = (w1[..., :-2].flatten(1, 2) @ features.flatten(2)).view(*w1.shape[:3], height, width)
         across, down = w1[..., -2, None] * x[:, :, None] + b1, w1[..., -1, None] * y[:, :, None]
         hidden = F.relu(seen + across[..., None, :] + down[..., None]).flatten(3)
@@ -97,16 +97,17 @@ class DynamicMasks(nn.Module):
         return F.pixel_shuffle(quarters, SUB_CELLS).squeeze(2).float()
 
     def probabilities(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """What `logits` gave -> how surely each pixel of an image of `size` (H, W) belongs to each mask: [B, M, H, W], 0 to 1.
+        """The result of `logits` -> the probability that each pixel of an image of `size` (H, W) belongs to each mask: [B, M, H,
+        W].
 
-        Probabilities are interpolated, not logits: they stand for shares of sub-cells, and an edge lies where they cross 0.5.
+        Interpolates probabilities, not logits: they stand for shares of sub-cells, and the edge is where they cross 0.5.
         """
         return to_image(logits.sigmoid(), self.level, size)
 
     def losses(self, logits: Tensor, truth: Tensor, boxes: Tensor, taken: Tensor) -> dict[str, Tensor]:
         """ "dice" and "edges", means over the masks that are `taken` (bool [B, M]).
 
-        `truth` is bool [B, M, H, W]; `boxes` [B, M, 4] are the objects' own. Where not taken, both may hold anything finite.
+        `truth` is bool [B, M, H, W]; `boxes` [B, M, 4] are the true boxes. Where not taken, both may hold anything finite.
         """
         side = 2**self.level // SUB_CELLS
         coverage = _coverage(truth, side, (logits.shape[2], logits.shape[3]))
@@ -125,10 +126,10 @@ class DynamicMasks(nn.Module):
 
 
 def choose(assigned: Assignment) -> Chosen:
-    """At most MASKS of the cells that answer for objects: one for each object first, then a second one, and so on.
+    """At most MASKS of the cells assigned to objects: first one for each object, then a second one, and so on.
 
-    Where objects are more than that, which of them are left out changes from step to step with the noise in their qualities,
-    whatever those are: the hard ones must be learnt too.
+    With more objects than that, the noise in their qualities decides at random which are left out at each step, whether they are
+    easy or hard: the hard ones must be learnt too.
     """
     _, objects, k = assigned.cell.shape
     count = min(MASKS, objects * min(CELLS_PER_OBJECT, k))
@@ -140,7 +141,7 @@ def choose(assigned: Assignment) -> Chosen:
 
 
 def _common_kernel() -> Tensor:
-    """Weights and biases of a fresh tiny network; the sub-cells of its last layer begin alike."""
+    """Weights and biases of a fresh tiny network; the sub-cells of its last layer start identical."""
     parts = []
     for inputs, outputs in _LAYERS:
         last = outputs == SUB_CELLS**2
@@ -158,9 +159,9 @@ def _layers(kernels: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def _coordinates(boxes: Tensor, shape: tuple[int, int], stride: int) -> tuple[Tensor, Tensor]:
-    """Where the columns and rows of a map of `shape` (h, w) lie in the frames of boxes [B, M, 4]: [B, M, w] and [B, M, h].
+    """Coordinates of the columns and rows of a map of `shape` (h, w) in the frames of boxes [B, M, 4]: [B, M, w] and [B, M, h].
 
-    -1 to 1 in the box, and clamped to FARTHEST.
+    -1 to 1 inside the box, clamped to FARTHEST.
     """
     found = []
     for low, high, cells in ((boxes[..., 0], boxes[..., 2], shape[1]), (boxes[..., 1], boxes[..., 3], shape[0])):
@@ -171,7 +172,7 @@ def _coordinates(boxes: Tensor, shape: tuple[int, int], stride: int) -> tuple[Te
 
 
 def _coverage(masks: Tensor, side: int, shape: tuple[int, int]) -> Tensor:
-    """bool [B, M, H, W] -> float32 [B, M, *shape]: which share of each square of `side` pixels is True, of those in the image."""
+    """bool [B, M, H, W] -> float32 [B, M, *shape]: the share of True pixels in each square of `side` pixels, within the image."""
     height, width = masks.shape[2:]
     overhang = (0, shape[1] * side - width, 0, shape[0] * side - height)
     inside = F.pad(masks.new_ones(1, 1, height, width), overhang)
@@ -179,6 +180,7 @@ def _coverage(masks: Tensor, side: int, shape: tuple[int, int]) -> Tensor:
 
 
 def _count(masks: Tensor, side: int) -> Tensor:
-    """True pixels in each square of `side` pixels; by slices, since bool pools nowhere and float is four times as large."""
+    """True pixels in each square of `side` pixels; by slices, because pooling does not take bool and float is four times as
+    large."""
     slices = [masks[..., row::side, column::side] for row in range(side) for column in range(side)]
     return torch.stack([x.float() for x in slices]).sum(dim=0) if side > 1 else slices[0].float()

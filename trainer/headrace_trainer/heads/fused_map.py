@@ -1,12 +1,12 @@
-"""One fine map out of several levels: what the heads that answer for every pixel share. No head of its own.
+"""Fuses several levels into one fine map, shared by the heads that predict every pixel. Not a head by itself.
 
-Method: the semantic branch of Panoptic FPN (Kirillov et al. 2019, https://arxiv.org/abs/1901.02446), made cheaper: every level is
-projected by a 1 × 1 convolution, enlarged to the lowest one and added, and the sum alone (there: each level by itself) goes through
-the chain of 3 × 3 convolutions and enlargements up to a quarter of the image's size. Each cell then answers for its 2 × 2 quarters
-(sub-pixel convolution, Shi et al. 2016, https://arxiv.org/abs/1609.05158), and bilinear interpolation goes from there to the image:
-edges come out finer than the map's stride for the price of a 1 × 1 convolution.
+Method: the semantic branch of Panoptic FPN (Kirillov et al. 2019, https://arxiv.org/abs/1901.02446), made cheaper: 1 × 1
+convolutions project every level, the maps are enlarged to the lowest level and added, and only the sum (there: each level
+separately) goes through the chain of 3 × 3 convolutions and upsampling up to a quarter of the image's size. Each cell then predicts
+its 2 × 2 quarters (sub-pixel convolution, Shi et al. 2016, https://arxiv.org/abs/1609.05158), and bilinear interpolation does the
+rest: edges are finer than the map's stride at the cost of a 1 × 1 convolution.
 
-B images, D answers a pixel, H and W the image's sides, h and w those of the map.
+B images, D outputs per pixel, H and W the image's sides, h and w those of the map.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from headrace_trainer.heads.base import Features
 from headrace_trainer.ops.layers import conv_norm, conv_norm_relu
 
 WIDTH = 128
-"""Channels of the map, as in Panoptic FPN; fewer where no level has so many."""
+"""Channels of the map, as in Panoptic FPN; fewer if no level has that many."""
 FINEST_CONVOLUTION_LEVEL = 2
-"""Maps are enlarged to this level by convolutions; the lowest level looked at where that is finer."""
+"""Level to which convolutions enlarge the maps, or the lowest level in use if that is finer."""
 SUB_CELLS = 2
-"""Each cell of that level gives SUB_CELLS × SUB_CELLS answers."""
+"""Each cell of that level gives SUB_CELLS × SUB_CELLS outputs."""
 
 
 class FusedMap(nn.Module):
-    """Feature maps of `channels` (by level) -> [B, width, h, w], the map of level `level`, not negative."""
+    """Feature maps of `channels` (by level) -> [B, width, h, w], a non-negative map at level `level`."""
 
     def __init__(self, channels: Mapping[int, int]) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class FusedMap(nn.Module):
         for level in others:
             projected = self.projections[str(level)](features[level])
             enlarged = F.interpolate(projected, scale_factor=2 ** (level - lowest), mode="bilinear", align_corners=False)
-            # Cells of the level above may reach over the edge; by scale and cut, not by size, everything stays in its place.
+            # Cells of the level above may reach over the edge; scaling and cropping, not resizing, keeps everything aligned.
             x = x + enlarged[:, :, : x.shape[2], : x.shape[3]]
         refined: Tensor = self.refine(F.relu(x))
         return refined
@@ -61,9 +61,9 @@ class SubCellOutput(nn.Conv2d):
 
     @torch.no_grad()
     def _begin_without_checkerboard(self, answers: int) -> None:
-        """All sub-cells of an answer begin with the same weights (Aitken et al. 2017, https://arxiv.org/abs/1707.02937).
+        """All sub-cells of an output start with the same weights (Aitken et al. 2017, https://arxiv.org/abs/1707.02937).
 
-        With weights of their own they disagree for hundreds of iterations, which shows as a checkerboard in the predictions.
+        With different weights they disagree for hundreds of iterations, and predictions show a checkerboard.
         """
         shared = torch.empty(answers, *self.weight.shape[1:])
         nn.init.kaiming_normal_(shared, nonlinearity="linear")
@@ -76,9 +76,9 @@ class SubCellOutput(nn.Conv2d):
 
 
 def to_image(answers: Tensor, level: int, size: tuple[int, int]) -> Tensor:
-    """Sub-cells of a map of `level` [B, D, ...] -> [B, D, H, W] for an image of `size` (H, W).
+    """Sub-cells of a map at `level` [B, D, ...] -> [B, D, H, W] for an image of `size` (H, W).
 
-    Cells may reach over the image's right and bottom edge: those overhangs are cut off.
+    Cells may reach over the image's right and bottom edges; the overhang is cropped.
     """
     scale = 2**level / SUB_CELLS
     if scale != 1:

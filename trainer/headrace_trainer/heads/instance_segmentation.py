@@ -1,11 +1,11 @@
 """Instance segmentation: a mask, a box and a class for each object.
 
-Method: dense boxes as in object detection (heads/dense_boxes.py: FCOS and TOOD), and for each of them a mask by a tiny network of
-its own on one fused map of the image (heads/dynamic_masks.py: CondInst; heads/fused_map.py).
+Method: dense boxes as in object detection (heads/dense_boxes.py: FCOS and TOOD), and for each of them a mask from its own tiny
+network on one fused map of the image (heads/dynamic_masks.py: CondInst; heads/fused_map.py).
 
-Official metric: COCO average precision of masks over IoU 0.50 to 0.95, all sizes, at most 100 masks an image
-(https://cocodataset.org/#detection-eval), by faster-coco-eval, which gives pycocotools' numbers. Measured in pixels of the
-network's input, not of the original image.
+Official metric: COCO average precision of masks over IoU 0.50 to 0.95, all sizes, at most 100 masks per image
+(https://cocodataset.org/#detection-eval), by faster-coco-eval, whose results match pycocotools. Measured in pixels of the network's
+input, not of the original image.
 
 B images, N objects, C classes, A cells of all levels, M max detections, H and W the image's sides, h and w the fused map's.
 """
@@ -32,11 +32,11 @@ from headrace_trainer.results.objects import ObjectResults, box_and_mask
 
 
 class InstanceSegmentationHead(Head):
-    """Outputs for each level i: "logits<i>" and "distances<i>" of dense boxes, "kernels<i>" float32 [B, ..., h_i, w_i]; and for all
-    of them "masks" float32 [B, F, h, w].
+    """Outputs for each level i: "logits<i>" and "distances<i>" of dense boxes, "kernels<i>" float32 [B, ..., h_i, w_i]; shared by
+    all levels: "masks" float32 [B, F, h, w].
 
-    Predictions, best first: "boxes" float32 [B, M, 4] inside the image, "scores" float32 [B, M] in 0 to 1, "classes" int64 [B, M],
-    "masks" bool [B, M, H, W], "valid" bool [B, M], False where there is nothing but padding.
+    Predictions, best first: "boxes" float32 [B, M, 4] inside the image, "scores" float32 [B, M], 0 to 1, "classes" int64 [B, M],
+    "masks" bool [B, M, H, W], "valid" bool [B, M], False for padding.
     """
 
     task = Task.INSTANCE_SEGMENTATION
@@ -68,7 +68,7 @@ class InstanceSegmentationHead(Head):
         return box_losses(cells, objects, assigned, labelled) | self.masks.losses(logits, truth, boxes, chosen.taken)
 
     def decode(self, outputs: Outputs, image_size: tuple[int, int]) -> Predictions:
-        # Image by image: the masks of all detections in float32 are the largest thing here (105 MB for 100 of 512 × 512 pixels).
+        # Image by image, because the float32 masks of all detections take the most memory (105 MB for 100 of 512 × 512 pixels).
         batch = len(outputs["masks"])
         images = [self._decode_one({key: x[i : i + 1] for key, x in outputs.items()}, image_size) for i in range(batch)]
         return {key: torch.cat([image[key] for image in images]) for key in images[0]}
@@ -83,7 +83,7 @@ class InstanceSegmentationHead(Head):
         return ObjectResults(folder, self.labels, least_score, box_and_mask)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """Masks and boxes of what scores enough, with class and score; the best one on top."""
+        """Masks and boxes of high-scoring objects, with class and score; the best one on top."""
         canvas = Canvas(image)
         chosen = predictions["valid"][index] & (predictions["scores"][index] >= DRAWN_SCORE)
         masks, labels = (predictions[key][index][chosen].flip(0).cpu().numpy() for key in ("masks", "classes"))
@@ -109,7 +109,7 @@ class InstanceSegmentationHead(Head):
 
 
 class InstanceSegmentationMetric(Metric):
-    """AP, AP50, AP75 of masks; NaN where no labelled image has an object that is not a crowd. Keeps masks as run lengths."""
+    """AP, AP50, AP75 of masks; NaN if no labelled image has an object that is not a crowd. Keeps masks as run lengths."""
 
     def __init__(self, classes: int) -> None:
         self._classes = classes

@@ -1,25 +1,24 @@
 """Keypoint detection: the named points of each object, with its box and class.
 
-Method: dense boxes as in object detection (heads/dense_boxes.py: FCOS and TOOD), and from each cell, beside its box, all keypoints
-of its object in the frame of that box (-1 to 1 inside), as YOLO-Pose regresses them (Maji et al. 2022,
-https://arxiv.org/abs/2204.06806). Why this one: which points belong together is never in question, the time it takes does not grow
-with the number of objects, and there is no heat map whose cells would limit how exact a point can be. Top-down networks with a heat
-map for each object are ahead on COCO, at a pass of a second network for every one of them.
+Method: dense boxes as in object detection (heads/dense_boxes.py: FCOS and TOOD); besides its box, each cell regresses all keypoints
+of its object in the frame of that box (-1 to 1 inside), as in YOLO-Pose (Maji et al. 2022, https://arxiv.org/abs/2204.06806). Why
+this method: keypoints never need grouping, run time does not grow with the number of objects, and there is no heat map whose cells
+limit precision. Top-down networks with a heat map per object score higher on COCO, but run a second network for every object.
 
-Loss: smooth L1 of each keypoint's error in units of its own tolerance, 2 sigma sqrt(area), which is what OKS judges it by: what
-people place exactly is learnt exactly. YOLO-Pose learns from 1 - OKS itself, which is flat farther off than a few tolerances; and
-there every keypoint begins that is not at its box's centre. Seen on eight digit scenes of 64 px (ResNet-18 from random weights, 130
-iterations, one seed each): AP is 0.27 by 1 - OKS alone, 0.89 by that and smooth L1, 0.95 by smooth L1 alone; on
-eight of COCO's photographs at 96 px, of 12 persons, it is 1.0 after 150 iterations at levels 3 to 5.
+Loss: smooth L1 of each keypoint's error in units of its own tolerance, 2 sigma sqrt(area), the scale that OKS uses: keypoints that
+people place precisely are learnt precisely. YOLO-Pose minimises 1 - OKS itself, which is flat beyond a few tolerances, where every
+keypoint starts that is not at its box's centre. On eight digit scenes of 64 px (ResNet-18 from random weights, 130 iterations, one
+seed each), AP is 0.27 with 1 - OKS alone, 0.89 with both, 0.95 with smooth L1 alone; on eight COCO photographs of 12 persons at
+96 px, it is 1.0 after 150 iterations at levels 3 to 5.
 
-Whether a keypoint is there to be found is learnt by cross entropy: it is where it is labelled, visible or hidden. An object none of
-whose keypoints is labelled says nothing of either.
+Keypoint scores are learnt by cross entropy: a keypoint is present if it is labelled, visible or hidden. Objects without a labelled
+keypoint train neither positions nor scores.
 
-Official metric: COCO's average precision by object keypoint similarity over OKS 0.50 to 0.95, all sizes, at most 20 objects of a
-class an image (https://cocodataset.org/#keypoints-eval), by faster-coco-eval, which gives pycocotools' numbers. Measured in pixels
+Official metric: COCO's average precision by object keypoint similarity over OKS 0.50 to 0.95, all sizes, at most 20 objects per
+class and image (https://cocodataset.org/#keypoints-eval), by faster-coco-eval, whose results match pycocotools. Measured in pixels
 of the network's input, not of the original image.
 
-B images, N objects, C classes, P keypoints of an object, A cells of all levels, K cells an object gets, M max detections. Boxes are
+B images, N objects, C classes, P keypoints of an object, A cells of all levels, K cells per object, M max detections. Boxes are
 x0, y0, x1, y1 and keypoints x, y, in pixels of the network's input.
 """
 
@@ -56,27 +55,27 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.objects import ObjectResults, box_and_keypoints
 
 KEYPOINTS_WEIGHT = 0.2
-"""Of an error of one tolerance beside the classification's loss."""
+"""Weight of an error of one tolerance relative to the classification loss."""
 BETA = 0.5
-"""Tolerances up to which errors count by their square."""
+"""Errors up to this many tolerances count by their square."""
 DRAWN_KEYPOINT_SCORE = 0.5
-"""Keypoints that score less are left out of pictures."""
+"""Keypoints with a lower score are not drawn."""
 
 
 class KeypointDetectionHead(Head):
     """Outputs for each level i: "logits<i>" and "distances<i>" of dense boxes; "points<i>" float32 [B, 3 P, h, w], x and y of each
     keypoint in the frame of the cell's box, and the logit of its score.
 
-    Predictions, best first: "boxes" float32 [B, M, 4] inside the image, "scores" float32 [B, M] in 0 to 1, "classes" int64 [B, M],
-    "keypoints" float32 [B, M, P, 2], not clipped to the image, "keypoint_scores" float32 [B, M, P] in 0 to 1, "valid" bool [B, M],
-    False where there is nothing but padding.
+    Predictions, best first: "boxes" float32 [B, M, 4] inside the image, "scores" float32 [B, M], 0 to 1, "classes" int64 [B, M],
+    "keypoints" float32 [B, M, P, 2], not clipped to the image, "keypoint_scores" float32 [B, M, P], 0 to 1, "valid" bool [B, M],
+    False for padding.
     """
 
     task = Task.KEYPOINT_DETECTION
     primary = "AP"
     needs = ("classes", "keypoints")
     tolerances: Tensor
-    """float32 [P]: 2 sigma, shares of the square root of an object's area."""
+    """float32 [P]: 2 sigma, as a share of the square root of an object's area."""
 
     def __init__(self, channels: Mapping[int, int], labels: LabelSpace, max_detections: int) -> None:
         super().__init__(sorted(channels), labels)
@@ -96,8 +95,8 @@ class KeypointDetectionHead(Head):
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
         """Reads targets "boxes", "classes", "valid", "crowd", "keypoints", "visibility" and "area".
 
-        Terms "classification" and "boxes" (`box_losses`), "keypoints" and "visibility": means over the keypoints that are labelled,
-        and over all, of the cells that answer for an object with a labelled one, weighted by alignment.
+        Terms: "classification" and "boxes" (`box_losses`); "keypoints", mean over labelled keypoints, and "visibility", mean over
+        all keypoints, both over the cells assigned to an object with a labelled keypoint, weighted by alignment.
         """
         cells, objects = self.dense.cells(outputs), objects_of(targets, labelled)
         assigned = assign(cells, objects)
@@ -141,7 +140,7 @@ class KeypointDetectionHead(Head):
         return ObjectResults(folder, self.labels, least_score, box_and_keypoints)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """Boxes of what scores enough, with class and score; of its keypoints those that score enough, and what joins them."""
+        """Boxes of high-scoring objects, with class and score, and their high-scoring keypoints with the skeleton's lines."""
         canvas = Canvas(image)
         draw_boxes(canvas, predictions, index, self.classes)
         chosen = predictions["valid"][index] & (predictions["scores"][index] >= DRAWN_SCORE)
@@ -151,13 +150,14 @@ class KeypointDetectionHead(Head):
         return canvas.pixels()
 
     def _points(self, outputs: Outputs, cells: Cells, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """What some cells (int64 [B, ...]) say: keypoints [B, ..., P, 2] in pixels, and the logits of their scores [B, ..., P]."""
+        """Predictions of some cells (int64 [B, ...]): keypoints [B, ..., P, 2] in pixels and the logits of their scores [B, ...,
+        P]."""
         said = at_cells(in_a_row(outputs, "points", self.levels), cell).unflatten(-1, (-1, 3))
-        # Boxes learn nothing from the keypoints in them.
+        # Detached: keypoints do not train the boxes.
         return from_frame(said[..., :2], at_cells(cells.boxes.detach(), cell)), said[..., 2]
 
     def _draw_keypoints(self, canvas: Canvas, points: Sequence[Sequence[float]], shown: Sequence[bool], label: int) -> None:
-        """Of one object: lines in the colour of its class, dots in a colour for each keypoint."""
+        """Draw one object: lines in the colour of its class, dots in one colour per keypoint."""
         for start, end in self.labels.skeleton:
             if shown[start] and shown[end]:
                 canvas.line(points[start], points[end], label)
@@ -167,7 +167,7 @@ class KeypointDetectionHead(Head):
 
 
 class KeypointDetectionMetric(Metric):
-    """AP, AP50, AP75 by OKS; NaN where no labelled image has an object with a labelled keypoint that is not a crowd."""
+    """AP, AP50, AP75 by OKS; NaN if no labelled image has an object with a labelled keypoint that is not a crowd."""
 
     def __init__(self, classes: int, sigmas: Sequence[float]) -> None:
         self._classes, self._sigmas = classes, sigmas

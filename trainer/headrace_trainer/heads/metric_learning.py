@@ -1,22 +1,22 @@
-"""Metric learning: a vector an image, near to those of the same identity, far from those of others.
+"""Metric learning: one vector per image, close to vectors of the same identity and far from others.
 
-Method: global average pooling, a linear layer and unit length, learnt by CosFace (Wang et al. 2018,
-https://arxiv.org/abs/1801.09414): softmax cross entropy over the cosines to one prototype an identity, with a margin taken off the
-right one. Prototypes, so that it does not matter how many images of an identity a batch holds. Unlike ArcFace's
-(https://arxiv.org/abs/1801.07698) the margin needs no arc cosine, whose slope has no bound. The scale of the cosines is a constant:
+Method: global average pooling, a linear layer and unit length, trained by CosFace (Wang et al. 2018,
+https://arxiv.org/abs/1801.09414): softmax cross entropy over the cosines to one prototype per identity, with a margin subtracted
+from the right one. With prototypes it does not matter how many images of an identity a batch holds. Unlike ArcFace's
+(https://arxiv.org/abs/1801.07698), the margin needs no arc cosine, whose slope is unbounded. The scale of the cosines is constant:
 AdaCos' sqrt(2) * log(C - 1) (https://arxiv.org/abs/1905.00292) is 0 for two identities, which then never learn.
 
-Tried on 80 handwritten digits (each scan an identity, ten images, turned and scaled on textures, 48 px), ResNet-18 to level 4, 200
+Tried on 80 handwritten digits (each scan an identity, ten images, rotated and scaled on textures, 48 px), ResNet-18 to level 4, 200
 iterations of 32, AdamW at 0.002, one seed; recall@1 of 40 other scans, 6 images each, standard error 0.03: CosFace at scale 16 and
 margin 0.2 0.32, margin 0.35 0.30, margin 0 0.30, scale 24 0.31; ArcFace margin 0.3 0.27, margin 0.5 0.09; Proxy-Anchor
-(https://arxiv.org/abs/2003.13911) 0.23; supervised contrastive (https://arxiv.org/abs/2004.11362) 0.03, as most of such batches
-hold no pair. Maximum pooling beside the average made the two it was tried with worse.
+(https://arxiv.org/abs/2003.13911) 0.23; supervised contrastive (https://arxiv.org/abs/2004.11362) 0.03, because most such batches
+contain no pair. Adding maximum pooling made both losses it was tried with worse.
 
-Identities that only the held-out split has are classes like others: their prototypes learn to be far from everything, and nothing
-is asked of them.
+Identities that occur only in the held-out split are classes like the others: their prototypes learn to be far from everything and
+are never the right one.
 
-Official metrics: recall at 1 and 5 and mean average precision of retrieval, each held-out image asking for its identity among all
-the others. Images that are alone in their identity are only found among, they do not ask.
+Official metrics: recall at 1 and 5 and mean average precision of retrieval, with each held-out image as the query for its identity
+among all the others. Images that are alone in their identity are in the gallery but are not queries.
 
 B images, C identities, D dimensions, N images of the split.
 """
@@ -39,9 +39,9 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.vectors import VectorResults
 
 SCALE = 16.0
-"""Of cosines to logits."""
+"""Factor from cosines to logits."""
 MARGIN = 0.2
-"""Taken off the cosine to the image's own prototype."""
+"""Subtracted from the cosine to the image's own prototype."""
 
 
 class MetricLearningHead(Head):
@@ -55,7 +55,7 @@ class MetricLearningHead(Head):
         super().__init__([level], labels)
         self.linear = nn.Linear(channels, dimensions)
         self.prototypes = nn.Parameter(torch.empty(len(self.classes), dimensions))
-        # Only their directions count, and a step of the optimizer turns short vectors further: they must keep up with the images'.
+        # Only directions count, and an optimizer step turns short vectors further: prototypes must keep up with the embeddings.
         nn.init.normal_(self.prototypes, std=0.01)
 
     def forward(self, features: Features) -> Outputs:
@@ -84,15 +84,15 @@ class MetricLearningHead(Head):
         return VectorResults(folder, self.labels, least_score, "embeddings")
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The vector as a band of colours, and which image of the batch is nearest."""
+        """The vector as a band of colours, and the nearest image of the batch."""
         return draw_vector(image, predictions["embeddings"], index)
 
 
 class RetrievalMetric(Metric):
-    """recallAt1, recallAt5, mAP; NaN where no labelled image has another of its identity.
+    """recallAt1, recallAt5, mAP; NaN if no labelled image has another of its identity.
 
-    Recall at k: the share of images that have one of their identity among the k nearest others. Keeps the vectors of the split; of
-    equally near images the earlier comes first.
+    Recall at k: the share of images with one of their identity among the k nearest others. Keeps the vectors of the split; among
+    equally near images, the earlier comes first.
     """
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class RetrievalMetric(Metric):
 
 def _scores(near: Tensor, asked: Tensor, label: Tensor) -> Tensor:
     """Similarities [Q, N], identities [Q] and [N] -> [images with another of their identity, 3]: found at 1, at 5, precision."""
-    # The image itself is the last, being nearer to nothing than to itself.
+    # The image itself comes last: `similarities` sets it to -inf.
     order = near.argsort(dim=1, descending=True, stable=True)[:, :-1]
     right = label[order] == asked[:, None]
     right = right[right.any(dim=1)].double()

@@ -1,13 +1,13 @@
-"""Multiclass classification: one label an image.
+"""Multiclass classification: one label per image.
 
 Method: global average pooling and one linear layer (He et al. 2015, https://arxiv.org/abs/1512.03385) with softmax cross entropy
-and optional label smoothing (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567). A strong backbone leaves a head nothing to
-add.
+and optional label smoothing (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567). With a strong backbone, more layers add
+nothing.
 
-Where the classes are ordinal, the layer tells for each step of the scale whether the label lies above it, given that it lies above
-the steps before (continuation ratios; for deep networks CORN, Shi et al. 2021, https://arxiv.org/abs/2111.08851). The products are
-probabilities of the classes that sum to 1 by construction, so that loss and decoding stay what they are; CORAL (Cao et al. 2019,
-https://arxiv.org/abs/1901.07884) needs one weight vector for all steps to get there.
+If the classes are ordinal, the layer predicts for each step of the scale whether the label is above it, given that it is above all
+earlier steps (continuation ratios; for deep networks CORN, Shi et al. 2021, https://arxiv.org/abs/2111.08851). The products are
+class probabilities that sum to 1 by construction, so loss and decoding do not change; CORAL (Cao et al. 2019,
+https://arxiv.org/abs/1901.07884) has to share one weight vector among all steps for that.
 
 Official metrics: top-1 and top-5 accuracy, macro F1, and the expected calibration error over 15 bins of equal width (Guo et al.
 2017, https://arxiv.org/abs/1706.04599); for ordinal classes also the mean absolute error, in steps, of the median class.
@@ -38,10 +38,10 @@ CALIBRATION_BINS = 15
 
 
 class MulticlassClassificationHead(Head):
-    """Outputs {"logits": float32 [B, C]}, log probabilities where `ordinal`; predictions {"probabilities": float32 [B, C]}, rows of
-    which sum to 1.
+    """Outputs {"logits": float32 [B, C]}, log probabilities if `ordinal`; predictions {"probabilities": float32 [B, C]}, whose rows
+    sum to 1.
 
-    Raises FatalError(BAD_DATASET) where `ordinal` and there are fewer than two classes.
+    Raises FatalError(BAD_DATASET) if `ordinal` and there are fewer than two classes.
     """
 
     task = Task.MULTICLASS_CLASSIFICATION
@@ -55,8 +55,8 @@ class MulticlassClassificationHead(Head):
         if ordinal and len(self.classes) < 2:
             raise FatalError(
                 Reason.BAD_DATASET,
-                f"ordinal classes are at least two; there is only '{self.classes[0]}': give its layer all steps of the scale as "
-                "`classes`, or leave out `ordinal`",
+                f"`ordinal` needs at least two classes, but there is only '{self.classes[0]}': list all steps of the scale in the "
+                "layer's `classes`, or leave out `ordinal`",
             )
         self.linear = nn.Linear(channels, len(self.classes) - int(ordinal))
         nn.init.normal_(self.linear.weight, std=0.01)
@@ -85,7 +85,7 @@ class MulticlassClassificationHead(Head):
         return LabelResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The most probable class with its probability, and two more where those would not be 0.00."""
+        """The most probable class with its probability, and up to two more unless they would read 0.00."""
         probabilities = predictions["probabilities"][index]
         best = probabilities.topk(min(3, max(1, int((probabilities >= 0.005).sum()))))
         canvas = Canvas(image)
@@ -95,22 +95,22 @@ class MulticlassClassificationHead(Head):
 
 
 def _of_continuation_ratios(logits: Tensor) -> Tensor:
-    """Log probabilities [B, C] of the classes from the logits [B, C - 1] of lying above each step, given all steps before it."""
+    """Log probabilities [B, C] of the classes from the logits [B, C - 1] of being above each step, given all earlier steps."""
     above, not_above = F.logsigmoid(logits), F.logsigmoid(-logits)
     return F.pad(above.cumsum(dim=1), (1, 0)) + F.pad(not_above, (0, 1))
 
 
 class MulticlassClassificationMetric(Metric):
-    """top1, top5 (rank of the label, equal probabilities by class number), macroF1, calibrationError, and for ordinal classes
-    meanAbsoluteError; NaN without labelled images.
+    """top1, top5 (ties in order of class number), macroF1, calibrationError, and for ordinal classes meanAbsoluteError; NaN without
+    labelled images.
 
-    macroF1 is the mean over classes that are the label or the answer of some image. Sums on the device, of constant size.
+    macroF1 is the mean over classes that some image has as label or prediction. Keeps constant-size sums on the device.
     """
 
     def __init__(self, classes: int, ordinal: bool = False) -> None:
         self._ordinal = ordinal
         self._steps = torch.zeros((), dtype=torch.float64)
-        # Rows: right answers, labels, answers; of each class. All that accuracy and F1 need of the confusion matrix.
+        # Rows: right predictions, labels, predictions, per class. Accuracy and F1 need no more of the confusion matrix.
         self._counts = torch.zeros(3, classes, dtype=torch.float64)
         self._top5 = torch.zeros((), dtype=torch.float64)
         self._bins = torch.zeros(3, CALIBRATION_BINS, dtype=torch.float64)
@@ -126,7 +126,7 @@ class MulticlassClassificationMetric(Metric):
         ranked = probabilities.argsort(dim=1, descending=True, stable=True)[:, :5]
         self._top5 += (ranked == label[:, None]).any(dim=1).sum()
         self._bins += _calibration_bins(confidence, answer == label)
-        # The first class at which half of the probability is reached: of all answers the one of the least expected error.
+        # The first class that reaches half of the cumulative probability: the prediction with the least expected error.
         median = (probabilities.cumsum(dim=1) < 0.5).sum(dim=1).clamp(max=probabilities.shape[1] - 1)
         self._steps += (median - label).abs().sum()
 
@@ -150,7 +150,7 @@ class MulticlassClassificationMetric(Metric):
 
 
 def _calibration_bins(confidence: Tensor, correct: Tensor) -> Tensor:
-    """[3, CALIBRATION_BINS]: by confidence in (0, 1/15], (1/15, 2/15], ...: number of answers, right answers, summed confidence."""
+    """[3, CALIBRATION_BINS]: predictions, right ones and summed confidence, by confidence in (0, 1/15], (1/15, 2/15], ..."""
     place = ((confidence * CALIBRATION_BINS).ceil().long() - 1).clamp(0, CALIBRATION_BINS - 1)
     values = torch.stack([torch.ones_like(confidence), correct.to(confidence.dtype), confidence])
     return values.new_zeros(3, CALIBRATION_BINS).index_add_(1, place, values)

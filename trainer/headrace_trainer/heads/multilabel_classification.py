@@ -1,10 +1,10 @@
-"""Multilabel classification: any number of labels an image.
+"""Multilabel classification: any number of labels per image.
 
 Method: average and maximum pooling side by side (timm's `catavgmax`, https://github.com/huggingface/pytorch-image-models), one
-linear layer, and binary cross entropy per class. The maximum keeps a label that one small object decides, which the average
+linear layer, and binary cross entropy per class. The maximum preserves labels that depend on one small object, which the average
 dilutes over the whole map.
 
-Official metrics: mAP, the macro mean of average precision as scikit-learn defines it, over classes that occur; macro F1 at 0.5.
+Official metrics: mAP, the macro mean of scikit-learn's average precision over classes that occur; macro F1 at 0.5.
 
 B images, C classes, D channels.
 """
@@ -28,9 +28,9 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.tables import LabelSetResults
 
 THRESHOLD = 0.5
-"""Score from which on a label is given, in macro F1 and pictures."""
+"""Labels with at least this score count as predicted, in macro F1 and pictures."""
 PRIOR = 0.1
-"""Probability of every label before anything is learnt."""
+"""Initial probability of every label."""
 
 
 class MultilabelClassificationHead(Head):
@@ -55,7 +55,7 @@ class MultilabelClassificationHead(Head):
         """Reads targets["labels"]. "classification": binary cross entropy, summed and divided by the number of positive labels
         (or of labelled images, if that is more).
 
-        Not the mean over classes: with many of them, nearly all absent, it would be next to nothing beside other heads' losses.
+        Not the mean over classes: with many classes, nearly all absent, it would be negligible beside other heads' losses.
         """
         labels = torch.where(labelled[:, None], targets["labels"].float(), 0)
         entropy = F.binary_cross_entropy_with_logits(outputs["logits"], labels, reduction="none")
@@ -75,7 +75,7 @@ class MultilabelClassificationHead(Head):
         return LabelSetResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The labels that are given, most certain first, at most eight; "no label" where none is."""
+        """The predicted labels, most certain first, at most eight; "no label" if there are none."""
         scores = predictions["scores"][index].tolist()
         given = sorted((label for label, score in enumerate(scores) if score >= THRESHOLD), key=lambda label: -scores[label])
         canvas = Canvas(image)
@@ -87,7 +87,7 @@ class MultilabelClassificationHead(Head):
 
 
 class MultilabelClassificationMetric(Metric):
-    """mAP over classes that occur, macroF1 at 0.5 over classes that occur or are given; NaN where there is no such class."""
+    """mAP over classes that occur, macroF1 at 0.5 over classes that occur or are predicted; NaN if there is no such class."""
 
     def __init__(self) -> None:
         self._scores: list[Tensor] = []

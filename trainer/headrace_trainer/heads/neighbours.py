@@ -1,6 +1,6 @@
-"""Which images are near each other: what the heads that give a vector an image share. No head of its own.
+"""Finds images that are near each other, for the heads that give one vector per image. Not a head by itself.
 
-Nearness is the cosine of the angle between vectors. N images, Q of them asked about, D numbers a vector.
+Similarity is the cosine of the angle between vectors. N images, Q of them as queries, D numbers per vector.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from torch import Tensor
 from headrace_trainer.ops.drawing import Canvas
 
 _MOST_CELLS: Final = 2**24
-"""Similarities held at a time: 64 MiB, however many images there are."""
+"""Similarities held at once: 64 MiB, however many images there are."""
 _BAND: Final = 0.12
 """Height of the drawn vector as a share of the picture's."""
 _WARM, _COLD = np.array([230, 90, 30]), np.array([30, 110, 230])
 
 
 def similarities(vectors: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """float32 [N, D] -> which images, and how near each is to every one: float32 [Q, N]; -inf to itself."""
+    """float32 [N, D] -> slices of query images, with their similarity to every image: float32 [Q, N]; -inf to themselves."""
     vectors = F.normalize(vectors.float(), dim=1)
     rows = max(1, _MOST_CELLS // max(1, len(vectors)))
     for start in range(0, len(vectors), rows):
@@ -33,8 +33,8 @@ def similarities(vectors: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def draw_vector(image: np.ndarray, vectors: Tensor, index: int) -> np.ndarray:
-    """A copy of the image with vector `index` of a batch [B, D] as a band of colours, which is alike where images are, and
-    with the number of the image that is nearest to it, counted from 1 in the batch."""
+    """A copy of the image with vector `index` of a batch [B, D] as a band of colours, so that similar images have similar bands,
+    and with the number of the nearest image, counted from 1 in the batch."""
     canvas = Canvas(image)
     height, width = image.shape[:2]
     vector = F.normalize(vectors[index].float(), dim=0).cpu().numpy()

@@ -3,13 +3,13 @@
 Method: a dense, anchor-free head with weights shared between levels, trained by task-aligned assignment (heads/dense_boxes.py:
 FCOS and TOOD).
 
-Seen on eight images of 96 px with coloured rectangles, ResNet-18 from random weights, levels 3 to 5 and 2 to 4, AdamW at 0.002, one
-seed each: AP is above 0.9 after 40 iterations and 1.0 after 60 and 80. A step with ResNet-50 at 320 px on four images took 7.8 s of
-CPU time on one thread (this loss 0.04 s or less), torchvision's FCOS 9.2 and 10.2 s; two steps each, on a busy AVX2 machine.
+Measured on eight images of 96 px with coloured rectangles, ResNet-18 from random weights, levels 3 to 5 and 2 to 4, AdamW at 0.002,
+one seed each: AP is above 0.9 after 40 iterations and 1.0 after 60 and 80. A step with ResNet-50 at 320 px on four images took 7.8
+s of CPU time on one thread (this loss 0.04 s or less), torchvision's FCOS 9.2 and 10.2 s; two steps each, on a busy AVX2 machine.
 
-Official metric: COCO average precision over IoU 0.50 to 0.95, all sizes, at most 100 boxes an image
-(https://cocodataset.org/#detection-eval), by faster-coco-eval, which gives pycocotools' numbers. Measured in pixels of the
-network's input, not of the original image: resizing both boxes alike changes no IoU, even where it changes the aspect ratio.
+Official metric: COCO average precision over IoU 0.50 to 0.95, all sizes, at most 100 boxes per image
+(https://cocodataset.org/#detection-eval), by faster-coco-eval, whose results match pycocotools. Measured in pixels of the network's
+input, not of the original image: resizing both boxes does not change their IoU, even if the aspect ratio changes.
 
 B images, C classes, M max detections. Boxes are x0, y0, x1, y1 in pixels of the network's input, half-open.
 """
@@ -36,8 +36,8 @@ class ObjectDetectionHead(Head):
     """Outputs for each level i: "logits<i>" float32 [B, C, h, w]; "distances<i>" float32 [B, 4, h, w], pixels to the left, upper,
     right and lower side.
 
-    Predictions, best first: "boxes" float32 [B, M, 4] inside the image, "scores" float32 [B, M] in 0 to 1, "classes" int64 [B, M],
-    "valid" bool [B, M], False where there is nothing but padding.
+    Predictions, best first: "boxes" float32 [B, M, 4] inside the image, "scores" float32 [B, M], 0 to 1, "classes" int64 [B, M],
+    "valid" bool [B, M], False for padding.
     """
 
     task = Task.OBJECT_DETECTION
@@ -73,14 +73,14 @@ class ObjectDetectionHead(Head):
         return ObjectResults(folder, self.labels, least_score, box)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The boxes that score enough, with class and score; the best one on top."""
+        """The high-scoring boxes, with class and score; the best one on top."""
         canvas = Canvas(image)
         draw_boxes(canvas, predictions, index, self.classes)
         return canvas.pixels()
 
 
 class ObjectDetectionMetric(Metric):
-    """AP, AP50, AP75; NaN where no labelled image has an object that is not a crowd."""
+    """AP, AP50, AP75; NaN if no labelled image has an object that is not a crowd."""
 
     def __init__(self, classes: int) -> None:
         self._classes = classes

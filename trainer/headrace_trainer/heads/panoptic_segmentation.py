@@ -1,21 +1,20 @@
-"""Panoptic segmentation: every pixel belongs to one segment; countable things are segments one by one, stuff one for each class.
+"""Panoptic segmentation: every pixel belongs to one segment; each countable thing is a segment, each stuff class is one segment.
 
-Method: things by dense boxes with dynamic masks, as in instance segmentation (heads/dense_boxes.py, heads/dynamic_masks.py), stuff
-by a class for every pixel of the same fused map (heads/fused_map.py), and a merging of both: the division of labour of Panoptic FPN
+Method: dense boxes with dynamic masks for things, as in instance segmentation (heads/dense_boxes.py, heads/dynamic_masks.py), a
+class for every pixel of the same fused map (heads/fused_map.py) for stuff, then both are merged: the structure of Panoptic FPN
 (Kirillov et al. 2019, https://arxiv.org/abs/1901.02446) with the masks of CondInst. Why not mask queries (Mask2Former,
-https://arxiv.org/abs/2112.01527), which are ahead on COCO after long training of large backbones: their matching settles late, and
-this has to learn from random weights on a few hundred images too.
+https://arxiv.org/abs/2112.01527), which score higher on COCO after long training of large backbones: their matching settles late,
+and this head must also learn from random weights on a few hundred images.
 
-Merging differs from Panoptic FPN's, which pastes masks one after another: where several things claim a pixel, the surest has it
-(score × probability there), all at once; a thing that keeps less than half of its own pixels is a second answer for somebody
-else's and goes, as does stuff too small to be meant; and what they held is dealt out again among the rest.
+Panoptic FPN pastes masks one after another. Here, if several things claim a pixel, the one with the highest score × probability at
+that pixel gets it, for all pixels at once; a thing that keeps less than half of its own pixels duplicates another and is dropped,
+as is stuff that is too small; their pixels are then redistributed among the rest.
 
 Official metrics: PQ, SQ and RQ (Kirillov et al. 2019, https://arxiv.org/abs/1801.00868) as panopticapi counts them
-(ops/panoptic_quality.py), means over the classes that occur; beside them PQ of things and of stuff. In pixels of the network's
-input.
+(ops/panoptic_quality.py), means over the classes that occur; also PQ of things and of stuff. In pixels of the network's input.
 
-Memory: in training that of dynamic masks; to decode an image, float32 masks of all detections three times over (105 MB each for 100
-of 512 × 512 pixels).
+Memory: as for dynamic masks in training; decoding an image takes three times the float32 masks of all detections (105 MB each for
+100 of 512 × 512 pixels).
 
 B images, N segments, C classes (T of things, S of stuff), M max detections, P = M + S segments predicted, H and W the image's
 sides, h and w the fused map's.
@@ -44,30 +43,30 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.maps import PanopticResults
 
 THING_SCORE = 0.3
-"""Things that score less are not there."""
+"""Things with a lower score are dropped."""
 STUFF_WEIGHT = 1.0
 KEPT_SHARE = 0.5
-"""Of a thing's pixels: what keeps less of them to itself is not there, as in Panoptic FPN."""
+"""A thing that keeps a smaller share of its pixels is dropped, as in Panoptic FPN."""
 SMALLEST_STUFF = 0.005
-"""Share of the image. Stuff smaller than that is not there; Panoptic FPN's 4096 pixels are 0.013 of a COCO image."""
+"""Share of the image. Smaller stuff is dropped; Panoptic FPN's 4096 pixels are 0.013 of a COCO image."""
 
 
 class PanopticSegmentationHead(Head):
-    """Outputs for things: for each level i "logits<i>" and "distances<i>" of dense boxes (classes are the things'), "kernels<i>"
-    float32 [B, ..., h_i, w_i], and "masks" float32 [B, F, h, w]. For stuff: "stuff" float32 [B, S + 1, h * 2, w * 2], the last for
-    anything else. Where all classes are of one kind, the outputs of the other are not there.
+    """Outputs for things: for each level i "logits<i>" and "distances<i>" of dense boxes (thing classes only), "kernels<i>" float32
+    [B, ..., h_i, w_i], and "masks" float32 [B, F, h, w]. For stuff: "stuff" float32 [B, S + 1, h * 2, w * 2], the last one for
+    anything else. If all classes are of one kind, the outputs of the other are absent.
 
     Predictions: "segments" int64 [B, H, W], index into P or IGNORE; "classes" int64 [B, P]; "scores" float32 [B, P], 1 for stuff;
-    "valid" bool [B, P], those with a pixel. The first M are things.
+    "valid" bool [B, P], True for segments with a pixel. The first M are things.
     """
 
     task = Task.PANOPTIC_SEGMENTATION
     primary = "PQ"
     needs = ("classes",)
     thing_of: Tensor
-    """int64 [C]: place of a class among the things; 0 for stuff."""
+    """int64 [C]: index of a class among the things; 0 for stuff."""
     stuff_of: Tensor
-    """int64 [C]: place of a class among the stuff; S, "anything else", for things."""
+    """int64 [C]: index of a class among the stuff; S, "anything else", for things."""
     is_thing: Tensor
     """bool [C]."""
 
@@ -103,7 +102,7 @@ class PanopticSegmentationHead(Head):
         """Reads targets "segments", "classes", "valid" and "crowd".
 
         Things: "classification" and "boxes" (`box_losses`), "dice" and "edges" (`DynamicMasks.losses`). Stuff: "stuff", cross
-        entropy, mean over the labelled images' pixels that are not IGNORE; things and their crowds are "anything else" to it.
+        entropy, mean over the labelled images' pixels that are not IGNORE; things and their crowds count as "anything else".
         """
         segments = torch.where(labelled[:, None, None], targets["segments"], IGNORE)
         real = targets["valid"] & labelled[:, None]
@@ -118,7 +117,7 @@ class PanopticSegmentationHead(Head):
 
     def decode(self, outputs: Outputs, image_size: tuple[int, int]) -> Predictions:
         batch = len(next(iter(outputs.values())))
-        # Image by image: float32 masks of all detections are the largest thing here.
+        # Image by image, because the float32 masks of all detections take the most memory.
         images = [self._decode_one({key: x[i : i + 1] for key, x in outputs.items()}, image_size) for i in range(batch)]
         return {key: torch.stack([image[key] for image in images]) for key in images[0]}
 
@@ -133,7 +132,7 @@ class PanopticSegmentationHead(Head):
         return PanopticResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """Segments in the colours of their classes, with dark edges, and the classes of the four largest."""
+        """Segments in the colours of their classes, with dark edges, and the names of the four largest classes."""
         segments, classes = (predictions[key][index].cpu().numpy() for key in ("segments", "classes"))
         palette = np.asarray([color_of(number) for number in classes.tolist()], dtype=np.uint8)
         colors, there = palette[segments], segments != IGNORE
@@ -147,7 +146,7 @@ class PanopticSegmentationHead(Head):
         return canvas.pixels()
 
     def _things(self, segments: Tensor, classes: Tensor, real: Tensor, crowd: Tensor) -> Objects:
-        """The segments that are things, with boxes around their pixels."""
+        """The thing segments, with boxes around their pixels."""
         things = real & self.is_thing[classes]
         boxes = torch.where(things[..., None], _boxes_of(segments, classes.shape[1]), 0)
         return Objects(boxes, self.thing_of[classes], things & ~crowd, things & crowd, boxes[:, :0])
@@ -170,9 +169,9 @@ class PanopticSegmentationHead(Head):
         return STUFF_WEIGHT * entropy / there.sum().clamp(min=1)
 
     def _decode_one(self, outputs: Outputs, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Predictions of a batch of one image, without the batch."""
+        """Predictions for a batch of one image, without the batch dimension."""
         device = next(iter(outputs.values())).device
-        # Where nothing is stuff, "anything else" is all there is beside things.
+        # Without stuff classes, pixels outside things are all "anything else".
         stuff = torch.ones(1, *size, device=device)
         if self.stuff:
             stuff = to_image(outputs["stuff"], self.map.level, size)[0].softmax(dim=0)
@@ -189,7 +188,7 @@ class PanopticSegmentationHead(Head):
         }
 
     def _claims(self, outputs: Outputs, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """How surely things claim pixels, 0 where they do not: float32 [M, H, W]; and their scores and classes, [M]."""
+        """How strongly things claim pixels, 0 where they do not: float32 [M, H, W]; and their scores and classes, [M]."""
         cells = self.dense.cells(outputs)
         found = detect(cells, size, self.max_detections)
         probability = self.masks.probabilities(self.masks.logits(outputs, cells, found.cell), size)[0]
@@ -201,10 +200,10 @@ class PanopticSegmentationHead(Head):
 def _merge(things: Tensor, stuff: Tensor) -> Tensor:
     """Claims of things [M, H, W] and probabilities of stuff and anything else [S + 1, H, W] -> segments int64 [H, W].
 
-    Things come before stuff; below M + S are things, then stuff; IGNORE where neither is.
+    Things take precedence over stuff. Indices below M are things, then S stuff classes; IGNORE where there is neither.
     """
     count = len(things) + len(stuff) - 1
-    # All in one order: claims of things lie above 1, stuff from 0 to 1, and what a thing does not claim below that.
+    # On one scale: claims of things are above 1, stuff is from 0 to 1, and -1 marks pixels that a thing does not claim.
     claims = torch.cat([torch.where(things > 0, 1 + things, -1), stuff])
     held = _pixels(claims.argmax(dim=0), count + 1)
     claimed = (things > 0).sum(dim=(1, 2))
@@ -216,7 +215,7 @@ def _merge(things: Tensor, stuff: Tensor) -> Tensor:
 
 
 def _pixels(segments: Tensor, count: int) -> Tensor:
-    """How many pixels of [H, W] each of `count` segments has: int64 [count]."""
+    """Number of pixels of [H, W] in each of `count` segments: int64 [count]."""
     numbers = torch.where((segments >= 0) & (segments < count), segments, count).flatten()
     return torch.zeros(count + 1, dtype=torch.int64, device=segments.device).scatter_add(0, numbers, torch.ones_like(numbers))[
         :count
@@ -224,14 +223,14 @@ def _pixels(segments: Tensor, count: int) -> Tensor:
 
 
 def _boxes_of(segments: Tensor, count: int) -> Tensor:
-    """Tight boxes of the segments 0 to `count` - 1: int64 [B, H, W] -> float32 [B, count, 4]; anything without a pixel."""
+    """Tight boxes of segments 0 to `count` - 1: int64 [B, H, W] -> float32 [B, count, 4]; arbitrary for those without pixels."""
     left, right = _extent(segments, count)
     top, bottom = _extent(segments.transpose(1, 2), count)
     return torch.stack([left, top, right, bottom], dim=2).float()
 
 
 def _extent(segments: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """First column of each segment, and the one after the last: [B, H, W] -> int64 [B, count] twice."""
+    """First column of each segment, and last column plus one: [B, H, W] -> int64 [B, count] twice."""
     batch, _, width = segments.shape
     column = torch.arange(width, device=segments.device)
     place = ((segments + 1) * width + column).flatten(1)
@@ -249,7 +248,7 @@ def _edges(segments: np.ndarray) -> np.ndarray:
 
 
 class PanopticSegmentationMetric(Metric):
-    """PQ, SQ, RQ, PQthings, PQstuff; NaN without a labelled image that has a segment, true or predicted."""
+    """PQ, SQ, RQ, PQthings, PQstuff; NaN if no labelled image has a segment, true or predicted."""
 
     def __init__(self, classes: int, things: Tensor) -> None:
         self._classes = classes

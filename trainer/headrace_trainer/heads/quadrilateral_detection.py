@@ -1,26 +1,26 @@
 """Quadrilateral detection: the four corners of each object, in the order in which they are annotated, and its class.
 
-Method: dense boxes as in object detection (heads/dense_boxes.py: FCOS and TOOD), and from each cell, beside its box, four corners
-in the frame of that box (-1 to 1 inside), as anchor-free text detectors regress them (EAST's QUAD geometry, Zhou et al. 2017,
-https://arxiv.org/abs/1704.03155). Why corners, and not a box with an angle: an angle jumps by a full turn somewhere and leaves out
-quadrilaterals that are no rectangles. Nor are corners renumbered by position (top left first, say): which corner is first would
-jump as an object turns, and nothing that learns by small steps can follow that. The first corner is learnt as what it is, the one
-where reading begins, and with the others clockwise after it the targets move as little as the object does.
+Method: dense boxes as in object detection (heads/dense_boxes.py: FCOS and TOOD); besides its box, each cell regresses four corners
+in the frame of that box (-1 to 1 inside), as in anchor-free text detectors (EAST's QUAD geometry, Zhou et al. 2017,
+https://arxiv.org/abs/1704.03155). Why corners instead of a box with an angle: an angle jumps by a full turn somewhere and only fits
+rectangles. Corners are not renumbered by position (top left first, say) either: the first corner would jump as an object turns,
+which gradient descent cannot follow. The first corner is the one where reading begins, and the others follow clockwise, so the
+targets move only as much as the object does.
 
-Loss: smooth L1 of the corners' errors along and across the direction in which the true quadrilateral is read, as shares of its
-width and height. So a thin line of text is learnt as precisely across as along, whichever way it is turned, which shares of its
-bounds would not do.
+Loss: smooth L1 of the corners' errors along and across the reading direction of the true quadrilateral, as shares of its width and
+height. A thin line of text is thus learnt as precisely across as along, whatever its rotation; shares of its bounds would not
+achieve that.
 
-Which cells answer for an object, and how much they score, is decided by the bounds of its corners, which may lie outside the image;
-non-maximum suppression goes by the polygons' own overlap, since neighbouring tilted lines share most of their bounds.
+The bounds of an object's corners, which may extend outside the image, decide which cells are assigned to it and their scores.
+Non-maximum suppression uses the overlap of the polygons themselves, because neighbouring tilted lines share most of their bounds.
 
 Metric: COCO's average precision (https://cocodataset.org/#detection-eval; ops/average_precision.py) by the IoU of polygons
-(ops/quad_overlap.py), over IoU 0.50 to 0.95; at most 100 answers of a class count in an image. Any four corners will do: with a
-dent, or with crossing sides (then the area of both triangles counts). Annotations to learn from have no crossing sides
+(ops/quad_overlap.py), over IoU 0.50 to 0.95; at most 100 predictions per class and image count. Any four corners are allowed:
+concave, or with crossing sides (then the area of both triangles counts). Training annotations have no crossing sides
 (data/targets/quad_geometry.py drops those), but predictions may.
 
-B images, N objects, C classes, A cells of all levels, K cells an object gets, M max detections. Coordinates are x, y in pixels of
-the network's input.
+B images, N objects, C classes, A cells of all levels, K cells per object, M max detections. Coordinates are x, y in pixels of the
+network's input.
 """
 
 from collections.abc import Mapping
@@ -55,11 +55,11 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.objects import ObjectResults, box_and_quad
 
 CORNERS_WEIGHT = 2.0
-"""Of the corners' loss beside the classification's, like the boxes'."""
+"""Weight of the corner loss relative to classification, like that of the box loss."""
 BETA = 0.05
-"""Share of the width or height up to which errors count by their square."""
+"""Errors up to this share of the width or height count by their square."""
 _BOX_CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
-"""In the frame of the box; where corners begin before anything is learnt."""
+"""Initial corners, in the frame of the box."""
 
 
 class QuadrilateralDetectionHead(Head):
@@ -67,7 +67,7 @@ class QuadrilateralDetectionHead(Head):
     corner in the frame of the cell's box.
 
     Predictions, best first: "quads" float32 [B, M, 4, 2], corners in the order of the annotations, not clipped to the image;
-    "scores" float32 [B, M] in 0 to 1, "classes" int64 [B, M], "valid" bool [B, M], False where there is nothing but padding.
+    "scores" float32 [B, M], 0 to 1, "classes" int64 [B, M], "valid" bool [B, M], False for padding.
     """
 
     task = Task.QUADRILATERAL_DETECTION
@@ -93,8 +93,8 @@ class QuadrilateralDetectionHead(Head):
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:
         """Reads targets "quads", "classes", "valid" and "crowd".
 
-        Terms "classification" and "boxes" (`box_losses`, of the bounds of the corners) and "corners" (`corner_errors`), the mean
-        over the cells that answer for an object, weighted by alignment.
+        Terms: "classification" and "boxes" (`box_losses`, on the bounds of the corners), and "corners" (`corner_errors`), mean over
+        the cells assigned to an object, weighted by alignment.
         """
         real = (targets["valid"] & labelled[:, None])[..., None, None]
         truth = torch.where(real, targets["quads"].float(), 0)
@@ -125,7 +125,7 @@ class QuadrilateralDetectionHead(Head):
         return ObjectResults(folder, self.labels, least_score, box_and_quad)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """Outlines of what scores enough, a dot at the first corner, with class and score; the best one on top."""
+        """Outlines of high-scoring objects with a dot at the first corner, class and score; the best one on top."""
         canvas = Canvas(image)
         chosen = predictions["valid"][index] & (predictions["scores"][index] >= DRAWN_SCORE)
         corners, scores, labels = (predictions[key][index][chosen].flip(0).tolist() for key in ("quads", "scores", "classes"))
@@ -135,11 +135,11 @@ class QuadrilateralDetectionHead(Head):
 
 
 class QuadrilateralDetectionMetric(Metric):
-    """AP, AP50, AP75 by the IoU of polygons; NaN where no labelled image has an object that is not a crowd."""
+    """AP, AP50, AP75 by the IoU of polygons; NaN if no labelled image has an object that is not a crowd."""
 
     def __init__(self, classes: int) -> None:
         self._images: list[list[Likeness]] = [[] for _ in range(classes)]
-        """By class, those that have an object or an answer of it."""
+        """By class, the images with an object or a prediction of it."""
 
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
         found = {key: predictions[key].cpu() for key in ("quads", "scores", "classes", "valid")}
@@ -158,10 +158,10 @@ class QuadrilateralDetectionMetric(Metric):
 
 
 def corner_errors(found: Tensor, truth: Tensor) -> Tensor:
-    """How far off corners are: [..., 4, 2] and [..., 4, 2] -> [..., 4, 2], along the way the true ones are read and across it.
+    """Errors of corners: [..., 4, 2] and [..., 4, 2] -> [..., 4, 2], along and across the reading direction of the true ones.
 
-    As shares of the true quadrilateral's width (the mean of its upper and lower side) and height (across that), each a pixel at
-    least.
+    As shares of the true quadrilateral's width (the mean of its upper and lower side) and height (across that), each at least one
+    pixel.
     """
     first, second, third, fourth = truth.unbind(dim=-2)
     along = (second - first + third - fourth) / 2
@@ -176,7 +176,7 @@ def corner_errors(found: Tensor, truth: Tensor) -> Tensor:
 
 
 def _in_pixels(corners: Tensor, boxes: Tensor) -> Tensor:
-    """[..., 8] in the frames of boxes [..., 4], which learn nothing from that -> [..., 4, 2]."""
+    """[..., 8] in the frames of boxes [..., 4] (detached: corners do not train boxes) -> [..., 4, 2]."""
     return from_frame(corners.unflatten(-1, (4, 2)), boxes.detach())
 
 

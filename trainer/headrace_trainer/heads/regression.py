@@ -1,14 +1,14 @@
 """Regression: D numbers for the whole image.
 
 Method: global average and maximum pooling side by side, one linear layer, and the Huber loss (Huber 1964,
-https://doi.org/10.1214/aoms/1177703732) on values in standard deviations of the train split. Near the truth that is the squared
-error, which ends at the mean and settles without chatter where an absolute error would oscillate; from one deviation on it is the
-absolute error, so that a slip in the annotations pulls no harder than an honest miss. Standardised, values of any unit weigh the
-same and begin at a loss of about a half. The average tells how much of something there is (a count), the maximum what one place
-says however small it is (the angle of an object).
+https://doi.org/10.1214/aoms/1177703732) on values in standard deviations of the train split. Near the truth it is the squared
+error, which converges to the mean and settles smoothly where an absolute error would oscillate; beyond one deviation it is the
+absolute error, so an annotation mistake pulls no harder than an honest miss. After standardisation, values in any unit weigh the
+same and start at a loss of about a half. The average shows how much of something there is (a count), the maximum what a single
+small place shows (the angle of an object).
 
-Official metrics: MAE, RMSE and R² of each value over the images where it is known, and of each the mean over the values, as
-scikit-learn's `uniform_average` has it. Units differ from value to value, so MAE and RMSE of several are for comparing runs.
+Official metrics: MAE, RMSE and R² of each value over the images where it is known, averaged over the values like scikit-learn's
+`uniform_average`. Units differ between values, so MAE and RMSE over several values only serve to compare runs.
 
 B images, D values.
 """
@@ -33,7 +33,7 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.tables import ValueResults
 
 MOST_DRAWN = 8
-"""Values written on a picture."""
+"""Values written on a picture at most."""
 
 
 class RegressionHead(Head):
@@ -49,7 +49,7 @@ class RegressionHead(Head):
 
     def __init__(self, level: int, channels: int, labels: LabelSpace) -> None:
         super().__init__([level], labels)
-        # Not part of the weights: they are kept with the model as its label space.
+        # Not persistent: the model's label space stores them.
         self.register_buffer("means", torch.tensor(labels.means), persistent=False)
         self.register_buffer("deviations", torch.tensor(labels.deviations), persistent=False)
         self.linear = Float32Linear(2 * channels, len(labels.values))
@@ -82,7 +82,7 @@ class RegressionHead(Head):
         return ValueResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The first values by name; of a truth, NaN is one that nobody knows."""
+        """The first values by name; NaN in the truth is shown as unknown."""
         canvas = Canvas(image)
         for number, (name, value) in enumerate(zip(self.labels.values, predictions["values"][index].tolist(), strict=True)):
             if number < MOST_DRAWN:
@@ -91,16 +91,16 @@ class RegressionHead(Head):
 
 
 class RegressionMetric(Metric):
-    """MAE, RMSE and R2, each the mean over the values that are known of some labelled image; NaN where there is none.
+    """MAE, RMSE and R2, each the mean over the values that are known for some labelled image; NaN if there are none.
 
-    R2 of a value needs two images (with fewer it does not count), is as scikit-learn says 1 or 0 where all truths are equal, and
-    negative where the truths' mean would have been the better answer. Sums on the device, of constant size.
+    R2 of a value needs two images (with fewer it does not count). As in scikit-learn it is 1 or 0 if all truths are equal, and
+    negative if the mean of the truths would have been a better prediction. Keeps constant-size sums on the device.
     """
 
     def __init__(self, means: Tensor, deviations: Tensor) -> None:
         self._means, self._deviations = means.double(), deviations.double()
-        # Rows: images, sum of |error|, of error², of the truth, of the truth²; of each value, in standard deviations of the train
-        # split from its mean: sums of squares far from zero would cancel.
+        # Rows: images, sum of |error|, of error², of the truth, of the truth²; per value, in standard deviations from the mean of
+        # the train split, because sums of squares far from zero would cancel.
         self._sums = torch.zeros(5, len(means), dtype=torch.float64, device=means.device)
 
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
@@ -125,7 +125,7 @@ class RegressionMetric(Metric):
 
 
 def _mean(values: Tensor) -> float:
-    return float(values.mean())  # NaN where there are none
+    return float(values.mean())  # NaN if there are none
 
 
 @register(Task.REGRESSION)

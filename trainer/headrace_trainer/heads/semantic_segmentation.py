@@ -1,11 +1,11 @@
 """Semantic segmentation: a class for every pixel.
 
 Method: the levels' fused map and its sub-cells (heads/fused_map.py: the semantic branch of Panoptic FPN, made cheaper) give a logit
-for each class, learnt by cross entropy.
+for each class, trained by cross entropy.
 
-Tried on eight images of 96 px with coloured rectangles, ResNet-18, levels 3 to 5, AdamW at 0.004 with cosine decay, one seed: all
-sub-cells of level 3 by one 1 × 1 convolution, with none at level 2, reached a mIoU of 0.90 at the end of 100 iterations; this
-reached 0.96 after 104 of 130, so part of the gap may be the longer schedule.
+Tried on eight images of 96 px with coloured rectangles, ResNet-18, levels 3 to 5, AdamW at 0.004 with cosine decay, one seed: one
+1 × 1 convolution for all sub-cells of level 3, with no convolution at level 2, reached a mIoU of 0.90 after 100 iterations; this
+head reached 0.96 after 104 of 130, so part of the gap may be the longer schedule.
 
 Official metrics: mIoU and pixel accuracy from one confusion matrix over all labelled pixels of the split.
 
@@ -33,7 +33,7 @@ from headrace_trainer.results.maps import ClassMapResults
 
 
 class SemanticSegmentationHead(Head):
-    """Outputs {"logits": float32 [B, C, h, w]}, which span the image; predictions {"map": int64 [B, H, W]}, classes."""
+    """Outputs {"logits": float32 [B, C, h, w]}, which cover the image; predictions {"map": int64 [B, H, W]}, classes."""
 
     task = Task.SEMANTIC_SEGMENTATION
     primary = "mIoU"
@@ -67,7 +67,7 @@ class SemanticSegmentationHead(Head):
         return ClassMapResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """Classes as colours over the image, and the names of the four largest."""
+        """Classes as colours over the image, with the names of the four largest."""
         classes = predictions["map"][index].cpu().numpy()
         palette = np.asarray([color_of(number) for number in range(len(self.classes))], dtype=np.uint8)
         canvas = Canvas(image)
@@ -79,7 +79,7 @@ class SemanticSegmentationHead(Head):
 
 
 class SemanticSegmentationMetric(Metric):
-    """mIoU over the classes that occur in the truth or the predictions, pixelAccuracy; NaN without a labelled pixel."""
+    """mIoU over the classes that occur in the truth or the predictions, and pixelAccuracy; NaN without a labelled pixel."""
 
     def __init__(self, classes: int) -> None:
         self._classes = classes
@@ -87,7 +87,7 @@ class SemanticSegmentationMetric(Metric):
 
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
         truth = torch.where(labelled[:, None, None], targets["map"], IGNORE)
-        # A cell of its own takes the pixels that do not count: no boolean indexing, hence no wait for the device.
+        # An extra cell takes the pixels that do not count: without boolean indexing there is no device synchronisation.
         cells = torch.where(truth == IGNORE, self._classes**2, truth * self._classes + predictions["map"]).flatten()
         counts = torch.zeros(self._classes**2 + 1, dtype=torch.int64, device=cells.device)
         counts.scatter_add_(0, cells, torch.ones_like(cells))

@@ -1,28 +1,27 @@
-"""Text recognition: the text that an image of one line shows.
+"""Text recognition: reads the text in an image of one line.
 
-Method: a row of columns, COLUMN pixels apart, each of which says a character or nothing, learnt by connectionist temporal
-classification as in CRNN (Shi et al. 2015, https://arxiv.org/abs/1507.05717): it needs no place of any character, and reading is
-one pass, not a character after another. Differences:
+Method: a row of columns, COLUMN pixels apart, each predicting a character or nothing, trained by connectionist temporal
+classification as in CRNN (Shi et al. 2015, https://arxiv.org/abs/1507.05717): it needs no character positions, and reads the text
+in one pass instead of one character after another. Differences:
 
-- Every channel chooses for itself which rows of a column it listens to (softmax over the height; its own row is an input, which
-  tells an apostrophe from a comma). There, images are as high as the network's strides can flatten, and any other height fails.
-- Columns are mixed by residual blocks of depthwise and pointwise convolutions (ConvNeXt's, Liu et al. 2022,
-  https://arxiv.org/abs/2201.03545), not by LSTMs, which compute one column after another.
-- One level with fine, local features is looked at, and split into columns of COLUMN pixels; what lies further off comes through
-  the neck.
+- Every channel selects which rows of a column it attends to (softmax over the height; the row is an input, which distinguishes an
+  apostrophe from a comma). CRNN accepts only images of the height that its strides can flatten.
+- Residual blocks of depthwise and pointwise convolutions (ConvNeXt's, Liu et al. 2022, https://arxiv.org/abs/2201.03545) mix the
+  columns, not LSTMs, which compute one column after another.
+- It reads one level with fine, local features, split into columns of COLUMN pixels; wider context comes through the neck.
 
 Tried on strings of 3 to 6 digits somewhere in noisy 32 × 96 px, ResNet-18 and FPN with levels 3 and 4, AdamW at 0.002, 300
-iterations of 16 out of 3,000 images, one seed each, character accuracy on 200 others (chance moves this by a tenth or more, since
-CTC has only just found out which column says what): these blocks 0.70 with kernels of 7, 0.60 with 5, 0.75 with 3; two two-way
-LSTMs in their place 0.54. At 0.004: levels 3 and 4 added up 0.27, level 3 alone 0.55, and without any blocks 0.11.
+iterations of 16 out of 3,000 images, one seed each, character accuracy on 200 others (chance moves this by a tenth or more, because
+CTC has only just aligned columns with characters): these blocks 0.70 with kernels of 7, 0.60 with 5, 0.75 with 3; two bidirectional
+LSTMs instead 0.54. At 0.004: levels 3 and 4 added up 0.27, level 3 alone 0.55, and without any blocks 0.11.
 
-It wants small steps: on digit scenes' strips (textured, 32 × 96 px) ResNet-18 at 0.002 found how many characters there are and
-where within 100 iterations, and told no character from another after 1,200 (character accuracy 0.09); at 0.0007 it read 0.81 after
-700.
+It needs small steps: on digit scenes' strips (textured, 32 × 96 px), ResNet-18 at 0.002 found the number and positions of the
+characters within 100 iterations, but could not tell them apart after 1,200 (character accuracy 0.09); at 0.0007 it reached 0.81
+after 700.
 
-Official metrics: character error rate (edits that make the truth of the answer, over all characters of the truth) and the share of
-texts that are exactly right. `characterAccuracy` is 1 - CER, and 0 where that is negative: too long an answer can need more edits
-than the truth has characters.
+Official metrics: character error rate (edits from the prediction to the truth, divided by the characters of the truth) and the
+share of texts that are exactly right. `characterAccuracy` is 1 - CER, or 0 if that is negative: a prediction that is too long can
+need more edits than the truth has characters.
 
 B images, T columns, L characters (padded), A characters of the alphabet.
 """
@@ -48,22 +47,22 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.tables import TextResults
 
 DEFAULT_LEVEL = 3
-"""Cells of 8 pixels: fine enough to tell characters apart, and the lowest level whose features know of shapes."""
+"""Cells of 8 pixels: fine enough to separate characters, and the lowest level whose features represent shapes."""
 WIDTH = 256
 """Channels of the columns; fewer where the level has fewer."""
 COLUMN = 4
-"""Pixels, as in CRNN: a text needs a column for each character, and one between equal neighbours."""
+"""Pixels, as in CRNN: a text needs one column per character, and one between equal neighbours."""
 MIXERS = 2
 KERNEL = 7
-"""Columns that a mixer sees at once, as in ConvNeXt."""
+"""Columns that a mixer sees at once: the kernel size of ConvNeXt."""
 FIRST_DEVIATION = 1.7
-"""Of a fresh head's logits, about. With logits near zero every column says the same for hundreds of iterations (of 80 iterations on
-eight images, the last had a loss of 0.74 a character with a third of this, and 0.01 with it)."""
+"""Approximate deviation of a fresh head's logits. With logits near zero, all columns predict the same for hundreds of iterations
+(after 80 iterations on eight images, the loss per character was 0.74 with a third of this value and 0.01 with it)."""
 
 
 class TextRecognitionHead(Head):
     """Outputs {"logits": float32 [B, T, 1 + A]}, "nothing" first (ops.ctc); predictions {"text": int64 [B, T]}, indices into the
-    alphabet and then -1, and {"scores": float32 [B]}, 0 to 1."""
+    alphabet padded with -1, and {"scores": float32 [B]}, 0 to 1."""
 
     task = Task.TEXT_RECOGNITION
     primary = "characterAccuracy"
@@ -74,7 +73,7 @@ class TextRecognitionHead(Head):
         width = min(WIDTH, channels)
         self.rows = _Rows(channels, width)
         self.parts = max(1, (1 << level) // COLUMN)
-        """Columns that a cell is split into."""
+        """Columns per cell."""
         self.split = nn.Conv1d(width, width * self.parts, 3, padding=1)
         self.mix = nn.Sequential(*(_Mixer(width) for _ in range(MIXERS)), group_norm(width), nn.ReLU())
         self.output = nn.Conv1d(width, 1 + len(labels.alphabet), 1)
@@ -82,7 +81,7 @@ class TextRecognitionHead(Head):
         nn.init.normal_(self.output.weight, std=FIRST_DEVIATION * (2 / width) ** 0.5)
 
     def columns(self, width: int) -> int:
-        """T, of images `width` pixels wide."""
+        """T for images `width` pixels wide."""
         return -(-width // (1 << self.levels[0])) * self.parts
 
     def forward(self, features: Features) -> Outputs:
@@ -114,7 +113,7 @@ class TextRecognitionHead(Head):
         return TextResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The text in quotation marks, and how sure it is."""
+        """The text in quotation marks, and its score."""
         canvas = Canvas(image)
         text = "".join(self.labels.alphabet[character] for character in predictions["text"][index].tolist() if character >= 0)
         canvas.caption(with_score(f'"{text}"', predictions["scores"][index].item()))
@@ -122,13 +121,13 @@ class TextRecognitionHead(Head):
 
 
 class TextRecognitionMetric(Metric):
-    """characterAccuracy and CER, NaN where no labelled image has a character; exactMatch, NaN where no image is labelled.
+    """characterAccuracy and CER, NaN if no labelled image has a character; exactMatch, NaN if no image is labelled.
 
-    Sums on the device, of constant size.
+    Keeps constant-size sums on the device.
     """
 
     def __init__(self) -> None:
-        # Texts, exact answers, edits, characters of the truth.
+        # Texts, exact predictions, edits, characters of the truth.
         self._counts = torch.zeros(4, dtype=torch.float64)
 
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
@@ -143,7 +142,7 @@ class TextRecognitionMetric(Metric):
 
 
 class _Rows(nn.Module):
-    """A map without its height: [B, channels, h, w] -> [B, width, w], not negative."""
+    """Collapses a map's height: [B, channels, h, w] -> [B, width, w], not negative."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -159,7 +158,7 @@ class _Rows(nn.Module):
 
 
 class _Mixer(nn.Module):
-    """[B, width, T] -> [B, width, T], columns with what their neighbours know."""
+    """[B, width, T] -> [B, width, T]: adds context from neighbouring columns."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

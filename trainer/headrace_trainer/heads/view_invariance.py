@@ -1,23 +1,23 @@
 """View invariance: features that two views of an image share and that tell images apart. Self-supervised.
 
-Method: VICReg (Bardes et al. 2022, https://arxiv.org/abs/2105.04906): global average pooling and an expander of two layers, whose
-vectors are to be the same for both views, to differ from image to image in every dimension, and not to say the same in two
-dimensions. Nothing but the loss keeps features from collapsing: no batch normalisation in the head, no queue, no second network
-with averaged weights, no negatives, all of which would couple images beyond the loss or want large batches. LayerNorm takes the
-place of the paper's batch normalisation, which would count unlabelled images; the third layer is left out, and the weights of the
-three terms are the paper's, divided by 25 so that the head begins at the scale of the others, with variance and covariance as means
-over the two views. The first view is the image as the job augments it, the same that all other heads see, and not a second crop.
+Method: VICReg (Bardes et al. 2022, https://arxiv.org/abs/2105.04906): global average pooling and an expander of two layers. Its
+vectors should be the same for both views, vary between images in every dimension, and not repeat the same information in two
+dimensions. Only the loss keeps features from collapsing: there is no batch normalisation in the head, no queue, no second network
+with averaged weights and no negatives, all of which would couple images beyond the loss or need large batches. LayerNorm replaces
+the paper's batch normalisation, which would count unlabelled images; the third layer is left out; the weights of the three terms
+are the paper's, divided by 25 so that the loss starts at the scale of other heads, with variance and covariance averaged over the
+two views. The first view is the image as the job augments it, the same as for all other heads, not a second crop.
 
-What it takes is time. Seen on digit scenes of 48 px, ResNet-18 up to level 4 from random weights, 32 of 256 images a batch,
-vectors of 256 numbers, AdamW at 0.001, one seed: the accuracy of 160 held-out images' neighbours is 0.81 before and 0.83 after 60
-iterations for textures, 0.18 before and 0.11 (chance) after 90 for digits on cards: no gain that counts, only features that stay
-apart. The authors' code weighs covariance twice as much: 0.80 and 0.14. SimCLR's loss (Chen et al. 2020,
-https://arxiv.org/abs/2002.05709), with AdamW at 0.002: 0.77 and 0.11. The deviation of VICReg's vectors is still below a half then.
-Longer runs are in docs/results.md. What two views share most plainly keeps such losses from learning the rest: a card's ground, its
-digit (Chen et al. 2021, https://arxiv.org/abs/2011.02803).
+It takes a long time to learn. On digit scenes of 48 px, ResNet-18 up to level 4 from random weights, batches of 32 of 256 images,
+vectors of 256 numbers, AdamW at 0.001, one seed: the nearest-neighbour accuracy of 160 held-out images is 0.81 before and 0.83
+after 60 iterations for textures, 0.18 before and 0.11 (chance) after 90 for digits on cards: no significant gain, but features do
+not collapse. The authors' code gives covariance twice the weight: 0.80 and 0.14. SimCLR's loss (Chen et al. 2020,
+https://arxiv.org/abs/2002.05709), with AdamW at 0.002: 0.77 and 0.11. The deviation of VICReg's vectors is still below a half by
+then. Longer runs are in docs/results.md. The most obvious feature that two views share, such as a card's background, keeps such
+losses from learning the rest, such as its digit (Chen et al. 2021, https://arxiv.org/abs/2011.02803).
 
-Official metrics: accuracy of the nearest neighbours' label, where images have one, and the deviation of features, which shows
-collapse. Both look at the pooled features, which is what other heads see, not at the expander's vectors.
+Official metrics: accuracy of the nearest neighbours' label, for images that have one, and the deviation of features, which reveals
+collapse. Both use the pooled features, which other heads see too, not the expander's vectors.
 
 B images, N images of the split, C channels, D dimensions.
 """
@@ -42,9 +42,9 @@ from headrace_trainer.results.base import Predictions, Results
 from headrace_trainer.results.vectors import VectorResults
 
 COVARIANCE_WEIGHT: Final = 1 / 25
-"""Beside invariance and variance at 1."""
+"""Relative to invariance and variance, both at 1."""
 NEIGHBOURS: Final = 5
-"""That vote on an image's label, each with a weight of exp(cosine / TEMPERATURE) (Wu et al. 2018, arxiv.org/abs/1805.01978)."""
+"""Neighbours that vote on an image's label, weighted by exp(cosine / TEMPERATURE) (Wu et al. 2018, arxiv.org/abs/1805.01978)."""
 TEMPERATURE: Final = 0.07
 
 
@@ -57,7 +57,7 @@ class ViewInvarianceHead(Head):
 
     def __init__(self, level: int, channels: int, labels: LabelSpace, dimensions: int) -> None:
         super().__init__([level], labels)
-        # No bias at the end: the loss looks at differences alone, which have none.
+        # No bias at the end: the loss depends only on differences, where it would cancel.
         self.expander = nn.Sequential(
             nn.Linear(channels, dimensions),
             nn.LayerNorm(dimensions),
@@ -70,9 +70,9 @@ class ViewInvarianceHead(Head):
         return {"features": pooled.float(), "vectors": self.expander(pooled).float()}
 
     def loss(self, outputs: Outputs, targets: Targets, labelled: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - there is no truth
-        """Reads no targets. "invariance": squared distance of an image's two vectors, mean over dimensions and images; "variance":
-        how far the deviation of a dimension is below 1, mean over dimensions and views; "covariance": squared covariances of
-        different dimensions, summed, divided by D, mean over views. The last two want two images, and are 0 without."""
+        """Reads no targets. "invariance": squared distance between an image's two vectors, mean over dimensions and images;
+        "variance": how far the deviation of a dimension is below 1, mean over dimensions and views; "covariance": squared
+        covariances between dimensions, summed, divided by D, mean over views. The last two are 0 for fewer than two images."""
         first, second = outputs["vectors"], outputs["vectors@2"]
         invariance = masked_sum((first - second).square().mean(dim=1), labelled) / labelled.sum().clamp(min=1)
         variance, covariance = torch.stack([_spread(vectors, labelled) for vectors in (first, second)]).mean(dim=0)
@@ -92,12 +92,12 @@ class ViewInvarianceHead(Head):
         return VectorResults(folder, self.labels, least_score, "features")
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
-        """The features as a band of colours, and which image of the batch is nearest."""
+        """The features as a band of colours, and the nearest image of the batch."""
         return draw_vector(image, predictions["features"], index)
 
 
 def _spread(vectors: Tensor, counted: Tensor) -> Tensor:
-    """float32 [B, D], of the images of `counted` [B] -> [2]: VICReg's variance and covariance terms; 0 for less than two images."""
+    """float32 [B, D] -> [2]: VICReg's variance and covariance terms over the `counted` images; 0 for fewer than two."""
     count, dimensions = counted.sum(), vectors.shape[1]
     mean = torch.where(counted[:, None], vectors, 0).sum(dim=0) / count.clamp(min=1)
     centered = torch.where(counted[:, None], vectors - mean, 0)
@@ -109,11 +109,11 @@ def _spread(vectors: Tensor, counted: Tensor) -> Tensor:
 
 
 class FeaturesMetric(Metric):
-    """knnAccuracy, deviation and score; NaN without images, knnAccuracy also without two that have a label.
+    """knnAccuracy, deviation and score; NaN without images, knnAccuracy also with fewer than two labelled ones.
 
-    knnAccuracy: the share of images whose label is what the nearest others vote for, leaving one out. deviation: of each of the C
-    numbers of features of unit length over the images, the mean, times sqrt(C): 0 where all images look the same, 1 at most.
-    score: knnAccuracy where there is one, else deviation, which tells no more than that features have not collapsed.
+    knnAccuracy: the share of images whose label wins the vote of the nearest others. deviation: the standard deviation of
+    unit-length features over images, averaged over their C numbers, times sqrt(C): 0 if all images look the same, at most 1. score:
+    knnAccuracy if there is one, else deviation, which only shows that features have not collapsed.
     """
 
     def __init__(self) -> None:
@@ -130,12 +130,12 @@ class FeaturesMetric(Metric):
         features, label = torch.cat(self._features), torch.cat(self._labels)
         accuracy = _vote(features[label >= 0], label[label >= 0])
         spread = features.double().std(dim=0, correction=0).mean() * features.shape[1] ** 0.5
-        deviation = min(float(spread), 1.0)  # a length rounded to single precision may be just above 1
+        deviation = min(float(spread), 1.0)  # rounding to single precision can make it just above 1
         return {"knnAccuracy": accuracy, "deviation": deviation, "score": deviation if math.isnan(accuracy) else accuracy}
 
 
 def _vote(features: Tensor, label: Tensor) -> float:
-    """[N, C], labels [N] -> the share of right votes; NaN for less than two images."""
+    """[N, C], labels [N] -> the share of right votes; NaN for fewer than two images."""
     if len(label) < 2:
         return math.nan
     names, number = label.unique(return_inverse=True)

@@ -1,1 +1,1 @@
-"""Backbone, neck and heads over feature maps that are indexed by level (level i has stride 2^i)."""
+"""Backbone, neck and heads on feature maps indexed by level (level i has stride 2^i)."""

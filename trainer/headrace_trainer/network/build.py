@@ -1,6 +1,6 @@
-"""The whole network out of its description: backbone to neck to heads.
+"""Builds the whole network from its description: backbone, neck, heads.
 
-Images come as float32 [B, 3, H, W], RGB, of any height and width, normalised (ops/pixels.py).
+Images are float32 [B, 3, H, W], RGB, of any height and width, normalised (ops/pixels.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ from headrace_trainer.network.backbones import Backbone, build_backbone
 from headrace_trainer.network.necks import Neck, build_neck
 
 DEFAULT_BOTTOM_LEVEL: Final = 3
-"""Lowest level that heads over several levels look at where there is no neck: below it, features see little but edges."""
+"""Lowest level that heads on several levels use without a neck: features below it show little but edges."""
 
 
 @dataclass(frozen=True)
 class HeadPlan:
-    """A head as the job describes it, and what its numbers mean."""
+    """A head as the job describes it, and its label space."""
 
     spec: Head
     labels: LabelSpace
@@ -36,12 +36,12 @@ _HEAD: Final = "head-"
 
 
 def prefix_of_head(name: str) -> str:
-    """How the names of a head's parameters and buffers begin in the network's state."""
+    """Prefix of the names of a head's parameters and buffers in the network's state."""
     return f"{_HEAD}{name}."
 
 
 def head_of(parameter: str) -> str | None:
-    """Name of the head that a parameter of the network belongs to; None where it is the backbone's or the neck's."""
+    """Name of the head that a parameter of the network belongs to; None for the backbone's and the neck's."""
     return parameter.removeprefix(_HEAD).split(".")[0] if parameter.startswith(_HEAD) else None
 
 
@@ -54,7 +54,7 @@ class Network(nn.Module):
         self.neck = neck
         self._names = tuple(heads)
         for name, head in heads.items():
-            # Not in a ModuleDict, which has no room for a head called "values" or "type": with a hyphen it is no attribute's name.
+            # Not a ModuleDict, which rejects a head called "values" or "type"; a name with a hyphen cannot clash with an attribute.
             self.add_module(f"{_HEAD}{name}", head)
 
     @property
@@ -63,14 +63,14 @@ class Network(nn.Module):
         return {name: self.get_submodule(f"{_HEAD}{name}") for name in self._names}
 
     def features(self, images: Tensor) -> dict[int, Tensor]:
-        """The maps that heads look at, by level: the neck's, or without a neck the backbone's."""
+        """The maps that heads read, by level: the neck's, or the backbone's if there is no neck."""
         features: dict[int, Tensor] = self.backbone(images)
         if self.neck is not None:
             features = self.neck(features)
         return features
 
     def forward(self, images: Tensor, heads: Sequence[str] | None = None) -> dict[str, Outputs]:
-        """Outputs of every head, or of those named."""
+        """Outputs of all heads, or of the named ones."""
         features = self.features(images)
         return {name: head(features) for name, head in self.heads.items() if heads is None or name in heads}
 
@@ -78,8 +78,8 @@ class Network(nn.Module):
 def build_network(network: model.Network, heads: Sequence[HeadPlan]) -> Network:
     """The network with fresh random weights (from torch's global generator).
 
-    Raises FatalError: BAD_MODEL where neck or head name a level that is not there, there is no head for a task or no such backbone
-    here, BAD_DATASET where a head has no classes, keypoints, values or characters to learn.
+    Raises FatalError: BAD_MODEL if the neck or a head names a level that does not exist, a task has no head or the backbone is not
+    available; BAD_DATASET if a head has no classes, keypoints, values or characters to learn.
     """
     backbone = build_backbone(network.backbone)
     neck = None if network.neck is None else build_neck(network.neck, backbone.channels)
@@ -93,27 +93,27 @@ def build_network(network: model.Network, heads: Sequence[HeadPlan]) -> Network:
 
 
 def check_batch_normalisation(backbone: Backbone, batch_size: int, height: int, width: int) -> None:
-    """Raise FatalError(BAD_MODEL) where images of this size leave batch normalisation a single value a channel to learn from.
+    """Raise FatalError(BAD_MODEL) if images of this size leave batch normalisation a single value per channel to learn from.
 
-    That is so where the backbone has batch normalisation that is not frozen, its top level (stride 2^top) is 1 × 1 and the batch is
-    one image. Necks and heads have GroupNorm.
+    That happens if the backbone has batch normalisation that is not frozen, its top level (stride 2^top) is 1 × 1 and the batch is
+    one image. Necks and heads use GroupNorm.
     """
     top = max(backbone.channels)
     if backbone.learns_batch_statistics and batch_size * -(-height // 2**top) * -(-width // 2**top) < 2:
         raise FatalError(
             Reason.BAD_MODEL,
-            f"batch normalisation cannot train on one value a channel: backbone level {top} is 1 × 1 for images "
+            f"batch normalisation cannot train on one value per channel: backbone level {top} is 1 × 1 for images "
             f"of {height} × {width} pixels, and batchSize is 1; raise batchSize or imageSize, or lower backbone.topLevel",
         )
 
 
 def check_views(heads: Sequence[Head], batch_size: int) -> None:
-    """Raise FatalError(BAD_MODEL) where view invariance has no other image to tell an image from: all would become one point."""
+    """Raise FatalError(BAD_MODEL) if view invariance has no other images in the batch to contrast with: features would collapse."""
     alone = [head.name for head in heads if head.view_invariance is not None]
     if alone and batch_size == 1:
         raise FatalError(
             Reason.BAD_MODEL,
-            f"head '{alone[0]}': view invariance tells the images of a batch apart, and batchSize is 1; raise it, to 16 or more",
+            f"head '{alone[0]}': view invariance compares the images of a batch, but batchSize is 1; raise it to 16 or more",
         )
 
 
@@ -125,7 +125,7 @@ def _build_head(plan: HeadPlan, channels: Mapping[int, int], lowest: int) -> nn.
 
 
 def _with_lowest_level(options: HeadOptions, lowest: int) -> HeadOptions:
-    """`options` with the default of `bottom_level` filled in, where the head looks at several levels."""
+    """`options` with the default for `bottom_level` filled in if the head reads several levels."""
     if isinstance(options, SeveralLevels) and options.bottom_level is None:
         bottom = lowest if options.top_level is None else min(lowest, options.top_level)
         return options.model_copy(update={"bottom_level": bottom})

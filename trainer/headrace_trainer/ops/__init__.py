@@ -1,1 +1,1 @@
-"""Tensor functions and layers that heads share. Nothing here knows of heads, datasets or metrics servers."""
+"""Tensor functions and layers that heads share. Nothing here knows about heads or datasets."""

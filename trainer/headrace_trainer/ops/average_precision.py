@@ -1,7 +1,7 @@
-"""COCO's average precision (https://cocodataset.org/#detection-eval) for any measure of likeness: what pycocotools computes, from
-matrices of it.
+"""COCO's average precision (https://cocodataset.org/#detection-eval) for any similarity measure: what pycocotools computes, from
+similarity matrices.
 
-D answers, G objects of one class in one image; T thresholds.
+D predictions and G objects of one class in one image; T thresholds.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST_ANSWERS = 100
-"""Of one class in one image; the surest count."""
+"""Predictions that count per class and image: those with the highest scores."""
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 _NAMES = ("AP", "AP50", "AP75")
@@ -18,20 +18,20 @@ _NAMES = ("AP", "AP50", "AP75")
 
 @dataclass(frozen=True)
 class Likeness:
-    """Of the answers and the objects of one class in one image."""
+    """How similar the predictions and the objects of one class in one image are."""
 
     scores: np.ndarray
     """float [D]."""
     matrix: np.ndarray
-    """float [D, G], 0 to 1; in the columns of crowds, the share of the answer that lies in the crowd."""
+    """float [D, G], 0 to 1; in a crowd's column, the share of the prediction that is inside the crowd."""
     crowd: np.ndarray
-    """bool [G]: neither found nor missed, and any number of answers may lie in one."""
+    """bool [G]: crowds are neither found nor missed, and may contain any number of predictions."""
 
 
 def average_precision(by_class: Sequence[Sequence[Likeness]]) -> dict[str, float]:
     """Images by class -> {"AP", "AP50", "AP75"}, 0 to 1.
 
-    The mean over classes that have an object other than crowds; NaN where none has.
+    The mean over classes with at least one object that is not a crowd; NaN if there is no such class.
     """
     precisions = [_precisions(images) for images in by_class if any((~image.crowd).any() for image in images)]
     if not precisions:
@@ -41,14 +41,14 @@ def average_precision(by_class: Sequence[Sequence[Likeness]]) -> dict[str, float
 
 
 def _precisions(images: Sequence[Likeness]) -> np.ndarray:
-    """Of one class: mean precision over recalls, by threshold [T]."""
+    """Mean precision over the recalls for one class, by threshold [T]."""
     ranked = [_surest(image) for image in images]
     order = np.argsort(-np.concatenate([image.scores for image in ranked]), kind="stable")
     right, counted = (np.concatenate(parts, axis=1)[:, order] for parts in zip(*map(_matches, ranked), strict=True))
     objects = sum(int((~image.crowd).sum()) for image in images)
     hits, misses = (np.cumsum(what & counted, axis=1) for what in (right, ~right))
     recall, precision = hits / objects, hits / np.maximum(hits + misses, 1)
-    # The best precision at this recall or a higher one.
+    # The best precision at this recall or higher.
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     padded = np.concatenate([precision, np.zeros((len(precision), 1))], axis=1)
     return np.array([of[np.searchsorted(reached, _RECALLS)].mean() for of, reached in zip(padded, recall, strict=True)])
@@ -60,9 +60,9 @@ def _surest(image: Likeness) -> Likeness:
 
 
 def _matches(image: Likeness) -> tuple[np.ndarray, np.ndarray]:
-    """Which answers, in their order, are right, and which count at all (those that lie in crowds do not): bool [T, D] each.
+    """Which predictions, in order, are right, and which count at all (those inside crowds do not): bool [T, D] each.
 
-    An answer takes the object that is most like it among those that no surer one took; the last of equals, as pycocotools does.
+    A prediction takes the most similar object that no higher-scoring one has taken; the last of equals, as in pycocotools.
     """
     thresholds = len(_THRESHOLDS)
     everywhere = np.arange(thresholds)

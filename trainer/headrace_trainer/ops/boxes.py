@@ -8,7 +8,7 @@ _SMALLEST_AREA = 1e-6
 
 
 def area(boxes: Tensor) -> Tensor:
-    """[..., 4] -> [...], square pixels; 0 where a side is not positive."""
+    """[..., 4] -> [...], square pixels; 0 if a side is not positive."""
     sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
     return sides[..., 0] * sides[..., 1]
 
@@ -21,7 +21,7 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 def giou(a: Tensor, b: Tensor) -> Tensor:
     """Generalised IoU (Rezatofighi et al. 2019, https://arxiv.org/abs/1902.09630): [..., 4] and [..., 4] -> [...], -1 to 1.
 
-    IoU less the share of the smallest common enclosing box that neither covers: it tells apart boxes that do not touch.
+    IoU minus the share of the smallest enclosing box that neither covers, so it still ranks boxes that do not touch.
     """
     overlap, union = _iou_and_union(a, b)
     hull = area(torch.cat([torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])], dim=-1))

@@ -1,4 +1,4 @@
-"""COCO average precision of boxes, masks and keypoints by faster-coco-eval, from arrays.
+"""COCO average precision of boxes, masks and keypoints, computed from arrays by faster-coco-eval.
 
 https://cocodataset.org/#detection-eval, https://cocodataset.org/#keypoints-eval
 """
@@ -27,13 +27,13 @@ class Truth:
     classes: np.ndarray
     """int [n]."""
     crowd: np.ndarray
-    """bool [n]: groups, which are neither found nor missed, and swallow any number of answers that lie in them."""
+    """bool [n]: groups, which are neither found nor missed; predictions inside them are ignored."""
     masks: Sequence[RunLengths] | None = None
-    """[n]; where they are given, masks are compared instead of boxes."""
+    """[n]; if given, masks are compared instead of boxes."""
     keypoints: np.ndarray | None = None
-    """float [n, K, 3], x, y and visibility, which is 0 where a keypoint is not labelled; an object without any is ignored."""
+    """float [n, K, 3]: x, y and visibility, 0 for unlabelled keypoints; objects without a labelled keypoint are ignored."""
     areas: np.ndarray | None = None
-    """float [n], square pixels: the scale that keypoints are compared at; given where they are."""
+    """float [n], square pixels: the scale at which keypoints are compared; required with keypoints."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,23 @@ class Found:
     scores: np.ndarray
     """float [n]."""
     masks: Sequence[RunLengths] | None = None
-    """[n]; given where the truth's are."""
+    """[n]; required if the truth has masks."""
     keypoints: np.ndarray | None = None
-    """float [n, K, 3], x, y and score, which does not count; given where the truth's are."""
+    """float [n, K, 3]: x, y and score, which is not used; required if the truth has keypoints."""
 
 
 def run_lengths(masks: np.ndarray) -> list[RunLengths]:
-    """bool [n, H, W] -> n masks in a small part of the memory."""
-    # Column by column is how they are run through, hence Fortran's order.
+    """bool [n, H, W] -> n compressed masks."""
+    # Run lengths go column by column, hence Fortran order.
     encoded: list[RunLengths] = run_length.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
     return encoded
 
 
 def coco_average_precision(truth: Sequence[Truth], found: Sequence[Found], classes: int) -> dict[str, float]:
-    """{"AP", "AP50", "AP75"}, 0 to 1, over the images' `truth` and what was `found` in them (same order).
+    """{"AP", "AP50", "AP75"}, 0 to 1, of the objects `found` in images against their `truth` (same order).
 
-    The mean over classes that have an object other than crowds, at most 100 answers an image; NaN where no class has.
+    The mean over classes with at least one object that is not a crowd; at most 100 predictions per image. NaN if there is no such
+    class.
     """
     if not any((~image.crowd).any() for image in truth):
         return dict.fromkeys(_NAMES, float("nan"))
@@ -73,10 +74,10 @@ def coco_average_precision(truth: Sequence[Truth], found: Sequence[Found], class
 def oks_average_precision(
     truth: Sequence[Truth], found: Sequence[Found], classes: int, sigmas: Sequence[float]
 ) -> dict[str, float]:
-    """As `coco_average_precision`, by object keypoint similarity with the constants `sigmas` [K].
+    """Like `coco_average_precision`, but by object keypoint similarity with the constants `sigmas` [K].
 
-    At most 20 answers of a class an image count. An object without a labelled keypoint is neither found nor missed, as crowds are;
-    NaN where there is nothing else.
+    At most 20 predictions per class and image count. Objects without a labelled keypoint are neither found nor missed, like crowds;
+    NaN if there are no others.
     """
     if not any((~image.crowd & _labelled(image).any(axis=1)).any() for image in truth):
         return dict.fromkeys(_NAMES, float("nan"))
@@ -91,7 +92,7 @@ def _labelled(image: Truth) -> np.ndarray:
 
 
 def _tables(truth: Sequence[Truth], found: Sequence[Found], classes: int) -> tuple[COCO, COCO]:
-    """As COCO keeps annotations and results."""
+    """The annotations and results in COCO's format."""
     gt = COCO(
         {
             "images": [{"id": image, **_size(both)} for image, both in enumerate(zip(truth, found, strict=True))],
@@ -108,7 +109,7 @@ def _scores(evaluation: COCOeval_faster) -> dict[str, float]:
 
 
 def _size(image: tuple[Truth, Found]) -> dict[str, int]:
-    """Height and width of an image, where masks tell them; where none is, nothing asks for them."""
+    """Height and width of an image, taken from its masks; without masks they are not needed."""
     sizes = [mask["size"] for objects in image for mask in objects.masks or ()]
     return {"height": sizes[0][0], "width": sizes[0][1]} if sizes else {}
 
@@ -117,7 +118,7 @@ def _truth_annotations(truth: Sequence[Truth]) -> list[dict[str, object]]:
     annotations: list[dict[str, object]] = []
     for image, objects in enumerate(truth):
         for shape, label, crowd in zip(_shapes(objects), objects.classes.tolist(), objects.crowd.tolist(), strict=True):
-            # Ids from 1: COCO's evaluation takes id 0 for "no match".
+            # Ids start at 1: COCO's evaluation reads id 0 as "no match".
             number = len(annotations) + 1
             annotations.append({"id": number, "image_id": image, "category_id": label, **shape, "iscrowd": int(crowd)})
     return annotations
@@ -132,7 +133,7 @@ def _found_annotations(found: Sequence[Found]) -> list[dict[str, object]]:
 
 
 def _shapes(objects: Truth | Found) -> list[dict[str, object]]:
-    """What COCO's annotations say of the objects' shapes."""
+    """The objects' shapes as COCO annotates them."""
     if objects.masks is not None:
         return [{"segmentation": mask, "area": int(run_length.area(mask))} for mask in objects.masks]
     boxes = objects.boxes.astype(np.float64)
@@ -142,7 +143,7 @@ def _shapes(objects: Truth | Found) -> list[dict[str, object]]:
 
 
 def _keypoints(objects: Truth | Found) -> list[dict[str, object]]:
-    """What they say of keypoints, and at which scale."""
+    """The objects' keypoints as COCO annotates them; for the truth also their count and the object's area."""
     assert objects.keypoints is not None, "the caller asked"
     rows = [triples.ravel().tolist() for triples in objects.keypoints.astype(np.float64)]
     if isinstance(objects, Found):

@@ -1,11 +1,11 @@
-"""Connectionist temporal classification (Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf) without waiting for
-the device: lengths are tensors, which torch's own loss would bring to the host.
+"""Connectionist temporal classification (Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf) without device
+synchronisation: lengths stay on the device, whereas torch's own loss copies them to the host.
 
-A text is read off a row of columns, each of which says one character or nothing (BLANK): equal neighbours count once, then blanks
-go. The loss is the negative logarithm of the probability of all rows that read as the text. Every row is a walk over the states
-blank, first character, blank, second character, …, blank, from one of the first two to one of the last two.
+A text is decoded from a row of columns, each of which predicts one character or nothing (BLANK): repeats are merged, then blanks
+are dropped. The loss is the negative log probability of all rows that decode to the text. Each such row is a path through the
+states blank, first character, blank, second character, …, blank, from one of the first two to one of the last two.
 
-B texts, T columns, L characters (padded), S = 2 L + 1 states, A characters of the alphabet.
+B texts, T columns, L characters (padded), S = 2 L + 1 states, A characters in the alphabet.
 """
 
 from typing import Any
@@ -15,35 +15,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BLANK = 0
-"""Index of "nothing here" among a column's 1 + A answers; character i of the alphabet is 1 + i."""
+"""Index of "nothing here" among a column's 1 + A outputs; character i of the alphabet is 1 + i."""
 
 
 def ctc_loss(logits: Tensor, text: Tensor) -> Tensor:
-    """float [B, T, 1 + A] and int64 [B, L], indices into the alphabet and then -1 -> float32 [B], natural logarithms.
+    """float [B, T, 1 + A] and int64 [B, L], indices into the alphabet padded with -1 -> float32 [B], natural logarithms.
 
-    0, with a zero gradient, where the columns are too few for the text (`columns_needed`).
+    0, with a zero gradient, if there are too few columns for the text (`columns_needed`).
     """
     loss: Tensor = _Ctc.apply(logits.float().log_softmax(dim=2), text)
     return loss
 
 
 def columns_needed(text: Tensor) -> Tensor:
-    """What can say a text: int64 [B, L] -> int64 [B], one for each character, and one between equal neighbours."""
+    """Columns a text takes: int64 [B, L] -> int64 [B], one per character and one between equal neighbours."""
     repeats = (text[:, 1:] >= 0) & (text[:, 1:] == text[:, :-1])
     return (text >= 0).sum(dim=1) + repeats.sum(dim=1)
 
 
 def best_path(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """What the columns read when each says what it holds most probable: float [B, T, 1 + A] -> text, score.
+    """Greedy decoding, each column giving its most probable output: float [B, T, 1 + A] -> text, score.
 
-    `text` is int64 [B, T], indices into the alphabet and then -1; `score` float32 [B], 0 to 1, the mean over its characters of how
-    sure the columns are that say them, 0 where the text is empty.
+    `text` is int64 [B, T], indices into the alphabet padded with -1; `score` is float32 [B], 0 to 1: the mean probability of its
+    characters, 0 if the text is empty.
     """
     sure, said = logits.float().softmax(dim=2).max(dim=2)
     repeats = said == F.pad(said, (1, 0), value=BLANK)[:, :-1]
     begins = (said != BLANK) & ~repeats
     place = begins.cumsum(dim=1) - 1
-    # What begins no character goes to a place after the last, which is cut off.
+    # Columns that begin no character are written to a place after the last, which is cut off.
     columns = said.shape[1]
     text = said.new_full((len(said), columns + 1), -1).scatter(1, torch.where(begins, place, columns), said - 1)[:, :columns]
     score = torch.where(begins, sure, 0).sum(dim=1) / begins.sum(dim=1).clamp(min=1)
@@ -51,10 +51,10 @@ def best_path(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Ctc(torch.autograd.Function):
-    """Logarithms of probabilities [B, T, 1 + A] and text [B, L] -> loss [B].
+    """Log probabilities [B, T, 1 + A] and text [B, L] -> loss [B].
 
-    Both directions of the recursion run in the forward pass, side by side, and give the gradient: how probable it is that a walk
-    says this character in this column. So the loop over columns is gone through once, with no graph behind it.
+    Both directions of the recursion run side by side in the forward pass and give the gradient: the probability that a path emits
+    this character in this column. So the loop over columns runs once, without recording a graph.
     """
 
     @staticmethod
@@ -64,7 +64,7 @@ class _Ctc(torch.autograd.Function):
         said = F.pad(said, (0, 1), value=BLANK)  # [B, S]
         emitted = log_probabilities.gather(2, said[:, None].expand(-1, log_probabilities.shape[1], -1))
 
-        # Backwards, states count down from the text's last one; those of the padding come after, and lead nowhere.
+        # Backwards, states count down from the text's last one; padding states come after it and lead nowhere.
         last = 2 * length
         state = torch.arange(said.shape[1], device=said.device)
         mirrored = (last[:, None] - state) % said.shape[1]
@@ -90,9 +90,9 @@ class _Ctc(torch.autograd.Function):
 
 
 def _walks(emitted: Tensor, said: Tensor) -> Tensor:
-    """Logarithms of how probable it is to come to each state, its own column included: [B, T, S] and [B, S] -> [T, B, S]."""
+    """Log probability of reaching each state, its own column included: [B, T, S] and [B, S] -> [T, B, S]."""
     skips = (said != BLANK) & (said != F.pad(said, (2, 0), value=BLANK)[:, :-2])
-    # A blank between two different characters may be passed over.
+    # A path may skip the blank between two different characters.
     passing = torch.where(skips, 0.0, -torch.inf)
     first_two = torch.arange(said.shape[1], device=said.device) < 2
     now = torch.where(first_two, emitted[:, 0], -torch.inf)

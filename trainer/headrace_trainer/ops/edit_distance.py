@@ -1,11 +1,11 @@
-"""How many characters must be put in, left out or replaced to make one text of another (Levenshtein 1966), for a batch at once."""
+"""Edit distance: the insertions, deletions and substitutions that turn one text into another (Levenshtein 1966), batched."""
 
 import torch
 from torch import Tensor
 
 
 def edit_distance(found: Tensor, truth: Tensor) -> Tensor:
-    """int64 [B, T] and [B, L], each text padded at its end with anything below 0 -> int64 [B]. Never waits for the device."""
+    """int64 [B, T] and [B, L], each text padded at its end with negative numbers -> int64 [B]. Never waits for the device."""
     step = torch.arange(found.shape[1] + 1, device=found.device)
     row = step.expand(len(found), -1)
     rows = [row]
@@ -13,7 +13,7 @@ def edit_distance(found: Tensor, truth: Tensor) -> Tensor:
         replaced = row[:, :-1] + (found != character[:, None])
         left_out = row + 1
         row = torch.cat([torch.full_like(row[:, :1], number), torch.minimum(left_out[:, 1:], replaced)], dim=1)
-        # Each character put in costs one more than the best place before it: a running minimum, once the slope is taken off.
+        # Each insertion costs one more than the best entry before it: a running minimum once the slope is subtracted.
         row = (row - step).cummin(dim=1).values + step
         rows.append(row)
     table = torch.stack(rows, dim=1)

@@ -1,6 +1,6 @@
 """The grid of a level: cells of stride × stride pixels, their centres, and which of them boxes cover.
 
-A map of level i is [ceil(H / 2^i), ceil(W / 2^i)]; the centre of the cell in row r and column c lies (c + 0.5) × stride pixels from
+The map of level i is [ceil(H / 2^i), ceil(W / 2^i)]; the centre of the cell in row r and column c is (c + 0.5) × stride pixels from
 the left and (r + 0.5) × stride pixels from the top. B images, N boxes.
 """
 
@@ -32,9 +32,9 @@ def cell_centers(level: Level, device: torch.device) -> Tensor:
 
 
 def center_cells(boxes: Tensor, level: Level) -> tuple[Tensor, Tensor]:
-    """Row and column of the cell that holds the centre of each box: float [..., 4] -> int64 [...] twice.
+    """Row and column of the cell that contains the centre of each box: float [..., 4] -> int64 [...] twice.
 
-    The nearest on the map, where the centre lies outside.
+    If the centre is outside the map, the nearest cell on it.
     """
     column = ((boxes[..., 0] + boxes[..., 2]) / 2 / level.stride).floor().clamp(0, level.width - 1).long()
     row = ((boxes[..., 1] + boxes[..., 3]) / 2 / level.stride).floor().clamp(0, level.height - 1).long()
@@ -42,9 +42,9 @@ def center_cells(boxes: Tensor, level: Level) -> tuple[Tensor, Tensor]:
 
 
 def answering_cells(boxes: Tensor, chosen: Tensor, levels: Sequence[Level]) -> Tensor:
-    """Cells that may answer for one of the chosen boxes: float [B, N, 4], bool [B, N] -> bool [B, cells of all levels].
+    """Cells that may predict one of the chosen boxes: float [B, N, 4], bool [B, N] -> bool [B, cells of all levels].
 
-    Those whose centre lies in it; where no cell's does, at whatever level, those that hold its own.
+    These are the cells whose centre is inside the box; if there is none on any level, the cells that contain the box's centre.
     """
     held = torch.stack([_holds_a_center(boxes, level) for level in levels]).any(dim=0)[..., None]
     painted = [torch.where(held, boxes, _around_center(boxes, level)) for level in levels]
@@ -52,10 +52,10 @@ def answering_cells(boxes: Tensor, chosen: Tensor, levels: Sequence[Level]) -> T
 
 
 def covered_cells(boxes: Tensor, chosen: Tensor, level: Level) -> Tensor:
-    """Cells whose centre lies in one of the chosen boxes: float [B, N, 4], bool [B, N] -> bool [B, cells].
+    """Cells whose centre is inside one of the chosen boxes: float [B, N, 4], bool [B, N] -> bool [B, cells].
 
-    Every box adds and subtracts one at its four corners, and sums along both axes paint them all: N + cells operations instead of
-    N × cells, with no loop and no wait for the device.
+    Every box adds or subtracts one at its four corners, and cumulative sums along both axes fill them all: N + cells operations
+    instead of N × cells, without a loop or device synchronisation.
     """
     batch, height, width = boxes.shape[0], level.height, level.width
     x0, y0, x1, y1 = _first_centers(boxes, level).unbind(-1)
@@ -70,9 +70,9 @@ def covered_cells(boxes: Tensor, chosen: Tensor, level: Level) -> Tensor:
 def _first_centers(boxes: Tensor, level: Level) -> Tensor:
     """The first column (row) whose centre is not before the edge, 0 to width (height): float [..., 4] -> int64 [..., 4].
 
-    Half-open boxes hold x0 <= centre < x1.
+    Half-open boxes contain x0 <= centre < x1.
     """
-    # Strides are powers of two: nothing is rounded that could change the result.
+    # Strides are powers of two, so the division is exact.
     x0, y0, x1, y1 = (boxes / level.stride - 0.5).ceil().unbind(-1)
     x0, x1 = (x.clamp(0, level.width) for x in (x0, x1))
     y0, y1 = (y.clamp(0, level.height) for y in (y0, y1))
@@ -80,12 +80,12 @@ def _first_centers(boxes: Tensor, level: Level) -> Tensor:
 
 
 def _holds_a_center(boxes: Tensor, level: Level) -> Tensor:
-    """Whether a cell's centre lies in each box: float [..., 4] -> bool [...]."""
+    """Whether each box contains a cell's centre: float [..., 4] -> bool [...]."""
     first = _first_centers(boxes, level)
     return (first[..., 2:] > first[..., :2]).all(dim=-1)
 
 
 def _around_center(boxes: Tensor, level: Level) -> Tensor:
-    """The square of the cell that holds the centre of each box: [..., 4] -> [..., 4]."""
+    """The square of the cell that contains the centre of each box: [..., 4] -> [..., 4]."""
     row, column = center_cells(boxes, level)
     return torch.stack([column, row, column + 1, row + 1], dim=-1).to(boxes.dtype) * level.stride

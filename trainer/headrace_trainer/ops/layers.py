@@ -1,7 +1,7 @@
-"""Layers that necks and heads are made of, all with GroupNorm.
+"""Building blocks of necks and heads, normalised by GroupNorm.
 
-GroupNorm (Wu & He 2018, https://arxiv.org/abs/1803.08494) instead of batch normalisation, because it looks at one image at a time:
-an image without labels then changes nothing about what a head learns from the others, and batches of one image train as well.
+GroupNorm (Wu & He 2018, https://arxiv.org/abs/1803.08494) replaces batch normalisation because it looks at one image at a time:
+an unlabelled image does not change what a head learns from the others, and batches of one image train too.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 _CHANNELS_PER_GROUP = 16
-"""At least so many: a group must hold more than a value or two where a map is 1 × 1, or nothing is left after the normalisation."""
+"""At least this many: on a 1 × 1 map, normalising a group of one or two values leaves nothing."""
 
 
 class Float32Conv2d(nn.Conv2d):
-    """A convolution in float32 also under autocast, for outputs that are quantities: bfloat16 has not three digits."""
+    """A convolution in float32 even under autocast, for outputs that are quantities: bfloat16 has fewer than three digits."""
 
     def forward(self, x: Tensor) -> Tensor:
         with _without_autocast(x):
@@ -22,7 +22,7 @@ class Float32Conv2d(nn.Conv2d):
 
 
 class Float32Linear(nn.Linear):
-    """A linear layer in float32 also under autocast, as Float32Conv2d."""
+    """A linear layer in float32 even under autocast, like Float32Conv2d."""
 
     def forward(self, x: Tensor) -> Tensor:
         with _without_autocast(x):
@@ -30,10 +30,10 @@ class Float32Linear(nn.Linear):
 
 
 class _StridedConv2d(nn.Conv2d):
-    """A convolution that takes maps of one column in float32.
+    """A convolution that processes maps of one column in float32.
 
-    In bfloat16 on a CPU, PyTorch 2.15 leaves the gradient of weights that meet nothing but padding unset where the stride is 2 and
-    the map one column wide: what was in memory goes into the optimizer, or is NaN. Levels 6 and 7 of small images are such maps.
+    In bfloat16 on a CPU, with stride 2 and a map one column wide, PyTorch 2.15 leaves the gradient of weights that meet only
+    padding uninitialised: arbitrary memory, possibly NaN, reaches the optimizer. Levels 6 and 7 of small images are such maps.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,12 +44,12 @@ class _StridedConv2d(nn.Conv2d):
 
 
 def _without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    # Nothing where there is none: a graph that is exported shall not hold a context that does nothing.
+    # No context without autocast: an exported graph should not contain one that does nothing.
     return torch.autocast(x.device.type, enabled=False) if torch.is_autocast_enabled(x.device.type) else nullcontext()
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm with at most 32 groups of equal size, of 16 channels or more each (of all channels where there are fewer)."""
+    """GroupNorm with at most 32 equal groups of 16 channels or more (one group if there are fewer channels)."""
     most = min(32, max(1, channels // _CHANNELS_PER_GROUP))
     groups = next(groups for groups in range(most, 0, -1) if channels % groups == 0)
     return nn.GroupNorm(groups, channels)

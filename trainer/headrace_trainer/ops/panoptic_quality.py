@@ -1,9 +1,9 @@
 """Panoptic quality (Kirillov et al. 2019, https://arxiv.org/abs/1801.00868), counted as panopticapi does, on the device.
 
-A predicted segment and a true one of its class match where their IoU is above 0.5, so that no other can match either; pixels of the
-prediction that the truth leaves void are left out of the union. Predictions that lie by more than half on void pixels and on crowds
-of their class are no mistakes, and crowds are neither found nor missed. (panopticapi looks at one crowd of a class an image, and
-COCO has no more than one; here all of them count.)
+A predicted segment and a true one of the same class match if their IoU is above 0.5, so neither can match another. Predicted pixels
+that are void in the truth are left out of the union. Predictions with more than half of their pixels on void or on crowds of their
+class are not mistakes, and crowds are neither found nor missed. (panopticapi considers one crowd per class and image, and COCO has
+no more than one; here all of them count.)
 
 B images, N true segments, P predicted ones, C classes, H and W the image's sides.
 """
@@ -19,11 +19,11 @@ class Segments:
     """Which pixel belongs to which segment."""
 
     map: Tensor
-    """int64 [B, H, W]: index of the segment, below 0 where there is none."""
+    """int64 [B, H, W]: index of the segment; negative where there is none."""
     classes: Tensor
     """int64 [B, N]."""
     valid: Tensor
-    """bool [B, N]: False is padding, which no pixel belongs to."""
+    """bool [B, N]: False for padding, which has no pixels."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Counts:
 
 
 def no_counts(classes: int) -> Counts:
-    """Of no image."""
+    """The counts before the first image."""
     return Counts(*(torch.zeros(classes, dtype=torch.float64) for _ in range(4)))
 
 
 def count_matches(truth: Segments, crowd: Tensor, found: Segments, classes: int) -> Counts:
-    """Counts of a batch; `crowd` bool [B, N] are the true segments that are groups. No loop, and no wait for the device."""
+    """Counts of a batch; `crowd` bool [B, N] marks the true segments that are groups. No loop, no device synchronisation."""
     common = _common_pixels(truth, found)
     found_area, true_area = common[:, :, 1:].sum(dim=1), common[:, 1:].sum(dim=2)
     on_void, common = common[:, 0, 1:], common[:, 1:, 1:]
@@ -75,7 +75,7 @@ def count_matches(truth: Segments, crowd: Tensor, found: Segments, classes: int)
 
 
 def panoptic_quality(counts: Counts, things: Tensor) -> dict[str, float]:
-    """PQ, SQ, RQ, PQthings and PQstuff: means over the classes that occur; `things` bool [C]. NaN where none occurs."""
+    """PQ, SQ, RQ, PQthings and PQstuff: means over the classes that occur; `things` bool [C]. NaN if none occurs."""
     overlap, matched, wrong, missed = (values.cpu() for values in vars(counts).values())
     occurs = matched + wrong + missed > 0
     segments = matched + (wrong + missed) / 2
@@ -85,7 +85,7 @@ def panoptic_quality(counts: Counts, things: Tensor) -> dict[str, float]:
 
 
 def _common_pixels(truth: Segments, found: Segments) -> Tensor:
-    """Pixels that each pair has in common: int64 [B, N + 1, P + 1]; first of all, those that belong to no segment."""
+    """Pixels that each pair has in common: int64 [B, N + 1, P + 1]; index 0 is for pixels without a segment."""
     rows, columns = truth.classes.shape[1] + 1, found.classes.shape[1] + 1
     pair = ((truth.map + 1).clamp(min=0) * columns + (found.map + 1).clamp(min=0)).flatten(1)
     return (

@@ -1,8 +1,8 @@
 """Quadrilaterals: float [..., 4, 2], x and y of the corners in pixels, in order along the outline.
 
-Any four corners are one: with a dent, without an area, or with crossing sides (then the two triangles count, by the even-odd rule).
+Any four corners are allowed: concave, without area, or with crossing sides (then the two triangles count, by the even-odd rule).
 
-P pairs, Y heights; E edges of a quadrilateral, 4.
+P pairs, Y heights.
 """
 
 import torch
@@ -11,20 +11,20 @@ from torch import Tensor
 _SMALLEST_AREA = 1e-6
 """Square pixels. Divisors are at least this, so that two quadrilaterals without area have an IoU of 0."""
 _PAIRS_AT_ONCE = 20_000
-"""Each keeps some thousand numbers meanwhile."""
+"""Each pair takes about a thousand numbers of temporary memory."""
 
 
 def bounds(quads: Tensor) -> Tensor:
-    """The boxes around them: [..., 4, 2] -> [..., 4], x0, y0, x1, y1."""
+    """Bounding boxes: [..., 4, 2] -> [..., 4], x0, y0, x1, y1."""
     return torch.cat([quads.amin(dim=-2), quads.amax(dim=-2)], dim=-1)
 
 
 def intersection_and_areas(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Area that both cover, area of a, area of b, in square pixels: [P, 4, 2] and [P, 4, 2] -> three times [P].
+    """Intersection, area of a and area of b, in square pixels: [P, 4, 2] and [P, 4, 2] -> [P] three times.
 
-    By heights: between two neighbouring heights at which there is a corner, or at which two sides meet, every width is linear in
-    the height, so the one in the middle times the difference of heights is the exact area. No case is special, and rounding moves
-    the result by as little as it moves the corners.
+    Cuts the plane into strips at every height with a corner or a crossing of two sides. Within a strip every width is linear in the
+    height, so the middle width times the strip's thickness is the exact area. There are no special cases, and rounding changes the
+    result only as much as it moves the corners.
     """
     some_at_once = zip(a.split(_PAIRS_AT_ONCE), b.split(_PAIRS_AT_ONCE), strict=True)
     both, area_a, area_b = (torch.cat(parts) for parts in zip(*(_by_heights(*pairs) for pairs in some_at_once), strict=True))
@@ -40,7 +40,7 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 def likeness(answers: Tensor, objects: Tensor, crowd: Tensor) -> Tensor:
     """For average_precision.Likeness: [D, 4, 2], [G, 4, 2] and bool [G] -> [D, G], 0 to 1.
 
-    IoU; of crowds, the share of the answer that lies in them.
+    IoU; for crowds, the share of the prediction that is inside the crowd.
     """
     shape = (len(answers), len(objects))
     first, second = answers[:, None].expand(*shape, 4, 2).flatten(0, 1), objects[None].expand(*shape, 4, 2).flatten(0, 1)
@@ -50,9 +50,9 @@ def likeness(answers: Tensor, objects: Tensor, crowd: Tensor) -> Tensor:
 
 
 def non_maximum_suppression(quads: Tensor, labels: Tensor, most: float) -> Tensor:
-    """[n, 4, 2], best first, and their classes [n] -> indices of those that stay, best first.
+    """[n, 4, 2], best first, and their classes [n] -> indices of those kept, best first.
 
-    One goes if its IoU with a better one of its class that stays is above `most`. Waits for the device.
+    Drops a quadrilateral whose IoU with a better, kept one of its class is above `most`. Waits for the device.
     """
     better, worse = _may_overlap(quads, labels, most).nonzero().unbind(1)
     alike = iou(quads[better], quads[worse]) > most
@@ -67,9 +67,9 @@ def non_maximum_suppression(quads: Tensor, labels: Tensor, most: float) -> Tenso
 
 
 def _may_overlap(quads: Tensor, labels: Tensor, least: float) -> Tensor:
-    """Pairs (better, worse) of one class whose IoU may be above `least`: bool [n, n]. Cheap, and leaves few.
+    """Pairs (better, worse) of one class whose IoU may be above `least`: bool [n, n]. A cheap filter that leaves few.
 
-    Polygons have no more in common than their bounds have, and cover together no less than the larger of them does.
+    The intersection of two polygons is at most that of their bounds, and their union at least the larger of the two.
     """
     boxes = bounds(quads)
     common = (torch.minimum(boxes[:, None, 2:], boxes[:, 2:]) - torch.maximum(boxes[:, None, :2], boxes[:, :2])).clamp(min=0)
@@ -80,8 +80,8 @@ def _may_overlap(quads: Tensor, labels: Tensor, least: float) -> Tensor:
 
 
 def _by_heights(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`intersection_and_areas`, of all pairs at once."""
-    # Near the origin, where floats are dense.
+    """`intersection_and_areas` for all pairs at once."""
+    # Moved to the origin, where floats are most precise.
     middle = (a.mean(dim=1, keepdim=True) + b.mean(dim=1, keepdim=True)) / 2
     a, b = a - middle, b - middle
     heights = torch.cat([a[..., 1], b[..., 1], _meeting_heights(a, b)], dim=1).sort(dim=1).values
@@ -96,9 +96,9 @@ def _by_heights(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _meeting_heights(a: Tensor, b: Tensor) -> Tensor:
-    """Heights at which the lines of two sides meet, of a and b, or of opposite sides of one: [P, 4, 2] twice -> [P, 20].
+    """Heights where the lines of two sides cross (one of a and one of b, or opposite sides of one): [P, 4, 2] twice -> [P, 20].
 
-    Whether they meet within the sides does not matter: a height too many changes no area.
+    It does not matter whether they cross within the sides: an extra height changes no area.
     """
     start_a, start_b = a, b
     along_a, along_b = a.roll(-1, 1) - a, b.roll(-1, 1) - b
@@ -110,18 +110,18 @@ def _meeting_heights(a: Tensor, b: Tensor) -> Tensor:
     turn = _cross(r, s)
     parallel = turn == 0
     share = torch.where(parallel, 0, _cross(q - p, s) / torch.where(parallel, 1, turn))
-    # No further along than the side goes, which also keeps lines that hardly meet finite.
+    # Clamped to the side, which also keeps nearly parallel lines finite.
     return p[..., 1] + share.clamp(0, 1) * r[..., 1]
 
 
 def _inside(quads: Tensor, y: Tensor) -> Tensor:
-    """From where to where a height lies inside, twice at most: [P, 4, 2] and [P, Y] -> [P, Y, 2, 2]; (0, 0) where it does not."""
+    """The intervals (at most two) where a height is inside: [P, 4, 2] and [P, Y] -> [P, Y, 2, 2]; (0, 0) for an empty one."""
     x0, y0 = (values[:, None] for values in quads.unbind(-1))
     x1, y1 = (values.roll(-1, 2) for values in (x0, y0))
     level = y[..., None]
     spans = (y0 <= level) != (y1 <= level)
     crossing = x0 + (level - y0) / torch.where(spans, y1 - y0, 1) * (x1 - x0)
-    # Sides that do not span the height come last; there is an even number of the others.
+    # Sides that do not span the height come last; the number of the others is even.
     ordered = torch.where(spans, crossing, torch.inf).sort(dim=2).values
     pairs: Tensor = torch.where(ordered.isinf(), 0, ordered).unflatten(2, (2, 2))
     return pairs

@@ -1,6 +1,6 @@
-"""`python -m headrace_trainer.predict`: what `headrace predict` and `headrace export` start.
+"""`python -m headrace_trainer.predict`, started by `headrace predict` and `headrace export`.
 
-Exit status: 0 all went well; 1 some images could not be read, the others are done; 2 it failed, stderr says why; 130 Ctrl-C.
+Exit status: 0 success; 1 some images could not be read, the others are done; 2 failure, explained on stderr; 130 Ctrl-C.
 """
 
 import argparse
@@ -14,11 +14,11 @@ from headrace_api.names import ExitCode
 from headrace_trainer.predict import messages
 
 _INTERRUPTED = 130
-"""As shells say it."""
+"""The shells' convention: 128 + SIGINT."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line; gives the exit status."""
+    """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
@@ -26,11 +26,11 @@ def main(arguments: list[str]) -> int:
         return status
     except TrainerError as error:
         messages.warn(f"error: {error.message}")
-    except BrokenPipeError:  # who started this is gone
+    except BrokenPipeError:  # the parent process is gone
         pass
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except Exception:  # Python's own status for it, 1, would say that some images are done
+    except Exception:  # Python's own status, 1, would mean that only some images failed
         traceback.print_exc()
     return ExitCode.FATAL
 
@@ -38,10 +38,10 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m headrace_trainer.predict")
     commands = parser.add_subparsers(required=True)
-    images = commands.add_parser("images", help="look at images")
+    images = commands.add_parser("images", help="predict on images")
     images.add_argument("model", help="a model/ folder, or s3://...")
-    images.add_argument("images", nargs="+", type=Path, help="image files, and folders of them")
-    images.add_argument("--out", type=Path, required=True, help="an empty folder, or one that is not there yet")
+    images.add_argument("images", nargs="+", type=Path, help="image files and folders of images")
+    images.add_argument("--out", type=Path, required=True, help="an empty or new folder")
     images.add_argument("--min-score", type=float, default=0.05)
     images.add_argument("--batch-size", type=int, default=8)
     images.add_argument("--no-pictures", action="store_true")
@@ -71,7 +71,7 @@ def _images(options: argparse.Namespace, temporary: Path) -> int:
         least_score=options.min_score,
         pictures=not options.no_pictures,
         batch_size=options.batch_size,
-        threads=torch.get_num_threads(),  # as many as compute: OMP_NUM_THREADS, or the cores there are
+        threads=torch.get_num_threads(),  # as many as compute: OMP_NUM_THREADS, or the number of cores
     )
     facts = [("images", str(len(outcome.images))), ("unreadable", str(len(outcome.unreadable)))]
     facts += [("head", f"{name} {options.out / name}/") for name in model.heads]

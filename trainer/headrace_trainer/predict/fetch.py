@@ -11,9 +11,9 @@ from headrace_storage.store import Store, StoredObject, StoreError
 
 
 def model_folder(place: str, temporary: Path) -> Path:
-    """The folder `place` itself, or for s3://bucket/prefix/ the model there (or in its model/) as a copy in `temporary`.
+    """The folder `place` itself, or for s3://bucket/prefix/ a copy, in `temporary`, of the model there or in its model/.
 
-    Raises FatalError: BAD_MODEL where there is none, STORAGE_REFUSED where the keys are wrong, STORAGE_UNAVAILABLE.
+    Raises FatalError: BAD_MODEL if there is none, STORAGE_REFUSED if the keys are wrong, STORAGE_UNAVAILABLE.
     """
     if (folder := local_path(place)) is not None:
         return folder
@@ -27,8 +27,8 @@ def model_folder(place: str, temporary: Path) -> Path:
                 return temporary
     except StoreError as error:
         raise FatalError(Reason.STORAGE_UNAVAILABLE, f"{store.uri} cannot be read: {error}") from error
-    what = f"it has no {runfolder.MODEL_CONFIG}; name the model/ folder of a run folder"
-    raise FatalError(Reason.BAD_MODEL, f"{store.uri} is no model: {what}")
+    what = f"it has no {runfolder.MODEL_CONFIG}; give the model/ folder of a run folder"
+    raise FatalError(Reason.BAD_MODEL, f"{store.uri} is not a model: {what}")
 
 
 def _find(store: Store, key: str) -> StoredObject | None:

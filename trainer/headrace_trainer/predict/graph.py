@@ -1,11 +1,10 @@
-"""The network as one graph for other programs: by torch.export, or as ONNX.
+"""Exports the network as one graph for other programs, by torch.export or as ONNX.
 
-    images      uint8 [B, 3, H, W], RGB, letterboxed to the size that the network was trained at; B is free, H and W are not
-    ->          what every head gives before decoding, float32, by "<head>/<output>": its file says what that is
+    images      uint8 [B, 3, H, W], RGB, letterboxed to the training size; B is variable, H and W are fixed
+    ->          every head's outputs before decoding, float32, by "<head>/<output>", documented in the head's file
 
-Decoding stays outside (`Head.decode`): non-maximum suppression and merging are loops whose lengths the images decide, and other
-programs have their own. config.json travels with the graph: in ONNX as the metadata "headrace", in a .pt2 as the extra file
-"config.json".
+Decoding (`Head.decode`) is not included: non-maximum suppression and merging are loops of data-dependent length, and other programs
+have their own. config.json is stored in the graph: in ONNX as the metadata "headrace", in a .pt2 as the extra file "config.json".
 """
 
 import importlib.util
@@ -31,11 +30,12 @@ INPUT: Final = "images"
 METADATA: Final = "headrace"
 CONFIG_FILE: Final = "config.json"
 _SAMPLES: Final = 2
-"""Images of the batch that is traced: of one, its size would be taken for a constant."""
+"""Images in the traced batch: a batch of one would make its size a constant."""
 _COMPARED: Final = (1, 3)
-"""Sizes of the batches that are compared."""
+"""Batch sizes for the comparison."""
 _TOLERANCE: Final = 1e-3
-"""Of a difference to the network itself, as a share of the output's largest number; other orders of addition stay far below."""
+"""Largest difference from the network itself, as a share of the output's largest value (or of 1 if that is less); rounding errors
+are far smaller."""
 
 Format = Literal["onnx", "torch-export"]
 Outputs = Mapping[str, Tensor]
@@ -44,18 +44,18 @@ Call = Callable[[Tensor], Outputs]
 
 @dataclass
 class Exported:
-    """What became of an export."""
+    """The result of an export."""
 
     heads: list[str] = field(default_factory=list)
-    """Those in the graph."""
+    """Heads in the graph."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Why the others are not, by name."""
+    """Why other heads are not in it, by name."""
     difference: float | None = None
-    """Largest absolute difference between any number that the graph and the network gave; None where they were not compared."""
+    """Largest absolute difference between the outputs of the graph and the network; None if they were not compared."""
 
 
 class Graph(nn.Module):
-    """The network with some of its heads, from pixels to outputs by "<head>/<output>"."""
+    """The network with some of its heads, from pixels to outputs named "<head>/<output>"."""
 
     mean: Tensor
     deviation: Tensor
@@ -64,7 +64,7 @@ class Graph(nn.Module):
         super().__init__()
         self.network = network
         self._heads = tuple(heads)
-        # As ops.pixels.normalise does. Not by it: what it keeps, the tracer would make and every later call would find.
+        # Does the same as ops.pixels.normalise, which would cache tensors made by the tracer and reuse them in later calls.
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(3, 1, 1))
         self.register_buffer("deviation", torch.tensor(IMAGE_STD).view(3, 1, 1))
 
@@ -75,31 +75,30 @@ class Graph(nn.Module):
 
 
 def export_graph(model: TrainedModel, to: Format, out: Path, wanted: Sequence[str] = ()) -> Exported:
-    """Write the graph of `model` with the heads `wanted` (none named: all that can be) into the file `out`, and compare it.
+    """Write the graph of `model` with the heads `wanted` (if empty, all that can be exported) into the file `out`, and compare it.
 
-    Raises FatalError(BAD_MODEL) where a head that was named, or every head, cannot be exported, where there is no such head, where
-    the packages are missing, and where the graph gives other numbers than the network. Without onnxruntime, which some machines
-    have none of, ONNX is written and not compared, and a warning says so.
+    Raises FatalError(BAD_MODEL) if a named head, or every head, cannot be exported, a head does not exist, packages are missing, or
+    the graph's outputs differ from the network's. Without onnxruntime, ONNX is written without a comparison, with a warning.
     """
     if unknown := sorted(set(wanted) - set(model.heads)):
-        raise FatalError(Reason.BAD_MODEL, f"there is no head {', '.join(unknown)}; there are: {', '.join(model.heads)}")
+        raise FatalError(Reason.BAD_MODEL, f"there is no head {', '.join(unknown)}; the heads are: {', '.join(model.heads)}")
     if to == "onnx" and (missing := [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]):
         raise FatalError(
             Reason.BAD_MODEL,
             f"ONNX needs packages that are not installed: {', '.join(missing)}; in a checkout of Headrace: pip install '.[onnx]'",
         )
-    # 1. The graph, without the heads that cannot be in one.
+    # 1. Trace the graph, without the heads that cannot be traced.
     exported, program = _trace(model, list(wanted or model.heads))
     if program is None or (exported.refused and wanted):
         reasons = "; ".join(f"head '{name}' ({model.heads[name].task.words}): {why}" for name, why in exported.refused.items())
-        raise FatalError(Reason.BAD_MODEL, f"no graph can be made of {reasons}")
-    # 2. Written, under its name once it is whole.
+        raise FatalError(Reason.BAD_MODEL, f"cannot make a graph of {reasons}")
+    # 2. Write it to a temporary file.
     out.parent.mkdir(parents=True, exist_ok=True)
     save, load, suffix = (_save_onnx, _load_onnx, ".onnx") if to == "onnx" else (_save_torch, _load_torch, ".pt2")
-    partial = out.with_name(f".{os.getpid()}-{out.name}{suffix}")  # torch writes to nothing that is not called so
+    partial = out.with_name(f".{os.getpid()}-{out.name}{suffix}")  # torch requires the suffix
     try:
         save(program, partial, model.config)
-        # 3. Compared as it was written.
+        # 3. Compare the file as written, then rename it.
         if (call := load(partial)) is not None:
             exported.difference = _compare(call, Graph(model.network, exported.heads), model.image_size)
         partial.rename(out)
@@ -109,10 +108,10 @@ def export_graph(model: TrainedModel, to: Format, out: Path, wanted: Sequence[st
 
 
 def _trace(model: TrainedModel, names: list[str]) -> tuple[Exported, torch.export.ExportedProgram | None]:
-    """The program of the heads `names`; of those that it can be made of, where it cannot of all."""
+    """The program with the heads `names`, or with those that can be traced if not all can."""
     try:
         return Exported(names), _program(model, names)
-    except Exception as error:  # whatever the tracer meets; which head it is of is found by trying them alone
+    except Exception as error:  # the tracer can raise anything; trying each head alone finds which one it is
         refused = {names[0]: _first_line(error)} if len(names) == 1 else _refusals(model, names)
     good = [name for name in names if name not in refused]
     return Exported(good, refused), _program(model, good) if good else None
@@ -142,13 +141,13 @@ def _save_onnx(program: torch.export.ExportedProgram, path: Path, config: Mappin
     with torch.no_grad():
         names = list(program.module()(program.example_inputs[0][0]))
     made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=[INPUT], output_names=names)
-    assert made is not None, "what it gives where it is not told to write a file"
+    assert made is not None, "the result when no file is given"
     made.model.metadata_props[METADATA] = json.dumps(config)
     made.save(path)
 
 
 def _load_onnx(path: Path) -> Call | None:
-    """None where there is nothing to run it."""
+    """None if onnxruntime is not installed."""
     if importlib.util.find_spec("onnxruntime") is None:
         warn("the graph was not compared with the network: onnxruntime is not installed")
         return None
@@ -166,7 +165,7 @@ def _load_onnx(path: Path) -> Call | None:
 
 @torch.no_grad()
 def _compare(call: Call, graph: Graph, size: tuple[int, int]) -> float:
-    """The largest difference on noise; raises FatalError(BAD_MODEL) where it is more than rounding."""
+    """The largest difference on noise; raises FatalError(BAD_MODEL) if it is larger than rounding errors."""
     largest = 0.0
     for count in _COMPARED:
         images = torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(count))
@@ -174,10 +173,10 @@ def _compare(call: Call, graph: Graph, size: tuple[int, int]) -> float:
         for name, want in wanted.items():
             difference = float((found[name] - want).abs().max())
             if found[name].shape != want.shape or not difference <= _TOLERANCE * max(1.0, float(want.abs().max())):
-                shapes = f"{list(found[name].shape)}, the network's {list(want.shape)}"
+                shapes = f"has shape {list(found[name].shape)}, the network's {list(want.shape)}"
                 raise FatalError(
                     Reason.BAD_MODEL,
-                    f"output {name} of the graph is {shapes}, and differs from it by {difference:.3g}: not to be used",
+                    f"output {name} of the graph {shapes}, and they differ by {difference:.3g}: the graph is unusable",
                 )
             largest = max(largest, difference)
     return largest

@@ -1,4 +1,4 @@
-"""The images to look at: found, named, decoded ahead of time."""
+"""Finds, names and prefetches the images to predict on."""
 
 import os
 from collections import deque
@@ -26,9 +26,9 @@ class Source:
 
     path: Path
     name: str
-    """Its path from the deepest folder that holds all of them, with "/": no two are alike."""
+    """Its path relative to the deepest folder that contains all images, with "/"; unique."""
     output: str
-    """The same without its suffix, or with it where some differ in nothing else: what files about it are called."""
+    """Name for files about it: the same without its suffix, or with it if some images differ only in suffix."""
 
 
 @dataclass(frozen=True)
@@ -37,29 +37,30 @@ class Loaded:
 
     source: Source
     pixels: Array
-    """uint8 [H, W, 3], what the network sees."""
+    """uint8 [H, W, 3], the network's input."""
     geometry: Geometry
-    """How it got there from the upright image."""
+    """The letterbox from the upright image to the input."""
     picture: Array | None
-    """uint8 [h, w, 3]: the upright image, made smaller where it is large; None if nobody wants to draw on it."""
+    """uint8 [h, w, 3]: the upright image to draw on, shrunk if it is large; None without pictures."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An image file that is none, or is broken."""
+    """A file that is not an image or is broken."""
 
     source: Source
     reason: str
 
 
 def find_images(places: Sequence[Path]) -> list[Source]:
-    """The image files that `places` name, in that order, each once; of folders, all below them by name but hidden ones.
+    """The image files in `places`, in that order, without duplicates; folders give all files below them by name, except hidden
+    ones.
 
-    Raises FatalError(BAD_DATASET) for a place that is not there, and where there is no image.
+    Raises FatalError(BAD_DATASET) if a place does not exist or there are no images.
     """
     files = dict.fromkeys(file for place in places for file in _files(place))
     if not files:
-        raise FatalError(Reason.BAD_DATASET, f"no image is in {', '.join(map(str, places))}: files count that end in {_suffixes()}")
+        raise FatalError(Reason.BAD_DATASET, f"no image in {', '.join(map(str, places))}: supported files end in {_suffixes()}")
     root = Path(os.path.commonpath([file.parent for file in files]))
     names = [PurePosixPath(file.relative_to(root)) for file in files]
     stems = [str(name.with_suffix("")) for name in names]
@@ -68,7 +69,8 @@ def find_images(places: Sequence[Path]) -> list[Source]:
 
 
 def _files(place: Path) -> Iterator[Path]:
-    """Absolute paths: `a/../a/x.jpg` and `a/x.jpg` are one image. Links are not resolved, as names are what people know."""
+    """Absolute paths, so that `a/../a/x.jpg` and `a/x.jpg` are one image. Links are not resolved: people know files by these
+    names."""
     absolute = Path(os.path.normpath(place.absolute()))
     if absolute.is_file():
         yield absolute
@@ -85,10 +87,10 @@ def _suffixes() -> str:
 def load_images(
     sources: Iterable[Source], canvas: tuple[int, int], picture_side: int | None, threads: int
 ) -> Iterator[Loaded | Unreadable]:
-    """Read the images in order, some ahead of the consumer, for a network that sees (height, width) `canvas`.
+    """Read the images in order, prefetching some, for a network with (height, width) `canvas` as input.
 
-    `picture_side`: how many pixels the longer side of `Loaded.picture` has at most; None: there is none. Trouble of the machine,
-    such as a failing disk, is raised.
+    `picture_side` is the maximum length, in pixels, of the longer side of `Loaded.picture`; None for no pictures. Machine faults,
+    such as a failing disk, are raised.
     """
 
     def load(source: Source) -> Loaded | Unreadable:
@@ -97,7 +99,7 @@ def load_images(
                 geometry = letterbox(image.size, canvas)
                 pixels = geometry.place_image(*image.pixels(geometry.scaled))
             return Loaded(source, pixels, geometry, _picture(source.path, picture_side))
-        except Exception as error:  # decoders meet hostile files here, and raise whatever they like
+        except Exception as error:  # decoders raise anything on hostile files
             if is_of_the_machine(error):
                 raise
             return Unreadable(source, str(error) or type(error).__name__)
@@ -106,7 +108,7 @@ def load_images(
 
 
 def _picture(path: Path, side: int | None) -> Array | None:
-    """Decoded anew: what the network sees must be what it saw in evaluations, to the last bit, whatever is drawn."""
+    """Decodes again: the network's input must match evaluations to the last bit, whatever is drawn."""
     if side is None:
         return None
     with Picture(path) as image:
@@ -117,7 +119,7 @@ def _picture(path: Path, side: int | None) -> Array | None:
 
 
 def _ahead(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
-    """What `function` makes of the items, in their order, made by threads a few items ahead."""
+    """The results of `function` on the items, in order, computed by threads a few items ahead."""
     executor = ThreadPoolExecutor(threads, thread_name_prefix="images")
     waiting: deque[Future[_Result]] = deque()
     try:

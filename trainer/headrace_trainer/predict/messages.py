@@ -1,4 +1,4 @@
-"""What the program says to the command that started it: JSON, one line each, on stdout. What is for people goes to stderr."""
+"""Messages to the command that started the program: JSON, one per line, on stdout. Messages to people go to stderr."""
 
 import json
 import sys
@@ -6,17 +6,17 @@ from typing import Any
 
 
 def say_progress(done: int, of: int) -> None:
-    """How many images were looked at so far."""
+    """Report the number of images processed so far."""
     _say({"done": done, "of": of})
 
 
 def say_facts(facts: list[tuple[str, str]]) -> None:
-    """What came out, at the end: names and what they are."""
+    """Report the results at the end, as pairs of name and value."""
     _say({"facts": facts})
 
 
 def warn(text: str) -> None:
-    """A line for people."""
+    """Print a line for people."""
     print(text, file=sys.stderr, flush=True)
 
 

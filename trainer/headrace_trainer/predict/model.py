@@ -1,4 +1,4 @@
-"""A `model/` folder as a network that is ready to be used."""
+"""Loads a `model/` folder as a network ready for use."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from headrace_trainer.ops.pixels import IMAGE_MEAN, IMAGE_STD, normalise
 from headrace_trainer.results.base import Predictions
 
 _VERSION = 1
-_HINT = "name the model/ folder of a run folder"
+_HINT = "give the model/ folder of a run folder"
 
 
 class _Trained(Model):
@@ -39,18 +39,18 @@ class _Trained(Model):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """Weights, and all that must be known to use them. Computes in float32."""
+    """A network with its weights and everything needed to use it. Computes in float32."""
 
     network: Network
     image_size: tuple[int, int]
-    """Height and width that the network sees."""
+    """Height and width of the network's input."""
     config: Mapping[str, Any]
-    """config.json as it is."""
+    """The content of config.json."""
     device: torch.device
 
     @property
     def heads(self) -> dict[str, Head]:
-        """By name."""
+        """The heads by name."""
         return {name: cast(Head, head) for name, head in self.network.heads.items()}
 
     @torch.inference_mode()
@@ -66,10 +66,10 @@ class TrainedModel:
 def load_model(folder: Path, device: torch.device) -> TrainedModel:
     """The model in `folder`, a model/ folder or a run folder that has one.
 
-    Raises FatalError(BAD_MODEL) where it cannot be used, saying what of it.
+    Raises FatalError(BAD_MODEL), saying why, if it cannot be used.
     """
     folder = _model_folder(folder)
-    # 1. What it is.
+    # 1. The configuration.
     config = _read_config(folder / runfolder.MODEL_CONFIG)
     try:
         trained = _Trained.model_validate(config)
@@ -81,8 +81,8 @@ def load_model(folder: Path, device: torch.device) -> TrainedModel:
     except (KeyError, TypeError) as error:
         raise _foreign(folder / runfolder.MODEL_CONFIG, repr(error)) from error
     if normalised != (list(IMAGE_MEAN), list(IMAGE_STD)):
-        raise _bad(folder / runfolder.MODEL_CONFIG, "says that images are normalised as this version of Headrace does not")
-    # 2. The network, and its weights.
+        raise _bad(folder / runfolder.MODEL_CONFIG, "has another image normalisation than this version of Headrace")
+    # 2. The network and its weights.
     network = build_network(spec, heads)
     weights = folder / runfolder.MODEL_WEIGHTS
     try:
@@ -98,7 +98,7 @@ def _model_folder(folder: Path) -> Path:
         if (place / runfolder.MODEL_CONFIG).is_file():
             return place
     there = "there is no such folder" if not folder.is_dir() else f"it has no {runfolder.MODEL_CONFIG}"
-    raise FatalError(Reason.BAD_MODEL, f"{folder} is no model: {there}; {_HINT}")
+    raise FatalError(Reason.BAD_MODEL, f"{folder} is not a model: {there}; {_HINT}")
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _foreign(path: Path, why: str) -> FatalError:
-    return _bad(path, f"is not one that this version of Headrace wrote: {why}")
+    return _bad(path, f"was not written by this version of Headrace: {why}")
 
 
 def _bad(path: Path, what: str) -> FatalError:

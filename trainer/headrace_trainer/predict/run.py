@@ -1,4 +1,4 @@
-"""From images to files of predictions: numbered steps."""
+"""Turns images into prediction files, in numbered steps."""
 
 import itertools
 import time
@@ -20,27 +20,27 @@ from headrace_trainer.results.base import Image, Predictions, Results, write_jso
 from headrace_trainer.results.placement import Placement, placed
 
 INDEX = "predictions.json"
-"""What there is, written when all of it is there."""
+"""The index of all results, written last."""
 PICTURES = "pictures"
 PICTURE_SIDE = 1024
-"""Longer side of a picture at most, pixels."""
+"""Maximum length of a picture's longer side, in pixels."""
 _SAY_SECONDS = 0.2
 _JPEG_QUALITY = 90
 
 
 @dataclass
 class Outcome:
-    """What came of the images."""
+    """The outcome for all images."""
 
     images: list[Image] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    """Names of those that could not be read."""
+    """Names of images that could not be read."""
     seconds: float = 0.0
-    """From the first image to the last, reading and writing included."""
+    """From the first image to the last, including reading and writing."""
 
     @property
     def looked_at(self) -> int:
-        """How many images are done, in whatever way."""
+        """Number of images processed, readable or not."""
         return len(self.images) + len(self.unreadable)
 
 
@@ -54,15 +54,15 @@ def predict(
     batch_size: int,
     threads: int,
 ) -> Outcome:
-    """Write what `model` sees in the images that `places` name into `out`, a folder that is empty or not there yet.
+    """Write the predictions of `model` for the images in `places` into `out`, an empty or new folder.
 
-    Images that cannot be read are told and left out. Raises FatalError where nothing can be done.
+    Skips images that cannot be read, with a warning. Raises FatalError if nothing can be done.
     """
-    # 1. The images, and a place for what is said of them.
+    # 1. Find the images and prepare the output folder.
     sources = find_images(places)
     _make_empty(out)
     writer = _Writer(model.heads, out, least_score)
-    # 2. Batch by batch: look, write, draw.
+    # 2. Predict, write and draw batch by batch.
     outcome, started, said = writer.outcome, time.monotonic(), 0.0
     messages.say_progress(0, len(sources))
     loaded = load_images(sources, model.image_size, PICTURE_SIDE if pictures else None, threads)
@@ -72,7 +72,7 @@ def predict(
         if time.monotonic() - said >= _SAY_SECONDS:
             messages.say_progress(outcome.looked_at, len(sources))
             said = time.monotonic()
-    # 3. All of it is there: say so.
+    # 3. Write the index last: everything is complete.
     writer.close()
     outcome.seconds = time.monotonic() - started
     messages.say_progress(len(sources), len(sources))
@@ -82,7 +82,7 @@ def predict(
 def _make_empty(out: Path) -> None:
     try:
         if out.is_dir() and any(out.iterdir()):
-            raise FatalError(Reason.INVALID_SPEC, f"{out} is not empty: name another folder with --out, or remove it")
+            raise FatalError(Reason.INVALID_SPEC, f"{out} is not empty: choose another folder with --out, or remove it")
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FatalError(Reason.INVALID_SPEC, f"{out} cannot be written to: {error}") from error
@@ -106,7 +106,7 @@ class _Writer:
             self._results[name] = head.results(out / name, least_score)
 
     def readable(self, loaded: Iterable[Loaded | Unreadable]) -> Iterator[Loaded]:
-        """Those that are; the others are told and remembered."""
+        """The readable images; warns about the others and records them."""
         for one in loaded:
             if isinstance(one, Loaded):
                 yield one
@@ -115,7 +115,7 @@ class _Writer:
                 self.outcome.unreadable.append(one.source.name)
 
     def add(self, batch: Sequence[Loaded], predictions: Mapping[str, Predictions]) -> None:
-        """Write and draw what was predicted for a batch."""
+        """Write and draw the predictions for a batch."""
         for index, one in enumerate(batch):
             image = Image(len(self.outcome.images) + 1, one.source.name, one.source.output, one.geometry.source)
             for name in self._heads:
@@ -126,7 +126,7 @@ class _Writer:
             self.outcome.images.append(image)
 
     def close(self) -> None:
-        """End all files; the index comes last."""
+        """Close all files, the index last."""
         for results in self._results.values():
             results.close()
         index = {
@@ -138,7 +138,7 @@ class _Writer:
         write_json(self._out / INDEX, index)
 
     def _draw(self, name: str, image: Image, one: Loaded, found: Predictions) -> None:
-        assert one.picture is not None, "somebody wants to draw on it"
+        assert one.picture is not None, "pictures were asked for"
         height, width = one.picture.shape[:2]
         in_picture = placed(found, Placement(one.geometry, (height, width)))
         drawn = self._heads[name].draw(one.picture, {key: value[None] for key, value in in_picture.items()}, 0)

@@ -1,4 +1,4 @@
-"""What every kind of results has in common: files of one head, grown image by image, under their names once they are whole."""
+"""The base of all results: one head's files, written image by image, renamed to their final names once complete."""
 
 import json
 from abc import ABC, abstractmethod
@@ -18,44 +18,44 @@ Predictions = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Image:
-    """An image that was looked at, as results speak of it."""
+    """An image, as results refer to it."""
 
     id: int
-    """From 1, in the order of looking."""
+    """Counted from 1, in order of processing."""
     name: str
     output: str
-    """What files about it are called, without suffix; may have folders in it."""
+    """Name for files about it, without suffix; may contain folders."""
     size: tuple[int, int]
     """Height and width, upright."""
 
     def to_coco(self) -> dict[str, Any]:
-        """As COCO's `images` have it."""
+        """An entry of COCO's `images`."""
         return {"id": self.id, "file_name": self.name, "height": self.size[0], "width": self.size[1]}
 
 
 class Results(ABC):
-    """The files of one head in `folder`, which exists. `labels` says what its numbers mean. Objects that score less than
-    `least_score` are left out."""
+    """The files of one head in `folder`, which exists. `labels` says what its numbers mean. Objects that score below `least_score` are
+    left out."""
 
     def __init__(self, folder: Path, labels: LabelSpace, least_score: float) -> None:
         self.folder, self.labels, self.least_score = folder, labels, least_score
 
     @abstractmethod
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:
-        """Take in the predictions for one image: without the batch, in the network's pixels. `placement` leads to the image's."""
+        """Add one image's predictions, without the batch dimension, in the network's pixels; `placement` maps to the image's."""
 
-    def close(self) -> None:  # noqa: B027 - a file an image is whole without it
-        """Write what is left; only then all is there."""
+    def close(self) -> None:  # noqa: B027 - not needed with one file per image
+        """Write what is left; only then are the results complete."""
 
     def file(self, image: Image, suffix: str) -> Path:
-        """Where a file about `image` goes; its folder is made."""
+        """Path of a file about `image`; creates its folder."""
         path = self.folder / f"{image.output}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
 
 class GrowingFile:
-    """A text file that bears its name once it is closed."""
+    """A text file that gets its final name when it is closed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -67,13 +67,13 @@ class GrowingFile:
         return self._file.write(text)
 
     def close(self) -> None:
-        """It is whole."""
+        """Complete the file: rename it to its final name."""
         self._file.close()
         self._partial.rename(self._path)
 
 
 class JsonArray:
-    """A JSON array that is written entry by entry, in a file of its own or as the first field of an object."""
+    """A JSON array written entry by entry, as the whole file or as the first field of an object."""
 
     def __init__(self, path: Path, field: str | None = None) -> None:
         self._file = GrowingFile(path)
@@ -82,12 +82,12 @@ class JsonArray:
         self._separator = "\n"
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """One entry a line."""
+        """Add an entry, one per line."""
         self._file.write(self._separator + json.dumps(entry, separators=(",", ":")))
         self._separator = ",\n"
 
     def close(self, fields: Mapping[str, Any] | None = None) -> None:
-        """End it, with the other fields of the object."""
+        """End the array, and the object with its other fields."""
         self._file.write("\n]")
         for name, value in (fields or {}).items():
             self._file.write(f',\n"{name}": {json.dumps(value)}')
@@ -96,7 +96,7 @@ class JsonArray:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """A JSON file that is there whole or not at all."""
+    """Write a JSON file that appears complete or not at all."""
     file = GrowingFile(path)
     file.write(json.dumps(content, indent=1) + "\n")
     file.close()

@@ -1,4 +1,4 @@
-"""Maps of the whole image, a file each, of the upright image's size."""
+"""Maps of the whole image, one file per image, in the upright image's size."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ _IN_A_PALETTE = 256
 
 
 class ClassMapResults(Results):
-    """Semantic segmentation: a PNG whose pixels are the classes' numbers from 0, with a palette to look at.
+    """Semantic segmentation: a PNG whose pixels are class numbers from 0, with a palette for viewing.
 
-    Of more than 256 classes, 16-bit grey. classes.json names the classes in order. A layer of format mask-png can read all of it.
+    16-bit grey for more than 256 classes. classes.json names the classes in order. A layer of format mask-png can read all of this.
     """
 
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:
@@ -36,8 +36,8 @@ class ClassMapResults(Results):
 class PanopticResults(Results):
     """Panoptic segmentation, in COCO's format (https://cocodataset.org/#format-results).
 
-    panoptic.json, and in panoptic/ a PNG an image, whose pixels are R + 256 G + 65536 B = the segment's id, 0 for none. category_id
-    counts the classes from 1. Segments of the network that fill no pixel of the image are left out.
+    panoptic.json, and in panoptic/ one PNG per image, whose pixels are R + 256 G + 65536 B = the segment's id, 0 for none.
+    category_id counts classes from 1. Segments without pixels in the image are left out.
     """
 
     def __init__(self, folder: Path, labels: LabelSpace, least_score: float) -> None:
@@ -77,14 +77,14 @@ class PanopticResults(Results):
 
 
 class DepthResults(Results):
-    """Depth estimation: a NPY file an image, float32 [height, width] in the unit of the annotations."""
+    """Depth estimation: one NPY file per image, float32 [height, width] in the unit of the annotations."""
 
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:
         np.save(self.file(image, ".npy"), placement.values(predictions["depth"]).numpy(), allow_pickle=False)
 
 
 class PictureResults(Results):
-    """Autoencoding: the image as the network would have it, a PNG of 8 bits a channel."""
+    """Autoencoding: the reconstructed image, a PNG with 8 bits per channel."""
 
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:
         pixels = placement.values(predictions["image"]).permute(1, 2, 0)
@@ -92,7 +92,7 @@ class PictureResults(Results):
 
 
 def _bounds(mask: Array) -> list[int]:
-    """x, y, width, height of what is True."""
+    """x, y, width and height of the True pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     left, top = int(columns[0]), int(rows[0])
     return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]

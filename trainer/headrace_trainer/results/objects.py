@@ -1,12 +1,12 @@
-"""Objects, in COCO's format for results (https://cocodataset.org/#format-results).
+"""Objects, in COCO's result format (https://cocodataset.org/#format-results).
 
-results.json    a list: image_id, category_id, score, and where it is: bbox [x, y, width, height]; segmentation, run lengths as COCO
-                compresses them; keypoints [x, y, score, …]; quad [x, y, …], corners clockwise from where reading begins, and then
-                bbox is what holds them
-images.json     images and categories, which the ids refer to: COCO("images.json").loadRes("results.json")
+results.json    a list: image_id, category_id, score, and the location: bbox [x, y, width, height]; segmentation, run lengths in
+                COCO's compression; keypoints [x, y, score, …]; quad [x, y, …], corners clockwise from where reading begins, with
+                bbox around them
+images.json     the images and categories that the ids refer to: COCO("images.json").loadRes("results.json")
 
-category_id counts the classes from 1. Coordinates are pixels of the upright image, the origin at the first one's outer corner but
-for keypoints, which COCO counts from its centre.
+category_id counts classes from 1. Coordinates are pixels of the upright image, with the origin at the outer corner of the first
+pixel, or at its centre for COCO keypoints.
 """
 
 from collections.abc import Callable
@@ -22,13 +22,13 @@ from headrace_trainer.results.base import Image, JsonArray, Predictions, Results
 from headrace_trainer.results.placement import Placement
 
 _Rows = dict[str, Tensor]
-"""Predictions of the objects that are kept, by name, each [n, ...]."""
+"""Predictions for the kept objects, by name, each [n, ...]."""
 Shape = Callable[[_Rows, int, Placement], dict[str, Any]]
-"""What is said of where one object is."""
+"""Describes the location of one object."""
 
 
 class ObjectResults(Results):
-    """Of a head whose predictions are valid, scores and classes, and something that `shape` describes."""
+    """For heads that predict "valid", "scores", "classes" and a location that `shape` describes."""
 
     def __init__(self, folder: Path, labels: LabelSpace, least_score: float, shape: Shape) -> None:
         super().__init__(folder, labels, least_score)
@@ -64,14 +64,14 @@ def box(rows: _Rows, index: int, placement: Placement) -> dict[str, Any]:
 
 
 def box_and_mask(rows: _Rows, index: int, placement: Placement) -> dict[str, Any]:
-    """ "bbox" and "segmentation". Mask by mask: of a large photograph, those of all objects may not fit into memory."""
+    """ "bbox" and "segmentation". One mask at a time: for a large photograph, the masks of all objects may not fit in memory."""
     mask = placement.masks(rows["masks"][index])
     (encoded,) = run_lengths(mask[None].numpy())
     return {**box(rows, index, placement), "segmentation": {"size": list(placement.size), "counts": encoded["counts"].decode()}}
 
 
 def box_and_keypoints(rows: _Rows, index: int, placement: Placement) -> dict[str, Any]:
-    """ "bbox" and "keypoints". These are numbers of pixels, as COCO's are: the centre of the first is 0, not 0.5."""
+    """ "bbox" and "keypoints". Keypoints are pixel indices, as in COCO: the centre of the first pixel is 0, not 0.5."""
     points = (placement.points(rows["keypoints"][index]) - 0.5).tolist()
     scores = rows["keypoint_scores"][index].tolist()
     numbers = [number for (x, y), score in zip(points, scores, strict=True) for number in (x, y, score)]
@@ -79,7 +79,7 @@ def box_and_keypoints(rows: _Rows, index: int, placement: Placement) -> dict[str
 
 
 def box_and_quad(rows: _Rows, index: int, placement: Placement) -> dict[str, Any]:
-    """ "bbox", which COCO's tools look for, and "quad"."""
+    """ "bbox", which COCO's tools expect, and "quad"."""
     corners = rows["quads"][index]
     around = box({"boxes": bounds(corners)[None]}, 0, placement)
     return {**around, "quad": _rounded(placement.points(corners).flatten().tolist())}

@@ -1,8 +1,8 @@
-"""From the network's input back to the image: the letterbox undone, for places and maps of every kind.
+"""Maps predictions from the network's input back to the image: undoes the letterbox for points, boxes and maps.
 
-The image fills a rectangle of the canvas that the network saw (data/targets/geometry.py). A `Placement` scales that rectangle to
-`size`: the size of the upright image, or of a picture of it. Coordinates are continuous pixels, with the origin at the outer corner
-of the first one.
+The image fills a rectangle of the network's canvas (data/targets/geometry.py). A `Placement` scales that rectangle to `size`: the
+size of the upright image, or of a picture of it. Coordinates are continuous pixels, with the origin at the outer corner of the
+first pixel.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,11 +18,11 @@ from headrace_trainer.data.targets.geometry import Geometry
 
 @dataclass(frozen=True)
 class Placement:
-    """`geometry` is a letterbox: it neither cuts nor mirrors."""
+    """`geometry` is a letterbox: it neither crops nor mirrors."""
 
     geometry: Geometry
     size: tuple[int, int]
-    """Height and width that it leads to."""
+    """Height and width of the result."""
 
     def points(self, points: Tensor) -> Tensor:
         """float32 [..., 2] (x, y)."""
@@ -53,11 +53,11 @@ class Placement:
         return placed.reshape(*shown.shape[:-2], *self.size)
 
     def masks(self, masks: Tensor) -> Tensor:
-        """bool [..., H, W]: edges lie where the interpolated coverage crosses one half."""
+        """bool [..., H, W]: edges are where the interpolated coverage crosses one half."""
         return self.values(masks.float()) > 0.5
 
     def map(self, values: Tensor) -> Tensor:
-        """[..., H, W]: float32 as `values`, whole numbers as `labels`."""
+        """[..., H, W]: float32 like `values`, integers like `labels`."""
         return self.values(values) if values.is_floating_point() else self.labels(values)
 
     def _shown(self, maps: Tensor) -> Tensor:
@@ -75,9 +75,9 @@ _PLACES: Final[Mapping[str, Callable[[Placement, Tensor], Tensor]]] = {
     "depth": Placement.values,
     "image": Placement.values,
 }
-"""What of heads' predictions has a place in the image, by name; a name means the same in every head that has it."""
+"""Predictions with a position in the image, by name; a name means the same in every head that has it."""
 
 
 def placed(predictions: Mapping[str, Tensor], placement: Placement) -> dict[str, Tensor]:
-    """A copy of the predictions for one image, without the batch, in the pixels of `placement`."""
+    """A copy of the predictions for one image, without the batch dimension, in the pixels of `placement`."""
     return {name: _PLACES[name](placement, value) if name in _PLACES else value for name, value in predictions.items()}

@@ -1,4 +1,4 @@
-"""What is said of images as a whole: predictions.csv, a row an image, in the words of the classes."""
+"""Predictions for whole images: predictions.csv, one row per image, with class names."""
 
 import csv
 from abc import abstractmethod
@@ -28,7 +28,7 @@ class TableResults(Results):
 
     @abstractmethod
     def row(self, predictions: Predictions) -> list[Any]:
-        """What is in them for one image."""
+        """The columns' values for one image."""
 
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:  # noqa: ARG002 - has no place
         self._rows.writerow([image.name, *(_short(value) for value in self.row(predictions))])
@@ -71,7 +71,7 @@ class ValueResults(TableResults):
 
 
 class TextResults(TableResults):
-    """Text recognition: the text, and how sure it is."""
+    """Text recognition: the text and its score."""
 
     def columns(self) -> list[str]:
         return ["text", "score"]
@@ -82,7 +82,8 @@ class TextResults(TableResults):
 
 
 class AnomalyResults(TableResults):
-    """Anomaly detection: the image's score, 0 (normal) to 1; and <name>.png, the same of every pixel, 16-bit grey, 65535 for 1."""
+    """Anomaly detection: the image's score, 0 (normal) to 1; and <name>.png with the score of every pixel, 16-bit grey, 65535 =
+    1."""
 
     def columns(self) -> list[str]:
         return ["score"]
@@ -97,5 +98,5 @@ class AnomalyResults(TableResults):
 
 
 def _short(value: Any) -> Any:
-    """Six digits are more than any network is sure of."""
+    """Six digits: no network is more precise."""
     return f"{value:.6g}" if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""A vector an image: vectors.npy, float32 [images, D], in the order of the names in images.csv."""
+"""One vector per image: vectors.npy, float32 [images, D], in the order of the names in images.csv."""
 
 import csv
 import shutil
@@ -12,7 +12,7 @@ from headrace_trainer.results.placement import Placement
 
 
 class VectorResults(Results):
-    """Of a head whose prediction `name` is a vector. They wait in a file until their number is known, which NPY begins with."""
+    """For heads whose prediction `name` is a vector. Vectors go to a temporary file first: an NPY file starts with their number."""
 
     def __init__(self, folder: Path, labels: LabelSpace, least_score: float, name: str) -> None:
         super().__init__(folder, labels, least_score)

@@ -1,4 +1,4 @@
-"""The supervisor's notice board: what the main thread knows, for whoever asks over HTTP."""
+"""The supervisor's notice board: what the main thread knows, published over HTTP."""
 
 import threading
 from collections.abc import Callable
@@ -23,25 +23,25 @@ class Board:
         self._ready = False
 
     def show(self, phase: Phase, message: str) -> None:
-        """Say what is being done."""
+        """Publish what the trainer is doing."""
         with self._lock:
             self._phase, self._message = phase, message
         self.metrics.set_phase(phase)
 
     def show_progress(self, meter: ProgressMeter) -> None:
-        """Say how far the training is."""
+        """Publish the training's progress."""
         progress = meter.progress(self._now())
         with self._lock:
             self._progress = progress
         self.metrics.set_progress(progress.iteration, progress.max_iterations, meter.trained_seconds)
 
     def show_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Say that a checkpoint is safe in the run folder."""
+        """Publish a checkpoint that is safe in the run folder."""
         with self._lock:
             self._checkpoint = checkpoint
 
     def mark_ready(self) -> None:
-        """The network has learnt at least one iteration in this attempt."""
+        """Record that the worker has sent its first Stepped, which makes the trainer Ready."""
         self._ready = True
 
     @property

@@ -1,4 +1,4 @@
-"""Checkpoints in the run folder: complete once a marker names them, found by the marker, pruned behind it."""
+"""Checkpoints in the run folder: complete once a marker names them, found through the marker, pruned when none names them."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,16 +23,16 @@ class Marker(Model):
     metrics: list[MetricValue] = Field(default_factory=list, description="Scores of the last evaluation before it.")
 
     def objects(self) -> list[StoredObject]:
-        """What a complete checkpoint consists of."""
+        """The files of a complete checkpoint."""
         return [StoredObject(self.folder + name, size) for name, size in sorted(self.files.items())]
 
     def described(self, store: Store) -> Checkpoint:
-        """As it goes into status."""
+        """The checkpoint as the job's status shows it."""
         return Checkpoint(uri=store.uri + self.folder, iteration=self.iteration)
 
 
 def read_marker(store: Store, key: str) -> Marker | None:
-    """What `key` (latest.json or best.json) says, or None where nobody wrote it. Raises pydantic.ValidationError."""
+    """The marker at `key` (latest.json or best.json), or None if there is none. Raises pydantic.ValidationError."""
     try:
         return Marker.model_validate_json(store.read(key))
     except NotFoundError:
@@ -40,10 +40,10 @@ def read_marker(store: Store, key: str) -> Marker | None:
 
 
 def find_complete(store: Store, say: Callable[[str], None]) -> Marker | None:
-    """The latest checkpoint that is all there: the one that latest.json names, else the one that best.json names, else None.
+    """The latest complete checkpoint: the one that latest.json names, else the one that best.json names, else None.
 
-    A marker is written after its files, and files go only after another marker was; so a marker without its files means that
-    somebody else deleted them, which is said and survived.
+    A marker is written after its files, and files are removed only after a newer marker is written; so a marker without its files
+    means that someone else deleted them, which is logged and survived.
     """
     troubles: list[str] = []
     for key in (runfolder.LATEST, runfolder.BEST):
@@ -52,18 +52,18 @@ def find_complete(store: Store, say: Callable[[str], None]) -> Marker | None:
     else:
         marker = None
         if troubles:
-            troubles.append("no complete checkpoint is left: the training starts anew")
+            troubles.append("no complete checkpoint is left: the training starts over")
     for trouble in troubles:
         say(trouble)
     return marker
 
 
 def complete_marker(store: Store, key: str, say: Callable[[str], None]) -> Marker | None:
-    """What `key` says, if all that it names is there; else None, and where that is not just because nobody wrote it, it is said."""
+    """The marker at `key`, if all its files are there; else None, with a line to `say` unless there is no marker at all."""
     try:
         marker = read_marker(store, key)
     except ValidationError as error:
-        say(f"{store.uri}{key} cannot be read and is passed over: {wrong_fields_in_words(error, Marker)}")
+        say(f"{store.uri}{key} cannot be read and is ignored: {wrong_fields_in_words(error, Marker)}")
         return None
     if marker is None:
         return None
@@ -71,12 +71,12 @@ def complete_marker(store: Store, key: str, say: Callable[[str], None]) -> Marke
     lacking = [one.key for one in marker.objects() if (one.key, one.size) not in there]
     if not lacking:
         return marker
-    say(f"checkpoint {store.uri}{marker.folder} is not complete, and passed over: {lacking[0]} is missing or has another size")
+    say(f"checkpoint {store.uri}{marker.folder} is incomplete and is ignored: {lacking[0]} is missing or has another size")
     return None
 
 
 def local_files(folder: Path) -> dict[str, int]:
-    """Sizes of the files below `folder`, by relative name. Raises FatalError where one is a symbolic link."""
+    """Sizes of the files below `folder`, by relative name. Raises FatalError if one is a symbolic link."""
     found = {}
     for path in sorted(folder.rglob("*")):
         refuse_symlinks(folder, path)
@@ -86,12 +86,12 @@ def local_files(folder: Path) -> dict[str, int]:
 
 
 def publish_marker(store: Store, key: str, marker: Marker) -> None:
-    """Say that a checkpoint is complete. All its files must be in the store by now."""
+    """Mark a checkpoint as complete. All its files must already be in the store."""
     store.write(key, marker.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
 
 
 def superseded(store: Store, keep: Iterable[Marker | None]) -> list[str]:
-    """Keys of the checkpoints, complete or not, that no marker in `keep` names."""
+    """Keys of the files of checkpoints, complete or not, that no marker in `keep` names."""
     kept = tuple(marker.folder for marker in keep if marker is not None)
     found = [one.key for one in store.list("checkpoints/") if one.key not in {runfolder.LATEST, runfolder.BEST}]
     return [key for key in found if not key.startswith(kept)]

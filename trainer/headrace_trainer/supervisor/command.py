@@ -28,7 +28,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def execute(stop: Stop, worker_module: str = WORKER_MODULE, preload: tuple[str, ...] = PRELOADED_MODULES) -> ExitCode:
-    """Run one attempt. `stop` is installed already."""
+    """Run one attempt. `stop` must already be installed."""
     arguments = _arguments()
     if arguments.end_with_parent:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -43,18 +43,18 @@ def execute(stop: Stop, worker_module: str = WORKER_MODULE, preload: tuple[str, 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m headrace_trainer", description="Runs one attempt of a TrainingJob.")
-    parser.add_argument("job", nargs="?", help="the TrainingJob, as JSON (default: the file that HEADRACE_JOB_FILE names)")
+    parser.add_argument("job", nargs="?", help="the TrainingJob, as JSON (default: the file in HEADRACE_JOB_FILE)")
     parser.add_argument("--dataset", help="instead of spec.dataset.uri: s3://bucket/prefix/ or a folder, which is only read")
     parser.add_argument("--output", help="instead of spec.output.uri: s3://bucket/prefix/ or a folder")
     parser.add_argument(
         "--initial-weights", help="instead of spec.model.initialWeights.uri: s3://... or a path, which is only read"
     )
-    parser.add_argument("--end-with-parent", action="store_true", help="stop in good order when the parent process is gone")
+    parser.add_argument("--end-with-parent", action="store_true", help="shut down cleanly when the parent process is gone")
     return parser.parse_args()
 
 
 def _refused(error: TrainerError) -> ExitCode:
-    """An environment that makes no sense is told where a kubelet looks for it, too."""
+    """Report a bad environment in the termination log too, where a kubelet reads it."""
     ending = Ending.from_error(error)
     outcome = Outcome(outcome=ending.verdict, reason=ending.reason, message=ending.message, progress=Progress())
     if log := os.environ.get(ENV_TERMINATION_LOG):

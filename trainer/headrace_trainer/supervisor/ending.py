@@ -1,4 +1,4 @@
-"""How an attempt ends, and by when its last upload must be over."""
+"""How an attempt ends, and the deadline of its last upload."""
 
 import time
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from headrace_storage.stop import Stop
 from headrace_trainer.protocol import Ended
 
 _ERROR_SECONDS = 60.0
-"""How long the last log of an attempt that failed may take to upload, once its last checkpoint is safe."""
+"""How long a failed attempt's last log may take to upload, once its last checkpoint is safe."""
 _ERROR_OF_STORAGE_SECONDS = 5.0
-"""The same where storage itself is what failed."""
+"""The same if storage itself failed."""
 _HURRY_SECONDS = 2.0
 """The same after a second SIGTERM."""
 _SHARE_FOR_UPLOADS = 0.95
-"""Of the grace period; the rest is for the wipe."""
+"""Share of the grace period for uploads; the rest is for the wipe."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """The verdict, before it is known how much of it could be uploaded."""
+    """The verdict, before it is known how much could be uploaded."""
 
     verdict: Verdict
     reason: Reason
@@ -31,14 +31,14 @@ class Ending:
 
     @classmethod
     def from_worker(cls, ended: Ended) -> "Ending":
-        """As the worker said."""
+        """The ending that the worker reported."""
         if ended.verdict is not Verdict.ERROR:
             return cls(ended.verdict, ended.reason, ended.message, ExitCode.OK)
         return cls(ended.verdict, ended.reason, ended.message, ExitCode.RETRY if ended.retry else ExitCode.FATAL)
 
     @classmethod
     def from_error(cls, error: BaseException) -> "Ending":
-        """What no retry mends is told apart from what another attempt may not meet; a bug of ours counts as the latter."""
+        """FatalErrors are final; other errors, including our own bugs, may be retried."""
         if isinstance(error, TrainerError):
             code = ExitCode.FATAL if isinstance(error, FatalError) else ExitCode.RETRY
             return cls(Verdict.ERROR, error.reason, error.message, code)
@@ -47,14 +47,14 @@ class Ending:
 
     @classmethod
     def stopped(cls, message: str) -> "Ending":
-        """At SIGTERM, without a word from the worker. Who wanted it, and why, the operator knows."""
+        """Stopped by SIGTERM without a report from the worker. The operator knows who asked for it, and why."""
         return cls(Verdict.STOPPED, Reason.INTERRUPTED, message, ExitCode.OK)
 
 
 class UploadDeadline:
-    """By when uploads must be over once an attempt has ended (monotonic seconds). A SIGTERM brings it forward.
+    """The time (monotonic seconds) by which uploads must finish after an attempt has ended. A SIGTERM brings it forward.
 
-    A checkpoint or a model that is under way is worth waiting for, however the attempt ended; the log of an error less so.
+    A checkpoint or model still uploading is worth waiting for, however the attempt ended; an error's log less so.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class UploadDeadline:
         self._hurry = now + _HURRY_SECONDS
         self._patient = now + patience_seconds
         self._files_seen = now
-        """When files were last seen to be under way; what the records may take counts from there."""
+        """When files were last seen uploading; the time for records counts from there."""
         self._records_seconds = patience_seconds
         if ending.verdict is Verdict.ERROR:
             of_storage = ending.reason in {Reason.STORAGE_REFUSED, Reason.STORAGE_UNAVAILABLE}

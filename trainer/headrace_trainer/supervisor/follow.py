@@ -1,4 +1,4 @@
-"""Listening to the worker until it ends, and ending it when that is asked for."""
+"""Follows the worker until it ends, and stops it on request."""
 
 import queue
 import signal
@@ -22,14 +22,14 @@ from headrace_trainer.supervisor.upload import Uploads
 from headrace_trainer.supervisor.worker_process import KILLED_SECONDS, Event, Exited, WorkerProcess
 
 _LOOK_SECONDS = 0.1
-"""Between two looks at whether the end was asked for."""
+"""Pause between two checks for a stop request."""
 _EXIT_SECONDS = 2.0
-"""How long a worker may take to exit after its last message. All it made is on disk by then; what is left is tearing torch down."""
+"""How long a worker may take to exit after its last message. Its results are on disk by then; only torch's shutdown is left."""
 
 
 @dataclass
 class Follower:
-    """One worker's story, from `go` to its end."""
+    """Follows one worker from `go` to its end."""
 
     worker: WorkerProcess
     meter: ProgressMeter
@@ -42,10 +42,10 @@ class Follower:
     silence_seconds: float
 
     def until_it_ends(self) -> Ended:
-        """What the worker said last, or what follows from a stop that it did not survive.
+        """The worker's last message, or one made for it if it did not survive a stop.
 
-        Raises RetryableError(TRAINER_CRASHED | OUT_OF_MEMORY) for a worker that ended without a word, or said none for too long,
-        and what made uploads fail beyond their limit.
+        Raises RetryableError(TRAINER_CRASHED | OUT_OF_MEMORY) if the worker ended without a last message or was silent for too
+        long, and the error of the uploads once they have failed for too long.
         """
         ended: Ended | None = None
         kill_at: float | None = None
@@ -70,7 +70,7 @@ class Follower:
                 return ended or self._without_a_word(-signal.SIGKILL)
             if gone_by is None and kill_at is not None and (self.stop.hurry or time.monotonic() >= kill_at):
                 if ended is None:
-                    self.journal.say("the worker did not end in time and is killed")
+                    self.journal.say("the worker did not exit in time: killing it")
                 self.worker.kill()
                 gone_by = time.monotonic() + KILLED_SECONDS
             if self.uploads.error is not None and not self.stop.requested:
@@ -83,7 +83,7 @@ class Follower:
             return None
 
     def _ask_to_stop(self) -> float:
-        """Pass SIGTERM on; returns until when the worker may take (monotonic), so that its checkpoint can still be uploaded."""
+        """Pass SIGTERM on; returns the worker's deadline (monotonic), which leaves time to upload its checkpoint."""
         upload = 1.0 + 1.5 * self.publisher.upload_seconds
         reserve = min(self.grace_seconds / 2, max(self.grace_seconds / 10, upload))
         self.journal.say(f"asked to stop: the worker has {self.grace_seconds - reserve:.0f} s to finish its iteration and save it")
@@ -104,16 +104,16 @@ class Follower:
             raise RetryableError(
                 Reason.OUT_OF_MEMORY,
                 f"the worker was killed ({how}), most likely because memory ran out: raise spec.resources.memory, or lower "
-                f"spec.training.batchSize or imageSize; its last lines: {last}",
+                f"spec.training.batchSize or imageSize; its last output: {last}",
             )
-        raise RetryableError(Reason.TRAINER_CRASHED, f"the worker crashed ({how}); its last lines: {last}")
+        raise RetryableError(Reason.TRAINER_CRASHED, f"the worker crashed ({how}); its last output: {last}")
 
     def _silent(self) -> RetryableError:
         self.worker.kill()
         return RetryableError(
             Reason.TRAINER_CRASHED,
-            f"the worker said nothing for {self.silence_seconds:.0f} s and is taken to hang "
-            f"({variable('worker_silence_seconds')} sets how long it may); its last lines: {self._last_lines()}",
+            f"the worker sent no message for {self.silence_seconds:.0f} s and is assumed to hang "
+            f"({variable('worker_silence_seconds')} sets this limit); its last output: {self._last_lines()}",
         )
 
     def _last_lines(self) -> str:
@@ -123,7 +123,7 @@ class Follower:
         match message:
             case Building():
                 self.journal.worker_line(message.message)
-                if not self.board.ready:  # later it is a remark, such as on an image that cannot be read
+                if not self.board.ready:  # later it is only a remark, for example about an unreadable image
                     self._show(Phase.BUILDING, message.message)
             case Stepped():
                 self._take_in_step(message)
@@ -167,7 +167,7 @@ class Follower:
         self.journal.say(f"scores at iteration {message.iteration:,}: {scores}")
 
     def _show(self, phase: Phase, text: str) -> None:
-        if not self.stop.requested:  # from then on it is ending, whatever the worker still does
+        if not self.stop.requested:  # after that the phase stays Ending, whatever the worker still does
             self.board.show(phase, text)
 
     def _record(self, message: Stepped | Evaluated) -> None:

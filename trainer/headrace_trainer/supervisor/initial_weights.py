@@ -1,4 +1,4 @@
-"""The weights that a job begins with: looked for before the dataset is pulled, and brought in for the worker."""
+"""A job's initial weights: located before the dataset is pulled, fetched for the worker afterwards."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from headrace_storage.retry import Retry
 from headrace_storage.store import Store, StoredObject
 
 _SUFFIXES = (".safetensors", ".pth")
-"""Of a file of weights; anything else is a folder."""
+"""Suffixes of weight files; any other path is a folder."""
 _OF_A_FOLDER = (runfolder.MODEL_WEIGHTS, runfolder.MODEL_CONFIG)
-"""What is needed of a model/ folder."""
+"""The files needed from a model/ folder."""
 
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """Where they are: on this machine, to be read where they lie, or in object storage."""
+    """The weights' location: on this machine, to be read in place, or in object storage."""
 
     uri: str
     """As the job names it."""
     store: Store | None = None
     objects: tuple[StoredObject, ...] = ()
-    """What is to be pulled from `store`: one file, or those of a folder that are needed."""
+    """The files to pull from `store`: a weight file, or the needed files of a folder."""
 
     def bring_in(self, folder: Path, partial: Path, retry: Retry) -> Path:
-        """The file or the folder for the worker; what is in object storage is pulled into `folder`, by way of `partial`."""
+        """The file or folder for the worker; pulls from object storage into `folder`, by way of `partial`."""
         if self.store is None:
             return Path(self.uri).absolute()
         Pull(self.store, folder, partial, retry, connections=len(self.objects)).run(self.objects)
@@ -37,9 +37,9 @@ class FoundWeights:
 
 
 def find_weights(uri: str, environment: Mapping[str, str], retry: Retry) -> FoundWeights:
-    """Look for the weights at `uri`: s3://... or a path, of a model/ folder, of a run folder that has one, or of one file.
+    """Locate the weights at `uri`: s3://... or a path, to a model/ folder, a run folder that has one, or one file.
 
-    Raises FatalError: BAD_MODEL where there are none, STORAGE_REFUSED where the storage says no.
+    Raises FatalError: BAD_MODEL if there are none, STORAGE_REFUSED if the storage denies access.
     """
     found, lacking = _look(uri, environment, retry)
     if lacking and not uri.endswith(_SUFFIXES):
@@ -48,14 +48,14 @@ def find_weights(uri: str, environment: Mapping[str, str], retry: Retry) -> Foun
     if lacking:
         raise FatalError(
             Reason.BAD_MODEL,
-            f"model.initialWeights: {uri} is not there, or has no {lacking[0]}: name an earlier job's run folder or the model/ "
+            f"model.initialWeights: {uri} does not exist or has no {lacking[0]}: give an earlier job's run folder or the model/ "
             f"folder in it, or a file that ends in {' or '.join(_SUFFIXES)}",
         )
     return found
 
 
 def _look(uri: str, environment: Mapping[str, str], retry: Retry) -> tuple[FoundWeights, list[str]]:
-    """What is at `uri` of what is needed, and what is not."""
+    """The needed files at `uri`, and the names of the missing ones."""
     folder, wanted = (uri.rpartition("/")[0], (uri.rpartition("/")[2],)) if uri.endswith(_SUFFIXES) else (uri, _OF_A_FOLDER)
     if local_path(uri) is not None:
         return FoundWeights(uri), [name for name in wanted if not Path(folder, name).is_file()]
@@ -66,7 +66,7 @@ def _look(uri: str, environment: Mapping[str, str], retry: Retry) -> tuple[Found
 
 
 def environment_for_weights(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the keys of the weights' own storage in the place of the dataset's, where there are any."""
+    """The environment with the credentials of the weights' own storage, if any, instead of the dataset's."""
     own = {name: environment[ENV_INITIAL_WEIGHTS + name] for name in STORAGE_ENV if environment.get(ENV_INITIAL_WEIGHTS + name)}
     if not own:
         return dict(environment)

@@ -1,4 +1,4 @@
-"""The log of an attempt: every line goes to stdout (kubectl logs) at once, and waits here until it is uploaded."""
+"""The log of an attempt: every line goes to stdout (kubectl logs) immediately, and is kept here until it is uploaded."""
 
 import sys
 import threading
@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 _MOST_PENDING_BYTES = 16 << 20
-"""How much may wait while the store is away; then the oldest lines go, and a line says how many."""
+"""How much is kept while the store is unavailable; beyond that the oldest lines are dropped, and a line says how many."""
 
 
 def utc_now() -> str:
-    """The moment, as Kubernetes writes it: RFC 3339, whole seconds."""
+    """The current time as Kubernetes writes it: RFC 3339, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Stream(Protocol):
-    """Where lines are written as they come."""
+    """Where lines are written immediately."""
 
     def write(self, text: str, /) -> int:
         """As TextIO."""
@@ -39,11 +39,11 @@ class Journal:
         self._worker_tail: deque[str] = deque(maxlen=tail)
 
     def say(self, text: str) -> None:
-        """A line of the supervisor's own."""
+        """Log a line from the supervisor."""
         self._add(f"{self._now()} supervisor: {text}\n")
 
     def worker_line(self, text: str) -> None:
-        """A line that the worker wrote to stdout or stderr."""
+        """Log a line that the worker wrote to stdout or stderr."""
         self._worker_tail.append(text)
         self._add(f"{self._now()} worker: {text}\n")
 
@@ -52,11 +52,11 @@ class Journal:
         return [line for line in self._worker_tail if line.strip()]
 
     def take(self) -> bytes:
-        """What is not uploaded yet; it is the caller's from then on."""
+        """Remove and return the lines not uploaded yet."""
         with self._lock:
             lines = list(self._pending)
             if self._dropped:
-                gap = f"{self._dropped} lines are missing here: the store was away for too long"
+                gap = f"{self._dropped} lines are missing here: the store was unavailable for too long"
                 lines.insert(0, f"{self._now()} supervisor: {gap}\n")
             self._pending.clear()
             self._pending_bytes, self._dropped = 0, 0
@@ -73,4 +73,4 @@ class Journal:
                 self._stream.write(line)
                 self._stream.flush()
             except (OSError, ValueError):
-                pass  # whoever read our stdout is gone; the run folder still gets the line
+                pass  # the reader of our stdout is gone; the run folder still gets the line

@@ -1,9 +1,9 @@
-"""Starts a worker so that it can never outlive its supervisor, and warms it up while the dataset is still being pulled.
+"""Starts a worker that cannot outlive its supervisor, and preloads modules while the dataset is still being pulled.
 
     python -m headrace_trainer.supervisor.launch PARENT_PID GO_FD MODULE[,PRELOAD...] ARGUMENT...
 
-A program of its own because code between fork and exec of a process with threads is not safe. It imports what is to be preloaded
-(torch: seconds), waits for a byte on GO_FD, and turns into MODULE; when GO_FD closes without a byte, nothing is to be done.
+It is a separate program because running code between fork and exec is unsafe in a process with threads. It imports the modules to
+preload (torch takes seconds), waits for a byte on GO_FD, then runs MODULE; if GO_FD closes without a byte, it exits.
 """
 
 import ctypes
@@ -25,8 +25,8 @@ def main() -> None:
     module, *preload = modules.split(",")
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):
-        sys.exit("the supervisor is gone")  # it went before prctl took effect
-    # When memory runs out, the kernel shall take the worker and leave the supervisor, which saves what there is to save.
+        sys.exit("the supervisor is gone")  # it died before prctl took effect
+    # When memory runs out, the kernel should kill the worker, not the supervisor, which still has results to save.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     for name in preload:

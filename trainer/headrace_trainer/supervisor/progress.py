@@ -1,4 +1,4 @@
-"""How far the training is, from what the worker says. Pure: no clock, no thread."""
+"""The training's progress, from the worker's messages. Pure: no clock, no thread."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from headrace_api.trainingjob import MetricValue, Progress
 from headrace_trainer.protocol import Evaluated, Stepped
 
 _MOST_METRICS = 64
-"""What a TrainingJob's status holds."""
+"""The limit of a TrainingJob's status."""
 
 
 class ProgressMeter:
@@ -20,25 +20,25 @@ class ProgressMeter:
         self.iteration = 0
         self.trained_seconds = 0.0
         self.metrics: list[MetricValue] = []
-        # Where this attempt began: speed is what it reached since, evaluations included.
+        # Where this attempt began; the speed is measured from there, including evaluations.
         self._start: tuple[int, float] | None = None
 
     def resumed(self, iteration: int, trained_seconds: float, metrics: Sequence[MetricValue]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self.iteration, self.trained_seconds, self.metrics = iteration, trained_seconds, list(metrics)
 
     def stepped(self, message: Stepped) -> None:
-        """Take in how far the worker is."""
-        # From the first report on, not from the start: the first iteration warms up caches and compilers.
+        """Record the worker's progress."""
+        # Speed counts from the first report, not from the start: the first iteration warms up caches and compilers.
         self._start = self._start or (message.iteration, message.trained_seconds)
         self.iteration, self.trained_seconds = message.iteration, message.trained_seconds
 
     def evaluated(self, message: Evaluated) -> None:
-        """Take in new scores. One that is not a number (nothing was labelled) is no score."""
+        """Record new scores, ignoring NaN (nothing was labelled)."""
         self.metrics = [score for score in message.scores if math.isfinite(score.value)][:_MOST_METRICS]
 
     def progress(self, now: str) -> Progress:
-        """For status. `now` in RFC 3339."""
+        """The progress for the job's status. `now` in RFC 3339."""
         return Progress(
             iteration=self.iteration,
             max_iterations=self._max_iterations,
@@ -54,7 +54,7 @@ class ProgressMeter:
         return min(100, int(100 * share))
 
     def _remaining_seconds(self) -> int | None:
-        """At the speed of this attempt, to whichever limit comes first; None before there is a speed."""
+        """Time to whichever limit comes first, at this attempt's speed; None until the speed is known."""
         if self._start is None or self.iteration <= self._start[0]:
             return None
         seconds_per_iteration = (self.trained_seconds - self._start[1]) / (self.iteration - self._start[0])

@@ -1,4 +1,4 @@
-"""What the worker finishes goes into the run folder: files first, the marker last, what it supersedes then removed."""
+"""Uploads the worker's results to the run folder: files first, then the marker, then removes what it supersedes."""
 
 import shutil
 import time
@@ -23,16 +23,16 @@ class Publisher:
     def __init__(self, run: Path, uploads: Uploads, board: Board, say: Callable[[str], None]) -> None:
         self._run, self._uploads, self._board, self._say = run, uploads, board, say
         self._newest = -1
-        # The markers as they are in the store. Only the upload thread touches them once it runs.
+        # The markers in the store. Once it runs, only the upload thread touches them.
         self._latest: Marker | None = None
         self._best: Marker | None = None
         self._resumed: tuple[Marker, Path] | None = None
         self._cannot_remove = False
         self.upload_seconds = 0.0
-        """What the last checkpoint took to upload: what the next one may be expected to."""
+        """How long the last checkpoint took to upload, an estimate for the next one."""
 
     def resumed(self, latest: Marker, best: Marker | None, copy: Path) -> None:
-        """Go on from what an earlier attempt left in the store; `copy` is `latest` on local disk. Before the first `saved`."""
+        """Continue from an earlier attempt's checkpoints in the store; `copy` is `latest` on local disk. Call it before `saved`."""
         self._resumed = latest, copy
         self._newest = latest.iteration
         self._latest, self._best = latest, best
@@ -40,7 +40,7 @@ class Publisher:
         self._board.metrics.checkpoint_iteration.set(latest.iteration)
 
     def saved(self, message: Saved, meter: ProgressMeter) -> None:
-        """A checkpoint is complete on local disk."""
+        """Upload a checkpoint that is complete on local disk."""
         self._newest = max(self._newest, message.iteration)
         folder = path_for(self._run, message.folder.as_posix())
         marker = Marker(
@@ -53,12 +53,12 @@ class Publisher:
         self._uploads.submit(f"checkpoint {message.iteration}", lambda: self._publish(marker, folder, message.best))
 
     def pictures(self, pictures: list[Path]) -> None:
-        """Pictures of an evaluation."""
+        """Upload pictures of an evaluation."""
         files = {picture.as_posix(): path_for(self._run, picture.as_posix()) for picture in pictures}
         self._uploads.submit_files("pictures", files)
 
     def exported(self, message: Exported) -> None:
-        """The trained model."""
+        """Upload the trained model."""
         folder = path_for(self._run, message.folder.as_posix())
 
         def publish() -> None:
@@ -68,12 +68,12 @@ class Publisher:
         self._uploads.submit("the trained model", publish)
 
     def _publish(self, wanted: Marker, folder: Path, best: bool) -> None:
-        """Runs in the upload thread, again after a failure."""
+        """Runs in the upload thread, and again after a failure."""
         store = self._uploads.store
         marker = next((one for one in (self._latest, self._best) if one and one.iteration == wanted.iteration), None)
         if marker is None:
             if wanted.iteration < self._newest and not best:
-                return  # a newer one waits in the queue: uploads are slower than checkpoints, and the newest counts
+                return  # a newer one is queued: uploads are slower than checkpoints, and only the newest counts
             if not folder.is_dir():
                 self._say(f"checkpoint {wanted.iteration} was removed before it could be uploaded")
                 return
@@ -88,20 +88,20 @@ class Publisher:
             self._board.metrics.checkpoint_is_safe(marker.iteration)
             self._say(f"checkpoint {marker.iteration} is safe in {store.uri}{marker.folder}")
         if best and (self._best is None or marker.iteration != self._best.iteration):
-            # That it is the best turns out after it was saved: the scores are those of then.
+            # It turns out to be the best after it was saved, so take the scores from this message.
             self._best = marker.model_copy(update={"metrics": wanted.metrics})
             checkpoints.publish_marker(store, runfolder.BEST, self._best)
         self._prune()
 
     def _prune(self) -> None:
-        """Remove the checkpoints that no marker names any more. That it fails is no reason to end a job or hold up its next one."""
+        """Remove the checkpoints that no marker names any more. A failure must not end the job or delay the next checkpoint."""
         self._prune_local_disk()
         store = self._uploads.store
         try:
             store.remove(checkpoints.superseded(store, (self._latest, self._best)))
         except (StoreError, TrainerError, OSError) as error:
             if not self._cannot_remove:
-                self._say(f"superseded checkpoints cannot be removed, and stay: {error}")
+                self._say(f"superseded checkpoints cannot be removed and are kept: {error}")
             self._cannot_remove = True
 
     def _prune_local_disk(self) -> None:
@@ -109,6 +109,6 @@ class Publisher:
             shutil.rmtree(self._resumed[1], ignore_errors=True)
         kept = {one.iteration for one in (self._latest, self._best) if one}
         for folder in (self._run / "checkpoints").glob("[0-9]*"):
-            # Newer ones than the latest are on their way here.
+            # Those newer than the latest are still to be uploaded.
             if int(folder.name) < max(kept) and int(folder.name) not in kept:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Reading the job and dataset.json: whatever is wrong with them is said field by field, before anything is pulled."""
+"""Reads the job and dataset.json, and reports problems field by field before anything is pulled."""
 
 import re
 from collections.abc import Mapping
@@ -21,24 +21,24 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def read_job(file: Path, environment: Mapping[str, str]) -> TrainingJob:
-    """The job of this attempt, as JSON, with the defaults filled in. Raises FatalError(INVALID_SPEC)."""
+    """Read the job of this attempt from JSON, with defaults filled in. Raises FatalError(INVALID_SPEC)."""
     try:
         job = TrainingJob.model_validate_json(file.read_bytes())
     except OSError as error:
         raise FatalError(Reason.INVALID_SPEC, f"the job cannot be read: {error}") from error
     except ValidationError as error:
         raise FatalError(Reason.INVALID_SPEC, _not_valid(error, environment)) from error
-    # The API server sees to it; here they become parts of paths, so it is checked again.
+    # The API server validates these; they become parts of paths here, so check them again.
     for field, value in (("name", job.metadata.name), ("namespace", job.metadata.namespace), ("uid", job.metadata.uid or "none")):
         if not _NAME.fullmatch(value):
             raise FatalError(
-                Reason.INVALID_SPEC, f"metadata.{field} is {value!r}, and must be of lower-case letters, digits and '-'"
+                Reason.INVALID_SPEC, f"metadata.{field} is {value!r}, but may only have lower-case letters, digits and '-'"
             )
     return job
 
 
 def read_manifest(dataset: Store, retry: Retry) -> Manifest | None:
-    """What dataset.json says is where in the dataset; None where there is no such file. Raises FatalError(BAD_DATASET)."""
+    """Read dataset.json; None if there is no such file. Raises FatalError(BAD_DATASET)."""
     try:
         content = retry.call(f"reading {MANIFEST}", lambda: dataset.read(MANIFEST))
     except NotFoundError:
@@ -47,8 +47,8 @@ def read_manifest(dataset: Store, retry: Retry) -> Manifest | None:
 
 
 def _not_valid(error: ValidationError, environment: Mapping[str, str]) -> str:
-    """What is wrong with the job. The API server and the operator let it pass, so where they are of another release than this
-    trainer, that is likely why: what would help is another image."""
+    """What is wrong with the job. The API server and the operator accepted it, so if their release differs from this trainer's,
+    that is probably why, and another image would help."""
     image, operator = environment.get(names.ENV_IMAGE), environment.get(names.ENV_OPERATOR_RELEASE)
     this = f"this trainer image ({image}, Headrace {names.RELEASE})" if image else f"this trainer (Headrace {names.RELEASE})"
     newer = f"an image of at least the operator's version ({operator})" if operator else "a newer trainer"
@@ -62,5 +62,5 @@ def _not_valid(error: ValidationError, environment: Mapping[str, str]) -> str:
     if wrong:
         said.append(f"the job is not valid: {first_few(wrong, 5, '; ')}")
         if not unknown and operator not in (None, names.RELEASE):
-            said.append(f"{this} is of another version than the operator ({operator}), which took the job: use one of the same")
+            said.append(f"{this} has another version than the operator ({operator}), which accepted the job: use the same version")
     return "; ".join(said)

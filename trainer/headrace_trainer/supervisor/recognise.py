@@ -1,4 +1,4 @@
-"""What a dataset without dataset.json is, before an image of it is pulled: its annotation files come first."""
+"""Recognises a dataset without dataset.json before its images are pulled, from its annotation files."""
 
 import posixpath
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from headrace_trainer.data.recognise import Recognised
 
 READ_TO_RECOGNISE = frozenset({".json", ".jsonl", ".csv", ".yaml", ".yml", ".txt"})
-"""Of other annotation files the names are enough."""
+"""Annotation files to read; for others, the names are enough."""
 
 
 def recognise_local(folder: Path) -> "Recognised":
-    """A dataset in a local folder. Raises FatalError(BAD_DATASET)."""
-    # Imported late: most datasets have a dataset.json, and numpy takes as long to import as all else of the supervisor.
+    """Recognise a dataset in a local folder. Raises FatalError(BAD_DATASET)."""
+    # Imported late: most datasets have a dataset.json, and importing numpy takes as long as the rest of the supervisor.
     from headrace_trainer.data.files import walk
     from headrace_trainer.data.recognise import recognise
 
@@ -28,17 +28,17 @@ def recognise_local(folder: Path) -> "Recognised":
 
 
 def recognise_stored(pull: Pull, check: Callable[[Sequence[StoredObject]], None]) -> "Recognised":
-    """A dataset in object storage: `pull` gets what is read of it, to be there already when all of it is pulled.
+    """Recognise a dataset in object storage: `pull` fetches the files to read, which stay for the full pull later.
 
-    `check` is asked first whether there is space. Raises FatalError(BAD_DATASET) also where the store has nothing there, and
-    RetryableError where it stays away.
+    Calls `check` first to make sure there is space. Raises FatalError(BAD_DATASET), also if there are no objects, and
+    RetryableError if the store stays unavailable.
     """
     from headrace_trainer.data.recognise import recognise
 
     store = pull.store
     objects = pull.retry.call("listing the dataset", lambda: store.list(cancelled=lambda: pull.retry.stop.requested))
     if not objects:
-        raise FatalError(Reason.BAD_DATASET, f"{store.uri} has no {MANIFEST}, nor anything else: check the URI")
+        raise FatalError(Reason.BAD_DATASET, f"{store.uri} has no {MANIFEST} or any other file: check the URI")
     wanted = [one for one in objects if posixpath.splitext(one.key)[1].lower() in READ_TO_RECOGNISE]
     check(wanted)
     pull.run(wanted)

@@ -1,4 +1,4 @@
-"""One attempt from its first line to its last word: the job as numbered steps, and one end for all of them."""
+"""One attempt from start to end: the job as numbered steps, with one ending for all of them."""
 
 import traceback
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ from headrace_trainer.supervisor.workspace import Workspace
 
 
 class Run:
-    """One attempt of one job. Make it and call `execute` in the main thread."""
+    """One attempt at one job. Create it and call `execute` in the main thread."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Run:
         self._uploads: Uploads | None = None
 
     def execute(self) -> ExitCode:
-        """The whole attempt. Whatever happens in it, `_end` is what happens last."""
+        """Run the whole attempt. Whatever happens, `_end` comes last."""
         with ExitStack() as stack:
             try:
                 url = stack.enter_context(serving(self.board, self._settings.listen_host, self._settings.listen_port))
@@ -75,32 +75,32 @@ class Run:
     def _attempt(self) -> Ending:
         settings = self._settings
 
-        # 1. The job, as the operator or the command line wrote it.
+        # 1. Read the job as the operator or the command line wrote it.
         job = read_job(settings.job_file, settings.environment)
         self._journal.say(f"job {job.metadata.namespace}/{job.metadata.name} of project {job.spec.project}")
         meter = ProgressMeter(job.spec.training)
         self.board.show_progress(meter)
 
-        # 2. A clean workspace, whatever an earlier life of this container left in it.
+        # 2. Set up a clean workspace, whatever an earlier run of this container left in it.
         places = Places.of(job, settings)
         self._workspace = workspace = Workspace(settings.workspace)
 
-        # 3. The run folder takes the job and the log from here on: refused keys show before the dataset is touched.
+        # 3. Start uploading the job and the log to the run folder: wrong credentials show up before the dataset is touched.
         dataset = open_store(places.dataset, settings.environment, settings.pull_connections)
         run_folder = open_store(places.run_folder, settings.environment)
         self._uploads = uploads = self._begin_uploads(run_folder, job)
 
-        # 4. What the dataset says of itself; a head that fits no layer ends the job before any image is pulled.
+        # 4. Read the dataset's description; a head that fits no layer ends the job before any image is pulled.
         manifest = read_manifest(dataset, self._retry) or self._recognise(dataset, places, job, workspace)
         for head in resolve_heads(job.spec.model, manifest):
             self._journal.say(head.described)
 
-        # 5. What to begin with: the latest complete checkpoint, if an earlier attempt left one, else the weights that the job
-        #    names. Looked for now, so that a wrong URI ends the job before any image is pulled; fetched after the dataset.
+        # 5. Find what to start from: the latest complete checkpoint of an earlier attempt, else the weights that the job names.
+        #    Done now, so that a wrong URI ends the job before any image is pulled; fetched after the dataset.
         checkpoint = self._find_checkpoint(run_folder)
         weights = self._find_weights(places) if checkpoint is None else None
 
-        # 6. The worker warms up (it takes seconds to import torch) while the dataset comes in.
+        # 6. Start the worker, which imports torch (seconds) while the dataset is pulled.
         self._worker = worker = WorkerProcess(
             workspace.plan,
             worker_environment(settings.environment, workspace.temporary, settings.threads),
@@ -110,13 +110,13 @@ class Run:
         )
         dataset_folder = self._pull_dataset(dataset, places, job, workspace, weights)
 
-        # 7. The checkpoint or the weights.
+        # 7. Pull the checkpoint or the weights.
         publisher = Publisher(workspace.run, uploads, self.board, self._journal.say)
         resume_from = self._pull_checkpoint(checkpoint, run_folder, workspace, meter, publisher)
         self.board.show_progress(meter)
         initial_weights = weights and weights.bring_in(workspace.weights, workspace.partial, self._retry)
 
-        # 8. The worker learns; what it makes is uploaded meanwhile.
+        # 8. Let the worker train, and upload its results meanwhile.
         plan = Plan(
             job=job,
             dataset_dir=dataset_folder,
@@ -156,7 +156,7 @@ class Run:
         return uploads
 
     def _recognise(self, dataset: Store, places: Places, job: TrainingJob, workspace: Workspace) -> Manifest:
-        """What a dataset without dataset.json is: its annotation files come before its images."""
+        """Recognise a dataset without dataset.json by its annotation files, before its images are pulled."""
         pull = Pull(dataset, workspace.dataset, workspace.partial, self._retry, self._settings.pull_connections)
         limit = int(parse_quantity(job.spec.resources.workspace))
         if (folder := places.dataset_folder) is not None:
@@ -170,7 +170,7 @@ class Run:
     def _pull_dataset(
         self, dataset: Store, places: Places, job: TrainingJob, workspace: Workspace, weights: FoundWeights | None
     ) -> Path:
-        """The folder that the dataset is in: where it was, if that is a local folder, else pulled into the workspace."""
+        """The dataset's folder: in place if it is local, else pulled into the workspace."""
         if (folder := places.dataset_folder) is not None:
             return folder.absolute()
         objects = self._retry.call("listing the dataset", lambda: dataset.list(cancelled=lambda: self._stop.requested))
@@ -197,7 +197,7 @@ class Run:
         if places.initial_weights is None:
             return None
         found = find_weights(places.initial_weights, environment_for_weights(self._settings.environment), self._retry)
-        self._journal.say(f"begins with the weights of {found.uri}")
+        self._journal.say(f"starting from the weights at {found.uri}")
         return found
 
     def _pull_checkpoint(
@@ -218,20 +218,20 @@ class Run:
         )
         folder = workspace.resume / found.folder
         publisher.resumed(found, best, folder)
-        self._journal.say(f"going on from iteration {found.iteration:,}: {run_folder.uri}{found.folder}")
+        self._journal.say(f"resuming from iteration {found.iteration:,}: {run_folder.uri}{found.folder}")
         return folder
 
     def _end(self, ending: Ending) -> ExitCode:
-        """Worker gone, last uploads, outcome, wipe: in this order, and each even if the one before it fails.
+        """End the worker, finish uploads, write the outcome, wipe: in this order, each even if the one before it fails.
 
-        The outcome comes before the wipe, which may take longer than what is left of the grace period; a kubelet reads it once the
+        The outcome comes before the wipe, which may take longer than the rest of the grace period; a kubelet reads it once the
         container has ended.
         """
-        self.board.show(Phase.ENDING, "uploading the last of it")
+        self.board.show(Phase.ENDING, "uploading the last results")
         if self._worker is not None:
             with self._going_on("ending the worker"):
                 if not self._worker.close():
-                    self._journal.say("the worker is still there after SIGKILL, and left to the kernel")
+                    self._journal.say("the worker is still there after SIGKILL: leaving it to the kernel")
         self._journal.say(": ".join(part for part in (ending.verdict.value, ending.reason.value, ending.message) if part))
         if self._uploads is not None:
             with self._going_on("the last uploads"):
@@ -247,7 +247,7 @@ class Run:
 
     @contextmanager
     def _going_on(self, what: str) -> Iterator[None]:
-        """Nothing that happens in the block keeps what follows it from happening."""
+        """Log any error in the block and carry on."""
         try:
             yield
         except Exception as error:
@@ -260,7 +260,7 @@ class Run:
         )
         try:
             all_arrived = uploads.finish(deadline)
-        except Exception as error:  # whatever it is, what was not uploaded must not count as done
+        except Exception as error:  # whatever it is, a job with missing uploads must not count as done
             self._journal.say("".join(traceback.format_exception(error)).rstrip())
             all_arrived = False
             uploads.error = uploads.error or RetryableError(Reason.TRAINER_CRASHED, f"the last uploads: {error!r}")
@@ -275,7 +275,7 @@ class Run:
         if self._stop.requested:
             message = "the grace period was too short to upload everything: the last complete checkpoint counts"
             return Ending.stopped(f"{ending.message}; {message}".lstrip("; "))
-        cause = uploads.error or TimeoutError("not all of the results could be uploaded in time")
+        cause = uploads.error or TimeoutError("not all results could be uploaded in time")
         return Ending.from_error(cause)
 
     def _outcome(self, ending: Ending) -> Outcome:

@@ -1,4 +1,4 @@
-"""GET /healthz, /readyz, /status and /metrics."""
+"""Serves /healthz, /readyz, /status and /metrics."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 @contextmanager
 def serving(board: Board, host: str, port: int) -> Iterator[str]:
-    """Answers in threads of its own until the block ends; yields the URL (port 0 takes a free one)."""
+    """Serve from separate threads until the block ends; yields the URL (port 0 picks a free one)."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -28,7 +28,7 @@ def serving(board: Board, host: str, port: int) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Probes every few seconds are no news."""
+            """Do not log requests: probes come every few seconds."""
 
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -59,4 +59,4 @@ def _answer(board: Board, path: str) -> tuple[HTTPStatus, str, bytes]:
         case "/metrics":
             return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(board.metrics.registry)
         case _:
-            return HTTPStatus.NOT_FOUND, _TEXT, b"here are /healthz, /readyz, /status and /metrics\n"
+            return HTTPStatus.NOT_FOUND, _TEXT, b"not found: try /healthz, /readyz, /status or /metrics\n"

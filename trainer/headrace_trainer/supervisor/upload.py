@@ -1,7 +1,7 @@
-"""Carrying what an attempt makes to its run folder while it works: failures are retried and, up to a limit, stop nothing.
+"""Uploads an attempt's results to its run folder while it works: failures are retried and, up to a limit, do not stop it.
 
-Two threads: one for large files (checkpoints, the model, pictures), in the order they were made; one for records (logs, metrics),
-every few seconds, so that a large file never holds up the log.
+There are two threads: one for large files (checkpoints, the model, pictures), in order of creation; one for records (logs,
+metrics), every few seconds, so that a large file never delays the log.
 """
 
 import json
@@ -23,16 +23,16 @@ from headrace_trainer.supervisor.journal import Journal
 
 @dataclass(frozen=True)
 class Limits:
-    """Of time, in seconds."""
+    """Time limits, in seconds."""
 
     patience: float
-    """How long uploads may fail without a success between before the attempt is given up."""
+    """How long uploads may keep failing, without one success, before the attempt ends."""
     every: float
-    """Between two uploads of new log lines and metrics."""
+    """Pause between two uploads of new log lines and metrics."""
 
 
 class Uploads:
-    """Started when the run folder is known. Methods are called from the main thread and return at once, `finish` excepted."""
+    """Starts when the run folder is known. Call its methods from the main thread; all but `finish` return immediately."""
 
     def __init__(self, store: Store, attempt: runfolder.Attempt, journal: Journal, board: Board, limits: Limits) -> None:
         self.store = store
@@ -41,7 +41,7 @@ class Uploads:
         self._all_arrived = True
         self._closing = threading.Event()
         self.error: TrainerError | None = None
-        """Set once the limit is reached: nothing is uploaded from then on."""
+        """Set once the limit is reached; nothing is uploaded after that."""
         self._tasks: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
         self._metrics_lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._parts = (
@@ -54,17 +54,17 @@ class Uploads:
         ]
 
     def find_next_parts(self) -> None:
-        """Go on from the parts that an earlier life of this attempt left. Before `start`; asks the store."""
+        """Continue after the parts that an earlier run of this attempt left in the store. Call it before `start`."""
         for part in self._parts:
             part.find_next()
 
     def start(self) -> None:
-        """Begin."""
+        """Start both threads."""
         for thread in self._threads:
             thread.start()
 
     def submit(self, what: str, action: Callable[[], None]) -> None:
-        """Queue `action`, which may be carried out several times until it once raises nothing."""
+        """Queue `action`, which is repeated until it succeeds."""
         self._tasks.put((what, action))
 
     def submit_files(self, what: str, files: Mapping[str, Path]) -> None:
@@ -73,11 +73,11 @@ class Uploads:
 
     @property
     def files_pending(self) -> bool:
-        """Whether something that was submitted has not arrived yet, and not been given up."""
+        """Whether anything submitted has neither been uploaded nor given up."""
         return self._tasks.unfinished_tasks > 0
 
     def put_files(self, files: Mapping[str, Path]) -> None:
-        """Upload files by key, now. For actions."""
+        """Upload files by key immediately. For use in actions."""
         for key, path in files.items():
             self.store.upload(key, path)
             self._board.metrics.uploads.inc()
@@ -88,9 +88,9 @@ class Uploads:
         self._metrics_lines.put(json.dumps(metrics, separators=(",", ":")) + "\n")
 
     def finish(self, deadline: Callable[[], float]) -> bool:
-        """Upload what is queued, then the last records; whether all of it was done by `deadline` (monotonic).
+        """Upload what is queued, then the last records; returns whether all of it arrived by `deadline` (monotonic).
 
-        The deadline is asked for again and again, as a SIGTERM may bring it forward; what is not done by then is given up.
+        Calls `deadline` repeatedly, because a SIGTERM may bring it forward; gives up on what is left by then.
         """
         self._deadline = deadline
         self._closing.set()
@@ -101,7 +101,7 @@ class Uploads:
         return not any(thread.is_alive() for thread in self._threads) and self._all_arrived
 
     def write_last(self, key: str, content: bytes) -> bool:
-        """After `finish`: one small object more, by the same deadline; whether it arrived."""
+        """After `finish`, upload one more small object by the same deadline; returns whether it arrived."""
         return self._persist(key, lambda: self.store.write(key, content))
 
     def _carry_files(self) -> None:
@@ -113,7 +113,7 @@ class Uploads:
     def _carry_records(self) -> None:
         while not self._closing.wait(self._limits.every):
             self._flush_records()
-        # The last lines are about the files: they come after them.
+        # After the files, because the last lines are about them.
         self._threads[0].join()
         self._flush_records()
 
@@ -129,7 +129,7 @@ class Uploads:
         return "".join(lines).encode()
 
     def _persist(self, what: str, action: Callable[[], None]) -> bool:
-        """Carry out `action` until it works, the patience is over or the deadline has passed; whether it worked."""
+        """Repeat `action` until it succeeds, patience runs out or the deadline passes; returns whether it succeeded."""
         failures = Failures(time.monotonic)
         while self.error is None and not self._late():
             try:
@@ -149,7 +149,7 @@ class Uploads:
         return False
 
     def _give_up(self, what: str, error: StoreError | TrainerError, seconds: float) -> None:
-        if isinstance(error, TrainerError):  # refused, and for so long that it is meant
+        if isinstance(error, TrainerError):  # refused for so long that it must be intended
             self.error = error
         else:
             self.error = RetryableError(
@@ -160,7 +160,7 @@ class Uploads:
         return self._deadline is not None and time.monotonic() >= self._deadline()
 
     def _pause(self, seconds: float) -> None:
-        """Before the next try. The end cuts it short once: by then the store may be back."""
+        """Wait before the next try. `finish` cuts the wait short once: the store may be back by then."""
         until = time.monotonic() + seconds
         if not self._closing.is_set():
             self._closing.wait(seconds)
@@ -170,7 +170,7 @@ class Uploads:
 
 
 class _Parts:
-    """Numbered parts of a growing record. A part is sent again, unchanged, until it has arrived, and never rewritten after that."""
+    """Numbered parts of a growing record. Each part is resent unchanged until it arrives, and never rewritten after that."""
 
     def __init__(self, store: Store, name: str, key: Callable[[int], str], take: Callable[[], bytes]) -> None:
         self.name = name
@@ -179,18 +179,18 @@ class _Parts:
         self._content = b""
 
     def find_next(self) -> None:
-        """Continue after the parts that are there."""
+        """Continue after the existing parts."""
         folder = self._key(1).rpartition("/")[0] + "/"
         numbers = [int(one.key.rpartition("/")[2].partition(".")[0]) for one in self._store.list(folder)]
         self._number = 1 + max(numbers, default=0)
 
     def gather(self) -> bool:
-        """Whether there is something to send."""
+        """Collect new content; returns whether there is anything to send."""
         self._content = self._content or self._take()
         return bool(self._content)
 
     def put(self) -> None:
-        """Send it."""
+        """Send the content as the next part."""
         self._store.write(self._key(self._number), self._content)
         self._content = b""
         self._number += 1

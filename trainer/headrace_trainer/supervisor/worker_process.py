@@ -1,4 +1,4 @@
-"""The worker as a child process: started early, told to go, listened to, told to stop, and killed with everything it started."""
+"""The worker as a child process: starts early, gets a go signal, sends messages, and is stopped or killed with its children."""
 
 import os
 import queue
@@ -22,17 +22,17 @@ PRELOADED_MODULES = ("torch", "torchvision")
 """Imported while the dataset is pulled: 5.4 s of CPU time, measured with torch 2.15 on a core shared with others."""
 _SECRETS = ("AWS_", "MINIO_", ENV_INITIAL_WEIGHTS)
 KILLED_SECONDS = 10.0
-"""How long a worker may take to be gone after SIGKILL; one that hangs in a driver may never be."""
+"""How long a worker may take to exit after SIGKILL; one that hangs in a driver may never do so."""
 _READERS_SECONDS = 5.0
-"""How long the last output of a worker that has ended is waited for."""
+"""How long to wait for the last output of a worker that has ended."""
 
 
 @dataclass(frozen=True)
 class Exited:
-    """The worker is gone; nothing follows."""
+    """The worker has exited; no more events follow."""
 
     code: int
-    """As subprocess has it: negative for a signal."""
+    """As in subprocess: negative for a signal."""
 
 
 Event = Message | Exited
@@ -41,7 +41,7 @@ Event = Message | Exited
 def worker_environment(environment: Mapping[str, str], temporary: Path, threads: int) -> dict[str, str]:
     """The supervisor's environment for the worker: no secrets, threads that wait passively, temporary files in the workspace.
 
-    Threads that spin while they wait slow a neighbour on the same cores sixfold (2,328 ms a step against 376, measured).
+    Threads that spin while waiting slow down a neighbour on the same cores sixfold (2,328 ms per step instead of 376, measured).
     """
     own = {name: value for name, value in environment.items() if not name.startswith(_SECRETS)}
     return own | {
@@ -66,7 +66,7 @@ class WorkerProcess:
         preload: Sequence[str] = PRELOADED_MODULES,
     ) -> None:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        """What the worker says, then Exited."""
+        """The worker's messages, then Exited."""
         self._on_line = on_line
         self._lock = threading.Lock()
         self._reaped = False
@@ -98,20 +98,20 @@ class WorkerProcess:
         return self._process.pid
 
     def go(self) -> None:
-        """The plan is written: begin."""
-        with suppress(BrokenPipeError):  # it has crashed already: Exited will tell
+        """Start the work: the plan is written."""
+        with suppress(BrokenPipeError):  # it has already crashed; Exited will report that
             os.write(self._go, b"!")
 
     def terminate(self) -> None:
-        """Ask the worker, and only it, to snapshot and end."""
+        """Ask the worker, but not its children, to save a checkpoint and exit."""
         self._signal(os.kill, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the worker and all that it started, now."""
+        """Kill the worker and all its children now."""
         self._signal(os.killpg, signal.SIGKILL)
 
     def close(self) -> bool:
-        """Kill what is left, wait for it (not for ever), give back what is open; whether it is gone."""
+        """Kill what is left, wait for it for a limited time, close resources; returns whether it is gone."""
         self.kill()
         self._waiter.join(KILLED_SECONDS)
         with suppress(OSError):
@@ -120,13 +120,13 @@ class WorkerProcess:
 
     def _signal(self, send: Callable[[int, int], None], number: int) -> None:
         with self._lock:
-            if not self._reaped:  # from then on the number may be another process's
+            if not self._reaped:  # after that the pid may belong to another process
                 send(self._process.pid, number)
 
     def _await_exit(self) -> None:
-        # Seen to have ended, and not yet reaped: its number, and its group's, are still its own.
+        # It has ended but is not reaped yet, so its pid and process group are still its own.
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        self.kill()  # data loaders that it left behind hold its pipes open
+        self.kill()  # data loaders left behind keep its pipes open
         with self._lock:
             code = self._process.wait()
             self._reaped = True
@@ -141,7 +141,7 @@ class WorkerProcess:
                     self.events.put(MESSAGE.validate_json(line))
                 except ValidationError as error:
                     wrong = wrong_fields_in_words(error, Message)
-                    self._on_line(f"(a message that is not understood: {line[:200]!r}: {wrong})")
+                    self._on_line(f"(invalid message: {line[:200]!r}: {wrong})")
 
     def _read_output(self) -> None:
         assert self._process.stdout is not None

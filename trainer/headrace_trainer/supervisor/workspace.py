@@ -1,11 +1,11 @@
-"""The one folder that a trainer writes to: wiped when it begins, and on every way out.
+"""The one folder that a trainer writes to: wiped at the start and on every exit.
 
-<workspace>/.headrace-workspace     says that the folder is ours to wipe, and is locked while it is used
-            dataset/                what was pulled
-            partial/                downloads under way
-            resume/                 the checkpoint to go on from
-            weights/                those to begin with
-            run/                    what the worker makes, laid out as in the run folder
+<workspace>/.headrace-workspace     marks the folder as ours to wipe; locked while in use
+            dataset/                the pulled dataset
+            partial/                downloads in progress
+            resume/                 the checkpoint to resume from
+            weights/                the initial weights
+            run/                    the worker's results, laid out as in the run folder
             tmp/                    TMPDIR of the worker
             plan.json
 """
@@ -23,17 +23,17 @@ from headrace_api.names import Reason
 
 MARKER: Final = ".headrace-workspace"
 _NOT_OURS_BUT_HARMLESS = {"lost+found"}
-"""What a fresh volume may hold."""
+"""What a new volume may contain."""
 
 
 class Workspace:
-    """An open workspace. Everything in it is lost."""
+    """An open workspace. Everything in it will be wiped."""
 
     def __init__(self, root: Path) -> None:
-        """Claim `root` and wipe what an earlier life left there.
+        """Claim `root` and wipe what an earlier run left there.
 
-        Raises FatalError(INVALID_SPEC) for a folder that holds files and was never a workspace (they might be somebody's), and for
-        one that another trainer is using.
+        Raises FatalError(INVALID_SPEC) if the folder has files but was never a workspace (they may be the user's), or if another
+        trainer is using it.
         """
         self.root = root.absolute()
         self.root.mkdir(parents=True, exist_ok=True)
@@ -71,11 +71,11 @@ class Workspace:
         return self.root / "plan.json"
 
     def free_bytes(self) -> int:
-        """What an ordinary user may still write."""
+        """Space left for an ordinary user."""
         return shutil.disk_usage(self.root).free
 
     def wipe(self) -> None:
-        """Remove everything but the marker. A symbolic link is removed, never followed."""
+        """Remove everything but the marker. Symbolic links are removed, never followed."""
         for entry in self.root.iterdir():
             if entry.name == MARKER or entry.name in _NOT_OURS_BUT_HARMLESS:
                 continue
@@ -85,9 +85,9 @@ class Workspace:
                 entry.unlink()
 
     def close(self) -> None:
-        """Wipe, and give the folder back empty."""
+        """Wipe the folder and release it empty."""
         self.wipe()
-        (self.root / MARKER).unlink(missing_ok=True)  # last: an interrupted wipe stays recognisable
+        (self.root / MARKER).unlink(missing_ok=True)  # last, so that an interrupted wipe stays recognisable
         os.close(self._lock)
 
     def _claim(self) -> int:
@@ -96,8 +96,8 @@ class Workspace:
         if names and MARKER not in names:
             raise FatalError(
                 Reason.INVALID_SPEC,
-                f"workspace {self.root} holds files that are not a trainer's ({first_few(sorted(names), 3)}): "
-                "a workspace is wiped, so give an empty folder",
+                f"workspace {self.root} contains files that no trainer wrote ({first_few(sorted(names), 3)}): "
+                "a workspace is wiped, so use an empty folder",
             )
         lock = os.open(marker, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         try:
@@ -111,7 +111,7 @@ class Workspace:
 
 
 def _remove_tree(folder: Path) -> None:
-    """Like rm -rf, also for folders that were made unwritable. Never follows a symbolic link (shutil.rmtree uses descriptors)."""
+    """Like rm -rf, even for read-only folders. Never follows a symbolic link (shutil.rmtree uses descriptors)."""
     try:
         shutil.rmtree(folder)
     except PermissionError:

@@ -1,6 +1,6 @@
-"""`python -m headrace_trainer.worker PLAN.json`: trains as the plan says, and tells the supervisor how it goes.
+"""`python -m headrace_trainer.worker PLAN.json`: trains as the plan says and reports to the supervisor.
 
-Exit status as `headrace_api.names.ExitCode` has it; the last message, Ended, says more.
+The exit status is an `headrace_api.names.ExitCode`; the last message, Ended, has the details.
 """
 
 import sys
@@ -12,7 +12,7 @@ from headrace_trainer.worker.stopping import Stop, StopRequested
 
 stop = Stop()
 if __name__ == "__main__":
-    # SIGTERM may come while torch is being imported, which takes seconds: whatever is slow is imported under this watch.
+    # Install first: SIGTERM may arrive while torch is imported, which takes seconds.
     stop.install()
 
 from headrace_api.errors import FatalError, TrainerError  # noqa: E402
@@ -23,7 +23,7 @@ from headrace_trainer.worker.messages import Messages  # noqa: E402
 
 
 def main(arguments: list[str]) -> ExitCode:
-    """Run the plan in the file that the one argument names; gives the exit status."""
+    """Run the plan in the file named by the only argument; returns the exit status."""
     if len(arguments) != 1:
         print("usage: python -m headrace_trainer.worker PLAN.json", file=sys.stderr)
         return ExitCode.FATAL
@@ -36,17 +36,17 @@ def main(arguments: list[str]) -> ExitCode:
 
 
 def _run(plan_file: Path, messages: Messages) -> Ended:
-    """Train, and turn every way out into the one last message."""
+    """Train, and turn every outcome into the one last message."""
     try:
         with stop.interruptible():
-            from headrace_trainer.worker.run import run  # torch, and all that needs it
+            from headrace_trainer.worker.run import run  # imports torch
         return run(Plan.model_validate_json(plan_file.read_bytes()), messages, stop)
     except StopRequested:
-        return Ended(verdict=Verdict.STOPPED, reason=Reason.INTERRUPTED, message="stopped as asked")
+        return Ended(verdict=Verdict.STOPPED, reason=Reason.INTERRUPTED, message="stopped on request")
     except TrainerError as error:
         retry = not isinstance(error, FatalError)
         return Ended(verdict=Verdict.ERROR, reason=error.reason, message=error.message, retry=retry)
-    except Exception as error:  # the boundary: whatever it is, the supervisor is told and the log has the trace
+    except Exception as error:  # the boundary: report anything to the supervisor and log the traceback
         traceback.print_exc()
         if _is_out_of_memory(error):
             return _out_of_memory(error)
@@ -55,21 +55,21 @@ def _run(plan_file: Path, messages: Messages) -> Ended:
 
 
 _MEMORY_WORDS: Final = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
-"""Of errors without a type of their own: a host that is full; what CUDA says where page-locked memory or a context finds no room;
-what cuBLAS and cuDNN say."""
+"""Found in out-of-memory errors without their own type: from the host, from CUDA (no room for page-locked memory or a context), and
+from cuBLAS and cuDNN."""
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """torch has a type of its own only for a GPU on which a tensor finds no room."""
+    """torch has its own error type only for tensors that do not fit on a GPU."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in _MEMORY_WORDS)
 
 
 def _out_of_memory(error: Exception) -> Ended:
-    """Final: the next attempt would make the same tensors."""
+    """Not retryable: the next attempt would allocate the same tensors."""
     first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    message = f"out of memory ({first_line}): a smaller training.batchSize or training.imageSize needs less"
+    message = f"out of memory ({first_line}): lower training.batchSize or training.imageSize"
     return Ended(verdict=Verdict.ERROR, reason=Reason.OUT_OF_MEMORY, message=message, retry=False)
 
 

@@ -24,7 +24,7 @@ _SHOWN: Final = 40
 
 
 def endless_warmup(training: Training, say: Say) -> None:
-    """The default warm-up is longer than a short trial: such a network has hardly learnt, and nothing else would tell why."""
+    """Warn if the warm-up never ends: in a short trial with the default, the network hardly learns, with no other sign of why."""
     warmup, last = training.schedule.warmup_iterations, training.max_iterations
     if warmup >= last:
         share = learning_rate_factor(training.schedule, last, last)
@@ -35,22 +35,21 @@ def endless_warmup(training: Training, say: Say) -> None:
 
 
 def mirrored_keypoints(dataset: Dataset, training: Training, say: Say) -> None:
-    """Keypoints without names, as YOLO's often are, tell nothing of left and right; to be taught both as one spoils either."""
+    """Warn about mirroring keypoints that do not say left or right, often YOLO's: learning both as one makes either worse."""
     if not dataset.augmentation(training.augmentation).horizontal_flip:
         return
     for head in dataset.heads:
         mirrored = head.labels.mirrored
         if len(mirrored) > 1 and mirrored == tuple(range(len(mirrored))):
             say(
-                f"WARNING: head '{head.spec.name}': each of its {len(mirrored)} keypoints stays what it is in a mirrored image, "
-                "which is right only if none is the left or the right one of a pair: give the layer `mirrored`, or set "
+                f"WARNING: head '{head.spec.name}': each of its {len(mirrored)} keypoints keeps its index in a mirrored image, "
+                "which is only right if none is the left or right one of a pair: set the layer's `mirrored`, or "
                 "augmentation.horizontalFlip: false"
             )
 
 
 def long_texts(dataset: Dataset, network: Network, width: int, say: Say) -> None:
-    """Those that cannot be read off the columns of images `width` pixels wide: their loss is 0, which looks like a head that has
-    learnt all there is."""
+    """Warn about texts too long for the columns of images `width` pixels wide: their loss is 0, as if the head had learnt them."""
     for head in dataset.heads:
         if head.spec.text_recognition is None:
             continue
@@ -61,9 +60,9 @@ def long_texts(dataset: Dataset, network: Network, width: int, say: Say) -> None
             text, needed = too_long[0]
             shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
             say(
-                f"WARNING: head '{head.spec.name}' learns nothing of {len(too_long)} of {counted(len(texts), 'texts')} to train "
-                f"on, which are too long: '{shown}' needs {needed} columns, and images of {width} pixels have {columns}; raise "
-                "imageSize.width"
+                f"WARNING: head '{head.spec.name}' learns nothing from {len(too_long)} of {counted(len(texts), 'texts')} in the "
+                f"train split, which are too long: '{shown}' needs {needed} columns, but images {width} pixels wide have "
+                f"{columns}; raise imageSize.width"
             )
 
 
@@ -73,6 +72,6 @@ def _columns_of(texts: Iterable[str]) -> list[int]:
 
 
 def frozen_noise(network: Network, say: Say) -> None:
-    """Warns of frozen levels that start from random weights, and so stay random."""
+    """Warn about frozen levels that start from random weights and so stay random."""
     if levels := network.backbone.frozen_levels:
         say(f"WARNING: backbone.frozenLevels = {levels} without initialWeights: these levels stay random")

@@ -1,6 +1,6 @@
-"""Line charts with Pillow alone: the trainer's image has no plotting library, and needs none for a few lines on a grid.
+"""Line charts drawn with Pillow: a few lines on a grid do not justify a plotting library in the trainer's image.
 
-Everything is drawn at SCALE times its size and made smaller at the end, which smooths lines and letters.
+Everything is drawn at SCALE times its size and shrunk at the end, which smooths lines and letters.
 """
 
 import math
@@ -19,9 +19,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 28, 30, 28
 """Margins around the plot, pixels."""
 _FONT, _LINE_HEIGHT = 13, 17
 _LOOKS = 64
-"""Places along a plate at which lines are looked for behind it."""
+"""Columns of the legend's plate at which `_hidden` checks for lines."""
 _DECADES = 1.3
-"""Numbers that span more powers of ten than this are drawn on a logarithmic axis."""
+"""Values that span more powers of ten than this get a logarithmic axis."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -29,8 +29,8 @@ Points = Sequence[tuple[float, float]]
 def draw_chart(sheet: Image.Image, place: tuple[int, int, int, int], title: str, lines: Mapping[str, Points]) -> None:
     """Draw `lines` by name into `place` (left, top, right, bottom; pixels before SCALE) of `sheet`, which is SCALE times as large.
 
-    x begins with 0. y is logarithmic where all numbers are above 0 and span more than a power of ten. A line of one point is a dot;
-    what is not finite is left out. The legend gives each line's last number.
+    x starts at 0. y is logarithmic if all values are above 0 and span more than _DECADES powers of ten. A line of one point is
+    drawn as a dot; values that are not finite are left out. The legend shows each line's last value.
     """
     left, top, right, bottom = place
     plot = (left + _LEFT, top + _TOP, right - _RIGHT, bottom - _BOTTOM)
@@ -39,7 +39,7 @@ def draw_chart(sheet: Image.Image, place: tuple[int, int, int, int], title: str,
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=_FONT * SCALE)
     draw.text((plot[0] * SCALE, (top + 6) * SCALE), title, fill=_INK, font=font)
     if not drawn:
-        draw.text((plot[0] * SCALE, plot[1] * SCALE), "nothing was measured", fill=_INK, font=font)
+        draw.text((plot[0] * SCALE, plot[1] * SCALE), "no measurements", fill=_INK, font=font)
         return
     values = [y for points in drawn.values() for _, y in points]
     across = _Axis(0.0, max(x for points in drawn.values() for x, _ in points) or 1.0, plot[0], plot[2])
@@ -55,14 +55,14 @@ def draw_chart(sheet: Image.Image, place: tuple[int, int, int, int], title: str,
 
 
 class _Axis:
-    """Maps numbers from `low` to `high` to pixels from `begin` to `end`, in equal steps or equal ratios."""
+    """Maps values from `low` to `high` to pixels from `begin` to `end`, linearly or logarithmically."""
 
     def __init__(self, low: float, high: float, begin: float, end: float, logarithmic: bool = False) -> None:
         self._low, self._high, self._begin, self._end = low, high, begin, end
         self._logarithmic = logarithmic
 
     def at(self, value: float) -> float:
-        """The pixel of a number."""
+        """The pixel of a value."""
         if self._logarithmic:
             share = math.log(value / self._low) / math.log(self._high / self._low)
         else:
@@ -70,7 +70,7 @@ class _Axis:
         return self._begin + share * (self._end - self._begin)
 
     def ticks(self) -> list[float]:
-        """Round numbers on it."""
+        """Round values on the axis."""
         if self._logarithmic:
             decades = range(math.ceil(math.log10(self._low) - 1e-9), math.floor(math.log10(self._high) + 1e-9) + 1)
             step = -(-len(decades) // 6)
@@ -86,7 +86,7 @@ def _value_axis(values: Sequence[float], begin: float, end: float) -> _Axis:
     if low > 0 and math.log10(high / low) > _DECADES:
         return _Axis(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)), begin, end, logarithmic=True)
     low, high = min(low, 0.0), max(high, 0.0)
-    # Most scores are from 0 to 1, and are seen best as shares of that.
+    # Most scores range from 0 to 1 and read best on that scale.
     high = 1.0 if low == 0 and 0.3 < high <= 1 else high + 0.05 * (high - low)
     return _Axis(low, high if high > low else low + 1.0, begin, end)
 
@@ -113,7 +113,7 @@ def _draw_legend(
     plot: tuple[int, ...],
     paths: Sequence[Points],
 ) -> None:
-    """Names and last numbers on a plate of their own, in the corner where it hides least of the lines."""
+    """Names and last values on a plate, in the corner where it hides the least of the lines."""
     texts = [f"{name} {value:.4g}" for name, value in last.items()]
     width = max(draw.textlength(text, font=font) for text in texts) + 26 * SCALE
     height = (_LINE_HEIGHT * len(texts) + 4) * SCALE
@@ -128,7 +128,7 @@ def _draw_legend(
 
 
 def _hidden(paths: Sequence[Points], plate: tuple[float, float, float, float]) -> int:
-    """How much of the paths (places in the picture, from left to right) a plate (left, top, right, bottom) would cover."""
+    """How much of the paths (points in the picture, from left to right) a plate (left, top, right, bottom) would cover."""
     left, top, right, bottom = plate
     hidden = 0
     for x, y in (np.array(path).T for path in paths):

@@ -1,12 +1,13 @@
-"""Checkpoints: taken in tens of milliseconds, written behind the training's back, complete or not there, checked when read.
+"""Checkpoints: taken in tens of milliseconds, written in the background, complete or absent, validated when read.
 
     checkpoints/<iteration>/network.safetensors     weights and buffers
-                            ema.safetensors         averaged ones, where averaging is on
+                            ema.safetensors         their averages, if averaging is on
                             optimizer.safetensors   "<parameter>/<quantity>"
                             state.json              CheckpointState
 
-A folder is written under a fresh name, flushed to disk and renamed, state.json last: what bears its final name is complete. No
-generator's state is kept, because every random number of an iteration is a function of the job's seed and the iteration (step.py).
+A folder is written under a temporary name, state.json last, flushed to disk and renamed, so a folder with its final name is
+complete. No generator state is stored, because all random numbers of an iteration depend only on the job's seed and the iteration
+(step.py).
 """
 
 import errno
@@ -46,18 +47,18 @@ EMA: Final = "ema.safetensors"
 OPTIMIZER: Final = "optimizer.safetensors"
 
 
-_AFRESH: Final = "submit it under another name or output to start afresh"
+_AFRESH: Final = "submit the job under another name or output to start over"
 
 _MAY_CHANGE: Final = {"max_iterations", "max_training_hours", "evaluate_every", "checkpoint_every"}
-"""Settings of the training that say how long and how often, not what is learnt."""
+"""Training settings that say how long and how often, not what is learnt."""
 
 
 _MAY_CHANGE_OF_A_HEAD: Final[dict[str, Any]] = {"annotations": True, **{field: {"max_detections"} for field in HEAD_FIELDS}}
-"""The layer may be called otherwise, since labels are compared as such; and how many answers are given is nothing to learn."""
+"""The layer may be renamed, because labels are compared themselves; the maximum number of detections does not affect learning."""
 
 
 class Best(Model):
-    """The evaluation that no earlier one beat."""
+    """The best evaluation so far."""
 
     iteration: int
     score: float
@@ -65,7 +66,7 @@ class Best(Model):
 
 
 class CheckpointState(Model):
-    """What a checkpoint holds besides tensors."""
+    """What a checkpoint stores besides tensors."""
 
     version: Literal[1] = 1
     iteration: int
@@ -74,17 +75,18 @@ class CheckpointState(Model):
     """Seconds of training, over all attempts."""
     best: Best | None
     labels: dict[str, Annotated[LabelSpace, PlainSerializer(LabelSpace.to_json)]]
-    """What the numbers of every head mean: weights of other labels would fit in shape and be wrong in meaning."""
+    """Label space of every head: weights for other labels could fit in shape but would mean something else."""
     training: Training
-    """How it was trained: moments, averages and the order of images go on from there only as they began."""
+    """The settings so far: moments, averages and the order of images can only continue under the same ones."""
     heads: tuple[Head, ...] = ()
-    """As the job described them: a head that looks at another level may fit in shape, too."""
+    """As the job described them: a head that reads another level could fit in shape too."""
     frozen_levels: int = 0
-    """Of the backbone: what was frozen has no moments to go on from."""
+    """The backbone's frozen levels: frozen parameters have no moments to resume from."""
     history: History = Field(default_factory=History)
     """Losses and scores so far, for the curves at the end."""
     owes_evaluation: bool = False
-    """Whether an evaluation of these very weights is due: `best` and `history` do not know of it, so who goes on makes it first."""
+    """Whether these weights are still to be evaluated: `best` and `history` lack that evaluation, so a resumed attempt starts with
+    it."""
 
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]
@@ -94,7 +96,7 @@ TensorFiles = Mapping[str, Mapping[str, Tensor]]
 def tensor_files(
     network: nn.Module, averaged: AveragedNetwork | None, optimizer: torch.optim.Optimizer
 ) -> dict[str, dict[str, Tensor]]:
-    """The live tensors that a checkpoint holds."""
+    """The live tensors that go into a checkpoint."""
     files = {NETWORK: dict(network.state_dict()), OPTIMIZER: optimizers.state_tensors(optimizer, network)}
     if averaged is not None:
         files[EMA] = dict(averaged.network.state_dict())
@@ -102,9 +104,9 @@ def tensor_files(
 
 
 class CheckpointWriter:
-    """Writes checkpoints into `<output>/checkpoints/` from a thread of its own, one at a time, and says Saved for each.
+    """Writes checkpoints into `<output>/checkpoints/` from its own thread, one at a time, and sends Saved for each.
 
-    Errors of the writing surface at the next `save`, `poll` or `wait`, as RetryableError(DISK_FULL) or as they are.
+    Write errors surface at the next `save`, `poll` or `wait`: a full disk as RetryableError(DISK_FULL), others unchanged.
     """
 
     def __init__(self, output: Path, messages: Messages) -> None:
@@ -113,18 +115,18 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         self.newest: int | None = None
-        """Iteration of the last checkpoint that was handed over to be written."""
+        """Iteration of the last checkpoint passed to `save`."""
         self._host: dict[str, dict[str, Tensor]] = {}
 
     def save(self, files: TensorFiles, state: CheckpointState, best: bool) -> None:
-        """Copy `files` to host memory and return; the copy is written meanwhile. Waits for the write before it, if there is one."""
+        """Copy `files` to host memory and return; the copy is written in the background. Waits for a previous write to finish."""
         self.wait()
         self._copy_to_host(files)
         self.newest = state.iteration
         self._writing = self._thread.submit(self._write, state, best)
 
     def announce_best(self, iteration: int) -> None:
-        """Say of a checkpoint that this writer has written that it has turned out the best."""
+        """Report that a checkpoint this writer has already written turned out to be the best."""
         self.wait()
         self._say_saved(iteration, best=True)
 
@@ -135,7 +137,7 @@ class CheckpointWriter:
         self._thread.shutdown(wait=True)
 
     def poll(self) -> None:
-        """Raise what went wrong in a write that is over."""
+        """Raise the error of a finished write, if any."""
         if self._writing is not None and self._writing.done():
             self.wait()
 
@@ -150,18 +152,18 @@ class CheckpointWriter:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise RetryableError(
                     Reason.DISK_FULL,
-                    f"no space to write a checkpoint ({error}): ask for a larger workspace in resources.workspace",
+                    f"no space to write a checkpoint ({error}): raise resources.workspace",
                 ) from error
             raise
 
     def _copy_to_host(self, files: TensorFiles) -> None:
-        """Fill the host's copies, which are made once: fresh memory costs several times the copying itself."""
+        """Fill the host copies, which are allocated once: allocating costs several times as much as copying."""
         pinned = any(tensor.is_cuda for tensors in files.values() for tensor in tensors.values())
         for file, tensors in files.items():
             host = self._host.setdefault(file, {})
             for name, tensor in tensors.items():
                 if name not in host:
-                    # Contiguous whatever the original is (channels_last): that is how safetensors writes.
+                    # Contiguous even if the original is channels_last: safetensors requires it.
                     host[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
                 host[name].copy_(tensor, non_blocking=True)
         if pinned:
@@ -189,7 +191,7 @@ class CheckpointWriter:
 
 
 def _put_in_place(temporary: Path, final: Path) -> None:
-    """Rename a complete folder to its final name, instead of one that an earlier attempt may have left in the same output."""
+    """Rename a complete folder to its final name, replacing one that an earlier attempt may have left in the same output."""
     superseded = temporary.with_name(temporary.name + "-superseded")
     if final.exists():
         final.rename(superseded)
@@ -218,12 +220,12 @@ def load_checkpoint(
     heads: Sequence[Head] = (),
     frozen_levels: int = 0,
 ) -> CheckpointState:
-    """Put the checkpoint in `folder` into network, average and optimizer.
+    """Load the checkpoint in `folder` into network, average and optimizer.
 
-    Nothing is changed unless all of it fits. Raises FatalError(BAD_MODEL) where it is of another network, of other labels or of a
-    training with other settings, naming what differs, and RetryableError(STORAGE_UNAVAILABLE) where it is not complete.
+    Changes nothing unless all of it fits. Raises FatalError(BAD_MODEL) if network, labels or training settings differ, naming the
+    difference, and RetryableError(STORAGE_UNAVAILABLE) if the checkpoint is incomplete.
     """
-    # 1. What it is of. First, because settings decide which files there are.
+    # 1. The state first, because the settings decide which files exist.
     try:
         state = CheckpointState.model_validate_json((folder / STATE).read_bytes())
     except OSError as error:
@@ -245,7 +247,7 @@ def load_checkpoint(
     if averaged is not None:
         _check_fits(folder.name, EMA, files[EMA], averaged.network.state_dict())
     _check_heads(folder.name, state.heads, heads)
-    # 3. All in: the optimizer's state, which is checked on the way, before the others, which are known to fit.
+    # 3. Load all: first the optimizer's state, which is checked on loading, then the rest, which is known to fit.
     try:
         optimizers.load_state_tensors(optimizer, network, files[OPTIMIZER])
     except ValueError as error:
@@ -257,11 +259,11 @@ def load_checkpoint(
 
 
 def _incomplete(folder: Path, why: object) -> RetryableError:
-    return RetryableError(Reason.STORAGE_UNAVAILABLE, f"checkpoint {folder.name} is not complete: {why}")
+    return RetryableError(Reason.STORAGE_UNAVAILABLE, f"checkpoint {folder.name} is incomplete: {why}")
 
 
 def _of_another_network(checkpoint: str, difference: str) -> FatalError:
-    return FatalError(Reason.BAD_MODEL, f"checkpoint {checkpoint} is of another network: {difference}; {_AFRESH}")
+    return FatalError(Reason.BAD_MODEL, f"checkpoint {checkpoint} does not fit this network: {difference}; {_AFRESH}")
 
 
 def _check_training(checkpoint: str, saved: Training, wanted: Training) -> None:
@@ -272,12 +274,12 @@ def _refuse(checkpoint: str, differences: Sequence[str]) -> None:
     if differences:
         raise FatalError(
             Reason.BAD_MODEL,
-            f"checkpoint {checkpoint} was trained with other settings: {'; '.join(differences)}; put that back, or {_AFRESH}",
+            f"checkpoint {checkpoint} was trained with different settings: {'; '.join(differences)}; restore them, or {_AFRESH}",
         )
 
 
 def _check_heads(checkpoint: str, saved: Sequence[Head], wanted: Sequence[Head]) -> None:
-    """Of heads whose tensors fit: their weights, levels and whatever else shapes do not tell."""
+    """Compare heads whose tensors fit: loss weights, levels and everything else that shapes do not show."""
     there, here = ({head.name: _without_what_is_free(head) for head in heads} for heads in (saved, wanted))
     both = [name for name in here if name in there]
     _refuse(checkpoint, [line for name in both for line in _differences(f"head '{name}': ", there[name], here[name])])
@@ -288,12 +290,12 @@ def _without_what_is_free(head: Head) -> Any:
 
 
 def _what_is_learnt(training: Training) -> Any:
-    """The settings that may not change between attempts, as in the manifest."""
+    """The settings that must not change between attempts, as in the manifest."""
     return training.model_dump(mode="json", by_alias=True, exclude=_MAY_CHANGE)
 
 
 def _differences(path: str, saved: Any, wanted: Any) -> Iterator[str]:
-    """The innermost fields that differ, each after `path`. Where one side lacks a part (adamw, sgd), the whole it is a part of."""
+    """The innermost differing fields, each after `path`; if one side lacks a part (adamw, sgd), the field that contains it."""
     parts = isinstance(saved, dict) and isinstance(wanted, dict)
     if parts and all((saved[key] is None) == (wanted[key] is None) for key in wanted):
         for key in wanted:
@@ -306,12 +308,12 @@ def _check_labels(checkpoint: str, saved: Mapping[str, LabelSpace], wanted: Mapp
     for head in sorted(saved.keys() | wanted.keys()):
         if saved.get(head) != wanted.get(head):
             there, here = _words(saved.get(head)), _words(wanted.get(head))
-            same = ", otherwise described," if there == here else ""
+            same = ", described differently," if there == here else ""
             raise _of_another_network(checkpoint, f"head '{head}' has {there} there{same} and {here} in this job")
 
 
 def _words(labels: LabelSpace | None) -> str:
-    return "no place" if labels is None else labels.described
+    return "no entry" if labels is None else labels.described
 
 
 def _check_fits(checkpoint: str, file: str, saved: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

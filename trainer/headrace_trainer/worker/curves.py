@@ -1,4 +1,4 @@
-"""A picture of how the training went: a row for each head, its losses by term on the left, its scores on the right."""
+"""Draws training curves: one row per head, with its losses by term on the left and its scores on the right."""
 
 import os
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from headrace_trainer.worker.chart import BACKGROUND, SCALE, Points, draw_chart
 from headrace_trainer.worker.history import PRIMARY, TOTAL, History, Series
 
 _WIDTH, _HEIGHT = 560, 260
-"""Of a chart, pixels."""
+"""Size of a chart in pixels."""
 
 
 def save_curves(history: History, heads: Mapping[str, str], path: Path) -> None:
-    """Write the curves of `heads` (what each does, by name) as PNG, which appears whole or not at all.
+    """Write the curves of `heads` (task words by name) as a PNG that appears complete or not at all.
 
-    With several heads, what they come to together is the first row.
+    With several heads, the first row shows their weighted sum of losses and mean primary score.
     """
     titles = {name: f"{name}: {words}" for name, words in heads.items()}
     rows = len(titles) + (len(titles) > 1)
@@ -39,7 +39,7 @@ def save_curves(history: History, heads: Mapping[str, str], path: Path) -> None:
 
 
 def _lines(series: Series, prefix: str = "") -> dict[str, Points]:
-    """The lines whose names begin with `prefix`, without it."""
+    """The lines whose names begin with `prefix`, with the prefix removed."""
     return {
         name.removeprefix(prefix): [(x, y) for x, y in zip(series.iterations, values, strict=True) if y is not None]
         for name, values in series.values.items()

@@ -1,14 +1,14 @@
-"""Made-up defects on normal images, for heads that learn from them what is not normal; on the device, without waiting for it.
+"""Synthetic defects on normal images, from which heads learn what is abnormal; on the device, without synchronising with it.
 
-A defect is one of three, in the shape of a blot or a scratch with a ragged outline: the image itself bent out of shape, which has
-no edge at all; a patch of the image that was moved, turned, mirrored, scaled and bent (CutPaste, Li et al. 2021,
-https://arxiv.org/abs/2104.04015), some of them changed in colour; or a cloud of noise (DRAEM, Zavrtanik et al. 2021,
-https://arxiv.org/abs/2108.07610). Patches and noise are more or less opaque, and most fade out towards their outline: where all
-end in a sharp edge, edges are all that is learnt, and real defects have none. What changes too little, as brick on brick may, is no
-defect to find (NSA, Schlüter et al. 2022, https://arxiv.org/abs/2109.15222). Patches come from the same image, so that what an
-image looks like depends on no other.
+A defect has the shape of a blot or a scratch with a ragged outline and is one of three kinds: the image itself, distorted, without
+any edge; a patch of the image, moved, rotated, mirrored, scaled and distorted (CutPaste, Li et al. 2021,
+https://arxiv.org/abs/2104.04015), sometimes recoloured; or a cloud of noise (DRAEM, Zavrtanik et al. 2021,
+https://arxiv.org/abs/2108.07610). Patches and noise vary in opacity, and most fade out towards their outline: if all had sharp
+edges, the head would only learn edges, which real defects lack. Changes that are too small, such as brick on brick, do not count as
+defects (NSA, Schlüter et al. 2022, https://arxiv.org/abs/2109.15222). Patches come from the same image, so that an image never
+depends on others in the batch.
 
-B images, H and W their sides in pixels. Lengths are in halves of the longer side, as in `grid_sample`, but equal along both axes.
+B images, H and W their sides in pixels. The unit of length is half the longer side: like `grid_sample`, but equal along both axes.
 """
 
 import math
@@ -19,31 +19,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DEFECTS: Final = 2
-"""Of an image, less those that change too little."""
+"""Defects per image, minus those that change too little."""
 _SIZES: Final = (0.08, 0.5)
-"""Half the side of a square as large as the defect; evenly on a logarithmic scale."""
+"""Half the side of a square of the defect's area; log-uniform."""
 _ASPECT: Final = 6.0
-"""Length by breadth of the longest scratch."""
+"""Length divided by width of the longest scratch."""
 _BENT: Final = 0.4
-"""Share of defects that are the image itself, bent."""
+"""Share of defects that are the image itself, distorted."""
 _NOISE: Final = 0.1
 """Share of defects that are noise; the rest are patches."""
 _IN_PLACE: Final = 1 / 3
-"""Share of patches that stay where they are, and are only turned, mirrored and scaled."""
+"""Share of patches that stay in place and are only rotated, mirrored and scaled."""
 _BEND: Final = 0.3
-"""How far pixels are shifted against each other at most."""
+"""Scale of the distortion's shifts."""
 _RECOLORED: Final = 0.3
 """Share of patches whose colours change."""
 _SHARP: Final = 0.3
-"""Share of patches and noise that end in a sharp edge."""
+"""Share of patches and noise with a sharp edge."""
 _OPAQUE: Final = 0.7
-"""Share of patches and noise that nothing shines through."""
+"""Share of patches and noise that are fully opaque."""
 _LEAST_CHANGE: Final = 0.08
-"""Mean change of a pixel's colours, of 0 to 1, over 7 × 7 pixels around it, from which on there is a defect."""
+"""Smallest change that counts as a defect: mean over a pixel's colours (0 to 1) and the 7 × 7 pixels around it."""
 
 
 def with_defects(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """float32 [B, 3, H, W] in 0 to 1 -> the same with DEFECTS of them each, and bool [B, H, W]: their pixels."""
+    """float32 [B, 3, H, W], 0 to 1 -> the images with DEFECTS defects each, and the defects' pixels: bool [B, H, W]."""
     draw = _Draw(len(images), generator, images.device)
     defects = torch.zeros_like(images[:, 0], dtype=torch.bool)
     for _ in range(DEFECTS):
@@ -75,7 +75,7 @@ def _one_more(images: Tensor, draw: "_Draw") -> tuple[Tensor, Tensor]:
 
 
 def _places(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Where each pixel is, [H, W, 2] (x, y) from the image's centre, and how far the image reaches, [2]."""
+    """Position of each pixel from the image's centre, [H, W, 2] (x, y), and the image's half width and height, [2]."""
     height, width = size
     half = torch.stack([torch.full((), side / max(size), device=device) for side in (width, height)])
     y, x = (torch.linspace(-1 + 1 / n, 1 - 1 / n, n, device=device) for n in size)
@@ -83,8 +83,8 @@ def _places(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor
 
 
 def _inward(offset: Tensor, draw: "_Draw", size: tuple[int, int]) -> Tensor:
-    """Offsets from the centre [B, H, W, 2] -> [B, H, W]: how far inside a turned ellipse or rectangle with a ragged outline, which
-    is where it is 0; about 1 in the middle and negative outside."""
+    """Offsets from the centre [B, H, W, 2] -> [B, H, W]: how far each pixel is inside a rotated ellipse or rectangle with a ragged
+    outline: about 1 in the middle, 0 on the outline, negative outside."""
     smallest, largest = _SIZES
     side = draw.uniform(math.log(smallest), math.log(largest)).exp()
     stretch = draw.uniform(0, math.log(_ASPECT)).exp().sqrt()
@@ -95,20 +95,20 @@ def _inward(offset: Tensor, draw: "_Draw", size: tuple[int, int]) -> Tensor:
 
 
 def _opacity(inward: Tensor, draw: "_Draw") -> Tensor:
-    """[B, H, W] of patches and noise: 0 outside, and full from the outline on or from some way inside."""
+    """Opacity of patches and noise [B, H, W]: 0 outside, rising to its maximum at the outline or some way inside."""
     fading = torch.where(draw.chance(_SHARP), 0.01, draw.uniform(0.1, 0.8))[..., None]
     full = torch.where(draw.chance(_OPAQUE), 1.0, draw.uniform(0.3, 1))[..., None]
     return full * _smooth(inward / fading)
 
 
 def _smooth(share: Tensor) -> Tensor:
-    """0 below 0, 1 above 1, and between them a curve without a corner."""
+    """0 below 0, 1 above 1, and a smooth curve between."""
     share = share.clamp(0, 1)
     return share.square() * (3 - 2 * share)
 
 
 def _source(offset: Tensor, center: Tensor, half: Tensor, draw: "_Draw") -> Tensor:
-    """Where in the image the content of a patch comes from, for each pixel: [B, H, W, 2]."""
+    """For each pixel, the position in the image that a patch's content comes from: [B, H, W, 2]."""
     mirror = torch.cat([draw.sign(), torch.ones_like(draw.sign())], dim=1)[:, None, None]
     zoom = draw.uniform(-0.4, 0.4).exp()[:, None, None]
     origin = torch.where(draw.chance(_IN_PLACE)[:, None, None], center, draw.uniform(-0.8, 0.8, 2)[:, None, None] * half)
@@ -116,14 +116,14 @@ def _source(offset: Tensor, center: Tensor, half: Tensor, draw: "_Draw") -> Tens
 
 
 def _turned(points: Tensor, angle: Tensor) -> Tensor:
-    """[B, H, W, 2] by [B, 1] radians."""
+    """Rotates [B, H, W, 2] by [B, 1] radians."""
     x, y = points.unbind(-1)
     cos, sin = angle.cos()[..., None], angle.sin()[..., None]
     return torch.stack([x * cos - y * sin, x * sin + y * cos], dim=-1)
 
 
 class _Draw:
-    """Random numbers, for each image its own."""
+    """Draws random numbers independently for each image."""
 
     def __init__(self, batch: int, generator: torch.Generator, device: torch.device) -> None:
         self._batch, self._generator, self._device = batch, generator, device
@@ -141,7 +141,7 @@ class _Draw:
         return self.chance(0.5).float() * 2 - 1
 
     def clouds(self, size: tuple[int, int], count: int) -> Tensor:
-        """Smooth noise [B, count, H, W] around 0, mostly between -1 and 1: coarse and fine, as much of either."""
+        """Smooth noise [B, count, H, W] around 0, mostly between -1 and 1: coarse and fine in equal parts."""
         layers = [self._rand((self._batch, count, side, side)) * 2 - 1 for side in (4, 12)]
         return sum((F.interpolate(x, size=size, mode="bicubic", align_corners=False) for x in layers), start=torch.zeros(())) / 2
 

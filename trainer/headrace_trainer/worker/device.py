@@ -1,4 +1,4 @@
-"""Where a worker computes, and with how many threads."""
+"""Which device a worker computes on, and with how many threads."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +10,15 @@ from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
 
 _NVIDIA_CONTROL: Final = Path("/dev/nvidiactl")
-"""There where NVIDIA's driver is loaded; a container has it only if it was given a GPU."""
+"""Exists if NVIDIA's driver is loaded; in a container, only if it was given a GPU."""
 
 
 def choose_device(gpus: int, say: Callable[[str], None], control: Path = _NVIDIA_CONTROL) -> torch.device:
-    """The first GPU where the job has one, else the CPU.
+    """The first GPU if the job asks for one, else the CPU.
 
-    A job that asks for a GPU on a machine that has none (a laptop) trains on the CPU, and `say` is told so. Raises
-    RetryableError(TRAINER_CRASHED) where the driver's device file `control` shows that there is a GPU and CUDA cannot use it: days
-    on a CPU are not what was asked for, and another attempt may do better.
+    A job that asks for a GPU on a machine without one (a laptop) trains on the CPU, with a warning to `say`. Raises
+    RetryableError(TRAINER_CRASHED) if the driver's device file `control` shows that there is a GPU but CUDA cannot use it: days on
+    a CPU are not what the job asked for, and another attempt may work.
     """
     if gpus == 0:
         return torch.device("cpu")
@@ -26,16 +26,16 @@ def choose_device(gpus: int, say: Callable[[str], None], control: Path = _NVIDIA
         return torch.device("cuda", 0)
     reason = _why_no_cuda()
     if control.exists():
-        raise RetryableError(Reason.TRAINER_CRASHED, f"the machine has an NVIDIA GPU that CUDA cannot use: {reason}")
-    say(f"WARNING: the job asks for a GPU and trains on the CPU, many times slower: {reason}")
+        raise RetryableError(Reason.TRAINER_CRASHED, f"this machine has an NVIDIA GPU, but CUDA cannot use it: {reason}")
+    say(f"WARNING: the job asks for a GPU but trains on the CPU, many times slower: {reason}")
     return torch.device("cpu")
 
 
 def _why_no_cuda() -> str:
-    """What torch says of it, on one line."""
+    """torch's explanation, on one line."""
     try:
         torch.cuda.init()
-    except (RuntimeError, AssertionError) as error:  # the latter: torch was built without CUDA
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
         return " ".join(str(error).split())
     return "torch gives no reason"
 
@@ -43,23 +43,23 @@ def _why_no_cuda() -> str:
 def configure(device: torch.device, threads: int) -> None:
     """Set this process up to compute on `device` with `threads` cores.
 
-    Once a process, before anything is computed. One thread runs operators; `threads` of them share the work inside one.
+    Call it once per process, before computing anything. One thread runs operators; `threads` of them share the work inside one.
     """
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        # Shapes are static, so the search for the fastest convolution is paid once a shape.
+        # Shapes are static, so the search for the fastest convolution runs once per shape.
         torch.backends.cudnn.benchmark = True
 
 
 def memory_in_use(device: torch.device) -> int:
-    """Most bytes of device memory that tensors have held so far; 0 on the CPU."""
+    """Peak device memory of tensors so far, in bytes; 0 on the CPU."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
 
 def generator_of(device: torch.device) -> torch.Generator:
-    """The generator that layers like dropout draw from on `device`."""
+    """The generator that layers such as dropout use on `device`."""
     if device.type == "cuda":
         torch.cuda.init()
         return torch.cuda.default_generators[device.index]

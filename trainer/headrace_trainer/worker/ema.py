@@ -1,4 +1,4 @@
-"""Averaged weights, which are what is evaluated and exported (Polyak and Juditsky 1992, https://doi.org/10.1137/0330046)."""
+"""Averages the weights for evaluation and export (Polyak and Juditsky 1992, https://doi.org/10.1137/0330046)."""
 
 import copy
 
@@ -9,16 +9,15 @@ from headrace_trainer.network.build import Network
 
 
 def decay_at(decay: float, iteration: int) -> float:
-    """Decay in iteration `iteration`, counted from 1: shorter at the start, when old weights are worth little."""
+    """Decay in iteration `iteration`, counted from 1: smaller at the start, when old weights are worth little."""
     return min(decay, (1 + iteration) / (10 + iteration))
 
 
 class AveragedNetwork:
-    """An exponential moving average of a network's parameters and floating-point buffers, in a network of its own.
+    """An exponential moving average of a network's parameters and floating-point buffers, kept as a separate network.
 
-    `network` is always in evaluation mode, so that evaluating never touches the one that learns. Running statistics of batch
-    normalisation are averaged as the weights are: they describe what the weights of their time made, and present ones would not
-    fit weights that lag behind. Counts are copied.
+    `network` is always in evaluation mode, so evaluating never touches the one in training. Batch normalisation's running
+    statistics are averaged like the weights: the current ones would not fit weights that lag behind. Counts are copied.
     """
 
     def __init__(self, source: Network, decay: float) -> None:
@@ -30,7 +29,7 @@ class AveragedNetwork:
 
     @torch.no_grad()
     def update(self, iteration: int) -> None:
-        """Move the average towards the present state, after iteration `iteration` (counted from 1)."""
+        """Move the average towards the current state, after iteration `iteration` (counted from 1)."""
         averages, present = (list(tensors) for tensors in zip(*self._averaged, strict=True))
         torch._foreach_lerp_(averages, present, 1 - decay_at(self.decay, iteration))
         if self._copied:

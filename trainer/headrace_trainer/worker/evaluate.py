@@ -1,4 +1,4 @@
-"""Scores on the held-out split, by each head's official metric, with pictures of the first predictions."""
+"""Evaluates on the held-out split by each head's official metric, with pictures of the first predictions."""
 
 import math
 import time
@@ -26,15 +26,15 @@ _REPORT_SECONDS: Final = 1.0
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluation gave."""
+    """The result of an evaluation."""
 
     by_head: dict[str, dict[str, float]]
-    """Scores by name, by head; NaN where nothing was labelled."""
+    """Scores by name, by head; NaN if nothing was labelled."""
     primary: float
-    """`primary_score` of them."""
+    """Their `primary_score`."""
 
     def values(self, iteration: int) -> list[MetricValue]:
-        """As the contract has them; what is NaN is left out, being nothing that was measured."""
+        """In the contract's form, without NaN, which means that nothing was measured."""
         return [
             MetricValue(head=head, name=name, value=value, iteration=iteration)
             for head, scores in self.by_head.items()
@@ -43,16 +43,13 @@ class Scores:
         ]
 
     def curves(self) -> dict[str, float]:
-        """By "<head>/<metric>", and "primary"; what is NaN is left out."""
+        """Scores by "<head>/<metric>", and "primary", without NaN."""
         named = {f"{head}/{name}": value for head, scores in self.by_head.items() for name, value in scores.items()}
         return {name: value for name, value in {**named, PRIMARY: self.primary}.items() if math.isfinite(value)}
 
 
 class Evaluation:
-    """Evaluates networks on one held-out split.
-
-    `batches` makes a fresh pass over the split, of `images` images. Pictures go below `output`.
-    """
+    """Evaluates networks on one held-out split of `images` images. Pictures go below `output`."""
 
     def __init__(self, images: int, device: torch.device, dtype: torch.dtype, output: Path, messages: Messages) -> None:
         self._images = images
@@ -63,7 +60,7 @@ class Evaluation:
 
     @torch.no_grad()
     def __call__(self, network: Network, batches: Iterable[Batch], iteration: int) -> Scores:
-        """Evaluate `network` as it is after `iteration` iterations; it is put into evaluation mode for that and back after it."""
+        """Evaluate `network` after `iteration` iterations on `batches`, one pass over the split; restores its training mode."""
         heads = {name: cast(Head, head) for name, head in network.heads.items()}
         metrics = {name: head.metric() for name, head in heads.items()}
         grid = PredictionGrid(heads)
@@ -112,9 +109,9 @@ class Evaluation:
 
 
 def primary_score(by_head: Mapping[str, Mapping[str, float]], primaries: Mapping[str, str]) -> float:
-    """The mean of the score that `primaries` names for each head; those that are NaN left out, NaN where all are.
+    """The mean over heads of the score that `primaries` names, ignoring NaN; NaN if all are.
 
-    What is negative counts as 0: R² has no lower bound, and one head's early -50 would be all that the mean is about.
+    Negative scores count as 0: R² has no lower bound, and one head's early -50 would dominate the mean.
     """
     known = [max(0.0, by_head[head][name]) for head, name in primaries.items() if not math.isnan(by_head[head][name])]
     return sum(known) / len(known) if known else math.nan

@@ -1,6 +1,6 @@
-"""The trained model for use: what it takes to load and run it, in one folder that appears complete.
+"""Exports the trained model: everything needed to load and run it, in one folder that appears complete or not at all.
 
-model/model.safetensors    the evaluated weights (the averaged ones, where averaging is on)
+model/model.safetensors    the evaluated weights (the averaged ones if averaging is on)
       config.json          network, labels of each head, image size, normalisation
       metrics.json         scores of the last evaluation, by head
 """
@@ -37,7 +37,7 @@ def export_model(
     iteration: int,
     scores: Scores,
 ) -> Path:
-    """Write the model below `output`, instead of one that is there; gives its folder, relative to `output`."""
+    """Write the model below `output`, replacing an existing one; returns its folder, relative to `output`."""
     folder = output / runfolder.MODEL
     output.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".model-", dir=output))
@@ -55,7 +55,7 @@ def export_model(
 
 
 def _config(spec: NetworkSpec, heads: tuple[HeadPlan, ...], image_size: ImageSize) -> dict[str, Any]:
-    """`network` is a TrainingJob's spec.model with the heads that were made; `build_network` takes it and `labels` (LabelSpace)."""
+    """`network` is a TrainingJob's spec.model with the heads as built; `build_network` takes it and `labels` (LabelSpace)."""
     made = spec.model_copy(update={"heads": [head.spec for head in heads]})
     return {
         "version": 1,

@@ -1,32 +1,32 @@
-"""What the losses and scores were, over all attempts: thinned as it grows, kept in checkpoints, drawn as curves at the end."""
+"""The losses and scores of all attempts: thinned as they grow, stored in checkpoints, drawn as curves at the end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 MOST_POINTS: Final = 512
-"""Of a series: as many as a picture has room for, and a hundred kilobytes in a checkpoint with a few heads."""
+"""Points per series: as many as fit a picture, and about a hundred kilobytes per checkpoint with a few heads."""
 TOTAL: Final = "total"
-"""The weighted sum of all losses, as the ledger calls it."""
+"""The ledger's name for the weighted sum of all losses."""
 PRIMARY: Final = "primary"
-"""The mean of the heads' primary scores, which decides what is best."""
+"""The mean of the heads' primary scores, which decides which checkpoint is best."""
 
 
 @dataclass
 class Series:
-    """Numbers by name against the iteration. Of more than MOST_POINTS, each two neighbours become their mean."""
+    """Values by name and iteration. Beyond MOST_POINTS, neighbouring points are merged in pairs into their mean."""
 
     iterations: list[int] = field(default_factory=list)
-    """Of each point: that of the last report in it."""
+    """For each point, the iteration of its last report."""
     reports: list[int] = field(default_factory=list)
-    """Of each point: how many reports it is the mean of."""
+    """For each point, the number of reports it averages."""
     values: dict[str, list[float | None]] = field(default_factory=dict)
-    """Of each point, by name; None where a report had no such number."""
+    """The points' values by name; None if a report lacked that value."""
     resolution: int = 1
-    """Reports that a point takes in before the next one begins."""
+    """Reports per point before a new point starts."""
 
     def add(self, iteration: int, report: Mapping[str, float]) -> None:
-        """Take in what was measured at `iteration`; nothing where that is known, as after an evaluation that is repeated."""
+        """Add the values measured at `iteration`, unless it is already known, as when an evaluation is repeated."""
         if self.iterations and iteration <= self.iterations[-1]:
             return
         for name in report:
@@ -45,7 +45,7 @@ class Series:
             self._thin()
 
     def copy(self) -> "Series":
-        """As it is now."""
+        """A snapshot."""
         return Series(
             self.iterations[:], self.reports[:], {name: values[:] for name, values in self.values.items()}, self.resolution
         )
@@ -63,7 +63,7 @@ class Series:
 
 @dataclass
 class History:
-    """Of one job."""
+    """The losses and scores of one job."""
 
     losses: Series = field(default_factory=Series)
     """By "<head>/<term>", and TOTAL."""
@@ -71,7 +71,7 @@ class History:
     """By "<head>/<metric>", and PRIMARY."""
 
     def copy(self) -> "History":
-        """As it is now: a checkpoint is written while training goes on."""
+        """A snapshot: a checkpoint is written while training goes on."""
         return History(self.losses.copy(), self.scores.copy())
 
 

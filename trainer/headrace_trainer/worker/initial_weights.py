@@ -1,7 +1,7 @@
-"""Weights to begin with: what fits of an earlier job's model/ folder, or of a checkpoint as the backbone's library publishes it.
+"""Loads initial weights: whatever fits from an earlier job's model/ folder, or from a checkpoint of the backbone's library.
 
-A tensor is taken where one of the same name has the same shape. Of a head only if the earlier one solved the same task, and its
-buffers, which may hold what follows from labels, only if the labels are the same. What is not taken stays random, and is told.
+A tensor is loaded if one of the same name has the same shape. A head's tensors are only loaded if the earlier head solved the same
+task, and its buffers, which may depend on labels, only if the labels are the same. Everything else stays random and is logged.
 """
 
 import json
@@ -23,49 +23,49 @@ from headrace_trainer.data.problems import is_of_the_machine
 from headrace_trainer.network.build import HeadPlan, Network, prefix_of_head
 
 _FEW: Final = 0.5
-"""A smaller share of a backbone's weights is probably of another architecture."""
+"""If less than this share of a backbone's weights fit, they are probably for another architecture."""
 
 
 @dataclass(frozen=True)
 class SavedWeights:
-    """What was found."""
+    """The weights found in a file or folder."""
 
     tensors: Mapping[str, Tensor]
     heads: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Of a model/ folder: the heads as in a manifest, by name."""
+    """From a model/ folder: the heads as in a manifest, by name."""
     labels: Mapping[str, Any] = field(default_factory=dict)
-    """Of a model/ folder: what the numbers of each head mean, as JSON."""
+    """From a model/ folder: each head's label space, as JSON."""
 
     @property
     def is_whole_network(self) -> bool:
-        """Whether it is of a network of Headrace, and not of a backbone alone."""
+        """Whether these are the weights of a whole Headrace network, not of a backbone only."""
         return any(name.startswith("backbone.") for name in self.tensors)
 
 
 @dataclass
 class _Part:
-    """Of the network: backbone, neck or one head."""
+    """A part of the network: backbone, neck or one head."""
 
     name: str
     note: str
     weights: int = 0
     taken: int = 0
     differing: list[str] = field(default_factory=list)
-    """Names with both shapes, of weights that are there in another shape."""
+    """Weights that are present in another shape: name and both shapes."""
 
     @property
     def described(self) -> str:
-        """How much of it was taken, and what was not."""
+        """How many of its tensors were loaded, and why others were not."""
         notes = [self.note] if self.note else []
         if self.differing:
-            notes.append(f"another shape: {first_few(self.differing, 1)}")
+            notes.append(f"different shape: {first_few(self.differing, 1)}")
         return f"{self.name} {self.taken} of {self.weights}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def load_initial_weights(path: Path, network: Network, heads: Sequence[HeadPlan], say: Callable[[str], None]) -> None:
-    """Put what fits of `path` (a model/ folder, a .safetensors or a .pth file) into `network`, and `say` what did.
+    """Load whatever fits from `path` (a model/ folder, a .safetensors or a .pth file) into `network`, and log it with `say`.
 
-    Raises FatalError(BAD_MODEL) where it cannot be read, nothing fits, or what fits is not finite; `network` is then as it was.
+    Raises FatalError(BAD_MODEL), leaving `network` unchanged, if it cannot be read, nothing fits, or what fits is not finite.
     """
     saved = read_weights(path)
     found = _Finder(saved, network)
@@ -77,15 +77,15 @@ def load_initial_weights(path: Path, network: Network, heads: Sequence[HeadPlan]
     if not any(part.taken for part in parts):
         raise FatalError(Reason.BAD_MODEL, _nothing_fits(path, saved, network))
     found.copy(runfolder.MODEL_WEIGHTS if path.is_dir() else path.name)
-    say(f"initial weights, tensors taken: {', '.join(part.described for part in parts)}")
+    say(f"initial weights, tensors loaded: {', '.join(part.described for part in parts)}")
     if left := sorted(saved.tensors.keys() - found.taken.keys()):
         say(f"initial weights: {len(left)} tensors have no place in this network: {first_few(left, 3)}")
     if parts[0].taken < _FEW * parts[0].weights:
-        say(f"WARNING: few of the initial weights fit the backbone {network.backbone.name}: are they of another architecture?")
+        say(f"WARNING: few of the initial weights fit the backbone {network.backbone.name}: are they for another architecture?")
 
 
 def read_weights(path: Path) -> SavedWeights:
-    """What `path` holds. Raises FatalError(BAD_MODEL) where that is not what it should be."""
+    """The weights in `path`. Raises FatalError(BAD_MODEL) if they cannot be read."""
     if path.is_dir():
         tensors = _read_tensors(path / runfolder.MODEL_WEIGHTS)
         try:
@@ -94,7 +94,7 @@ def read_weights(path: Path) -> SavedWeights:
             return SavedWeights(tensors, heads, config["labels"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FatalError(
-                Reason.BAD_MODEL, f"initialWeights: {runfolder.MODEL_CONFIG} is not one that a job wrote: {error!r}"
+                Reason.BAD_MODEL, f"initialWeights: {runfolder.MODEL_CONFIG} was not written by a job: {error!r}"
             ) from error
     return SavedWeights(_read_tensors(path))
 
@@ -103,9 +103,9 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        # weights_only: nothing of what a pickle may hold is run.
+        # weights_only: no code from the pickle is run.
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # readers meet hostile files here, and raise whatever they like: KeyError for a text
+    except Exception as error:  # readers raise anything on hostile files: KeyError for a text file
         if is_of_the_machine(error):
             raise
         raise FatalError(Reason.BAD_MODEL, f"initialWeights: {file.name} cannot be read as weights: {_why(file, error)}") from error
@@ -117,24 +117,24 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def _why(file: Path, error: Exception) -> str:
-    """In one sentence. torch's own are long, and advise to run what is in a file that holds more than tensors."""
+    """The error in one sentence. torch's messages are long and advise running the code in files with more than tensors."""
     if file.suffix == ".safetensors":
         return str(error)
-    return "it is no file of torch.save, or cut off, or it holds more than tensors and plain values"
+    return "it was not written by torch.save, is truncated, or holds more than tensors and plain values"
 
 
 class _Finder:
-    """Looks a tensor of the network up among those that were saved, and remembers which are taken for which."""
+    """Looks up the network's tensors among the saved ones and records which saved tensor goes where."""
 
     def __init__(self, saved: SavedWeights, network: Network) -> None:
         self.saved = saved
         self.taken: dict[str, Tensor] = {}
-        """By the name in `saved`, the network's."""
+        """The network's tensors, by the name in `saved`."""
         self._network = network
         self._by_plain_name = {_plain(name): name for name in saved.tensors}
 
     def find(self, name: str) -> str | None:
-        """The name in `saved` of the network's tensor `name`."""
+        """The name in `saved` for the network's tensor `name`."""
         if self.saved.is_whole_network:
             return name if name in self.saved.tensors else None
         if not name.startswith("backbone."):
@@ -143,32 +143,32 @@ class _Finder:
 
     @torch.no_grad()
     def copy(self, file: str) -> None:
-        """Give the network what was taken. Raises FatalError(BAD_MODEL), and copies nothing, where some of it is not finite."""
+        """Copy the tensors into the network. Raises FatalError(BAD_MODEL), copying nothing, if any is not finite."""
         values = {name: self.saved.tensors[name].to(tensor.dtype) for name, tensor in self.taken.items()}
         if (bad := next((name for name, value in values.items() if not value.isfinite().all()), None)) is not None:
             raise FatalError(
                 Reason.BAD_MODEL,
                 f"initialWeights: {file}: {bad} has values that are not finite (NaN, infinite, or beyond {values[bad].dtype}): "
-                "name weights of a training that did not diverge",
+                "use weights from a training that did not diverge",
             )
         for name, tensor in self.taken.items():
             tensor.copy_(values[name])
 
 
 def _plain(name: str) -> str:
-    """Without its dots: timm's pyramids call `stages.0` of the whole architecture `stages_0`."""
+    """Dots replaced: timm's pyramids rename the full architecture's `stages.0` to `stages_0`."""
     return name.replace(".", "_")
 
 
 def _take_head(plan: HeadPlan, network: Network, found: _Finder) -> _Part:
-    """As `_take`, with what is special about heads."""
+    """Like `_take`, with the rules for heads."""
     name, saved = plan.spec.name, found.saved
     part, prefix = f"head '{name}'", prefix_of_head(name)
     if not saved.heads:
         return _take(part, prefix, network, found)
     there = saved.heads.get(name)
     if there is None or not _solves(there, plan.spec):
-        note = "no such head there" if there is None else "another task there"
+        note = "no such head there" if there is None else "different task there"
         return _take(part, prefix, network, found, note, parameters=False, buffers=False)
     if saved.labels.get(name) != plan.labels.to_json():
         return _take(part, prefix, network, found, "its labels differ", buffers=False)
@@ -176,7 +176,7 @@ def _take_head(plan: HeadPlan, network: Network, found: _Finder) -> _Part:
 
 
 def _solves(there: Mapping[str, Any], head: Head) -> bool:
-    """Whether a head as in a manifest has the same task."""
+    """Whether a head from a manifest has the same task."""
     field_of_task = next(field for field, task in HEAD_FIELDS.items() if task is head.task)
     return Head.model_fields[field_of_task].alias in there
 
@@ -184,13 +184,13 @@ def _solves(there: Mapping[str, Any], head: Head) -> bool:
 def _take(
     part: str, prefix: str, network: Network, found: _Finder, note: str = "", *, parameters: bool = True, buffers: bool = True
 ) -> _Part:
-    """Find what fits the tensors of the network whose names begin with `prefix`; `parameters` and `buffers`: which of them."""
+    """Find saved tensors for the network's `parameters` and `buffers` whose names begin with `prefix`."""
     result = _Part(part, note)
     named_parameters = {name for name, _ in network.named_parameters()}
     for name, tensor in network.state_dict().items():
         if not name.startswith(prefix):
             continue
-        counts = tensor.ndim > 0  # the counters of batch normalisation fit everywhere, and are no weights
+        counts = tensor.ndim > 0  # batch normalisation's counters fit everywhere and are not weights
         result.weights += counts
         there = found.find(name) if (parameters if name in named_parameters else buffers) else None
         if there is None:
@@ -209,7 +209,7 @@ def _nothing_fits(path: Path, saved: SavedWeights, network: Network) -> str:
         return next((f"{name} {list(tensor.shape)}" for name, tensor in tensors.items()), "nothing")
 
     return (
-        f"initialWeights: none of the {len(saved.tensors)} tensors of {path.name} fits this network by name and shape; its first "
-        f"is {example(saved.tensors)}, the network's {example(network.state_dict())}: name the model/ folder of a job with the "
-        f"same backbone ({network.backbone.name}), or that backbone's weights by torchvision's names"
+        f"initialWeights: none of the {len(saved.tensors)} tensors in {path.name} fits this network by name and shape; its first "
+        f"is {example(saved.tensors)}, the network's is {example(network.state_dict())}: use the model/ folder of a job with the "
+        f"same backbone ({network.backbone.name}), or that backbone's weights under torchvision's names"
     )

@@ -1,14 +1,13 @@
-"""How the losses of several heads become one: by weights that are given, or that are learnt as well.
+"""Combines the losses of several heads into one, by fixed weights or by weights that are learnt too.
 
 `uncertainty` (Kendall et al. 2018, https://arxiv.org/abs/1705.07115): a head's loss L counts as
 
     weight · (exp(-s) L + s / 2)
 
-with s, the logarithm of a variance, a parameter of the head (`Head.log_variance`, 0 at first) that is learnt, averaged and saved as
-all others are. That is the paper's equation for classification, for every head. Left alone, s goes to log(2 L): the share of every
-head's gradient is then the same, whatever the unit of its loss. In a batch of which nothing counts for the head, no image being
-labelled or no pixel or number of those known, its loss is exactly 0; then the whole bracket is 0, s / 2 included, and so is the
-gradient of s.
+where s, a log variance, is a parameter of the head (`Head.log_variance`, initially 0), learnt, averaged and saved like all others.
+This is the paper's equation for classification, used for every head. s tends to log(2 L), which gives every head the same share of
+the gradient, whatever the unit of its loss. In a batch where nothing counts for the head (no image is labelled, or none of its
+pixels or values are known), its loss is exactly 0; then the whole bracket is 0, including s / 2, and so is the gradient of s.
 """
 
 import math
@@ -22,12 +21,12 @@ from headrace_trainer.heads.base import Head
 from headrace_trainer.network.build import Network
 
 LARGEST: Final = 100.0
-"""A learnt factor exp(-s) stays between 1 / LARGEST and this: the loss of what is learnt by heart goes to 0, and its factor would
-go to infinity."""
+"""A learnt factor exp(-s) stays between 1 / LARGEST and LARGEST: when a head overfits, its loss tends to 0, and its factor would
+tend to infinity."""
 
 
 class LossWeights:
-    """Adds up the losses of the heads of `network`, each times its weight in `given` and, where it is learnt, its own factor."""
+    """Adds up the losses of the heads of `network`, each times its weight in `given` and its learnt factor, if any."""
 
     def __init__(self, network: Network, given: Mapping[str, float]) -> None:
         self._given = given
@@ -49,13 +48,13 @@ class LossWeights:
 
     @torch.no_grad()
     def bound(self) -> None:
-        """Put the factors back into their bounds, after the optimizer has moved them."""
+        """Clamp the factors to their bounds after an optimizer step."""
         for s in self._learnt.values():
             s.clamp_(-math.log(LARGEST), math.log(LARGEST))
 
     @torch.no_grad()
     def read(self) -> dict[str, float]:
-        """The learnt factors by head, without the weights that were given. Waits for the device."""
+        """The learnt factors by head, without the fixed weights. Waits for the device."""
         if not self._learnt:
             return {}
         factors = (-torch.stack(list(self._learnt.values()))).exp()

@@ -7,9 +7,9 @@ from headrace_trainer.protocol import ENV_MESSAGES_FD, Message
 
 
 class Messages:
-    """Sends messages from any thread, one a line, each whole.
+    """Sends messages from any thread, one per line, never interleaved.
 
-    A supervisor that has gone shows as BrokenPipeError, which ends the worker: nobody is left to train for.
+    If the supervisor is gone, sending raises BrokenPipeError, which ends the worker: it has no one left to report to.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -18,7 +18,7 @@ class Messages:
 
     @classmethod
     def from_environment(cls) -> "Messages":
-        """To the pipe that the supervisor made, or to stdout where a worker is started by hand."""
+        """Send to the supervisor's pipe, or to stdout if the worker was started by hand."""
         return cls(int(os.environ.get(ENV_MESSAGES_FD, "1")))
 
     def send(self, message: Message) -> None:

@@ -1,7 +1,7 @@
 """The optimizer of a job, and its state by parameter name.
 
-torch numbers an optimizer's state by the order in which parameters were handed over; an order that differs between two runs (a set
-was enough) attaches one parameter's moments to another. Names cannot.
+torch numbers an optimizer's state by the order of its parameters; if the order differs between two runs (iterating a set was
+enough), one parameter gets another's moments. Names rule that out.
 """
 
 from collections import defaultdict
@@ -15,10 +15,10 @@ from headrace_api.training import Optimizer
 
 
 def build_optimizer(network: nn.Module, spec: Optimizer) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum, over all parameters of `network` that are not frozen.
+    """AdamW, or SGD with Nesterov momentum, on all parameters of `network` that are not frozen.
 
-    Weight decay spares biases and the affine part of normalisation: every parameter of fewer than two dimensions. The fused
-    implementations are the fastest on GPU and CPU, and honour `found_inf` (see step.py).
+    Parameters with fewer than two dimensions, such as biases and normalisation scales, get no weight decay. The fused
+    implementations are the fastest on GPU and CPU and honour `found_inf` (see step.py).
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
@@ -48,7 +48,7 @@ def peak_learning_rate(spec: Optimizer) -> float:
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
-    """The optimizer's tensors by "<parameter>/<quantity>"; parameters that never had a gradient have none."""
+    """The optimizer's tensors by "<parameter>/<quantity>"; none for parameters that never had a gradient."""
     return {
         f"{name}/{quantity}": value
         for name, parameter in network.named_parameters()
@@ -58,9 +58,9 @@ def state_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[
 
 
 def load_state_tensors(optimizer: torch.optim.Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Attach what `state_tensors` gave, to the parameters of the same names.
+    """Restore the result of `state_tensors` for the parameters of the same names.
 
-    Raises ValueError, and changes nothing, for a parameter that `network` has not or a moment whose shape is not its parameter's.
+    Raises ValueError, changing nothing, if `network` lacks a parameter or a moment's shape differs from its parameter's.
     """
     parameters = dict(network.named_parameters())
     state: dict[Tensor, dict[str, Tensor]] = defaultdict(dict)
@@ -68,13 +68,13 @@ def load_state_tensors(optimizer: torch.optim.Optimizer, network: nn.Module, ten
         name, quantity = key.rpartition("/")[::2]
         parameter = parameters.get(name)
         if parameter is None:
-            raise ValueError(f"{key} is of no parameter of this network")
+            raise ValueError(f"{key} belongs to no parameter of this network")
         if value.ndim == 0:  # the count of steps
             state[parameter][quantity] = value.to(parameter.device)
         elif value.shape == parameter.shape:
-            # In the parameter's own memory layout: the fused kernels walk both side by side.
+            # In the parameter's memory layout: the fused kernels traverse both together.
             state[parameter][quantity] = torch.empty_like(parameter, requires_grad=False).copy_(value)
         else:
-            raise ValueError(f"{key} is {list(value.shape)}, its parameter {list(parameter.shape)}")
+            raise ValueError(f"{key} has shape {list(value.shape)}, its parameter has {list(parameter.shape)}")
     optimizer.state.clear()
     optimizer.state.update(state)

@@ -1,4 +1,4 @@
-"""A picture for people: what each head sees in a few held-out images and, below that, what is true where it can be drawn."""
+"""Draws each head's predictions for a few held-out images and, below them, the ground truth if it can be drawn."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _INK: Final = (235, 235, 235)
 
 
 class PredictionGrid:
-    """Gathers for each head the first `COLUMNS` images of an evaluation that are labelled for it; the very first where none is."""
+    """Collects for each head the first `COLUMNS` images of an evaluation that are labelled for it, or the very first if none is."""
 
     def __init__(self, heads: Mapping[str, Head]) -> None:
         self._heads = heads
@@ -33,11 +33,11 @@ class PredictionGrid:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to show."""
+        """Whether there is nothing to draw."""
         return not self._rows()
 
     def add(self, batch: Batch, predictions: Mapping[str, Predictions]) -> None:
-        """Draw of a batch, and each head's predictions for it, what there is still room for."""
+        """Draw a batch with each head's predictions, as far as there is room."""
         first = not self._unlabelled
         for name, head in self._heads.items():
             labelled = batch.labelled[name].nonzero()[:, 0].tolist()[: COLUMNS - len(self._seen[name])]
@@ -52,7 +52,7 @@ class PredictionGrid:
                 self._unlabelled[name] = _drawn(head, batch.images, shown, _rows_of(predictions[name], shown))
 
     def save(self, path: Path) -> None:
-        """Write the grid as PNG; it appears whole or not at all."""
+        """Write the grid as a PNG that appears complete or not at all."""
         rows = self._rows()
         cells = [cell for row in rows.values() for cell in row]
         width, height = max(cell.width for cell in cells), max(cell.height for cell in cells)
@@ -70,7 +70,7 @@ class PredictionGrid:
         temporary.rename(path)
 
     def _rows(self) -> dict[str, list[Image.Image]]:
-        """Those that have an image, by title."""
+        """The rows that have an image, by title."""
         rows = {}
         for name, head in self._heads.items():
             rows[f"{name}: {head.task.words}"] = self._seen[name] or self._unlabelled.get(name, [])
@@ -84,13 +84,13 @@ def _rows_of(tensors: Mapping[str, Tensor], chosen: Sequence[int]) -> dict[str, 
 
 
 def _drawn(head: Head, images: Tensor, chosen: Sequence[int], predictions: Predictions) -> list[Image.Image]:
-    """The chosen of the images, uint8 [B, 3, H, W], with `predictions`, which are of these alone."""
+    """The chosen ones of the images, uint8 [B, 3, H, W], drawn with `predictions`, which cover only these."""
     pixels = images[list(chosen)].permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return [_fit(head.draw(pixels[index], predictions, index)) for index in range(len(chosen))]
 
 
 def _fit(drawn: np.ndarray) -> Image.Image:
-    """At most a cell large; heads enlarge small images themselves, before they write on them."""
+    """Shrinks a picture to a cell; heads themselves enlarge small images before they draw text on them."""
     picture = Image.fromarray(drawn)
     picture.thumbnail((_CELL, _CELL))
     return picture

@@ -1,7 +1,7 @@
 """Which number format the network computes in.
 
-bfloat16 pays only where the hardware multiplies it: emulated on AVX2 it is many times slower than float32. It has float32's range,
-so gradients need no scaling. Weights, losses, optimizer and averages stay float32.
+bfloat16 only pays off with hardware support: emulated on AVX2 it is many times slower than float32. It has float32's range, so
+gradients need no scaling. Weights, losses, optimizer and averages stay float32.
 """
 
 from pathlib import Path
@@ -11,11 +11,11 @@ import torch
 
 _CPU_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 _AMPERE = (8, 0)
-"""The first CUDA compute capability whose tensor cores take bfloat16."""
+"""The first CUDA compute capability whose tensor cores support bfloat16."""
 
 
 def compute_dtype(precision: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
-    """float32 or bfloat16, for autocast of the forward pass on `device`."""
+    """float32 or bfloat16, the autocast dtype of the forward pass on `device`."""
     if precision == "auto":
         return torch.bfloat16 if hardware_computes_bfloat16(device) else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]

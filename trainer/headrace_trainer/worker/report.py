@@ -1,4 +1,4 @@
-"""What is said about the training: once a second, and after the first iteration at once."""
+"""Reports on the training once a second, and immediately after the first iteration."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ _SECONDS: Final = 1.0
 
 
 class Reporter:
-    """Measures the host's side of the iterations, and reads the device's side only when a report is due."""
+    """Measures iterations on the host, and reads from the device only when a report is due."""
 
     def __init__(self, messages: Messages, memory_in_use: Callable[[], int], now: Callable[[], float] = time.monotonic) -> None:
         self._messages = messages
@@ -25,7 +25,7 @@ class Reporter:
         self._reported = False
 
     def next_batch(self, batches: Iterator[Batch]) -> Batch:
-        """The next batch; the time it keeps us waiting is measured."""
+        """The next batch; measures the time spent waiting for it."""
         before = self._now()
         batch = next(batches)
         self._waited += self._now() - before
@@ -33,14 +33,14 @@ class Reporter:
         return batch
 
     def report_if_due(self, step: Step, iteration: int, trained_seconds: float, at_once: bool = False) -> Reading | None:
-        """Send Stepped if it is time, or `at_once`; gives what was read for it.
+        """Send Stepped if it is due, or `at_once`; returns the reading it was based on.
 
-        Raises FatalError(LOSS_NOT_FINITE) where the ledger shows it.
+        Raises FatalError(LOSS_NOT_FINITE) if the ledger shows it.
         """
         elapsed = self._now() - self._since
         if self._reported and elapsed < _SECONDS and not at_once:
             return None
-        reading = step.ledger.read()  # waits for the device, so that what was queued is in `elapsed` too
+        reading = step.ledger.read()  # waits for the device, so that `elapsed` includes queued work
         elapsed = max(self._now() - self._since, 1e-9)
         self._messages.send(
             Stepped(
@@ -60,7 +60,7 @@ class Reporter:
         return reading
 
     def report_without_step(self, step: Step, iteration: int, trained_seconds: float) -> None:
-        """Send Stepped, without losses, where no iteration comes at once: it makes this attempt's trainer Ready too."""
+        """Send Stepped without losses if no iteration follows immediately: it still makes this attempt's trainer Ready."""
         self._messages.send(
             Stepped(
                 iteration=iteration,
@@ -75,7 +75,7 @@ class Reporter:
         )
 
     def restart(self) -> None:
-        """Measure from now on: an evaluation that lay between two iterations is not slow training."""
+        """Measure from now on, so that an evaluation between two iterations does not look like slow training."""
         self._since = self._now()
         self._waited = 0.0
         self._images = 0

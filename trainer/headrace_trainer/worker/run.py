@@ -1,4 +1,4 @@
-"""An attempt at a training job, from its plan to the exported model."""
+"""One attempt at a training job, from its plan to the exported model."""
 
 import math
 import time
@@ -36,26 +36,26 @@ from headrace_trainer.worker.stopping import Stop, StopRequested
 
 
 def run(plan: Plan, messages: Messages, stop: Stop) -> Ended:
-    """Train as `plan` says; the message to end with.
+    """Train as `plan` says; returns the final message.
 
-    Raises StopRequested once all is kept that is worth it, TrainerError where the job cannot go on.
+    Raises StopRequested once everything worth keeping is saved, TrainerError if the job cannot continue.
     """
-    # 1. Read the annotations, build the network and what trains it, go on from a checkpoint. A stop may cut this short: all that it
-    #    makes is in memory.
+    # 1. Read the annotations, build the network and the training around it, resume from a checkpoint. A stop may interrupt this:
+    #    it only creates things in memory.
     with stop.interruptible():
         attempt = _build(plan, messages, stop)
         attempt.resume()
     with attempt.writer:
         try:
-            # 2. Train, evaluating and saving on the way.
+            # 2. Train, evaluating and saving along the way.
             reason = attempt.train()
-            # 3. Keep the last weights, then see how good they are: an evaluation that fails costs no training.
+            # 3. Save the last weights before evaluating them: an evaluation that fails costs no training.
             attempt.save_if_ahead()
             scores = attempt.evaluate()
-            # 4. Hand the model over.
+            # 4. Export the model.
             attempt.export(scores)
         except StopRequested:
-            # 5. Or keep what was learnt, whatever the stop came into.
+            # 5. On a stop, save what was learnt, whatever it interrupted.
             attempt.save_if_ahead()
             raise
     return Ended(verdict=Verdict.DONE, reason=reason)
@@ -63,7 +63,7 @@ def run(plan: Plan, messages: Messages, stop: Stop) -> Ended:
 
 @dataclass
 class Attempt:
-    """All that one attempt works with, and how far it is."""
+    """Everything one attempt works with, and its progress."""
 
     plan: Plan
     messages: Messages
@@ -81,22 +81,22 @@ class Attempt:
     iteration: int = 0
     """Iterations done, over all attempts."""
     saved_iteration: int = 0
-    """The iteration of the newest checkpoint, an earlier attempt's included."""
+    """The iteration of the newest checkpoint, including those of earlier attempts."""
     evaluated_iteration: int = 0
     """The iteration of the last evaluation of this attempt."""
     missed_evaluation: bool = False
-    """Whether the checkpoint gone on from was due to be evaluated. It was saved before that, and knows of no scores."""
+    """Whether the checkpoint we resumed from was due for evaluation: it was saved before that and has no scores."""
     best: Best | None = None
     seconds_before: float = 0.0
-    """Of training, in earlier attempts."""
+    """Seconds of training in earlier attempts."""
     history: History = field(default_factory=History)
     """Losses and scores, over all attempts."""
     started: float | None = None
-    """`time.monotonic()` when the training began in this attempt."""
+    """`time.monotonic()` when training began in this attempt."""
 
     @property
     def trained_seconds(self) -> float:
-        """Of training, over all attempts; evaluations on the way included, reading and building not."""
+        """Seconds of training over all attempts, including evaluations but not reading and building."""
         return self.seconds_before + (time.monotonic() - self.started if self.started is not None else 0.0)
 
     def resume(self) -> None:
@@ -119,10 +119,10 @@ class Attempt:
         self.seconds_before = state.trained_seconds
         self.best = state.best
         self.history = state.history
-        self.messages.send(Building(message=f"going on from the checkpoint of iteration {state.iteration}"))
+        self.messages.send(Building(message=f"resuming from the checkpoint of iteration {state.iteration}"))
 
     def train(self) -> Reason:
-        """Iterate until there is enough of it; the reason that ended it. Raises StopRequested between two iterations."""
+        """Iterate until a limit is reached; returns which one. Raises StopRequested between two iterations."""
         self.started = time.monotonic()
         reporter = Reporter(self.messages, lambda: devices.memory_in_use(self.device))
         reason = self._finished()
@@ -136,7 +136,7 @@ class Attempt:
         training, threads = self.plan.job.spec.training, self.plan.threads
         pin_memory = self.device.type == "cuda"
         with closing(train_batches(self.dataset, training, self.iteration, threads, pin_memory)) as batches:
-            with self.stop.interruptible():  # reading the first images may take long, and there is nothing to keep yet
+            with self.stop.interruptible():  # reading the first images may take long, and there is nothing to save yet
                 batch = reporter.next_batch(batches)
             while True:
                 self.step(batch, self.iteration + 1)
@@ -163,7 +163,7 @@ class Attempt:
         return None
 
     def _save_and_evaluate_if_due(self) -> bool:
-        """The checkpoint first, all of it: an evaluation that fails or is killed costs no training. Gives whether there was one."""
+        """Checkpoint completely, then evaluate: an evaluation that fails or is killed costs no training. Whether it evaluated."""
         self.writer.poll()
         if self.iteration % self.plan.job.spec.training.checkpoint_every == 0:
             self._save(best=False)
@@ -177,23 +177,23 @@ class Attempt:
         return self.iteration % self.plan.job.spec.training.evaluate_every == 0
 
     def _owes_evaluation(self) -> bool:
-        """Whether the weights as they are should be evaluated, on the way or at the end, and have not been."""
+        """Whether an evaluation of the current weights is due, along the way or at the end, and has not happened."""
         due = self._evaluation_due() or self._finished() is not None
         return due and self.evaluated_iteration != self.iteration
 
     def evaluate(self) -> Scores:
-        """Scores of the weights as they are; if they are the best, their checkpoint is said to be so."""
+        """Score the current weights; if they are the best so far, report their checkpoint as best."""
         scores = self._score()
         if self._note_best(scores):
             if self.writer.newest == self.iteration:
-                # Not written anew: the supervisor may be uploading it at this moment.
+                # Not rewritten: the supervisor may be uploading it right now.
                 self.writer.announce_best(self.iteration)
             else:
                 self._save(best=True)
         return scores
 
     def export(self, scores: Scores) -> None:
-        """Write the model for use, once every checkpoint is safe."""
+        """Write the model folder, after the last checkpoint is written."""
         self.writer.wait()
         spec = self.plan.job.spec
         with self.stop.interruptible():
@@ -216,7 +216,7 @@ class Attempt:
         return path
 
     def save_if_ahead(self) -> None:
-        """Write a checkpoint, and wait for it, unless the newest one is of this very iteration."""
+        """Write a checkpoint unless the newest one is of this iteration, and wait for the write."""
         if self.iteration > self.saved_iteration:
             self._save(best=False)
         self.writer.wait()
@@ -250,7 +250,7 @@ class Attempt:
         return self.network if self.averaged is None else self.averaged.network
 
     def _note_best(self, scores: Scores) -> bool:
-        """Whether no earlier evaluation scored higher; NaN is no score."""
+        """Whether no earlier evaluation scored higher; NaN does not count."""
         if math.isnan(scores.primary) or (self.best is not None and self.best.score > scores.primary):
             return False
         self.best = Best(iteration=self.iteration, score=scores.primary)
@@ -261,7 +261,7 @@ class Attempt:
 
 
 def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
-    """Everything but the training. Raises FatalError for a dataset or a model that cannot work."""
+    """Set up everything for training. Raises FatalError for a dataset or a model that cannot work."""
     spec = plan.job.spec
     training = spec.training
 
@@ -269,7 +269,7 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
         messages.send(Building(message=message))
 
     check_views(spec.model.heads, training.batch_size)
-    # Half a second, to refuse a backbone that cannot work before the dataset is read, which may take minutes.
+    # Takes half a second and rejects a bad backbone before the dataset is read, which may take minutes.
     backbone = build_backbone(spec.model.backbone)
     check_batch_normalisation(backbone, training.batch_size, training.image_size.height, training.image_size.width)
     device = devices.choose_device(spec.resources.gpus, say)

@@ -1,4 +1,4 @@
-"""One iteration: the only hot code. Nothing here waits for the device; what the host wants to know is summed there (`Ledger`).
+"""One iteration, the only hot code. Nothing here waits for the device, where `Ledger` sums what the host needs to know.
 
 Shape letters: B images, T loss terms, P parameters.
 """
@@ -27,15 +27,15 @@ from headrace_trainer.worker.views import SecondLook, SecondLooks
 
 _ADVICE: Final = "a lower learning rate, a longer warm-up or a smaller gradientClip may help"
 _SEED_STRIDE: Final = 1_000_003
-"""A prime above any seed's neighbourhood: iteration 1 of seed 1 shares no stream with iteration 2 of seed 0."""
+"""A large prime, so that iteration 1 of seed 1 does not share a random stream with iteration 2 of seed 0."""
 
 
 class Step:
     """Trains `network` on one batch at a time.
 
-    A loss or gradient that is not finite never reaches the weights: the fused optimizers take a flag on the device (`found_inf`,
-    made for gradient scaling) and skip the update where it is set. It stays set, so that the weights are those of the last good
-    iteration until the host reads the ledger and ends the job.
+    A loss or gradient that is not finite never reaches the weights: the fused optimizers read a flag on the device (`found_inf`,
+    meant for gradient scaling) and skip the update if it is set. It stays set, so the weights are those of the last good iteration
+    until the host reads the ledger and ends the job.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Step:
         self._parameters = list(trained.values())
 
     def learning_rate(self, iteration: int) -> float:
-        """The rate of iteration `iteration`, counted from 1."""
+        """The learning rate in iteration `iteration`, counted from 1."""
         return self._peak * learning_rate_factor(self._training.schedule, iteration, self._training.max_iterations)
 
     def __call__(self, batch: Batch, iteration: int) -> None:
-        """Do iteration `iteration`, counted from 1."""
-        # Dropout, colour and whatever else is random depend on the iteration alone, so that a resumed run draws the same.
+        """Run iteration `iteration`, counted from 1."""
+        # Dropout, colour and everything else random depend only on the iteration, so that a resumed run draws the same numbers.
         self._generator.manual_seed(self._training.seed * _SEED_STRIDE + iteration)
         inputs = self.prepare(batch.images)
         outputs = self.forward(inputs)
@@ -86,14 +86,14 @@ class Step:
         self.update(terms, total.detach(), iteration)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """uint8 [B, 3, H, W] on the host -> float32, jittered in colour and normalised, channels last, on the device."""
+        """uint8 [B, 3, H, W] on the host -> float32 on the device, with colour jitter, normalised, channels last."""
         images = images.to(self._device, non_blocking=True).to(memory_format=torch.channels_last)
         if self._training.augmentation.color > 0:
             images = jitter_color(images.float() / 255, self._training.augmentation.color, self._generator)
         return normalise(images).contiguous(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor, heads: Sequence[str] | None = None) -> dict[str, Outputs]:
-        """Outputs by head, of every one or of those named, in float32 whatever the network computes in."""
+        """Outputs by head, of all or of the named ones, in float32 whatever the network computes in."""
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             outputs: dict[str, Outputs] = self.network(inputs, heads)
         return {name: {key: value.float() for key, value in head.items()} for name, head in outputs.items()}
@@ -101,8 +101,8 @@ class Step:
     def losses_of(
         self, name: str, outputs: Outputs, batch: Batch, inputs: Tensor, again: SecondLook | None = None
     ) -> dict[str, Tensor]:
-        """The loss terms of head `name` by theirs, without its weight. `inputs` are the network's, float32 [B, 3, H, W]; `again` is
-        the head's second look at them, if it wants one."""
+        """The loss terms of head `name` by term, without its weight. `inputs` are the network's, float32 [B, 3, H, W]; `again` is
+        the head's second look at them, if it uses one."""
         head, again = cast(Head, self.network.heads[name]), again or SecondLook()
         targets = {key: value.to(self._device, non_blocking=True) for key, value in batch.targets[name].items()}
         targets |= {"image": inputs} if head.uses_image else {}
@@ -111,7 +111,7 @@ class Step:
 
     @torch.no_grad()
     def update(self, terms: Mapping[str, Tensor], total: Tensor, iteration: int) -> None:
-        """Gradients -> weights -> averages, unless something is not finite; then clear the gradients."""
+        """Update weights, then averages, unless something is not finite; then clear the gradients."""
         gradients = [p.grad if p.grad is not None else p.new_zeros(()) for p in self._parameters]
         norms = torch.stack(torch._foreach_norm(gradients))
         norm = torch.linalg.vector_norm(norms)
@@ -135,17 +135,17 @@ class Reading:
     """Means over the iterations since the last reading."""
 
     losses: dict[str, float]
-    """By "<head>/<term>", unweighted, and "total", the weighted sum. Those of a head over the iterations in which it had a label:
-    in the others they are zero and say nothing. Not there where it had none."""
+    """By "<head>/<term>", unweighted, and "total", the weighted sum. A head's terms are averaged over the iterations in which it
+    had a label (in the others they are a meaningless zero) and absent if there were none."""
     gradient_norm: float
     """Before clipping."""
 
 
 class Ledger:
-    """Sums losses on the device, and remembers which of them was the first that was not finite, and when.
+    """Sums losses on the device, and records which of them was the first that was not finite, and when.
 
-    `statistics` are the network's buffers by name: batch normalisation's running averages, which a forward pass changes, may
-    overflow while what they are not used for, the loss, is still finite; and they never come back.
+    `statistics` are the network's buffers by name: a forward pass changes batch normalisation's running averages, which can
+    overflow while the training loss, which does not use them, is still finite; and they never recover.
     """
 
     def __init__(self, parameter_names: list[str], statistics: Mapping[str, Tensor], device: torch.device) -> None:
@@ -158,7 +158,7 @@ class Ledger:
         self._count = 0
         self._heads: list[str] = []
         self._labelled = torch.zeros(0, dtype=torch.int64, device=device)
-        """By head, in how many of the summed iterations it had a label."""
+        """For each head, the number of summed iterations in which it had a label."""
         self._first_bad = torch.zeros(0, dtype=torch.int64, device=device)
 
     def count(self, labelled: Mapping[str, Tensor]) -> None:
@@ -170,15 +170,15 @@ class Ledger:
         self._labelled += there
 
     def add(self, terms: Mapping[str, Tensor], total: Tensor, norms: Tensor, norm: Tensor, iteration: int) -> Tensor:
-        """Add an iteration: T loss terms, their weighted sum, gradient norms [P] and the norm of all.
+        """Add an iteration: T loss terms, their weighted sum, gradient norms [P] and the total norm.
 
-        Gives float32 []: 1 if anything was not finite in this iteration or an earlier one, else 0.
+        Returns float32 []: 1 if anything was not finite in this iteration or an earlier one, else 0.
         """
         values = torch.stack([*(value.detach().float() for value in terms.values()), total, norm])
         if not self._terms:
             self._terms = list(terms)
             self._sums = torch.zeros_like(values)
-            # First iteration, from 1, in which a term or a parameter's gradient was not finite; 0: none.
+            # First iteration, from 1, in which each term or gradient was not finite; 0 if never.
             self._first_bad = torch.zeros(len(values) + len(norms), dtype=torch.int64, device=self._device)
         self._sums += values
         self._count += 1
@@ -188,7 +188,7 @@ class Ledger:
         return self._first_bad.any().float()
 
     def read(self) -> Reading:
-        """Means since the last reading. Waits for the device; raises as `check` does."""
+        """Means since the last reading. Waits for the device; raises like `check`."""
         self.check()
         *losses, total, norm = self._sums.tolist() or (0.0, 0.0)
         counts = dict(zip(self._heads, self._labelled.tolist(), strict=True))
@@ -201,8 +201,8 @@ class Ledger:
         return Reading({**means, "total": total / iterations}, norm / iterations)
 
     def check(self) -> None:
-        """Wait for the device; raise FatalError(LOSS_NOT_FINITE) where a loss or a gradient was not finite since the start, or the
-        network's statistics are not now."""
+        """Wait for the device; raise FatalError(LOSS_NOT_FINITE) if any loss or gradient since the start was not finite, or if the
+        network's statistics are not finite now."""
         first_bad = self._first_bad.tolist()
         if any(first_bad):
             raise FatalError(Reason.LOSS_NOT_FINITE, self._complaint(first_bad))
@@ -211,10 +211,10 @@ class Ledger:
             bad = [name for name, finite in zip(self._statistics, largest.isfinite().tolist(), strict=True) if not finite]
             if bad:
                 where = f"not finite at iteration {self._iteration} ({len(bad)} statistics, {bad[0]} first)"
-                raise FatalError(Reason.LOSS_NOT_FINITE, f"what the network remembers of its features is {where}; {_ADVICE}")
+                raise FatalError(Reason.LOSS_NOT_FINITE, f"the network's running statistics are {where}; {_ADVICE}")
 
     def _complaint(self, first_bad: list[int]) -> str:
-        """What was not finite in the first bad iteration: loss terms if there were any, else gradients."""
+        """Describes what was not finite in the first bad iteration: loss terms if any, else gradients."""
         iteration = min(first for first in first_bad if first)
         terms = [name for name, first in zip(self._terms, first_bad, strict=False) if first == iteration]
         if terms:

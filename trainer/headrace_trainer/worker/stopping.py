@@ -1,4 +1,4 @@
-"""SIGTERM, asked once and answered where it does no harm: between iterations while training, at once everywhere else."""
+"""Handles SIGTERM where it does no harm: between iterations while training, immediately everywhere else."""
 
 import signal
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from types import FrameType
 
 
 class StopRequested(BaseException):
-    """Unwinds what may be dropped at once. Not an `Exception`: like KeyboardInterrupt, nobody is to swallow it."""
+    """Unwinds work that may be dropped. Not an `Exception`, so that like KeyboardInterrupt it is not swallowed."""
 
 
 class Stop:
-    """Whether the supervisor has asked for the end.
+    """Whether the supervisor has asked the worker to stop.
 
-    Between `install()` and the first `interruptible()` block a SIGTERM is only remembered in `requested`.
+    Between `install()` and the first `interruptible()` block, a SIGTERM only sets `requested`.
     """
 
     def __init__(self) -> None:
@@ -21,13 +21,13 @@ class Stop:
         self._interruptible = False
 
     def install(self) -> None:
-        """Catch SIGTERM from now on, and SIGINT too: Ctrl-C reaches the whole process group of `headrace train`."""
+        """Catch SIGTERM from now on, and also SIGINT: Ctrl-C reaches the whole process group of `headrace train`."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Within, a stop raises StopRequested wherever the code is; on entry too, if it was asked before."""
+        """Inside this block, a stop raises StopRequested at any point; also on entry, if it was requested before."""
         self._interruptible = True
         try:
             if self.requested:
@@ -39,6 +39,6 @@ class Stop:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the handler's signature
         self.requested = True
         if self._interruptible:
-            # Once: what cleans up on the way out is not to be interrupted itself.
+            # Only once: clean-up on the way out must not be interrupted.
             self._interruptible = False
             raise StopRequested

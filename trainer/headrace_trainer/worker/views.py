@@ -1,14 +1,14 @@
-"""Second looks at a batch: other views of its images, or the images with made-up defects, for the heads that learn from them.
+"""Second looks at a batch: other views of its images, or the images with synthetic defects, for the heads that learn from them.
 
-The heads that want the same second look share it. It is made on the device out of the network's input and drawn from the step's
-generator after all else that is random in the data, so that it depends on the iteration alone and other heads see what they would
-see without it.
+Heads that use the same kind of second look share it. It is computed on the device from the network's input and drawn from the
+step's generator after all other randomness in the data, so it depends only on the iteration and does not change what other heads
+see.
 
-It is a pass of its own and not one over both halves of a batch twice as large: the pass that all heads share stays as it is, its
-batch statistics those of its own images, and the running averages of batch normalisation, with which the network is evaluated, are
-left to it (a second pass would mix into them what crops and defects look like). It also spares the other heads the second pass.
+It is a separate pass, not one pass over a batch twice as large: the pass shared by all heads stays unchanged, with the batch
+statistics of its own images, and it alone updates the running averages of batch normalisation, which are used for evaluation (the
+second pass would mix the look of crops and defects into them). It also spares the other heads the second pass.
 
-The first view is the batch as augmentation made it; only the second is changed further. A third pass would change both.
+The first view is the augmented batch; only the second is changed further. Changing both would take a third pass.
 
 B images, H and W their sides in pixels.
 """
@@ -32,9 +32,9 @@ from headrace_trainer.ops.pixels import denormalise, normalise
 from headrace_trainer.worker.defects import with_defects
 
 _LEAST_AREA: Final = 0.3
-"""Of a crop, as a share of the image."""
+"""Smallest area of a crop, as a share of the image."""
 _LARGEST_ASPECT: Final = 4 / 3
-"""Of a crop, width by height relative to the image's, or the inverse."""
+"""Largest aspect ratio of a crop relative to the image's, or its inverse."""
 _COLOR: Final = 0.4
 """Strength of the jitter of brightness, contrast and saturation."""
 _GRAY: Final = 0.2
@@ -46,7 +46,7 @@ Forward = Callable[[Tensor, Sequence[str]], Mapping[str, Outputs]]
 
 @dataclass(frozen=True)
 class SecondLook:
-    """What a head gets from it."""
+    """What a head gets from a second look."""
 
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
     """Under "<key>@2"."""
@@ -54,7 +54,7 @@ class SecondLook:
 
 
 class SecondLooks:
-    """Makes those that the heads of `network` want; none, and at no cost, where none does."""
+    """Makes the second looks that the heads of `network` use; costs nothing if none uses any."""
 
     def __init__(self, network: Network, augmentation: Augmentation, generator: torch.Generator) -> None:
         heads = {name: cast(Head, head) for name, head in network.heads.items()}
@@ -65,7 +65,7 @@ class SecondLooks:
         self._of_defects = [name for name, head in heads.items() if head.uses_defects]
 
     def __call__(self, inputs: Tensor, forward: Forward) -> dict[str, SecondLook]:
-        """By head: a second look at `inputs`, float32 [B, 3, H, W] as the network saw them. Heads that want none are left out."""
+        """By head: a second look at `inputs`, float32 [B, 3, H, W] as the network saw them. Heads that use none are left out."""
         found: dict[str, SecondLook] = {}
         if self._of_views:
             views = random_view(denormalise(inputs), self._flip, self._generator)
@@ -83,7 +83,7 @@ class SecondLooks:
 
 @contextmanager
 def running_averages_kept(network: nn.Module) -> Iterator[None]:
-    """Batch normalisation that is training uses the statistics of its batch, as always, and forgets them."""
+    """Batch normalisation in training mode uses its batch's statistics as usual, but does not record them."""
     learning = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     for module in learning:
         module.track_running_stats = False
@@ -95,11 +95,11 @@ def running_averages_kept(network: nn.Module) -> Iterator[None]:
 
 
 def random_view(images: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
-    """float32 [B, 3, H, W] in 0 to 1 -> the same: of each image a crop of 30 to 100 % of its area in the image's size, mirrored
-    half of the time if `flip`, jittered in colour, sometimes gray.
+    """float32 [B, 3, H, W], 0 to 1 -> the same shape: a crop of 30 to 100 % of each image's area, enlarged to the image's size,
+    mirrored half of the time if `flip`, with colour jitter, sometimes grey.
 
-    Crops are only ever enlarged, so that bilinear interpolation suffices. Nothing is blurred: what that takes away, small images
-    have none to spare of. Where left and right matter, they matter to views too: `flip` is the job's augmentation.horizontalFlip.
+    Crops are only enlarged, so bilinear interpolation suffices. There is no blur: small images have no detail to spare. If left and
+    right matter, they matter in views too: `flip` is the job's augmentation.horizontalFlip.
     """
     drawn = torch.rand((6, len(images)), generator=generator, device=generator.device).to(images.device, non_blocking=True)
     area, aspect, right, down, mirror, colorless = drawn

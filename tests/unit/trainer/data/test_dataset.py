@@ -26,7 +26,7 @@ def manifest(**fields: Any) -> dict[str, Any]:
     ("content", "complaint"),
     [
         ("{", r"dataset\.json is not valid: the document is not JSON"),
-        (manifest(version=2), r"dataset\.json is not valid: version: should be 1, and is 2"),
+        (manifest(version=2), r"dataset\.json is not valid: version: should be 1, but is 2"),
         (manifest(layers=[LAYER | {"format": "tfrecord"}]), r"layers\.0\.format: should be 'yolo', 'coco'"),
         (
             manifest(layers=[LAYER | {"task": "semantic-segmentation"}]),

@@ -199,7 +199,7 @@ def test_metric_is_nan_where_nothing_is_labelled(task: Task) -> None:
 def test_a_level_that_is_not_there_is_refused_with_those_that_are(task: Task) -> None:
     field = "level" if "level" in type(OPTIONS[task]).model_fields else "top_level"
     options = OPTIONS[task].model_copy(update={field: 6})
-    with pytest.raises(FatalError, match="no level 6 to look at; there are the levels 3, 4, 5") as raised:
+    with pytest.raises(FatalError, match="no level 6; there are the levels 3, 4, 5") as raised:
         REGISTRY[task](options, {3: 8, 4: 8, 5: 8}, make_labels())
     assert raised.value.reason is Reason.BAD_MODEL
 

@@ -134,5 +134,5 @@ def test_ordinal_classes_are_scored_by_how_far_the_median_is_from_the_label() ->
 
 
 def test_a_scale_of_one_step_is_refused() -> None:
-    with pytest.raises(FatalError, match="ordinal classes are at least two; there is only 'class 0': give its layer all steps"):
+    with pytest.raises(FatalError, match="`ordinal` needs at least two classes, but there is only 'class 0': list all steps"):
         ordinal_head(1)

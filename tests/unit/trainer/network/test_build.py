@@ -102,10 +102,10 @@ def test_a_shallow_backbone_without_neck_gives_what_it_has() -> None:
 @pytest.mark.parametrize(
     ("head", "problem"),
     [
-        ({"objectDetection": {"topLevel": 8}}, "there is no level 8 to look at"),
-        ({"objectDetection": {"bottomLevel": 6}}, "there is no level 6 to look at"),
-        ({"semanticSegmentation": {"bottomLevel": 2}}, "there is no level 2 to look at"),
-        ({"multilabelClassification": {"level": 1}}, "there is no level 1 to look at"),
+        ({"objectDetection": {"topLevel": 8}}, "there is no level 8"),
+        ({"objectDetection": {"bottomLevel": 6}}, "there is no level 6"),
+        ({"semanticSegmentation": {"bottomLevel": 2}}, "there is no level 2"),
+        ({"multilabelClassification": {"level": 1}}, "there is no level 1"),
     ],
 )
 def test_a_level_that_is_not_there_is_refused_with_the_heads_name(head: dict[str, Any], problem: str) -> None:
@@ -162,7 +162,7 @@ def test_view_invariance_wants_another_image_in_the_batch() -> None:
 def test_a_backbone_without_level_1_tells_neck_and_heads_so(backbone: str) -> None:
     with pytest.raises(FatalError, match="the backbone has the levels 2, 3, 4, 5"):
         build({"boxes": {"objectDetection": {}}}, backbone={"name": backbone}, neck={"fpn": {}, "bottomLevel": 1})
-    with pytest.raises(FatalError, match="there is no level 1 to look at; there are the levels 2, 3, 4, 5"):
+    with pytest.raises(FatalError, match="there is no level 1; there are the levels 2, 3, 4, 5"):
         build({"boxes": {"objectDetection": {"bottomLevel": 1}}}, backbone={"name": backbone})
 
 

@@ -104,7 +104,7 @@ def test_bfloat16_autocast_stays_near(kind: dict[str, object]) -> None:
 @each_kind
 def test_a_bottom_level_that_the_backbone_lacks_is_refused(kind: dict[str, object]) -> None:
     channels = {level: CHANNELS[level] for level in (2, 3, 4, 5)}
-    with pytest.raises(FatalError, match=r"neck\.bottomLevel is 1, and the backbone has the levels 2, 3, 4, 5") as caught:
+    with pytest.raises(FatalError, match=r"neck\.bottomLevel is 1, but the backbone has the levels 2, 3, 4, 5") as caught:
         make_neck(kind, 1, 5, channels)
     assert caught.value.reason is Reason.BAD_MODEL
 

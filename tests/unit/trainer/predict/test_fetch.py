@@ -39,7 +39,7 @@ def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
 
 def test_where_there_is_no_model_it_is_said(s3: FakeS3, tmp_path: Path) -> None:
     s3.objects = {"job-1/job.json": b"{}"}
-    with pytest.raises(FatalError, match=r"s3://runs/job-1/ is no model: it has no config\.json") as caught:
+    with pytest.raises(FatalError, match=r"s3://runs/job-1/ is not a model: it has no config\.json") as caught:
         model_folder("s3://runs/job-1", tmp_path)
     assert caught.value.reason is Reason.BAD_MODEL
 

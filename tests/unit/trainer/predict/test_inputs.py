@@ -48,7 +48,7 @@ def test_a_path_that_leads_around_is_the_same_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "said"), [("nowhere", "there is no such file or folder"), (".", "no image is in .*: files count")]
+    ("place", "said"), [("nowhere", "there is no such file or folder"), (".", "no image in .*: supported files end in")]
 )
 def test_where_there_is_no_image_it_is_said(tmp_path: Path, place: str, said: str) -> None:
     with pytest.raises(FatalError, match=said):

@@ -49,7 +49,7 @@ def test_a_run_folder_will_do(folder: Path) -> None:
 
 def test_what_is_no_model_is_refused_with_what_would_be_one(tmp_path: Path) -> None:
     for place, said in ((tmp_path / "nowhere", "there is no such folder"), (tmp_path, "it has no config.json")):
-        with pytest.raises(FatalError, match=rf"is no model: {said}; name the model/ folder of a run folder") as caught:
+        with pytest.raises(FatalError, match=rf"is not a model: {said}; give the model/ folder of a run folder") as caught:
             load_model(place, CPU)
         assert caught.value.reason is Reason.BAD_MODEL
 
@@ -60,10 +60,10 @@ def test_what_is_no_model_is_refused_with_what_would_be_one(tmp_path: Path) -> N
         ({"version": 2}, "has version 2; this version of Headrace reads version 1"),
         (
             {"network": {"backbone": {"name": "resnet18", "topLevel": 99}}},
-            r"wrote: network\.backbone\.topLevel: should be",
+            r"Headrace: network\.backbone\.topLevel: should be",
         ),
-        ({"labels": {}}, "is not one that this version of Headrace wrote"),
-        ({"normalisation": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, "says that images are normalised as this version"),
+        ({"labels": {}}, "was not written by this version of Headrace"),
+        ({"normalisation": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, "has another image normalisation than this version"),
     ],
 )
 def test_a_config_of_another_kind_is_refused(folder: Path, fields: dict[str, Any], said: str) -> None:

@@ -91,7 +91,7 @@ def test_every_head_draws_into_a_picture_of_the_image(photos: Path, tmp_path: Pa
 def test_a_folder_that_holds_something_is_left_alone(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
-    with pytest.raises(FatalError, match="out is not empty: name another folder with --out, or remove it") as caught:
+    with pytest.raises(FatalError, match="out is not empty: choose another folder with --out, or remove it") as caught:
         run(SOME, photos, tmp_path / "out")
     assert caught.value.reason is Reason.INVALID_SPEC
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
@@ -100,7 +100,7 @@ def test_a_folder_that_holds_something_is_left_alone(photos: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["images", "nowhere", "x.jpg", "--out", "out"], 2, "error: nowhere is no model: there is no such folder"),
+        (["images", "nowhere", "x.jpg", "--out", "out"], 2, "error: nowhere is not a model: there is no such folder"),
         (["images", "model", "--out", "out", "a.png"], 2, "error: a.png: there is no such file or folder"),
     ],
 )

@@ -60,7 +60,7 @@ def test_a_marker_that_is_no_marker_is_told(store: FolderStore) -> None:
     store.write("checkpoints/latest.json", b"{}")
     iteration, said = found(store)
     assert iteration is None
-    assert "cannot be read and is passed over" in said[0]
+    assert "cannot be read and is ignored" in said[0]
 
 
 def test_where_neither_is_whole_the_training_starts_anew_and_that_is_told(store: FolderStore) -> None:
@@ -70,7 +70,7 @@ def test_where_neither_is_whole_the_training_starts_anew_and_that_is_told(store:
     iteration, said = found(store)
     assert iteration is None
     assert len(said) == 3
-    assert "starts anew" in said[-1]
+    assert "starts over" in said[-1]
 
 
 def test_what_no_marker_names_is_superseded(store: FolderStore) -> None:

@@ -73,7 +73,7 @@ def test_a_worker_that_speaks_now_and_then_is_left_alone(monkeypatch: pytest.Mon
 
 def test_a_worker_that_fell_silent_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = ScriptedWorker((1700, EVALUATING), (3600, EVALUATING))
-    with pytest.raises(RetryableError, match=r"said nothing for 1800 s .*HEADRACE_WORKER_SILENCE_SECONDS") as error:
+    with pytest.raises(RetryableError, match=r"sent no message for 1800 s .*HEADRACE_WORKER_SILENCE_SECONDS") as error:
         follow(worker, monkeypatch)
     assert error.value.reason is Reason.TRAINER_CRASHED
     assert worker.now == pytest.approx(3500, abs=1)

@@ -95,7 +95,7 @@ def test_what_is_not_there_is_refused(s3: FakeS3, retry: Retry, uri: str, lackin
         find_weights(uri, s3.environment(), retry)
     assert caught.value.reason is Reason.BAD_MODEL
     assert caught.value.message.startswith(
-        f"model.initialWeights: {uri} is not there, or has no {lacking}: name an earlier job's run folder"
+        f"model.initialWeights: {uri} does not exist or has no {lacking}: give an earlier job's run folder"
     )
 
 

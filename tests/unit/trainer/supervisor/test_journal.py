@@ -38,7 +38,7 @@ def test_what_waits_for_too_long_is_dropped_from_the_front_and_counted(monkeypat
     for i in range(20):
         log.say(f"line {i:02d}")
     lines = log.take().decode().splitlines()
-    assert lines[0] == "T supervisor: 16 lines are missing here: the store was away for too long"
+    assert lines[0] == "T supervisor: 16 lines are missing here: the store was unavailable for too long"
     assert lines[1:] == [f"T supervisor: line {i}" for i in range(16, 20)]
     log.say("again")
     assert log.take() == b"T supervisor: again\n"

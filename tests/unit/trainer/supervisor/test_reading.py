@@ -53,7 +53,7 @@ def test_all_such_fields_are_named_and_what_is_wrong_beside_them(tmp_path: Path)
 def test_a_value_of_a_newer_release_is_told_as_such(tmp_path: Path) -> None:
     said = refused(job(tmp_path, training={"sampler": "newest"}), IN_A_POD)
     assert said.startswith("the job is not valid: spec.training.sampler: should be")
-    assert said.endswith(f"; {THIS} is of another version than the operator (97.0.1), which took the job: use one of the same")
+    assert said.endswith(f"; {THIS} has another version than the operator (97.0.1), which accepted the job: use the same version")
 
 
 def test_versions_are_no_matter_where_they_agree(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_share_of_a_core_is_one_thread() -> None:
     ],
 )
 def test_what_makes_no_sense_is_named_with_what_would(name: str, text: str, wanted: str) -> None:
-    with pytest.raises(FatalError, match=f"^{name}: {wanted}, and is '{text}' ") as error:
+    with pytest.raises(FatalError, match=f"^{name}: {wanted}, but is '{text}' ") as error:
         settings_from(POD | {name: text})
     assert error.value.reason is Reason.INVALID_SPEC
 

@@ -60,7 +60,7 @@ def test_a_volumes_own_folder_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_folder_with_somebodys_files_is_refused_untouched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(FatalError, match=r"holds files that are not a trainer's \(thesis.tex\)"):
+    with pytest.raises(FatalError, match=r"contains files that no trainer wrote \(thesis.tex\)"):
         Workspace(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
 

@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_nothing_that_looks_complete_and_is_worth_another_att
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     writer.save(files(trained()), state(2), best=False)
-    with pytest.raises(RetryableError, match=r"larger workspace in resources\.workspace") as caught:
+    with pytest.raises(RetryableError, match=r"raise resources\.workspace") as caught:
         writer.wait()
     assert caught.value.reason is Reason.DISK_FULL
     assert list((tmp_path / "checkpoints").iterdir()) == []
@@ -177,7 +177,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_and_changes_nothing(
     harm(folder / file)
     other = small_training(seed=7)
     before = other.tensors()
-    with pytest.raises(RetryableError, match="checkpoint 00000002 is not complete"):
+    with pytest.raises(RetryableError, match="checkpoint 00000002 is incomplete"):
         load(folder, other)
     for name, tensor in before.items():
         assert torch.equal(other.tensors()[name], tensor), name
@@ -204,8 +204,8 @@ def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: 
             {"tags": REORDERED, "kind": LABELS},
             r"head 'tags' has 3 classes \(red, green, blue\) there and",
         ),
-        ({"tags": LABELS}, "head 'kind' has .* there and no place in this job"),
-        ({"tags": LABELS, "kind": LABELS, "new": LABELS}, "head 'new' has no place there and 3 classes"),
+        ({"tags": LABELS}, "head 'kind' has .* there and no entry in this job"),
+        ({"tags": LABELS, "kind": LABELS, "new": LABELS}, "head 'new' has no entry there and 3 classes"),
     ],
     ids=["classes in another order", "a head less", "a head more"],
 )
@@ -246,7 +246,7 @@ def test_a_checkpoint_that_was_trained_otherwise_is_refused_and_changes_nothing(
     with pytest.raises(FatalError, match=message) as caught:
         load(tmp_path / "checkpoints/00000002", other, training=training)
     assert caught.value.reason is Reason.BAD_MODEL
-    assert "put that back, or submit it under another name or output to start afresh" in caught.value.message
+    assert "restore them, or submit the job under another name or output to start over" in caught.value.message
     for name, tensor in before.items():
         assert torch.equal(other.tensors()[name], tensor), name
     assert not other.optimizer.state
@@ -255,7 +255,7 @@ def test_a_checkpoint_that_was_trained_otherwise_is_refused_and_changes_nothing(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"weight": 2.0}, r"head 'kind': weight is 1\.0 there and 2\.0 in this job; put that back"),
+        ({"weight": 2.0}, r"head 'kind': weight is 1\.0 there and 2\.0 in this job; restore them"),
         ({"multiclass_classification": {"level": 2}}, r'multiclassClassification is {"level": null, .* there and {"level": 2, '),
         ({"multiclass_classification": {"label_smoothing": 0.1}}, r"Classification\.labelSmoothing is 0\.0 there and 0\.1 in"),
         ({"annotations": "the same under another name"}, None),
@@ -308,7 +308,7 @@ def test_a_file_of_another_network_beside_the_right_weights_changes_nothing(
     save_file({name: torch.zeros(3, 5) for name in load_file(folder / file)}, folder / file)
     other = small_training(seed=7)
     before = other.tensors()
-    with pytest.raises(FatalError, match=f"checkpoint 00000002 is of another network: {file}") as caught:
+    with pytest.raises(FatalError, match=f"checkpoint 00000002 does not fit this network: {file}") as caught:
         load(folder, other)
     assert caught.value.reason is Reason.BAD_MODEL
     for name, tensor in before.items():

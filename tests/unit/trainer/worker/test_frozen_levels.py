@@ -148,7 +148,7 @@ def test_a_checkpoint_with_other_levels_frozen_is_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "swin_t"])
 def test_a_level_that_is_not_there_cannot_be_frozen(name: str) -> None:
-    with pytest.raises(FatalError, match=rf"frozenLevels is 1, and {name} has the levels 2, 3: freeze up to one of them"):
+    with pytest.raises(FatalError, match=rf"frozenLevels is 1, but {name} has the levels 2, 3: set it to one of them"):
         build_backbone(model.Backbone(name=name, top_level=3, frozen_levels=1))
 
 

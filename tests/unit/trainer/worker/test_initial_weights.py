@@ -89,7 +89,7 @@ def test_an_earlier_job_of_the_same_network_is_taken_whole(tmp_path: Path) -> No
     _, got, said = load(path, heads)
     assert_same(got, want, "")
     (line,) = said
-    assert line.startswith("initial weights, tensors taken: backbone ")
+    assert line.startswith("initial weights, tensors loaded: backbone ")
     for part in line.split(": ", 1)[1].split(", "):
         taken, _, of_all = part.split(" ")[-3:]
         assert taken == of_all, part
@@ -106,14 +106,14 @@ def test_heads_that_fit_are_taken_and_the_rest_is_told(tmp_path: Path) -> None:
     assert_same(got, want, "neck.")
     assert_same(got, before, "head-kind.")
     assert "head 'kind' 0 of" in taken
-    assert "(another task there)" in taken
+    assert "(different task there)" in taken
     assert_same(got, before, "head-new.")
     assert "(no such head there)" in taken
     # Another number of classes: all but the last layer.
     fits = [name for name, tensor in of("head-map.", want).items() if tensor.shape == got[name].shape]
     assert 0 < len(fits) < len(of("head-map.", want))
     assert all(torch.equal(got[name], want[name]) for name in fits)
-    assert f"head 'map' {len(fits)} of {len(of('head-map.', want))} (its labels differ; another shape: head-map." in taken
+    assert f"head 'map' {len(fits)} of {len(of('head-map.', want))} (its labels differ; different shape: head-map." in taken
     # As many other classes: shapes fit, and it is said.
     assert_same(got, want, "head-sort.")
     assert "(its labels differ)" in taken
@@ -175,14 +175,14 @@ def test_a_checkpoint_of_timm_fills_its_pyramid(tmp_path: Path) -> None:
 def test_another_architecture_is_warned_of(tmp_path: Path) -> None:
     save_file(torchvision.models.resnet18(weights=None).state_dict(), tmp_path / "resnet18.safetensors")
     _, _, said = load(tmp_path / "resnet18.safetensors", [], backbone={"name": "resnet50"})
-    assert said[-1] == "WARNING: few of the initial weights fit the backbone resnet50: are they of another architecture?"
+    assert said[-1] == "WARNING: few of the initial weights fit the backbone resnet50: are they for another architecture?"
 
 
 def test_what_fits_nowhere_is_refused(tmp_path: Path) -> None:
     save_file(torchvision.models.resnet18(weights=None).state_dict(), tmp_path / "resnet18.safetensors")
     said = refusal(tmp_path / "resnet18.safetensors", plans({"tags": (TAGS, THREE)}), backbone={"name": "mobilenet_v3_small"})
-    assert "none of the 122 tensors of resnet18.safetensors fits this network by name and shape; its first is " in said
-    assert "the network's backbone.features.0.0.weight [16, 3, 3, 3]" in said
+    assert "none of the 122 tensors in resnet18.safetensors fits this network by name and shape; its first is " in said
+    assert "the network's is backbone.features.0.0.weight [16, 3, 3, 3]" in said
     assert "(mobilenet_v3_small)" in said
 
 
@@ -195,7 +195,7 @@ def test_what_is_not_finite_is_refused(tmp_path: Path, value: float) -> None:
     save_file(tensors, tmp_path / "resnet18.safetensors")
     assert refusal(tmp_path / "resnet18.safetensors", []) == (
         "initialWeights: resnet18.safetensors: layer1.0.conv1.weight has values that are not finite (NaN, infinite, or beyond "
-        "torch.float32): name weights of a training that did not diverge"
+        "torch.float32): use weights from a training that did not diverge"
     )
 
 
@@ -239,7 +239,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert "b.pth is not a dict of tensors by name" in refusal(tmp_path / "b.pth", [])
     path, _ = exported(tmp_path, plans({"tags": (TAGS, THREE)}))
     (path / "config.json").write_text(json.dumps({"version": 1}))
-    assert "config.json is not one that a job wrote" in refusal(path, [])
+    assert "config.json was not written by a job" in refusal(path, [])
 
 
 class _Bomb:
@@ -250,5 +250,5 @@ class _Bomb:
 def test_a_pickle_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": _Bomb()}, tmp_path / "a.pth")
-    assert "it is no file of torch.save, or cut off, or it holds more than tensors" in refusal(tmp_path / "a.pth", [])
+    assert "it was not written by torch.save, is truncated, or holds more than tensors" in refusal(tmp_path / "a.pth", [])
     assert not (tmp_path / "went-off").exists()

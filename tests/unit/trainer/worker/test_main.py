@@ -40,7 +40,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     ("outcome", "code", "reason", "retry", "message"),
     [
         pytest.param(DONE, ExitCode.OK, Reason.REACHED_MAX_ITERATIONS, False, "", id="done"),
-        pytest.param(StopRequested(), ExitCode.OK, Reason.INTERRUPTED, False, "stopped as asked", id="stopped"),
+        pytest.param(StopRequested(), ExitCode.OK, Reason.INTERRUPTED, False, "stopped on request", id="stopped"),
         pytest.param(
             FatalError(Reason.BAD_MODEL, "no level 9"),
             ExitCode.FATAL,
@@ -57,7 +57,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
             ExitCode.FATAL,
             Reason.OUT_OF_MEMORY,
             False,
-            "out of memory (CUDA out of memory.): a smaller training.batchSize or training.imageSize needs less",
+            "out of memory (CUDA out of memory.): lower training.batchSize or training.imageSize",
             id="the GPU is full",
         ),
         pytest.param(
@@ -73,7 +73,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
             ExitCode.FATAL,
             Reason.OUT_OF_MEMORY,
             False,
-            "out of memory (CUDA error: out of memory): a smaller training.batchSize or training.imageSize needs less",
+            "out of memory (CUDA error: out of memory): lower training.batchSize or training.imageSize",
             id="no room for page-locked memory or a library's workspace",
         ),
         pytest.param(

@@ -60,5 +60,5 @@ def test_state_goes_back_to_the_parameters_it_came_from(spec: Optimizer) -> None
 def test_state_of_another_shape_is_refused() -> None:
     network = small_network()
     optimizer = build_optimizer(network, ADAMW)
-    with pytest.raises(ValueError, match=r"0\.weight/exp_avg is \[4, 3, 3, 1\], its parameter \[4, 3, 3, 3\]"):
+    with pytest.raises(ValueError, match=r"0\.weight/exp_avg has shape \[4, 3, 3, 1\], its parameter has \[4, 3, 3, 3\]"):
         load_state_tensors(optimizer, network, {"0.weight/exp_avg": torch.zeros(4, 3, 3, 1)})

@@ -97,8 +97,8 @@ def test_keypoints_that_mirroring_would_leave_as_they_are_are_said(
     said = said_while_building(folder.root, tmp_path / "run", {"augmentation": {"horizontalFlip": flip}}, heads=[head])
     assert [message for message in said if "in a mirrored image" in message] == (
         [
-            "WARNING: head 'points': each of its 3 keypoints stays what it is in a mirrored image, which is right only if none is "
-            "the left or the right one of a pair: give the layer `mirrored`, or set augmentation.horizontalFlip: false"
+            "WARNING: head 'points': each of its 3 keypoints keeps its index in a mirrored image, which is only right if none is "
+            "the left or right one of a pair: set the layer's `mirrored`, or augmentation.horizontalFlip: false"
         ]
         if warned
         else []
@@ -116,8 +116,8 @@ def test_texts_of_more_characters_than_the_image_has_columns_are_said(tmp_path: 
     head = {"name": "words", "annotations": "texts", "textRecognition": {}}
     said = said_while_building(folder.root, tmp_path / "run", {}, heads=[head])
     (warning,) = [message for message in said if "WARNING: head 'words'" in message]
-    assert "of 2 of 3 texts to train on" in warning
-    assert "'abcdefghi' needs 9 columns, and images of 32 pixels have 8" in warning
+    assert "from 2 of 3 texts in the train split" in warning
+    assert "'abcdefghi' needs 9 columns, but images 32 pixels wide have 8" in warning
 
 
 def test_a_batch_too_small_for_batch_normalisation_is_refused_before_the_dataset_is_read(tmp_path: Path) -> None:

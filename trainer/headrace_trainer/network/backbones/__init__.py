@@ -1,4 +1,4 @@
-"""Architectures that make feature maps by level out of images: torchvision's, and with an extra timm's."""
+"""Architectures that turn images into feature maps by level: torchvision's, and timm's with the `timm` extra."""
 
 from headrace_api import model
 from headrace_trainer.network.backbones.base import Backbone
@@ -9,9 +9,9 @@ __all__ = ["Backbone", "build_backbone"]
 
 
 def build_backbone(spec: model.Backbone) -> Backbone:
-    """The backbone with fresh random weights, the levels frozen that the job wants frozen.
+    """The backbone with fresh random weights and the job's frozen levels.
 
-    Raises FatalError(BAD_MODEL) where the architecture is not there, has no such levels, or cannot be frozen by level.
+    Raises FatalError(BAD_MODEL) if the architecture is not available, lacks the levels, or cannot be frozen by level.
     """
     if spec.name.startswith(PREFIX):
         backbone: Backbone = TimmBackbone(spec.name, spec.top_level)

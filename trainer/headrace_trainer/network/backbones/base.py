@@ -1,4 +1,4 @@
-"""What every backbone is: feature maps by level, some of whose levels may be frozen."""
+"""The interface of backbones: feature maps by level, optionally with frozen levels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,15 +13,15 @@ from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 
 _PROBE_SIDE = 64
-"""Pixels of the image that shows a backbone's channels: two cells at level 5."""
+"""Side, in pixels, of the image used to find a backbone's channels: two cells at level 5."""
 
 
 class Backbone(nn.Module, ABC):
-    """float32 [B, 3, H, W] -> {level: [B, channels[level], ceil(H / 2^level), ceil(W / 2^level)]}, from the lowest level that the
-    architecture has to the top.
+    """float32 [B, 3, H, W] -> {level: [B, channels[level], ceil(H / 2^level), ceil(W / 2^level)]}, from the architecture's lowest
+    level to the top level.
 
-    Frozen levels stay as they are whatever is done to the network: no gradient, and evaluation mode (statistics of batch
-    normalisation fixed, no layer dropped) also after `train()`.
+    Frozen levels never change: they get no gradient and stay in evaluation mode (fixed batch normalisation statistics, no dropout
+    of layers) even after `train()`.
     """
 
     name: str
@@ -34,26 +34,26 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def stages(self) -> Mapping[int, Sequence[nn.Module]]:
-        """The modules that make each level out of the one below it; the lowest, out of the image.
+        """The modules that compute each level from the one below it, and the lowest level from the image.
 
-        Raises FatalError(BAD_MODEL) where that is not known.
+        Raises FatalError(BAD_MODEL) if that is not known.
         """
 
     def name_in_checkpoint(self, name: str) -> str:
-        """What a checkpoint of the library that this architecture comes from calls the parameter or buffer `name`."""
+        """The name of the parameter or buffer `name` in checkpoints of the architecture's own library."""
         return name
 
     def freeze(self, levels: int) -> None:
-        """Freeze all that makes the levels up to `levels`; 0 freezes nothing.
+        """Freeze everything up to and including the level `levels`; 0 freezes nothing.
 
-        Raises FatalError(BAD_MODEL) where there is no such level to freeze.
+        Raises FatalError(BAD_MODEL) if there is no such level.
         """
         if levels == 0:
             return
         if levels not in self.channels:
             raise FatalError(
                 Reason.BAD_MODEL,
-                f"backbone.frozenLevels is {levels}, and {self.name} has {in_words(self.channels)}: freeze up to one of them",
+                f"backbone.frozenLevels is {levels}, but {self.name} has {in_words(self.channels)}: set it to one of them",
             )
         self.frozen_levels = levels
         for module in self._frozen():
@@ -68,7 +68,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def learns_batch_statistics(self) -> bool:
-        """Whether it has batch normalisation that is not frozen; as it stands, in training mode."""
+        """Whether it currently has batch normalisation in training mode, that is, not frozen."""
         return any(isinstance(module, _BatchNorm) and module.training for module in self.modules())
 
     def _frozen(self) -> Iterator[nn.Module]:
@@ -80,7 +80,7 @@ class Backbone(nn.Module, ABC):
 
 @torch.no_grad()
 def channels_of(backbone: Backbone) -> dict[int, int]:
-    """The channels of every level, looked up in what it makes of a black image."""
+    """The channels of every level, found by running the backbone on a black image."""
     backbone.eval()
     features = backbone(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
     backbone.train()
@@ -90,12 +90,12 @@ def channels_of(backbone: Backbone) -> dict[int, int]:
 
 
 def in_words(levels: Mapping[int, int]) -> str:
-    """ "the levels 2, 3, 4, 5", of a dict by level."""
+    """ "the levels 2, 3, 4, 5" for a dict by level."""
     return f"the levels {', '.join(map(str, sorted(levels)))}"
 
 
 def filled_up(x: Tensor, stride: int) -> Tensor:
-    """[B, C, H, W] with zeros right and below, to a multiple of `stride`."""
+    """[B, C, H, W], zero-padded on the right and bottom to a multiple of `stride`."""
     height, width = x.shape[-2:]
     if height % stride == 0 and width % stride == 0:
         return x

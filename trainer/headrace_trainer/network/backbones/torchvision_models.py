@@ -1,10 +1,9 @@
-"""Architectures of torchvision by level, without pooling and classifier: one table says which modules make which level.
+"""torchvision's architectures by level, without pooling and classifier: one table says which modules compute which level.
 
-Parameters keep torchvision's names, so that its checkpoints fit. What differs: stages above the top level do not exist; the last
-normalisation of every residual branch of a ResNet starts at zero (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, 5.1), so
-that the network starts shallow and learns sooner from scratch; features of ConvNeXt and Swin are layer-normalised, each level by
-itself, as their authors do for detection, but without scale and shift of its own: the convolution that follows has them, and no
-parameter is left without a use.
+Parameters keep torchvision's names, so its checkpoints load. Differences: stages above the top level do not exist; in ResNets the
+last normalisation of every residual branch starts at zero (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, 5.1), so that the
+network starts shallow and learns faster from scratch; features of ConvNeXt and Swin are layer-normalised per level, as in their
+authors' detectors, but without scale and shift: the convolution that follows provides them, and no parameter is left unused.
 
     ResNet           He et al. 2015, https://arxiv.org/abs/1512.03385
     ResNeXt          Xie et al. 2016, https://arxiv.org/abs/1611.05431
@@ -29,23 +28,23 @@ from headrace_trainer.network.backbones.base import Backbone, channels_of, fille
 
 @dataclass(frozen=True)
 class Family:
-    """How a kind of architecture is cut into levels."""
+    """How a family of architectures splits into levels."""
 
     stages: Mapping[int, tuple[str, ...]]
-    """Names of the modules that make each level out of the one below it, in their order."""
+    """Names of the modules that compute each level from the one below it, in order."""
     strides: Mapping[str, int] = field(default_factory=dict)
-    """Of modules that look at patches side by side: what they are given is filled up to a multiple of this with zeros, right and
-    below, or they would drop the rest."""
+    """Modules that work on non-overlapping patches: their input is zero-padded on the right and bottom to a multiple of this, as
+    they drop any remainder."""
     channels_last: bool = False
-    """Whether the modules give [B, H, W, C]."""
+    """Whether the modules return [B, H, W, C]."""
     normalised: bool = False
     """Whether features are layer-normalised over their channels."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """For the constructor."""
+    """Arguments of the constructor."""
 
 
 def _of_sequence(last: Mapping[int, int]) -> dict[int, tuple[str, ...]]:
-    """Stages of an architecture whose `features` are one sequence, from the index of the last entry of each level."""
+    """Stages of an architecture whose `features` are one sequence, given the index of each level's last entry."""
     stages, start = {}, 0
     for level, end in last.items():
         stages[level] = tuple(f"features.{index}" for index in range(start, end + 1))
@@ -57,7 +56,7 @@ def _each(names: Iterable[str], family: Family) -> dict[str, Family]:
     return dict.fromkeys(names, family)
 
 
-# The last entry of `features` in both MobileNetV3 and EfficientNetV2 widens the top for the classifier, and is left out.
+# The last entry of `features` in MobileNetV3 and EfficientNetV2 widens the top for the classifier and is left out.
 FAMILIES: Final[dict[str, Family]] = {
     **_each(
         (
@@ -85,7 +84,7 @@ FAMILIES: Final[dict[str, Family]] = {
             normalised=True,
         ),
     ),
-    # Its layers that merge patches fill up by themselves.
+    # Swin's patch merging layers pad by themselves.
     **_each(
         ("swin_t", "swin_s", "swin_v2_t"),
         Family(_of_sequence({2: 1, 3: 3, 4: 5, 5: 7}), strides={"features.0": 4}, channels_last=True, normalised=True),
@@ -122,7 +121,7 @@ class TorchvisionBackbone(Backbone):
         return {level: [self.get_submodule(path) for path in names] for level, names in self._stages.items()}
 
     def _adopt(self, path: str, module: nn.Module) -> None:
-        """Make `module` a part under the dotted name that it had."""
+        """Register `module` under its original dotted name."""
         owner: nn.Module = self
         *parents, name = path.split(".")
         for parent in parents:

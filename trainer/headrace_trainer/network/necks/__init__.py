@@ -1,4 +1,4 @@
-"""What fuses the backbone's levels, and adds levels above them."""
+"""Necks: fuse the backbone's levels and add levels above them."""
 
 from collections.abc import Mapping
 
@@ -12,9 +12,9 @@ __all__ = ["Neck", "build_neck"]
 
 
 def build_neck(spec: model.Neck, channels: Mapping[int, int]) -> Neck:
-    """The one neck that `spec` holds, over a backbone's `channels` by level.
+    """The neck that `spec` describes, on a backbone with `channels` by level.
 
-    Raises FatalError(BAD_MODEL) where the backbone lacks the bottom level.
+    Raises FatalError(BAD_MODEL) if the backbone lacks the bottom level.
     """
     levels = spec.bottom_level, spec.top_level
     if spec.bi_fpn is not None:

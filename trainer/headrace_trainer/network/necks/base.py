@@ -1,4 +1,4 @@
-"""What every neck is: the same levels in and out, whatever happens between."""
+"""The interface of necks: levels in, levels of one width out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ from headrace_trainer.ops.layers import conv_norm
 class Neck(nn.Module, ABC):
     """{level: [B, channels_in[level], h, w]} -> {level: [B, width, h, w]}, levels `bottom` to `top`, strides 2^level.
 
-    All of the backbone's levels from `bottom` on are fused, also those above `top`; `bottom` is one of them, `top` may lie higher.
-    Levels above the backbone's highest come from the level below by a convolution of stride 2 (RetinaNet,
+    All backbone levels from `bottom` up are fused, even those above `top`; `bottom` is one of them, `top` may be higher. Levels
+    above the backbone's highest come from the level below by a convolution of stride 2 (RetinaNet,
     https://arxiv.org/abs/1708.02002).
     """
 
     channels: dict[int, int]
 
     def __init__(self, channels_in: Mapping[int, int], width: int, bottom: int, top: int) -> None:
-        """Raises FatalError(BAD_MODEL) where the backbone lacks the level `bottom`."""
+        """Raises FatalError(BAD_MODEL) if the backbone lacks the level `bottom`."""
         super().__init__()
         if bottom not in channels_in:
             there = ", ".join(map(str, sorted(channels_in)))
             raise FatalError(
-                Reason.BAD_MODEL, f"neck.bottomLevel is {bottom}, and the backbone has the levels {there}: take one of them"
+                Reason.BAD_MODEL, f"neck.bottomLevel is {bottom}, but the backbone has the levels {there}: choose one of them"
             )
         self.channels = dict.fromkeys(range(bottom, top + 1), width)
         highest = max(channels_in)
@@ -42,13 +42,13 @@ class Neck(nn.Module, ABC):
         """The fused levels, from the lowest up."""
 
     def _with_added(self, pyramid: dict[int, Tensor]) -> dict[int, Tensor]:
-        """`pyramid` and the levels above it."""
+        """`pyramid` with the levels above it."""
         for level in self._added:
             pyramid[level] = self.extras[str(level)](F.relu(pyramid[level - 1]))
         return pyramid
 
 
 def enlarged(x: Tensor, like: Tensor) -> Tensor:
-    """[B, C, h, w] of the level above -> of the level and size of `like`."""
-    # To the size of this level, not by 2: with odd sizes the level above is rounded up.
+    """[B, C, h, w] of the level above -> the size of `like`."""
+    # By size, not by a factor of 2: with odd sizes the level above is rounded up.
     return F.interpolate(x, size=like.shape[-2:], mode="nearest")

@@ -1,9 +1,8 @@
 """Weighted bidirectional feature pyramid network (Tan et al. 2020, https://arxiv.org/abs/1911.09070).
 
-Features go from the top down and from the bottom up again, several times; every map is a weighted mean of those it is made of
-("fast normalised fusion"), and then a separable convolution. What differs: GroupNorm for batch normalisation, one projection of
-each of the backbone's levels for both ways of the first pass, and levels above the backbone's by convolutions of stride 2, not by
-max-pooling.
+Features go from the top down and back up, several times; every map is a weighted mean of its inputs ("fast normalised fusion")
+followed by a separable convolution. Differences: GroupNorm instead of batch normalisation; the first pass uses one projection of
+each backbone level in both directions; levels above the backbone's come from convolutions of stride 2 instead of max-pooling.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,16 +15,16 @@ from headrace_trainer.network.necks.base import Neck, enlarged
 from headrace_trainer.ops.layers import conv_norm
 
 _EPSILON = 1e-4
-"""Keeps the sum of weights from zero; the paper's."""
+"""Keeps the sum of the weights above zero; the paper's value."""
 
 
 class BiFpn(Neck):
-    """`repeats` passes down and up over all levels, those above the backbone's included."""
+    """`repeats` passes down and up over all levels, including those above the backbone's."""
 
     def __init__(self, channels_in: Mapping[int, int], width: int, bottom: int, top: int, repeats: int) -> None:
         super().__init__(channels_in, width, bottom, top)
         levels = (*self._fused, *self._added)
-        # The last pass goes up only as far as somebody looks.
+        # The last pass goes up only to the highest level in use.
         tops = [levels[-1]] * (repeats - 1) + [top]
         self.passes = nn.ModuleList(_Pass(levels, top, width) for top in tops)
 
@@ -37,7 +36,7 @@ class BiFpn(Neck):
 
 
 class _Pass(nn.Module):
-    """Down from the highest of `levels` to the lowest, and up again to `top`, which is the last level that is given."""
+    """Down from the highest of `levels` to the lowest and up again to `top`, the highest level returned."""
 
     def __init__(self, levels: Sequence[int], top: int, width: int) -> None:
         super().__init__()
@@ -60,7 +59,7 @@ class _Pass(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """`inputs` maps of one size -> their weighted mean, SiLU, a separable convolution and GroupNorm."""
+    """`inputs` maps of one size -> weighted mean, SiLU, separable convolution, GroupNorm."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()

@@ -1,7 +1,6 @@
 """Feature pyramid network (Lin et al. 2017, https://arxiv.org/abs/1612.03144).
 
-Every convolution has a GroupNorm after it: from random weights it learns sooner (He et al. 2018,
-https://arxiv.org/abs/1811.08883).
+A GroupNorm follows every convolution: it learns faster from random weights (He et al. 2018, https://arxiv.org/abs/1811.08883).
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from headrace_trainer.ops.layers import conv_norm
 
 
 class Fpn(Neck):
-    """From the top down: each level is the backbone's and the one above, added, and then a convolution."""
+    """From the top down: adds each backbone level to the level above it, then applies a convolution."""
 
     def __init__(self, channels_in: Mapping[int, int], width: int, bottom: int, top: int) -> None:
         super().__init__(channels_in, width, bottom, top)

@@ -1,12 +1,12 @@
 """Hybrid encoder of RT-DETR (Zhao et al. 2024, https://arxiv.org/abs/2304.08069): attention at the top, convolutions below.
 
-The cells of the backbone's highest level look at each other once ("attention-based intra-scale feature interaction"); then features
-go from the top down and from the bottom up, as in a path aggregation network (Liu et al. 2018, https://arxiv.org/abs/1803.01534),
-and two levels are fused by residual 3 × 3 convolutions between 1 × 1 ones ("CNN-based cross-scale feature fusion"), of half the
-width as in the paper's small models. What differs: GroupNorm for batch normalisation, and therefore no second, 1 × 1 branch beside
-the 3 × 3 convolutions, which only batch normalisation lets one fold away after training.
+The cells of the backbone's highest level attend to each other once ("attention-based intra-scale feature interaction"); then
+features go from the top down and back up, as in a path aggregation network (Liu et al. 2018, https://arxiv.org/abs/1803.01534).
+Residual 3 × 3 convolutions between 1 × 1 ones fuse two levels ("CNN-based cross-scale feature fusion"), at half the width as in the
+paper's small models. Differences: GroupNorm instead of batch normalisation, and therefore no parallel 1 × 1 branch beside the 3 × 3
+convolutions, which can be folded away after training only with batch normalisation.
 
-Attention takes time and memory with the square of the highest level's cells.
+The time and memory for attention grow with the square of the number of cells on the highest level.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from headrace_trainer.network.necks.base import Neck, enlarged
 from headrace_trainer.ops.layers import conv_norm
 
 _HEADS = 8
-"""Of the attention; the paper's. Widths are multiples of 8."""
+"""Attention heads, as in the paper. Widths are multiples of 8."""
 _WIDENING = 4
-"""Of the layer's multilayer perceptron; the paper's."""
+"""Hidden width of the layer's multilayer perceptron over `width`, as in the paper."""
 _SLOWEST = 10_000.0
-"""Wavelength, in cells, of the slowest wave of the position code, over 2 pi; the paper's."""
+"""Longest wavelength of the position code, in cells, divided by 2 pi; the paper's value."""
 
 
 class HybridEncoder(Neck):
-    """Attention over the highest level, a pass down, a pass up; `repeats` convolutions in each fusion."""
+    """Attention on the highest level, a pass down, a pass up; `repeats` convolutions in each fusion."""
 
     def __init__(self, channels_in: Mapping[int, int], width: int, bottom: int, top: int, repeats: int) -> None:
         super().__init__(channels_in, width, bottom, top)
@@ -42,7 +42,7 @@ class HybridEncoder(Neck):
         maps = {level: self.laterals[str(level)](features[level]) for level in self._fused}
         downwards = {self._highest: self.attention(maps[self._highest])}
         for level in reversed(self._fused[:-1]):
-            # As the paper has it, the reduced map of the level above is also what the way up meets there.
+            # As in the paper, the upward pass also uses the reduced map of the level above.
             above = downwards[level + 1] = self.reductions[str(level + 1)](downwards[level + 1])
             downwards[level] = self.down[str(level)](maps[level], enlarged(above, maps[level]))
         given = {self._fused[0]: downwards[self._fused[0]]}
@@ -56,7 +56,7 @@ def _conv_silu(channels_in: int, channels_out: int, kernel: int, stride: int = 1
 
 
 class _Fusion(nn.Module):
-    """Two maps [B, width, h, w] -> one: half the width through `repeats` residual convolutions, half past them."""
+    """Two maps [B, width, h, w] -> one: `repeats` residual convolutions at half the width, and a path around them."""
 
     def __init__(self, width: int, repeats: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class _Fusion(nn.Module):
 
 
 class _SelfAttention(nn.Module):
-    """A transformer's encoder layer over the cells of a map: [B, width, h, w] -> the same."""
+    """A transformer encoder layer on the cells of a map: [B, width, h, w] -> the same shape."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

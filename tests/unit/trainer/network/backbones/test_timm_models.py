@@ -60,7 +60,7 @@ def test_levels_are_frozen(name: str, above: tuple[str, ...], below: str) -> Non
     ("name", "problem"),
     [
         ("no_such_thing", "Unknown model"),
-        ("vit_tiny_patch16_224", "which make no levels"),
+        ("vit_tiny_patch16_224", "which do not form levels"),
         ("swin_tiny_patch4_window7_224", "images of any size"),
     ],
 )
