@@ -34,8 +34,8 @@ class Image:
 
 
 class Results(ABC):
-    """The files of one head in `folder`, which exists. `labels` says what its numbers mean. Objects that score below `least_score` are
-    left out."""
+    """The files of one head in `folder`, which exists. `labels` says what its numbers mean. Objects that score below `least_score`
+    are left out."""
 
     def __init__(self, folder: Path, labels: LabelSpace, least_score: float) -> None:
         self.folder, self.labels, self.least_score = folder, labels, least_score
