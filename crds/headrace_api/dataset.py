@@ -8,7 +8,7 @@ the dataset's root, or as the other formats name images. They also have, dependi
     metric-learning             identity
     regression                  a column or key for each of the layer's `values`; empty or null if a value is unknown
     text-recognition            text
-    anomaly-detection           anomalous: true or false; optionally mask: path from the root of a PNG, nonzero where it is
+    anomaly-detection           anomalous: true or false; optionally mask: path of a PNG from the root, nonzero where anomalous
     quadrilateral-detection     in CSV one row per quadrilateral with x1, y1, … x4, y4 (pixels, clockwise from the text's start),
                                 class, ignore (true, false or missing), and a row without numbers for an image that has none; in
                                 JSON quads, a list of objects with points [[x, y], …], class and ignore

@@ -230,8 +230,8 @@ class LastAttempt(Model):
 
     number: int = Field(ge=1, description="Number of the attempt, from 1.")
     exit_code: int | None = Field(None, description="Exit code of the trainer, if known.")
-    reason: str = Field(max_length=253, description="One word.")
-    message: str = Field("", max_length=4096, description="For people.")
+    reason: str = Field(max_length=253, description="One word: why it ended.")
+    message: str = Field("", max_length=4096, description="For people: why it ended.")
     charged: bool = Field(description="Whether it counts as a failure towards backoffLimit.")
     finished_time: Timestamp = Field(description="When it ended.")
 
@@ -241,8 +241,8 @@ class ConditionStatus(Model):
 
     type: str = Field(max_length=316, description="Scheduled, Running, Stopping or Succeeded.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
-    reason: str = Field(max_length=1024, description="One word.")
-    message: str = Field("", max_length=32768, description="For people.")
+    reason: str = Field(max_length=1024, description="One word: why it has this status.")
+    message: str = Field("", max_length=32768, description="For people: details of the status.")
     last_transition_time: Timestamp = Field(description="When the status last changed.")
     observed_generation: int | None = Field(None, ge=0, description="Generation of the spec that it describes.")
 

@@ -68,7 +68,7 @@ class Metrics:
         self.pulled_bytes = self._gauge("dataset_pulled_bytes", "Bytes of the dataset on local disk.")
         self.uploads = self._counter("uploads", "Objects uploaded to the run folder.")
         self.uploaded_bytes = self._counter("uploaded_bytes", "Bytes uploaded to the run folder.")
-        self.upload_failures = self._counter("upload_failures", "Failed uploads to the run folder.")
+        self.upload_failures = self._counter("upload_failures", "Failed upload tries to the run folder, retries included.")
         self.set_phase(Phase.PULLING)
 
     def set_phase(self, phase: Phase) -> None:
