@@ -1,4 +1,4 @@
-"""Jobs of one project run one after the other, as they were applied; projects run side by side; each job leaves a model."""
+"""Jobs of one project run one after another, in the order they were applied; projects run side by side; each job leaves a model."""
 
 import pytest
 
@@ -14,7 +14,7 @@ JOBS = {"north": ["north-1", "north-2"], "south": ["south-1", "south-2"]}
 
 @pytest.fixture(scope="module")
 def over(lab: Lab) -> None:
-    """Two projects with two jobs each, all applied at once, all over."""
+    """Two projects with two jobs each, all applied at once, all finished."""
     model = {
         "backbone": {"name": "resnet18", "topLevel": 4},
         "neck": {"fpn": {"channels": 32}, "bottomLevel": 2, "topLevel": 4},

@@ -1,6 +1,6 @@
-"""What the chart renders is what an API server takes: each case of the matrix, by server-side dry run with strict validation.
+"""An API server accepts what the chart renders: each case of the matrix, by server-side dry run with strict validation.
 
-`monitoring_crds/` are the Prometheus Operator's own definitions, so what is meant for it is checked by its schemas.
+`monitoring_crds/` has the Prometheus Operator's own definitions, so its schemas check the objects meant for it.
 """
 
 import json
@@ -21,7 +21,7 @@ MONITORING = Path(__file__).parent / "monitoring_crds"
 
 @pytest.fixture(scope="module")
 def release_namespace(cluster: ClusterAccess) -> Iterator[str]:
-    """A namespace for the release, beside the jobs' that the matrix names; the cluster knows the Prometheus Operator's kinds."""
+    """A namespace for the release, next to the matrix's namespaces for jobs; the cluster has the Prometheus Operator's kinds."""
     cluster.kubectl("apply", "--server-side", "-f", str(MONITORING))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(MONITORING))
     made = [f"chart-{secrets.token_hex(4)}", "team-a", "team-b", "5e3"]
@@ -65,11 +65,11 @@ def test_the_dry_run_would_find_a_field_that_is_none(cluster: ClusterAccess, rel
 def test_the_operators_pod_may_run_where_only_restricted_ones_may(
     cluster: ClusterAccess, release_namespace: str, helm: Helm
 ) -> None:
-    """A Deployment's pod template is not held against PodSecurity; a pod is."""
+    """PodSecurity does not check a Deployment's pod template, only a pod."""
     cluster.kubectl("label", "namespace", release_namespace, "pod-security.kubernetes.io/enforce=restricted")
     (deployment,) = of_kind(helm.render({}, namespace=release_namespace), "Deployment")
     template = yaml.safe_load(yaml.safe_dump(deployment["spec"]["template"]))
-    del template["spec"]["serviceAccountName"]  # is not there: nothing is installed
+    del template["spec"]["serviceAccountName"]  # does not exist: nothing is installed
     pod = {"apiVersion": "v1", "kind": "Pod", **template}
     pod["metadata"] |= {"name": "operator", "namespace": release_namespace}
     try_to_apply(cluster, [pod])

@@ -1,4 +1,4 @@
-"""The CRD on a real API server: what it takes, what it refuses and with which message, what it fills in."""
+"""The CRD on a real API server: what it accepts, what it refuses and with which message, which defaults it fills in."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ def apply(cluster, namespace):
 
 @pytest.fixture
 def start(cluster, namespace):
-    """Writes the status of a job that has begun, as the operator does."""
+    """Writes the status of a job that has started, as the operator does."""
 
     def run(name="street-1"):
         status = json.dumps({"status": {"state": "Starting", "attempts": 1}})
@@ -65,10 +65,10 @@ REFUSED = {
         {"model": {"heads": [HEAD | {"objectDetection": {}, "semanticSegmentation": {}}]}},
         "a head needs exactly one of these tasks",
     ),
-    "two heads of one name": ({"model": {"heads": [HEAD | {"objectDetection": {}}] * 2}}, "duplicate"),
+    "two heads with the same name": ({"model": {"heads": [HEAD | {"objectDetection": {}}] * 2}}, "duplicate"),
     "two optimizers": ({"training": {"optimizer": {"adamw": {}, "sgd": {}}}}, "optimizer needs exactly one of adamw and sgd"),
     "neck upside down": ({"model": {"neck": {"fpn": {}, "bottomLevel": 5, "topLevel": 4}}}, "neck.topLevel must be at least"),
-    "neck above backbone": (
+    "neck above the backbone": (
         {"model": {"backbone": {"topLevel": 3}, "neck": {"fpn": {}, "bottomLevel": 4}}},
         "neck.bottomLevel must not be above backbone.topLevel",
     ),
@@ -83,7 +83,7 @@ REFUSED = {
     "unknown backbone": ({"model": {"backbone": {"name": "resnet19"}}}, "resnet18"),
     "learning rate zero": ({"training": {"optimizer": {"sgd": {"learningRate": 0}}}}, "greater than 0"),
     "a dataset that is not in S3": ({"dataset": {"uri": "/data"}}, "spec.dataset.uri"),
-    "a project that is no DNS label": ({"project": "Street"}, "spec.project"),
+    "a project that is not a DNS label": ({"project": "Street"}, "spec.project"),
     "a scale upside down": (
         {"training": {"augmentation": {"scale": {"min": 2, "max": 1}}}},
         "scale.max must be at least scale.min",

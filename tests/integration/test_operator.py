@@ -1,4 +1,4 @@
-"""The operator as a process under its own account, on a real API server, with pods played by the test."""
+"""The operator as a process under its own account, on a real API server; the test plays the pods."""
 
 import json
 import time
@@ -33,7 +33,7 @@ def player(operated: OperatedNamespace) -> Iterator[Player]:
 
 @pytest.fixture
 def project(request: pytest.FixtureRequest) -> str:
-    """A project of the test's own; job names begin with it."""
+    """A project for one test; job names begin with it."""
     return request.node.name.removeprefix("test_").replace("_", "-")[:30].strip("-")
 
 
@@ -282,7 +282,7 @@ def test_a_job_applied_again_in_another_project_waits_for_the_pod_of_its_name(pl
 
 
 def test_a_pod_of_a_lost_node_costs_nothing(player: Player, project: str) -> None:
-    # In namespaced mode the pod garbage collector's forced deletion settles it; this is what it looks like to a watcher.
+    # In namespaced mode the pod garbage collector's forced deletion resolves this; here is what a watcher sees.
     player.apply("lost", project, backoffLimit=0)
     player.run("lost-1")
     player.await_state("lost", "Running")

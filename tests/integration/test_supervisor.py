@@ -1,4 +1,4 @@
-"""The supervisor on local folders, with a stand-in for the worker: what it leaves behind, and how it ends, whatever happens."""
+"""The supervisor on local folders, with a stand-in worker: what it leaves behind and how it ends, whatever happens."""
 
 import json
 import urllib.error
@@ -31,7 +31,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 def process_runs(pid: int) -> bool:
-    """Whether it is there, and more than a zombie that its new parent has yet to reap."""
+    """Whether the process exists and is not just a zombie that its new parent has yet to reap."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -247,7 +247,7 @@ def test_superseded_checkpoints_leave_the_local_disk_too(tmp_path: Path, dataset
 def test_the_outcome_is_written_before_the_wipe(
     tmp_path: Path, dataset: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wipe of a large dataset takes a while, and the grace period may end in it."""
+    """Wiping a large dataset takes a while, and the grace period may end during it."""
     written: list[bool] = []
     close = Workspace.close
 
@@ -385,7 +385,7 @@ def test_a_dataset_inside_the_workspace_is_refused_and_kept(tmp_path: Path, outp
 
 
 def test_results_inside_the_dataset_are_refused(tmp_path: Path, dataset: Path) -> None:
-    """The next job would read its pictures as images: a folder of classes would have a class "runs"."""
+    """The next job would read its pictures as images: a folder of classes would gain a class "runs"."""
     before = files_in(dataset)
     with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(dataset / "runs")) as attempt:
         assert attempt.until_over() is ExitCode.FATAL

@@ -24,7 +24,7 @@ def s3() -> Iterator[FakeS3]:
 
 
 def job_in(storage: Storage, **training: object) -> dict[str, object]:
-    """A job whose dataset is in `storage`, and whose output goes there."""
+    """A job with its dataset in `storage` and its output there too."""
     dataset = open_store(storage.uri("dataset"), storage.environment)
     for key, content in dataset_files(40).items():
         dataset.write(key, content)
@@ -78,7 +78,7 @@ def test_an_earlier_jobs_model_is_what_a_fresh_start_begins_with_and_no_other(tm
     with Attempt(tmp_path / "a", job_in(storage), environment=storage.environment) as earlier:
         assert earlier.until_over() is ExitCode.OK
     model = open_store(storage.uri(f"runs/{RUN_FOLDER}model/"), storage.environment)
-    model.write("model.safetensors", b"weights")  # the stand-in writes a config.json alone
+    model.write("model.safetensors", b"weights")  # the stand-in writes only a config.json
 
     job = job_document("later", storage.uri("dataset/"), storage.uri("runs/"))
     job["spec"]["model"] = {"initialWeights": {"uri": model.uri}}
@@ -89,7 +89,7 @@ def test_an_earlier_jobs_model_is_what_a_fresh_start_begins_with_and_no_other(tm
     assert f"worker: begins with {first.workspace}/weights: ['config.json', 'model.safetensors']" in first.log
     assert first.wiped
 
-    # It goes on from its own checkpoint, even if the weights are gone by then.
+    # It continues from its own checkpoint, even if the weights are gone by then.
     model.remove(["model.safetensors"])
     with Attempt(tmp_path / "c", job, environment=storage.environment, attempt=2) as second:
         assert second.until_over() is ExitCode.OK
@@ -200,7 +200,7 @@ def test_objects_that_arrive_cut_short_are_pulled_again(tmp_path: Path, storage:
         environment = storage.environment | {"AWS_ENDPOINT_URL": proxy.endpoint}
         with Attempt(tmp_path / "a", job, environment=environment, pull_connections=4) as attempt:
             attempt.until_log("run folder")
-            proxy.answer_bytes = 900  # of a connection: a few objects, then one is cut
+            proxy.answer_bytes = 900  # per connection: a few objects, then one is cut
             attempt.until_log("the connection broke")
             proxy.answer_bytes = None
             assert attempt.until_over() is ExitCode.OK
@@ -295,7 +295,7 @@ def test_a_marker_is_written_only_after_its_files(tmp_path: Path, s3: FakeS3) ->
 
 
 def test_a_death_between_files_and_marker_leaves_the_earlier_checkpoint_the_latest(tmp_path: Path, s3: FakeS3) -> None:
-    """What is in the store at such a moment: the files of 8, and a marker that still names 4."""
+    """The store as it is at such a moment: the files of 8, and a marker that still names 4."""
     dataset = write_files(tmp_path / "dataset", dataset_files())
     settings = {"environment": s3.environment(), "dataset": str(dataset), "output": "s3://runs"}
     with Attempt(tmp_path / "a", job_document(), Behaviour(at=5, trouble="killed"), **settings) as first:
