@@ -66,7 +66,7 @@ def test_a_stopped_job_keeps_its_checkpoint_and_wipes_its_workspace(lab: Lab) ->
     assert lab.read(status, "outcome.json")["outcome"] == "stopped"
 
 
-def test_a_suspended_job_lets_the_next_one_go_first_and_goes_on_where_it_was(lab: Lab) -> None:
+def test_a_suspended_job_lets_the_next_one_go_first_and_resumes_where_it_was(lab: Lab) -> None:
     first = lab.apply(manifest("paused-1", "pauses", maxIterations=200, evaluateEvery=100))
     second = lab.apply(manifest("paused-2", "pauses", maxIterations=10))
     lab.until_iteration(first, 5)

@@ -48,7 +48,7 @@ def test_a_trainer_that_runs_out_of_memory_goes_on_from_its_checkpoint(lab: Lab)
     assert min(lab.iterations_of_attempt(status, 2)) > saved, "the second attempt did not start from the checkpoint"
 
 
-def test_an_image_that_is_not_there_is_told_and_the_deadline_ends_it(lab: Lab) -> None:
+def test_a_missing_image_is_reported_and_the_deadline_ends_the_job(lab: Lab) -> None:
     image = f"{lab.cluster.registry}/headrace-trainer:no-such-tag"
     job = lab.apply(manifest("pictureless-1", "pictures", {"image": image, "preRunningDeadlineSeconds": 15}))
     lab.until_said(job, Reason.IMAGE_PULL_FAILED, "no-such-tag")
@@ -57,7 +57,7 @@ def test_an_image_that_is_not_there_is_told_and_the_deadline_ends_it(lab: Lab) -
     assert "no-such-tag" in status["message"], "the message does not name the cause"
 
 
-def test_a_registry_that_is_down_is_told_and_waited_for(lab: Lab) -> None:
+def test_a_job_waits_for_a_registry_that_is_down_and_says_so(lab: Lab) -> None:
     if not isinstance(lab.cluster, KubeletCluster):
         pytest.skip("the registry does not belong to the tests, so they cannot take it down")
     tag = f"late-{lab.namespace}"  # new in each run: the nodes keep what they pulled
@@ -73,7 +73,7 @@ def test_a_registry_that_is_down_is_told_and_waited_for(lab: Lab) -> None:
     assert (status["attempts"], status.get("failures", 0)) == (1, 0)
 
 
-def test_a_missing_storage_secret_is_told_and_mended_by_making_it(lab: Lab) -> None:
+def test_a_missing_storage_secret_is_reported_and_the_job_runs_once_it_exists(lab: Lab) -> None:
     job = lab.apply(manifest("keyless-1", "keys", {"storage": {"secretRef": {"name": "late-keys"}}}, maxIterations=5))
     lab.until_said(job, Reason.CONTAINER_CONFIG_FAILED, "late-keys")
     keys = [f"--from-literal={name}={value}" for name, value in lab.cluster.storage_environment().items()]
@@ -89,7 +89,7 @@ def test_keys_that_the_storage_refuses_end_the_job_at_once(lab: Lab) -> None:
     assert (status["reason"], status["attempts"]) == (Reason.STORAGE_REFUSED, 1)
 
 
-def test_what_the_dataset_does_not_have_ends_the_job_with_what_would_be_right(lab: Lab) -> None:
+def test_a_layer_that_the_dataset_lacks_ends_the_job_and_the_message_lists_the_layers(lab: Lab) -> None:
     document = manifest("wrong-1", "wrong")
     document["spec"]["model"]["heads"][0]["annotations"] = "regoins"
     status = lab.until(lab.apply(document), State.ERROR)
@@ -105,7 +105,7 @@ def test_a_project_goes_on_after_a_job_that_failed(lab: Lab) -> None:
     assert status["restarts"] == 0
 
 
-def test_a_job_that_makes_no_sense_is_refused_at_once(lab: Lab) -> None:
+def test_an_invalid_job_is_refused_at_once(lab: Lab) -> None:
     document = manifest("senseless-1", "sense", maxIterations=ENDLESS)
     document["spec"]["model"]["heads"][0]["objectDetection"] = {}
     with pytest.raises(Exception, match="exactly one"):

@@ -55,6 +55,6 @@ def test_a_job_that_is_done_leaves_its_model_and_scores(lab: Lab, job: str) -> N
 
 
 @pytest.mark.usefixtures("over")
-def test_the_wait_is_told_in_words(lab: Lab) -> None:
+def test_a_waiting_job_says_what_it_waits_for(lab: Lab) -> None:
     messages = [event.obj.get("status", {}).get("message", "") for event in lab.history.of("job", "north-2")]
     assert any("behind north-1" in message for message in messages)

@@ -40,12 +40,12 @@ def try_to_apply(cluster: ClusterAccess, objects: list[Json]) -> str:
 
 
 @pytest.mark.parametrize("case", MATRIX)
-def test_the_api_server_takes_every_rendering(cluster: ClusterAccess, release_namespace: str, helm: Helm, case: str) -> None:
+def test_the_api_server_accepts_every_rendering(cluster: ClusterAccess, release_namespace: str, helm: Helm, case: str) -> None:
     objects = helm.render(MATRIX[case], namespace=release_namespace)
     assert len(try_to_apply(cluster, objects).split()) == len(objects)
 
 
-def test_it_takes_names_that_look_like_numbers(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:
+def test_it_accepts_names_that_look_like_numbers(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:
     namespace = str(10**9 + secrets.randbelow(10**9))
     cluster.create_namespace(namespace)
     objects = helm.render(NUMBERS, namespace, "2024")
@@ -53,7 +53,7 @@ def test_it_takes_names_that_look_like_numbers(cluster: ClusterAccess, release_n
     cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
-def test_the_dry_run_would_find_a_field_that_is_none(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:
+def test_the_dry_run_would_find_an_unknown_field(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:
     for kind in ("Deployment", "PodMonitor", "PrometheusRule", "NetworkPolicy"):
         values = {**MATRIX["monitored"], **MATRIX["fenced"]}
         one = of_kind(helm.render(values, namespace=release_namespace), kind)[0]

@@ -260,7 +260,7 @@ def test_the_admin_of_a_namespace_installs_it_there(own: ClusterAccess, here: He
         own.kubectl("get", "trainingjobs", "-n", "default", "--as=jane")
 
 
-def test_who_holds_a_role_in_a_namespace_holds_it_over_its_jobs(own: ClusterAccess, here: Helm) -> None:
+def test_a_users_role_in_a_namespace_covers_its_jobs(own: ClusterAccess, here: Helm) -> None:
     may = {
         "view": ["get", "list", "watch"],
         "edit": ["get", "create", "patch", "update", "delete"],

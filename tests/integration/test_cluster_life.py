@@ -54,7 +54,7 @@ def test_two_clusters_side_by_side_know_nothing_of_each_other(tmp_path: Path) ->
     assert not any(map(port_is_open, ports))
 
 
-def test_a_component_that_dies_at_the_start_ends_it_with_the_component_s_words(binaries: dict[str, str], tmp_path: Path) -> None:
+def test_a_component_that_dies_at_the_start_ends_the_cluster_with_its_own_message(binaries: dict[str, str], tmp_path: Path) -> None:
     broken = tmp_path / "etcd"
     broken.write_text("#!/bin/sh\necho cannot do that >&2\nexit 4\n")
     broken.chmod(0o755)
@@ -72,7 +72,7 @@ def test_a_folder_with_something_in_it_is_refused_and_kept(binaries: dict[str, s
 
 
 @pytest.mark.usefixtures("binaries")
-def test_a_port_that_was_taken_meanwhile_is_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_was_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         choices = iter([[taken.getsockname()[1], *free_ports(3)], free_ports(4)])
         monkeypatch.setattr("headrace_local.cluster.free_ports", lambda count: next(choices))

@@ -41,14 +41,14 @@ def start(cluster, namespace):
     return run
 
 
-def test_the_smallest_job_is_taken_and_defaults_are_filled_in(apply):
+def test_the_smallest_job_is_accepted_and_defaults_are_filled_in(apply):
     spec = apply()["spec"]
     assert spec["model"]["neck"] == {"fpn": {"channels": 256}, "bottomLevel": 3, "topLevel": 7}
     assert spec["training"]["optimizer"] == {"adamw": {"learningRate": 0.0005, "weightDecay": 0.05}}
     assert (spec["stop"], spec["suspend"], spec["backoffLimit"]) == (False, False, 3)
 
 
-def test_backbones_of_timm_and_initial_weights_are_taken(apply):
+def test_timm_backbones_and_initial_weights_are_accepted(apply):
     weights = {"uri": "s3://zoo/x.safetensors", "storage": {"secretRef": {"name": "zoo"}}}
     model = apply(model={"backbone": {"name": "timm/convnext_atto.d2_in1k"}, "initialWeights": weights})["spec"]["model"]
     assert model["backbone"] == {"name": "timm/convnext_atto.d2_in1k", "topLevel": 5, "frozenLevels": 0}
@@ -93,7 +93,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_wrong_manifest_is_refused_with_what_would_be_right(apply, case):
+def test_a_wrong_manifest_is_refused_with_how_to_fix_it(apply, case):
     spec, message = REFUSED[case]
     with pytest.raises(KubectlError, match=message):
         apply(**spec)
@@ -130,7 +130,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("field", CHANGES)
-def test_what_is_learnt_may_change_while_queued_and_not_after(apply, start, field):
+def test_what_is_learned_may_change_while_queued_but_not_after(apply, start, field):
     apply()
     apply(**CHANGES[field])
     apply()
@@ -154,7 +154,7 @@ def test_jobs_of_one_project_are_selected_at_the_server(apply, cluster, namespac
     assert names.split() == ["trainingjob.headrace.dev/b"]
 
 
-def test_the_columns_tell_project_state_and_progress(apply, start, cluster, namespace):
+def test_the_columns_show_project_state_and_progress(apply, start, cluster, namespace):
     apply()
     start()
     header, row = cluster.kubectl("get", "tj", "-n", namespace).splitlines()

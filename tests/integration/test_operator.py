@@ -170,7 +170,7 @@ def test_an_error_for_good_is_not_retried(player: Player, project: str) -> None:
     assert status["attempts"] == 1
 
 
-def test_a_message_that_is_no_outcome_is_shown_as_it_is(player: Player, project: str) -> None:
+def test_a_message_that_is_not_an_outcome_is_shown_as_it_is(player: Player, project: str) -> None:
     player.apply("garbled", project, backoffLimit=0)
     player.run("garbled-1")
     player.exit("garbled-1", 1, "Traceback (most recent call last): boom")
@@ -306,7 +306,7 @@ def test_what_keeps_a_pod_from_starting_is_in_the_status_until_its_deadline(play
     player.exit("unpulled-1", 137)
 
 
-def test_a_job_without_storage_ends_at_once_and_says_how_to_mend_it(player: Player, project: str) -> None:
+def test_a_job_without_storage_ends_at_once_and_says_how_to_fix_it(player: Player, project: str) -> None:
     player.apply("keyless", project, storage=None)
     status = player.await_state("keyless", "Error", Reason.MISSING_STORAGE)
     assert "set spec.storage.secretRef.name" in status["message"]
@@ -331,7 +331,7 @@ def test_a_pod_that_is_invalid_ends_the_job(player: Player, project: str) -> Non
     assert "not a label" in status["message"]
 
 
-def test_a_job_that_is_over_is_deleted_when_its_time_is_over(player: Player, project: str) -> None:
+def test_a_finished_job_is_deleted_after_its_ttl(player: Player, project: str) -> None:
     player.apply("brief", project, ttlSecondsAfterFinished=1)
     player.done_by_hand("brief", wait=False)
     eventually("the job is deleted", lambda: player.job("brief") is None)
@@ -404,7 +404,7 @@ def test_the_pod_reads_its_job_from_a_file_and_its_keys_from_the_secret(player: 
     player.done_by_hand("read")
 
 
-def test_metrics_tell_what_it_did(operated: OperatedNamespace, player: Player, project: str) -> None:
+def test_metrics_count_what_it_did(operated: OperatedNamespace, player: Player, project: str) -> None:
     player.apply("counted", project)
     player.done_by_hand("counted")
     url = f"http://127.0.0.1:{operated.port}/metrics"

@@ -139,7 +139,7 @@ def test_a_killed_operator_is_replaced_and_nothing_is_lost(operated: OperatedNam
     player.done_by_hand("life-3")
 
 
-def test_two_replicas_share_the_work_without_a_pause_when_one_is_told_to_end(operated: OperatedNamespace, player: Player) -> None:
+def test_two_replicas_share_the_work_without_a_pause_when_one_gets_sigterm(operated: OperatedNamespace, player: Player) -> None:
     first = operated.start({"HEADRACE_LEADER_LEASE": "30"})
     operated.start({"HEADRACE_LEADER_LEASE": "30"})
     player.apply("relay-1", "relay")

@@ -164,7 +164,7 @@ def test_a_pod_placed_by_hand_beyond_the_capacity_is_refused(node: NodeForTests,
     assert "Requested: 3" in status["message"]
 
 
-def test_what_the_node_cannot_do_is_refused_in_words(node: NodeForTests, pods: PodWatch) -> None:
+def test_what_the_node_cannot_do_is_refused_with_a_reason(node: NodeForTests, pods: PodWatch) -> None:
     name = pods.create(node.pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}]))
     status = pods.until_phase(name, "Failed")["status"]
     assert status["reason"] == "UnsupportedByProcessNode"

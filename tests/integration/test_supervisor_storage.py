@@ -74,7 +74,7 @@ def test_another_machine_goes_on_from_the_checkpoint_in_s3(tmp_path: Path, stora
     assert {key.split("/")[1] for key in keys_in(storage, f"runs/{RUN_FOLDER}") if key.startswith("attempts/")} == {"1", "2"}
 
 
-def test_an_earlier_jobs_model_is_what_a_fresh_start_begins_with_and_no_other(tmp_path: Path, storage: Storage) -> None:
+def test_only_a_fresh_start_begins_with_an_earlier_jobs_model(tmp_path: Path, storage: Storage) -> None:
     with Attempt(tmp_path / "a", job_in(storage), environment=storage.environment) as earlier:
         assert earlier.until_over() is ExitCode.OK
     model = open_store(storage.uri(f"runs/{RUN_FOLDER}model/"), storage.environment)
@@ -107,7 +107,7 @@ def test_initial_weights_that_are_not_there_end_the_job_before_the_dataset_is_pu
     assert "pulling" not in attempt.log
 
 
-def test_a_bucket_that_is_not_there_is_named(tmp_path: Path, storage: Storage) -> None:
+def test_a_missing_bucket_is_named(tmp_path: Path, storage: Storage) -> None:
     job = job_document(dataset="s3://no-such-bucket-anywhere/x/", output=storage.uri("runs/"))
     with Attempt(tmp_path / "a", job, environment=storage.environment) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
@@ -232,7 +232,7 @@ def test_an_object_with_another_checksum_is_named(tmp_path: Path, s3: FakeS3) ->
 @pytest.mark.parametrize(
     ("etag", "headers"), [("0" * 32 + "-7", {}), ("0" * 32, {"x-amz-server-side-encryption": "aws:kms"}), ("0x8DC", {})]
 )
-def test_an_etag_that_is_no_checksum_is_not_taken_for_one(tmp_path: Path, s3: FakeS3, etag: str, headers: dict[str, str]) -> None:
+def test_an_etag_need_not_be_a_checksum(tmp_path: Path, s3: FakeS3, etag: str, headers: dict[str, str]) -> None:
     s3.objects = {f"none/{key}": content for key, content in dataset_files().items()}
     s3.listed_etags = {"none/images/00001.jpg": etag}
     s3.answer_headers = headers
@@ -331,7 +331,7 @@ def test_a_checkpoint_that_is_being_uploaded_when_the_worker_fails_is_not_thrown
     assert f"{RUN_FOLDER}checkpoints/latest.json" in s3.objects
 
 
-def test_keys_that_may_not_delete_are_told_once_and_stop_nothing(tmp_path: Path, s3: FakeS3) -> None:
+def test_keys_without_permission_to_delete_are_reported_once_and_stop_nothing(tmp_path: Path, s3: FakeS3) -> None:
     s3.refuse_deletes = True
     dataset = write_files(tmp_path / "dataset", dataset_files())
     with Attempt(

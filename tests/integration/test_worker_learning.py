@@ -92,7 +92,7 @@ def generalised(tmp_path_factory: pytest.TempPathFactory) -> Scores:
         pytest.param("boxes", "AP50", 0.06, 0.01, id="boxes: placed at random"),
     ],
 )
-def test_from_partly_labelled_scenes_heads_learn_what_holds_for_others(
+def test_heads_generalise_from_partly_labelled_scenes(
     generalised: Scores, head: str, metric: str, least: float, guessing: float
 ) -> None:
     assert least > guessing

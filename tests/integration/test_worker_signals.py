@@ -57,7 +57,7 @@ def test_while_the_network_is_being_built_a_stop_ends_it_at_once(scenes: Path, t
         assert saved_iterations(worker, tmp_path) == []
 
 
-def test_while_torch_is_being_imported_a_stop_is_answered_too(scenes: Path, tmp_path: Path) -> None:
+def test_while_torch_is_being_imported_a_stop_works_too(scenes: Path, tmp_path: Path) -> None:
     """From the moment the handler is installed. Before that, SIGTERM kills the process, which its supervisor expects."""
     with start(scenes, tmp_path) as worker:
         status = Path(f"/proc/{worker.process.pid}/status")

@@ -104,7 +104,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_wrong_manifest_is_refused_with_what_would_be_right(case):
+def test_a_wrong_manifest_is_refused_with_how_to_fix_it(case):
     document = manifest()
     spoil, message = REFUSED[case]
     spoil(document)
