@@ -34,9 +34,18 @@ class Limits:
 class Uploads:
     """Started when the run folder is known. Methods are called from the main thread and return at once, `finish` excepted."""
 
-    def __init__(self, store: Store, attempt: runfolder.Attempt, journal: Journal, board: Board, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        attempt: runfolder.Attempt,
+        journal: Journal,
+        board: Board,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.store = store
-        self._journal, self._board, self._limits = journal, board, limits
+        self._journal, self._board, self._limits, self._clock = journal, board, limits, clock
         self._deadline: Callable[[], float] | None = None
         self._all_arrived = True
         self._closing = threading.Event()
@@ -130,7 +139,7 @@ class Uploads:
 
     def _persist(self, what: str, action: Callable[[], None]) -> bool:
         """Carry out `action` until it works, the patience is over or the deadline has passed; whether it worked."""
-        failures = Failures(time.monotonic)
+        failures = Failures(self._clock)
         while self.error is None and not self._late():
             try:
                 action()
