@@ -289,6 +289,6 @@ class TrainingJobStatus(Model):
 def parse_job(document: dict[str, Any]) -> TrainingJob:
     """A TrainingJob from a parsed manifest or API object.
 
-    Raises `pydantic.ValidationError`, whose text names each wrong field and what would be right.
+    Raises `pydantic.ValidationError`; `wrong_fields` tells what it is about.
     """
     return TrainingJob.model_validate(document)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from headrace_local.node import api as api_module
 from headrace_local.node.api import Api, ApiError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -53,7 +54,8 @@ def test_a_refusal_carries_the_servers_code_and_words() -> None:
     with_server(handler, test)
 
 
-def test_a_watch_goes_on_where_it_stopped_and_lists_again_only_when_it_must() -> None:
+def test_a_watch_goes_on_where_it_stopped_and_lists_again_only_when_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_module, "AGAIN_SECONDS", (0.0, 0.0))
     """Scripted: an end of the stream, a 410 as an event, a broken connection, a 410 as the status."""
     asked: list[str] = []
 
@@ -105,7 +107,8 @@ def test_a_watch_goes_on_where_it_stopped_and_lists_again_only_when_it_must() ->
     with_server(handler, test)
 
 
-def test_a_server_that_is_away_is_asked_again() -> None:
+def test_a_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_module, "AGAIN_SECONDS", (0.0, 0.0))
     answers = iter([500, 503, 200])
 
     async def handler(request: web.Request) -> web.StreamResponse:

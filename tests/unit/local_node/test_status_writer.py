@@ -2,6 +2,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
+from headrace_local.node import status_writer
 from headrace_local.node.api import Api, ApiError
 from headrace_local.node.status_writer import StatusWriter
 
@@ -71,7 +74,9 @@ def test_every_write_is_bound_to_the_pods_uid() -> None:
     run(test)
 
 
-def test_a_write_is_repeated_until_the_server_answers() -> None:
+def test_a_write_is_repeated_until_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_writer, "AGAIN_SECONDS", (0.0, 0.0))
+
     async def test() -> None:
         api = ScriptedApi(ConnectionRefusedError(), ApiError(503, "starting"), None)
         writer = writer_on(api)

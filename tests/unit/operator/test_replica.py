@@ -48,6 +48,11 @@ def leads(replica: Replica) -> bool:
     return replica.ready and bool(replica.leader.leading)
 
 
+def idle(replica: Replica) -> bool:
+    """No pass runs, and none is due."""
+    return not (replica.queue.dirty or replica.queue.working)
+
+
 def test_a_job_that_went_while_the_watch_was_broken_is_forgotten_when_the_watch_begins_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -58,11 +63,12 @@ def test_a_job_that_went_while_the_watch_was_broken_is_forgotten_when_the_watch_
         await until(lambda: leads(replica))
         replica.queue.add(KEY)
         await until(lambda: server.get("TrainingJob", "ns", "ghost").get("status", {}).get("attempts") == 1)
-        await asyncio.sleep(0.05)  # whatever pass still runs comes to its end
+        await until(lambda: idle(replica))
         server.remove("Pod", "ns", "ghost-1")
         server.remove("TrainingJob", "ns", "ghost")
         replica.queue.add(KEY)
-        await asyncio.sleep(0.05)
+        assert not idle(replica)
+        await until(lambda: idle(replica))
         assert replica.cache.jobs.objects[KEY], "no watch told, and a pass does not LIST without need"
         replica.list_again()
         await until(lambda: not replica.cache.jobs.objects[KEY])
@@ -104,7 +110,7 @@ def test_a_namespace_that_cannot_be_read_is_told_once_and_again_when_it_can(
 
 def test_a_standby_queues_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody takes from its queue, which said in Prometheus that more and more projects wait for a worker."""
-    monkeypatch.setattr(module.Leader, "run", lambda _: asyncio.sleep(3600))  # another replica has the Lease
+    monkeypatch.setattr(module.Leader, "run", lambda _: asyncio.Event().wait())  # another replica has the Lease
 
     async def story(replica: Replica, server: SimulatedServer) -> None:
         await until(lambda: replica.ready)
