@@ -1,4 +1,4 @@
-"""Waiting times that double, as everywhere in a kubelet."""
+"""Waiting times that double, as in a kubelet."""
 
 from dataclasses import dataclass
 
