@@ -163,7 +163,7 @@ class Operator(Model):
     priority_class_name: ObjectName | Literal[""] = Field("", description="PriorityClass of its pods.")
     node_selector: Strings = Field({}, description="Labels that the node must have.")
     tolerations: list[Toleration] = Field([], description="Taints that its pods tolerate.")
-    affinity: Affinity = Field(default_factory=Affinity, description="As in a pod.")
+    affinity: Affinity = Field(default_factory=Affinity, description="Affinity of its pods, in a pod's format.")
     pod_labels: Strings = Field({}, description="Additional labels of its pods.")
     pod_annotations: Strings = Field({}, description="Annotations of its pods.")
 

@@ -1,4 +1,4 @@
-"""What one can do with a running cluster, given its folder: from the process that started it or from another."""
+"""Access to a running cluster, given its folder: from the process that started it or from another."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class KubectlError(RuntimeError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a client must know of a running cluster; kept in `cluster.json` in its folder."""
+    """What a client must know about a running cluster; `cluster.json` in the cluster's folder has it."""
 
     api_url: str
     kubectl: str
@@ -48,10 +48,9 @@ class Facts:
 
 
 class ClusterAccess:
-    """Clients, credentials and further processes for the cluster in `folder`.
+    """Clients, credentials and additional processes for the cluster in `folder`.
 
-    As a context manager it ends the processes that were started through it, and nothing else: the cluster belongs
-    to its `Cluster`.
+    On exit, it ends only the processes that were started through it: the cluster belongs to its `Cluster`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -190,7 +189,7 @@ class ClusterAccess:
         ready: Callable[[], object] | None = None,
         timeout: float = 60,
     ) -> Process:
-        """Starts a further process, which ends with the cluster at the latest, and waits until it is ready.
+        """Starts another process, which ends with the cluster at the latest, and waits until it is ready.
 
         Args:
             env: additions to this process's environment. Its proxies are switched off: the cluster is on 127.0.0.1.
@@ -217,7 +216,7 @@ class ClusterAccess:
                 process.kill()
                 raise TimeoutError(f"{error}; the end of {process.log}:\n{tail}") from None
             except ProcessEndedError:
-                process.expected_to_run = False  # told here and now; `check` need not tell it again to whoever comes next
+                process.expected_to_run = False  # this reports it; `check` need not report it again later
                 raise
         return process
 

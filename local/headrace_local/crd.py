@@ -1,4 +1,4 @@
-"""The TrainingJob CustomResourceDefinition: its text, and putting it into a cluster."""
+"""The TrainingJob CustomResourceDefinition: reads its text, and creates it in a cluster."""
 
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,7 @@ def crd_text() -> str:
     installed = package / FILE_NAME
     if installed.is_file():
         return installed.read_text()
-    # In a checkout the generated file lies beside the package (`make manifests`).
+    # In a checkout the generated file is beside the package (`make manifests`).
     return (Path(str(package)).parent / FILE_NAME).read_text()
 
 

@@ -1,4 +1,4 @@
-"""What jobs of a namespace need of the S3 server: the storage secret, and buckets."""
+"""Creates what jobs of a namespace need of the S3 server: the storage secret and buckets."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ SECRET_NAME = "headrace-storage"
 
 
 def create_storage(cluster: ClusterAccess, namespace: str, buckets: Sequence[str]) -> None:
-    """Creates the namespace's storage secret, and those buckets that are not there yet."""
+    """Creates the namespace's storage secret, and the buckets that do not exist yet."""
     from kubernetes import client
 
     with cluster.api() as api:

@@ -1,4 +1,4 @@
-"""Scenes: digits over one another on two textures."""
+"""Scenes: overlapping digits on two textures."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ IGNORE = 255
 SEAM_PIXELS = 1.5
 """Half the width of the ignored strip between two textures."""
 LEAST_VISIBLE_PIXELS = 24
-"""A digit of which less can be seen, because others lie on it, is left out of the scene."""
+"""If other digits leave a smaller share of a digit visible, the scene leaves it out."""
 SMALLEST, LARGEST = 0.28, 0.45
-"""Sides of digits, as shares of the image's."""
+"""Sides of digits, as shares of the image's side."""
 GROUND_DEPTH = 2.5
-"""The largest digit is at a depth of 1, others as much farther as they are smaller, the ground behind them all."""
+"""The largest digit has a depth of 1; smaller ones are farther away in proportion; the ground is behind them all."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Scene:
     corners: np.ndarray
     """float [n, 4, 2] (x, y): the turned rectangle around each digit, clockwise from the digit's own top left; inside the image."""
     covered: np.ndarray
-    """bool [n, 4]: whether another digit lies on the corner"""
+    """bool [n, 4]: whether another digit covers the corner"""
     regions: np.ndarray
     """uint8 [S, S]: index into REGIONS, or IGNORE."""
     ground: np.ndarray
@@ -42,7 +42,7 @@ class Scene:
 
 
 def draw_scene(split: str, index: int, size: int = 96, seed: int = 0) -> Scene:
-    """The scene number `index` of a split, `size` pixels a side."""
+    """Scene number `index` of a split, with sides of `size` pixels."""
     rng = generator(seed, "scene", split, index)
     image, ground, seam = _ground(rng, size)
     canvas = image.astype(np.float32)
@@ -88,7 +88,7 @@ def _ground(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _free_place(rng: np.random.Generator, stamp: Stamp, taken: np.ndarray) -> tuple[int, int]:
-    """Top and left of a stamp: the least covered of a few random places, so that digits overlap sometimes and pile up seldom."""
+    """Top and left of a stamp: the least covered of a few random places, so that digits sometimes overlap but rarely pile up."""
     height, width = stamp.opacity.shape
     places = [
         (int(rng.integers(0, taken.shape[0] - height + 1)), int(rng.integers(0, taken.shape[1] - width + 1))) for _ in range(4)

@@ -1,4 +1,4 @@
-"""What the demo sees, through the API alone: the jobs, their pods, and every state each job was seen in."""
+"""What the demo sees through the API alone: the jobs, their pods, and every state of each job."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,19 +12,19 @@ from headrace_local.demo.jobs import NAMESPACE, DemoJob
 
 @dataclass
 class Observed:
-    """All that was seen of one job. Times are the API server's, RFC 3339."""
+    """All observations of one job. Times are the API server's, in RFC 3339."""
 
     job: DemoJob
     created: str | None = None
     pod_created: str | None = None
     states: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
-    """Every message that the status ever showed, in order."""
+    """Every message that the status has shown, in order."""
     status: dict[str, Any] = field(default_factory=dict)
 
     @property
     def state(self) -> State | None:
-        """The state it was last seen in."""
+        """The last observed state."""
         return State(self.states[-1]) if self.states else None
 
     @property
@@ -34,23 +34,23 @@ class Observed:
 
     @property
     def milestone(self) -> tuple[object, ...]:
-        """Changes when there is news worth a line of a log: a state, a reason, another fifth of the way."""
+        """Changes when there is news worth a log line: a state, a reason, another fifth of the iterations."""
         return (self.state, self.status.get("reason"), self.status.get("progress", {}).get("percentage", 0) // 20)
 
     @property
     def iteration(self) -> int:
-        """Iterations done, as the status says."""
+        """Iterations done, from the status."""
         return int(self.status.get("progress", {}).get("iteration", 0))
 
     @property
     def scores(self) -> dict[tuple[str, str], float]:
-        """(head, score) -> value of the last evaluation."""
+        """(head, score) -> value in the last evaluation."""
         metrics = self.status.get("progress", {}).get("metrics", [])
         return {(metric["head"], metric["name"]): metric["value"] for metric in metrics}
 
 
 class Observer:
-    """Looks at the jobs' objects; `look` is called again and again."""
+    """Observes the jobs' objects; the demo calls `look` repeatedly."""
 
     def __init__(self, api: client.ApiClient, jobs: list[DemoJob]) -> None:
         self._api = api
@@ -58,10 +58,10 @@ class Observer:
         self._core = client.CoreV1Api(api)
         self.observed = {job.name: Observed(job) for job in jobs}
         self.most_live_pods: dict[str, int] = {job.project: 0 for job in jobs}
-        """The largest number of live trainer pods of each project ever seen at once."""
+        """For each project, the largest number of trainer pods observed alive at once."""
 
     def look(self) -> None:
-        """One LIST of jobs and one of pods, added to what is known."""
+        """Adds one LIST of jobs and one of pods to the observations."""
         listed: Any = self._custom.list_namespaced_custom_object(names.GROUP, names.VERSION, NAMESPACE, names.PLURAL)
         for entry in listed["items"]:
             self._see_job(self.observed[entry["metadata"]["name"]], entry)
@@ -95,5 +95,5 @@ class Observer:
 
 
 def _live(pod: dict[str, Any]) -> bool:
-    """Whether the pod may be running something: not over, and past the gate that holds it until its turn."""
+    """Whether the pod may be running something: it has not ended, and is past the gate that holds it until its turn."""
     return pod["status"].get("phase") not in {"Succeeded", "Failed"} and not pod["spec"].get("schedulingGates")

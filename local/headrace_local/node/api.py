@@ -1,4 +1,4 @@
-"""The API server as the agent needs it: JSON in, JSON out, and watches that go on after whatever happens.
+"""The API server as the agent needs it: JSON in, JSON out, and watches that continue whatever happens.
 
 On aiohttp alone. The generated models of the `kubernetes` package would cost the agent 1.1 s of CPU at its start
 and 25 MB (measured on 2 cores), to turn JSON into objects and back.

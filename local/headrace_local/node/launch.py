@@ -1,4 +1,4 @@
-"""Starting process nodes for a running cluster: `make up`, the demo and the tests."""
+"""Starts process nodes for a running cluster: `make up`, the demo and the tests."""
 
 import shlex
 import sys
@@ -17,7 +17,7 @@ def start_node(
 
     Args:
         images: image names and their entrypoints.
-        options: further words of the command line, such as `("--cpu", "8")`.
+        options: additional words for the command line, such as `("--cpu", "8")`.
 
     Raises:
         ProcessEnded, TimeoutError: as `ClusterAccess.start`.

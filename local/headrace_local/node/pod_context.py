@@ -23,13 +23,13 @@ from headrace_local.node.volumes import (
     write_files,
 )
 
-# The Node authorizer learns of a binding a moment after this node does; until then it forbids the pod's secrets.
+# The Node authorizer learns of a binding a moment after this node; until then it denies access to the pod's secrets.
 AUTHORIZER_DELAY_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
 class Node:
-    """The node's own things, shared by all of its pods. `folder` holds one folder per pod, by uid."""
+    """What all pods of the node share. `folder` has one folder per pod, by uid."""
 
     name: str
     host_ip: str
@@ -43,9 +43,9 @@ class Node:
 
 
 class PodContext:
-    """One pod on this node. `pod` is always the newest object the watch brought.
+    """One pod on this node. `pod` is always the newest object from the watch.
 
-    Its folder holds `volumes/<volume>/`, and for each container `home/<name>/`, `<name>.<restarts>.log` and
+    Its folder contains `volumes/<volume>/`, and for each container `home/<name>/`, `<name>.<restarts>.log` and
     `<name>.termination-log`.
     """
 
@@ -62,7 +62,7 @@ class PodContext:
         self._address: PodAddress | None = None
 
     def take_address(self) -> None:
-        """Give the pod an address of its own, or the node's for a pod in the host's network."""
+        """Give the pod its own address, or the node's if the pod uses the host's network."""
         if self.pod["spec"].get("hostNetwork"):
             self.ip = self.node.host_ip
         else:
@@ -70,17 +70,17 @@ class PodContext:
             self.ip = self._address.ip
 
     def release(self) -> None:
-        """Give the address and the GPUs back."""
+        """Release the address and the GPUs."""
         self.node.devices.release(self.uid)
         if self._address is not None:
             self._address.release()
 
     async def remove_folder(self) -> None:
-        """Remove everything the pod left, which may be many files."""
+        """Remove everything that the pod left, which may be many files."""
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def described(self) -> dict[str, Any]:
-        """The pod as fieldRefs see it: with the addresses it has just been given."""
+        """The pod as fieldRefs see it, with its new addresses."""
         return {**self.pod, "status": {"hostIP": self.node.host_ip, "podIP": self.ip}}
 
     def log_path(self, container: str, restarts: int) -> Path:
@@ -96,7 +96,7 @@ class PodContext:
         return self.folder / "home" / container
 
     async def mount(self) -> None:
-        """Write the pod's volumes. Raises MountError while something they are made from is missing."""
+        """Write the pod's volumes. Raises MountError while something that they need is missing."""
         volumes = self.pod["spec"].get("volumes", ())
         try:
             objects = await self.objects(volume_references(self.pod))

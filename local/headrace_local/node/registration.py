@@ -1,4 +1,4 @@
-"""The Node object and its heartbeats: what makes the scheduler send pods here and notice when nobody is here."""
+"""The Node object and its heartbeats, by which the scheduler sends pods here and notices when the node is gone."""
 
 import asyncio
 import logging
@@ -15,16 +15,16 @@ from headrace_local.node.status import timestamp
 
 logger = logging.getLogger(__name__)
 
-# Renewals per lease duration: as a kubelet's 40 s and 10 s.
+# Renewals per lease duration: the ratio of a kubelet's 40 s and 10 s.
 RENEWALS = 4
-# Every so many renewals the conditions are written too, should somebody have declared the node unknown.
+# After this many renewals, write the conditions too, in case the node was declared unknown.
 RENEWALS_PER_STATUS = 5
 
 
 def node_object(
     name: str, logs_port: int, resources: Mapping[str, str], taints: Mapping[str, str], now: datetime
 ) -> dict[str, Any]:
-    """The Node a kubelet of this machine would register; `taints` (key to value) keep other pods away."""
+    """The Node that a kubelet on this machine would register; `taints` (key to value) keep other pods away."""
     labels = {
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
@@ -69,7 +69,7 @@ def node_status(name: str, logs_port: int, resources: Mapping[str, str], now: da
 
 
 async def register(api: Api, node: Mapping[str, Any]) -> None:
-    """Create the Node, or bring the one of an earlier agent up to date."""
+    """Create the Node, or update the one of an earlier agent."""
     name = node["metadata"]["name"]
     try:
         await api.request("POST", "/api/v1/nodes", node)
@@ -82,7 +82,7 @@ async def register(api: Api, node: Mapping[str, Any]) -> None:
 
 
 async def keep_alive(api: Api, name: str, lease_seconds: int) -> None:
-    """Renew the node's Lease and, less often, its Ready condition, for ever."""
+    """Renew the node's Lease and, less often, its Ready condition, forever."""
     await _hold_lease(api, name, lease_seconds)
     count = 0
     while True:
@@ -110,7 +110,7 @@ async def _hold_lease(api: Api, name: str, lease_seconds: int) -> None:
             if error.code == 409:
                 await api.request("PATCH", f"{leases}/{name}", {"spec": spec}, MERGE)
                 return
-            if error.code != 404:  # a new cluster makes the namespace a moment after it is ready
+            if error.code != 404:  # a new cluster creates the namespace a moment after it is ready
                 raise
         await asyncio.sleep(0.5)
 
@@ -121,7 +121,7 @@ async def _renew(api: Api, name: str) -> None:
 
 
 def _micro(moment: datetime) -> str:
-    """A MicroTime, as Lease times are."""
+    """A MicroTime, the format of times in a Lease."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -1,4 +1,4 @@
-"""Sends a pod's status to the API server: the newest only, one request at a time, until it arrives."""
+"""Sends a pod's status to the API server: only the newest, one request at a time, until it arrives."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class StatusWriter:
-    """Writes of one pod. States that pass while a request is under way are skipped, as by a kubelet."""
+    """Writes the status of one pod. Like a kubelet, it skips states that pass while a request is under way."""
 
     def __init__(self, api: Api, namespace: str, name: str, uid: str) -> None:
         self._api = api
@@ -23,7 +23,7 @@ class StatusWriter:
         self._writing: asyncio.Task[None] | None = None
 
     def put(self, status: dict[str, Any]) -> None:
-        """Have this status written soon."""
+        """Schedule this status to be written."""
         self._wanted = status
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
@@ -41,7 +41,7 @@ class StatusWriter:
     async def _write(self) -> None:
         while self._wanted is not None:
             status, self._wanted = self._wanted, None
-            # The uid makes the server refuse the patch when a new pod has taken the name.
+            # With the uid, the server refuses the patch if a new pod has taken the name.
             patch = {"metadata": {"uid": self._uid}, "status": status}
             await self._send("PATCH", f"{self._pod}/status", patch, STRATEGIC_MERGE)
 

@@ -158,7 +158,7 @@ def test_a_signal_after_the_end_reaches_nobody(processes: Processes, tmp_path: P
 
 def test_waiting_is_bounded(processes: Processes, tmp_path: Path) -> None:
     subject = start(processes, tmp_path, "sleep", "1000")
-    with pytest.raises(TimeoutError, match=r"subject .* still runs"):
+    with pytest.raises(TimeoutError, match=r"subject .* is still running"):
         subject.wait(0)
 
 
