@@ -118,8 +118,7 @@ def owner_reference(job: Job) -> Json:
 
 
 def _job_json(job: Job, spec: TrainingJobSpec) -> str:
-    """The job as the trainer reads it: what its author set, with the operator's storage, output and image where the author set
-    none.
+    """The job as the trainer reads it: what its author set, plus the operator's storage, output and image as defaults.
 
     `spec.image` may belong to an older release, whose trainer rejects unknown fields, so fields that the author did not set must be
     absent. The API server stores the CRD's defaults, which cannot be told apart from the author's settings; but a field with its

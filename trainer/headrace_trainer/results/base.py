@@ -63,7 +63,7 @@ class GrowingFile:
         self._file = self._partial.open("w", newline="", encoding="utf-8")
 
     def write(self, text: str) -> int:
-        """As TextIO."""
+        """Like TextIO."""
         return self._file.write(text)
 
     def close(self) -> None:

@@ -82,8 +82,7 @@ class TextResults(TableResults):
 
 
 class AnomalyResults(TableResults):
-    """Anomaly detection: the image's score, 0 (normal) to 1; and <name>.png with the score of every pixel, 16-bit grey, 65535 =
-    1."""
+    """Anomaly detection: the image's score, 0 (normal) to 1; and <name>.png with every pixel's score, 16-bit grey, 65535 = 1."""
 
     def columns(self) -> list[str]:
         return ["score"]
