@@ -144,7 +144,8 @@ def mask_folder(root: Path, mask: np.ndarray, beside: bool = True) -> DatasetFol
 def test_a_mask_of_another_size(tmp_path: Path) -> None:
     folder = mask_folder(tmp_path, np.zeros((HEIGHT - 1, WIDTH), np.uint8))
     (problem,) = check(folder).problems
-    assert problem == f"layer 'regions': images/train/train.png: made for {WIDTH} x {HEIGHT - 1} pixels; the image has {WIDTH} x {HEIGHT}"
+    sizes = f"made for {WIDTH} x {HEIGHT - 1} pixels; the image has {WIDTH} x {HEIGHT}"
+    assert problem == f"layer 'regions': images/train/train.png: {sizes}"
     assert loaded(folder).targets == {"regions": None}, "unlabelled, and counted as bad"
 
 
