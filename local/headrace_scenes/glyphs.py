@@ -35,7 +35,7 @@ def scans(split: str) -> Scans:
 
 @dataclass(frozen=True)
 class Stamp:
-    """A digit, ready to be pasted."""
+    """A digit, ready to paste."""
 
     opacity: np.ndarray
     """float [h, w] in 0 to 1"""

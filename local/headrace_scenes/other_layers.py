@@ -43,7 +43,7 @@ def save_image(path: Path, pixels: np.ndarray) -> None:
 
 
 def write_textures(part: Part, layers: Iterable[str]) -> None:
-    """An image folder."""
+    """Write an image folder."""
     for name in layers:
         for index in range(part.images):
             image, texture = draw_texture(part.split, index, part.size, part.seed)
@@ -73,7 +73,7 @@ _OF_CARD: dict[str, Callable[[Card], Any]] = {
 
 
 def write_strips(part: Part, layers: Iterable[str]) -> None:
-    """Images, and JSON lines with their text."""
+    """Write images, and JSON lines with their text."""
     for name in layers:
         lines = []
         for index in range(part.images):

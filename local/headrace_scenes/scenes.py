@@ -21,7 +21,7 @@ GROUND_DEPTH = 2.5
 
 @dataclass(frozen=True)
 class Scene:
-    """One image and its exact labels; n digits, in the order in which they were pasted."""
+    """One image and its exact labels; n digits, in pasting order."""
 
     image: np.ndarray
     """uint8 [S, S, 3]"""
@@ -77,7 +77,7 @@ def draw_scene(split: str, index: int, size: int = 96, seed: int = 0) -> Scene:
 
 
 def _ground(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(image, texture index, whether on the seam) of a ground of two textures with a straight border."""
+    """(image, texture indices, seam mask) of a ground with two textures and a straight border."""
     first, second = rng.choice(len(TEXTURES), 2, replace=False)
     angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.25, 0.25) * size
     y, x = np.mgrid[:size, :size] - size / 2
@@ -97,7 +97,7 @@ def _free_place(rng: np.random.Generator, stamp: Stamp, taken: np.ndarray) -> tu
 
 
 def _covered(corners: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """bool [n, 4]: whether a digit pasted later has the pixel of each corner."""
+    """bool [n, 4]: whether a digit pasted later covers each corner."""
     x, y = np.moveaxis(corners.astype(int).clip(0, len(owner) - 1), -1, 0)
     covered: np.ndarray = owner[y, x] > np.arange(len(corners))[:, None]
     return covered

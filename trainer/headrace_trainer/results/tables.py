@@ -30,7 +30,7 @@ class TableResults(Results):
     def row(self, predictions: Predictions) -> list[Any]:
         """The columns' values for one image."""
 
-    def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:  # noqa: ARG002 - has no place
+    def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:  # noqa: ARG002 - rows have no position
         self._rows.writerow([image.name, *(_short(value) for value in self.row(predictions))])
 
     def close(self) -> None:

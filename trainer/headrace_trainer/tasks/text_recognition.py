@@ -42,7 +42,7 @@ def _label_space(labels: LabelSpace, layer: LayerData, _: Mapping[str, Annotatio
 
 
 def _learnable(layer: LayerData, problems: Problems) -> LayerData:
-    """Without texts that have characters which dataset.json does not list: they count as bad. If it lists none, all that occur."""
+    """Drop texts with characters that dataset.json does not list: they count as bad. If it lists none, allow all that occur."""
     texts = {image: _text(annotation) for by_image in layer.splits.values() for image, annotation in by_image.items()}
     if layer.alphabet is None:
         return replace(layer, alphabet="".join(sorted(set().union(*texts.values()))))
@@ -58,7 +58,7 @@ def _learnable(layer: LayerData, problems: Problems) -> LayerData:
 
 
 def _text(annotation: Annotation) -> str:
-    assert isinstance(annotation, TextLabel), "readers make text labels of a layer of texts"
+    assert isinstance(annotation, TextLabel), "readers produce text labels for a layer of texts"
     return annotation.text
 
 
