@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: a real cluster, a namespace and a bucket of one's own."""
+"""Fixtures that every test may use: a real cluster, and a namespace and bucket for one test."""
 
 import secrets
 import signal
@@ -12,13 +12,13 @@ from headrace_local.binaries import BINARIES, FOR_TESTS, find_binaries
 from headrace_testing.charts import Helm
 from headrace_testing.clusters import Storage, shared_cluster
 
-# A shell that starts the tests in its background has them ignore Ctrl-C, and with them the programs that tests interrupt.
+# A shell that runs the tests in the background makes them ignore Ctrl-C, and so do the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Gets the programs that tests use before the first test: a build takes minutes, and a test's time is bounded."""
+    """Gets the programs that tests use before the first test: a build takes minutes, and tests have time limits."""
     used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     wanted = [*(BINARIES if "binaries" in used else ()), *(binary for binary in FOR_TESTS if binary.name in used)]
     if session.config.option.collectonly or not wanted:
@@ -36,17 +36,17 @@ def binaries() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Helm without a cluster, and without anything that a user has set up."""
+    """Helm without a cluster, and without the user's own settings."""
     program = find_binaries(wanted=[binary for binary in FOR_TESTS if binary.name == "helm"])["helm"]
     return Helm(program, tmp_path_factory.mktemp("helm"))
 
 
 @pytest.fixture(scope="session")
 def cluster(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[ClusterAccess]:
-    """A running cluster, one for the whole run: tests keep to a namespace and a bucket of their own, and a node that
-    a test starts in it must be tainted (`headrace_testing.process_nodes`), or it takes other tests' pods.
+    """A running cluster for the whole run. Each test uses its own namespace and bucket. A test that starts a node in it
+    must taint the node (`headrace_testing.process_nodes`), or it gets other tests' pods.
 
-    Processes that a test starts through it end with the worker at the latest.
+    Processes that a test starts through it end with the pytest worker at the latest.
     """
     root = tmp_path_factory.getbasetemp()
     if worker_id != "master":
@@ -66,7 +66,7 @@ def namespace(cluster: ClusterAccess) -> Iterator[str]:
 
 @pytest.fixture
 def storage(cluster: ClusterAccess) -> Iterator[Storage]:
-    """A fresh bucket on the cluster's S3 server; removed afterwards with everything in it."""
+    """A fresh bucket on the cluster's S3 server; removed afterwards with its contents."""
     storage = Storage(
         client=cluster.minio(),
         bucket=f"test-{secrets.token_hex(4)}",

@@ -1,13 +1,13 @@
-"""Pulling 3,000 files of 60 KB from a real S3 server: the supervisor's pull against minio's fget_object one by one.
+"""Pulls 3,000 files of 60 KB from a real S3 server: the supervisor's pull against minio's fget_object, one file at a time.
 
     python tests/bench/bench_pull.py [--json FILE] [--files 3000] [--kilobytes 60] [--latency-ms 20] [--connections 8 16 32 64]
 
-`cpu` is the client's own CPU time a file: on a machine that does other things meanwhile it is the steadier figure. Latency is added
-to every request by a proxy, a process of its own.
+`cpu` is the client's own CPU time per file: on a busy machine it is the steadier figure. A proxy in a process of its own adds
+the latency to every request.
 
 Measured on 2 cores shared with other work (load 5), no latency, versitygw with keep-alive: one connection 476 files/s (1.2 ms CPU a
 file), 16 connections 628/s (1.5 ms), 32 474/s (2.0 ms: threads wait for the interpreter lock). Without keep-alive, which is
-versitygw's default, every file costs a new connection: 177/s.
+versitygw's default, every file needs a new connection: 177/s.
 """
 
 import argparse
@@ -43,8 +43,8 @@ def measure(files: int, kilobytes: int, latency_ms: float, connections: list[int
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder, _server(Path(folder)) as environment:
         _fill(environment, files, kilobytes)
         with _latency(environment, latency_ms) as slower:
-            # One by one is so slow that a tenth of the files must do.
-            rows = [_measure("minio fget_object, one by one", lambda to: _one_by_one(slower, to, files // 10), Path(folder))]
+            # One at a time is so slow that a tenth of the files must do.
+            rows = [_measure("minio fget_object, one at a time", lambda to: _one_by_one(slower, to, files // 10), Path(folder))]
             for number in connections:
                 rows.append(_measure(f"supervisor, {number} connections", lambda to, n=number: _pull(slower, to, n), Path(folder)))
     for row in rows:
@@ -101,7 +101,7 @@ def _client(environment: dict[str, str]) -> Any:
 
 @contextmanager
 def _server(folder: Path) -> Iterator[dict[str, str]]:
-    """A versitygw of our own, and the environment to reach it with."""
+    """Our own versitygw, and the environment to reach it."""
     port, secret = _free_port(), secrets.token_hex(16)
     (folder / "s3").mkdir()
     flags = ["--port", f"127.0.0.1:{port}", "--access", "bench", "--secret", secret, "--keep-alive", "--quiet"]
@@ -124,7 +124,7 @@ def _server(folder: Path) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def _latency(environment: dict[str, str], milliseconds: float) -> Iterator[dict[str, str]]:
-    """The same by way of a proxy that holds every request back."""
+    """The same through a proxy that delays every request."""
     if not milliseconds:
         yield environment
         return

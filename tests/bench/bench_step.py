@@ -1,11 +1,11 @@
-"""Where the time of a training step goes, and how long it takes beside torchvision's FCOS.
+"""Where the time of a training step goes, and how it compares with torchvision's FCOS.
 
     python tests/bench/bench_step.py [--json FILE] [--threads 1 2] [--steps 8] [--no-peer]
 
 First a step on digit scenes as the demo trains it: ResNet-18, a pyramid of 64 channels over levels 3 to 5, boxes, regions and tags,
 96 px, 8 images. Each part is timed alone, waiting for the device after it. Then boxes alone with a ResNet-50 and a pyramid of 256
-channels over levels 3 to 7 at 320 px, 4 images, float32, beside torchvision's fcos_resnet50_fpn on the same images and boxes: both
-take turns in the same process, so that a busy machine slows both. Medians are reported, and the ratio (above 1: ours is faster).
+channels over levels 3 to 7 at 320 px, 4 images, float32, against torchvision's fcos_resnet50_fpn on the same images and boxes: both
+take turns in the same process, so a busy machine slows both. It reports medians and their ratio (above 1: ours is faster).
 """
 
 import argparse
@@ -41,7 +41,7 @@ from headrace_trainer.worker.optimizer import build_optimizer
 from headrace_trainer.worker.step import Step
 
 WARM_UP = 3
-"""Steps that are not counted: they make the optimizer's state and fill caches."""
+"""Steps that don't count: they create the optimizer's state and fill caches."""
 
 DEMO = model.Network.model_validate(
     {
@@ -65,7 +65,7 @@ PEER_CLASSES, PEER_SIZE, PEER_BATCH, PEER_BOXES = 80, 320, 4, 8
 
 
 def build_step(network: model.Network, heads: list[HeadPlan], training: Training, device: torch.device) -> Step:
-    """All that a job would train with, in float32."""
+    """Everything a job would train with, in float32."""
     torch.manual_seed(0)
     built = build_network(network, heads).to(device).to(memory_format=torch.channels_last)
     return Step(
@@ -85,14 +85,14 @@ def _training(batch_size: int, size: int) -> Training:
 
 
 class Stopwatch:
-    """Seconds by part, one entry a step."""
+    """Seconds by part, one entry per step."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self._device = device
 
     def time(self, part: str, work: Callable[[], Any]) -> Any:
-        """The result of `work`, whose time is noted."""
+        """Returns the result of `work`, and records its time."""
         start = time.perf_counter()
         result = work()
         if self._device.type == "cuda":
@@ -101,12 +101,12 @@ class Stopwatch:
         return result
 
     def medians(self) -> dict[str, float]:
-        """Milliseconds by part, the steps of the warm-up left out."""
+        """Milliseconds by part, without the warm-up steps."""
         return {part: 1000 * statistics.median(seconds[WARM_UP:]) for part, seconds in self.seconds.items()}
 
 
 def time_parts(dataset_folder: Path, threads: int, steps: int, device: torch.device) -> dict[str, float]:
-    """Milliseconds of each part of a step of the demo's network."""
+    """Milliseconds for each part of a step of the demo's network."""
     training = _training(batch_size=8, size=96)
     dataset = open_dataset(dataset_folder, DEMO, 0, print)
     step = build_step(DEMO, [HeadPlan(head.spec, head.labels) for head in dataset.heads], training, device)
@@ -131,7 +131,7 @@ def _timed_step(step: Step, watch: Stopwatch, batch: Batch, iteration: int) -> N
 
 
 def time_beside_peer(threads: int, steps: int, device: torch.device) -> dict[str, float]:
-    """Seconds a step of ours and of torchvision's FCOS."""
+    """Seconds per step for ours and torchvision's FCOS."""
     torch.set_num_threads(threads)
     training = _training(PEER_BATCH, PEER_SIZE)
     labels = LabelSpace(classes=tuple(map(str, range(PEER_CLASSES))))

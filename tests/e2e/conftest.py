@@ -1,4 +1,4 @@
-"""The cluster of the end-to-end tests: one for the whole run, with Headrace installed in it by its chart."""
+"""The cluster for the end-to-end tests: one for the whole run, with Headrace installed from its chart."""
 
 import json
 import signal
@@ -14,15 +14,15 @@ from headrace_e2e.lab import Lab
 from headrace_e2e.session import laboratory
 
 REPORT = Path(".cache/e2e/report.json")
-"""What was measured, and what this cluster does not do."""
+"""What was measured, and what this cluster cannot do."""
 TEST_SECONDS = 1800
-"""The first test's time holds the start: on a machine without caches images are pushed and pulled for minutes."""
+"""The first test's time includes the start: on a machine without caches, images are pushed and pulled for minutes."""
 LAST = ("test_stop_times.py", "test_dashboards.py", "test_uninstall.py")
-"""Dashboards are drawn from what the tests before did; an operator that is installed anew counts anew."""
+"""Dashboards show what the tests before them did; a newly installed operator starts its counts at zero."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives each test its time, and puts them in order: as the files are named, but for the last ones."""
+    """Sets each test's time limit, and orders tests by file name, except for the last ones."""
     mine = [item for item in items if item.path.parent == Path(__file__).parent]
     for item in mine:
         item.add_marker(pytest.mark.timeout(TEST_SECONDS))
@@ -45,7 +45,7 @@ def say(pytestconfig: pytest.Config) -> Any:
 
 @pytest.fixture(scope="session")
 def report() -> Iterator[dict[str, Any]]:
-    """What tests measure goes here, and at the end into `REPORT`."""
+    """Tests put what they measure here; at the end it goes into `REPORT`."""
     facts: dict[str, Any] = {}
     yield facts
     REPORT.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def report() -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def lab(say: Any) -> Iterator[Lab]:
     """A cluster with Headrace in it. However the tests end, nothing of it is left."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # pytest would end at once, and fixtures would not be left
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else pytest ends at once, without tearing fixtures down
     with laboratory(say) as ready:
         say("the cluster is up")
         notes = ready.release.install()
@@ -72,4 +72,4 @@ def never_two_trainers_of_a_project(request: pytest.FixtureRequest) -> Iterator[
         lab: Lab = request.getfixturevalue("lab")
         for live in lab.history.live_pods():
             crowds = {project: pods for project, pods in live.items() if len(pods) > 1}
-            assert not crowds, f"two trainers of one project at a time: {crowds}"
+            assert not crowds, f"two trainers of one project at the same time: {crowds}"

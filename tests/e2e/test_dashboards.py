@@ -1,4 +1,4 @@
-"""Every panel of every dashboard shows data: of a job that runs, and of those that the tests before this one ran."""
+"""Every panel of every dashboard shows data: from a running job, and from those that earlier tests ran."""
 
 import math
 import time
@@ -16,12 +16,12 @@ from headrace_e2e.lab import ENDLESS, Lab, manifest
 
 PICTURES = Path(".cache/e2e")
 CHOSEN = {"fleet": {}, "job": {"project": "shown", "job": "shown-2"}, "compare": {"project": "shown"}}
-"""What a user chooses at the top of a dashboard."""
+"""What a user selects at the top of a dashboard."""
 
 
 @pytest.fixture(scope="module")
 def now(lab: Lab) -> Iterator[Prometheus]:
-    """The data of some minutes: of one job that is done and of one that runs, since a job's page tells what is so now."""
+    """A few minutes of data from a finished job and a running one, since a job's page shows its current state."""
     begun = time.time()
     evaluations = {"evaluateEvery": 50, "checkpointEvery": 100}
     slower = {"optimizer": {"adamw": {"learningRate": 0.00005}}}
@@ -35,13 +35,13 @@ def now(lab: Lab) -> Iterator[Prometheus]:
 
 @pytest.fixture
 def prometheus(name: str, lab: Lab, now: Prometheus) -> Prometheus:
-    """The fleet is looked at since the first test."""
+    """The fleet has been observed since the first test."""
     since = lab.history.events[0].at - time.monotonic() + time.time()
     return replace(now, start=since) if name == "fleet" else now
 
 
 def chosen(name: str, prometheus: Prometheus) -> Filled:
-    """A dashboard as a user looks at it."""
+    """A dashboard as a user sees it."""
     filled = Filled(as_json(dashboards()[name]))
     filled.choose(prometheus, CHOSEN[name])
     return filled
@@ -75,6 +75,6 @@ def test_compared_curves_have_an_x_for_every_y(name: str, prometheus: Prometheus
 
 @pytest.mark.parametrize("name", dashboards())
 def test_a_picture_of_a_dashboard_shows_every_panel(name: str, prometheus: Prometheus) -> None:
-    """Grafana is not needed for a look at it: matplotlib draws the panels' queries."""
+    """You can look at dashboards without Grafana: matplotlib draws the panels' queries."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     assert draw(chosen(name, prometheus), prometheus, PICTURES / f"dashboard-{name}.png") == [], "panels without data"

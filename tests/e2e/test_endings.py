@@ -1,4 +1,4 @@
-"""Stopped, suspended or deleted, a trainer checkpoints and leaves nothing on the node's disk."""
+"""When a job is stopped, suspended or deleted, its trainer checkpoints and leaves nothing on the node's disk."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from headrace_e2e.lab import ENDLESS, Lab, manifest
 
 
 class Folder:
-    """A folder that another program fills, wipes and at last removes: what was in it when it was last there."""
+    """A folder that another program fills, wipes and finally removes: what it held when it last existed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -32,7 +32,7 @@ class Folder:
 
 @contextmanager
 def looked_at(path: Path) -> Iterator[Folder]:
-    """The folder, looked at a hundred times a second: the kubelet removes it a moment after the trainer has wiped it."""
+    """The folder, read a hundred times a second: the kubelet removes it a moment after the trainer has wiped it."""
     folder, ending = Folder(path), threading.Event()
 
     def look() -> None:
@@ -50,7 +50,7 @@ def looked_at(path: Path) -> Iterator[Folder]:
 
 def test_a_stopped_job_keeps_its_checkpoint_and_wipes_its_workspace(lab: Lab) -> None:
     if lab.pods_folder is None:
-        pytest.skip("the nodes' disks are not this machine's: only the tests' own node can be looked into")
+        pytest.skip("the nodes' disks are on other machines, and the test must read one")
     job = lab.apply(manifest("stopped-1", "endings", maxIterations=ENDLESS))
     lab.until_iteration(job, 12)
     with looked_at(lab.workspace("stopped-1-1")) as folder:
@@ -66,7 +66,7 @@ def test_a_stopped_job_keeps_its_checkpoint_and_wipes_its_workspace(lab: Lab) ->
     assert lab.read(status, "outcome.json")["outcome"] == "stopped"
 
 
-def test_a_suspended_job_lets_the_next_one_go_first_and_goes_on_where_it_was(lab: Lab) -> None:
+def test_a_suspended_job_lets_the_next_one_go_first_and_resumes_where_it_was(lab: Lab) -> None:
     first = lab.apply(manifest("paused-1", "pauses", maxIterations=200, evaluateEvery=100))
     second = lab.apply(manifest("paused-2", "pauses", maxIterations=10))
     lab.until_iteration(first, 5)
@@ -76,7 +76,7 @@ def test_a_suspended_job_lets_the_next_one_go_first_and_goes_on_where_it_was(lab
     lab.suspend(first, False)
     status = lab.until(first, State.DONE)
     assert (status["attempts"], status["restarts"], status.get("failures", 0)) == (2, 1, 0)
-    assert lab.history.iterations(first) == sorted(lab.history.iterations(first)), "it fell back"
+    assert lab.history.iterations(first) == sorted(lab.history.iterations(first)), "iterations went backwards"
     assert 5 <= paused_at < 200
 
 
@@ -87,7 +87,7 @@ def test_a_deleted_job_takes_its_pod_along_and_frees_its_project(lab: Lab) -> No
     lab.delete(first)
     lab.wait(lambda: lab.history.pod("deleted-1-1") is None, "the pod's end is told")
     ends = [ended for event in lab.history.of("pod", "deleted-1-1") if (ended := terminated(event.obj))]
-    assert ends, "the pod vanished without its end having been told"
+    assert ends, "the pod vanished before its end was reported"
     assert ends[-1]["exitCode"] == 0
     assert lab.read(output, "outcome.json")["outcome"] == "stopped"
     lab.until(second, State.DONE)

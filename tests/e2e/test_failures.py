@@ -1,4 +1,4 @@
-"""What goes wrong is told in the job's status; what can be mended is gone on with, from the checkpoint."""
+"""Failures show in the job's status; jobs recover from the ones that can be fixed, and continue from the checkpoint."""
 
 import json
 
@@ -10,8 +10,8 @@ from headrace_e2e.kubelet_cluster import KubeletCluster
 from headrace_e2e.lab import ENDLESS, Lab, manifest
 from headrace_local.access import KubectlError
 
-# What lies in shared memory counts towards the container's limit: this plays a data loader that never gives any back. It ends when
-# the kernel has killed the largest process, the worker, or with the container, whose end follows.
+# Shared memory counts towards the container's limit: this plays a data loader that never frees any. It ends once the kernel has
+# killed the largest process, the worker, or together with the container, which then ends too.
 FILL_MEMORY = """
 import os, pathlib
 
@@ -38,29 +38,29 @@ def test_a_trainer_that_runs_out_of_memory_goes_on_from_its_checkpoint(lab: Lab)
     try:
         lab.kubectl("exec", "hungry-1-1", "--", "python", "-c", FILL_MEMORY)
     except KubectlError as error:
-        if "exit code 137" not in str(error):  # it ended with the container
+        if "exit code 137" not in str(error):  # the program ended with the container
             raise
     ended = lab.wait(lambda: lab.history.status(job).get("lastAttempt"), "the attempt's end is told")
     assert (ended["reason"], ended["charged"]) == (Reason.OUT_OF_MEMORY, True)
 
     status = lab.until(job, State.DONE)
     assert (status["attempts"], status["failures"], status["progress"]["iteration"]) == (2, 1, 400)
-    assert min(lab.iterations_of_attempt(status, 2)) > saved, "the second attempt began before the checkpoint"
+    assert min(lab.iterations_of_attempt(status, 2)) > saved, "the second attempt did not start from the checkpoint"
 
 
-def test_an_image_that_is_not_there_is_told_and_the_deadline_ends_it(lab: Lab) -> None:
+def test_a_missing_image_is_reported_and_the_deadline_ends_the_job(lab: Lab) -> None:
     image = f"{lab.cluster.registry}/headrace-trainer:no-such-tag"
     job = lab.apply(manifest("pictureless-1", "pictures", {"image": image, "preRunningDeadlineSeconds": 15}))
     lab.until_said(job, Reason.IMAGE_PULL_FAILED, "no-such-tag")
     status = lab.until(job, State.ERROR)
     assert status["reason"] == Reason.PRE_RUNNING_DEADLINE_EXCEEDED
-    assert "no-such-tag" in status["message"], "the message names no cause"
+    assert "no-such-tag" in status["message"], "the message does not name the cause"
 
 
-def test_a_registry_that_is_down_is_told_and_waited_for(lab: Lab) -> None:
+def test_a_job_waits_for_a_registry_that_is_down_and_says_so(lab: Lab) -> None:
     if not isinstance(lab.cluster, KubeletCluster):
-        pytest.skip("the registry is not the tests' own: it cannot be taken down")
-    tag = f"late-{lab.namespace}"  # of this run alone: the nodes keep what they pulled
+        pytest.skip("the registry does not belong to the tests, so they cannot take it down")
+    tag = f"late-{lab.namespace}"  # new in each run: the nodes keep what they pulled
     lab.cluster.stop_registry()
     job = lab.apply(manifest("patient-1", "patience", {"image": f"{lab.cluster.registry}/headrace-trainer:{tag}"}, maxIterations=5))
     lab.until_said(job, Reason.IMAGE_PULL_FAILED, "connection refused")
@@ -73,7 +73,7 @@ def test_a_registry_that_is_down_is_told_and_waited_for(lab: Lab) -> None:
     assert (status["attempts"], status.get("failures", 0)) == (1, 0)
 
 
-def test_a_missing_storage_secret_is_told_and_mended_by_making_it(lab: Lab) -> None:
+def test_a_missing_storage_secret_is_reported_and_the_job_runs_once_it_exists(lab: Lab) -> None:
     job = lab.apply(manifest("keyless-1", "keys", {"storage": {"secretRef": {"name": "late-keys"}}}, maxIterations=5))
     lab.until_said(job, Reason.CONTAINER_CONFIG_FAILED, "late-keys")
     keys = [f"--from-literal={name}={value}" for name, value in lab.cluster.storage_environment().items()]
@@ -89,23 +89,23 @@ def test_keys_that_the_storage_refuses_end_the_job_at_once(lab: Lab) -> None:
     assert (status["reason"], status["attempts"]) == (Reason.STORAGE_REFUSED, 1)
 
 
-def test_what_the_dataset_does_not_have_ends_the_job_with_what_would_be_right(lab: Lab) -> None:
+def test_a_layer_that_the_dataset_lacks_ends_the_job_and_the_message_lists_the_layers(lab: Lab) -> None:
     document = manifest("wrong-1", "wrong")
     document["spec"]["model"]["heads"][0]["annotations"] = "regoins"
     status = lab.until(lab.apply(document), State.ERROR)
     assert status["reason"] == Reason.NO_SUCH_LAYER
     assert "regoins" in status["message"]
-    assert "regions" in status["message"], "the message does not say what there is"
+    assert "regions" in status["message"], "the message does not list the layers"
 
 
 def test_a_project_goes_on_after_a_job_that_failed(lab: Lab) -> None:
-    """The jobs of `keys` above ended one way or another."""
+    """The jobs in `keys` above failed."""
     status = lab.until(lab.apply(manifest("keyless-2", "keys", maxIterations=5)), State.DONE)
     assert json.loads(lab.kubectl("get", "tj", "refused-1", "-o", "json"))["status"]["state"] == State.ERROR
     assert status["restarts"] == 0
 
 
-def test_a_job_that_makes_no_sense_is_refused_at_once(lab: Lab) -> None:
+def test_an_invalid_job_is_refused_at_once(lab: Lab) -> None:
     document = manifest("senseless-1", "sense", maxIterations=ENDLESS)
     document["spec"]["model"]["heads"][0]["objectDetection"] = {}
     with pytest.raises(Exception, match="exactly one"):

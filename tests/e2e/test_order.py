@@ -1,4 +1,4 @@
-"""Jobs of one project run one after the other, as they were applied; projects run side by side; each job leaves a model."""
+"""Jobs of one project run one after another, in the order they were applied; projects run side by side; each job leaves a model."""
 
 import pytest
 
@@ -14,7 +14,7 @@ JOBS = {"north": ["north-1", "north-2"], "south": ["south-1", "south-2"]}
 
 @pytest.fixture(scope="module")
 def over(lab: Lab) -> None:
-    """Two projects with two jobs each, all applied at once, all over."""
+    """Two projects with two jobs each, all applied at once, all finished."""
     model = {
         "backbone": {"name": "resnet18", "topLevel": 4},
         "neck": {"fpn": {"channels": 32}, "bottomLevel": 2, "topLevel": 4},
@@ -55,6 +55,6 @@ def test_a_job_that_is_done_leaves_its_model_and_scores(lab: Lab, job: str) -> N
 
 
 @pytest.mark.usefixtures("over")
-def test_the_wait_is_told_in_words(lab: Lab) -> None:
+def test_a_waiting_job_says_what_it_waits_for(lab: Lab) -> None:
     messages = [event.obj.get("status", {}).get("message", "") for event in lab.history.of("job", "north-2")]
     assert any("behind north-1" in message for message in messages)

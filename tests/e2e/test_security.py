@@ -1,4 +1,4 @@
-"""The trainer's pod can do what it must and nothing else: a program under the very same settings tells."""
+"""The trainer's pod can do what it must and nothing else: a program with exactly the same settings tries."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ DENY_ALL = {
 
 @pytest.fixture(scope="module")
 def trainer(lab: Lab) -> Iterator[dict[str, Any]]:
-    """The pod of a job that runs."""
+    """The pod of a running job."""
     job = lab.apply(manifest("guarded-1", "guarded", maxIterations=ENDLESS))
     lab.until_iteration(job, 1)
     pod = lab.history.pod("guarded-1-1")
@@ -64,7 +64,7 @@ def trainer(lab: Lab) -> Iterator[dict[str, Any]]:
 
 
 def like(trainer: dict[str, Any]) -> dict[str, Any]:
-    """A pod with its settings; not its labels, by which the operator would know it for a trainer."""
+    """A pod with its settings but without its labels, which would make the operator take it for a trainer."""
     wanted = ("securityContext", "automountServiceAccountToken", "enableServiceLinks", "containers", "volumes")
     spec = json.loads(json.dumps({key: trainer["spec"][key] for key in wanted}))
     container = spec["containers"][0]
@@ -88,14 +88,14 @@ def test_a_program_in_the_trainers_place_can_do_what_it_must_and_no_more(lab: La
 
 
 def test_the_pods_pass_the_restricted_pod_security_standard(lab: Lab, trainer: dict[str, Any]) -> None:
-    """The API server refuses in a labelled namespace whatever does not: a dry run says whether."""
+    """In a labelled namespace the API server refuses pods that don't: a dry run shows it."""
     document = like(trainer) | {"metadata": {"name": "dry"}}
     lab.kubectl("label", "namespace", lab.namespace, "--overwrite", "pod-security.kubernetes.io/enforce=restricted")
     lab.kubectl("apply", "--dry-run=server", "-f", "-", input=json.dumps(document))
 
 
 def test_whether_this_network_enforces_policies_is_reported(lab: Lab, trainer: dict[str, Any], report: dict[str, Any]) -> None:
-    """The bridge plugin does not; a policy of ours that is not enforced is no proof of anything, so it is said."""
+    """The bridge plugin does not enforce them, and then our policies prove nothing, so the report says so."""
     lab.kubectl("apply", "-f", "-", input=json.dumps(DENY_ALL))
     try:
         told = json.loads(lab.run_python("denied", like(trainer), PROBE))

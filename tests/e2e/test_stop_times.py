@@ -1,4 +1,4 @@
-"""How long a trainer takes from SIGTERM to its end: thirty and more of them, on a busy machine, each with its checkpoint safe."""
+"""How long trainers take from SIGTERM to their end: at least thirty stops on a busy machine, each with a safe checkpoint."""
 
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median, quantiles
@@ -10,12 +10,12 @@ from headrace_e2e.lab import ENDLESS, Lab, manifest
 
 LEAST = 30
 SIDE_BY_SIDE = 2
-"""Projects at work at once: one trainer a core."""
+"""Projects running at once: one trainer per core."""
 GRACE_SECONDS = 60
 
 
 def stop_times(lab: Lab) -> dict[str, float]:
-    """Seconds from the pod's deletion to its container's end, both as the API server told, of every trainer so ended."""
+    """For every trainer stopped: seconds from the pod's deletion to its container's end, both as the API server reported."""
     found = {}
     pods = {event.name for event in list(lab.history.events) if event.kind == "pod"}
     for pod in sorted(pods):
@@ -29,7 +29,7 @@ def stop_times(lab: Lab) -> dict[str, float]:
 
 
 def stop_one_after_the_other(lab: Lab, project: str, count: int) -> None:
-    """Trains a moment, stops, and again: some are stopped as soon as they run, some in the middle."""
+    """Trains a moment, stops, and repeats: some stop as soon as they run, some in the middle."""
     for number in range(1, count + 1):
         job = lab.apply(manifest(f"{project}-{number}", project, maxIterations=ENDLESS))
         lab.until_iteration(job, 1 + number % 3 * 4)
@@ -53,5 +53,5 @@ def test_thirty_stops_stay_within_their_grace(lab: Lab, report: dict[str, Any], 
     report["stops"] = {"count": len(seconds), "p50": round(p50, 2), "p99": round(p99, 2), "seconds": [round(s, 2) for s in seconds]}
     say(f"{len(seconds)} stops, SIGTERM to end: p50 {p50:.2f} s, p99 {p99:.2f} s, most {seconds[-1]:.2f} s")
     assert len(seconds) >= LEAST
-    assert not killed, f"ended by SIGKILL: {killed}"
+    assert not killed, f"killed by SIGKILL: {killed}"
     assert seconds[-1] < GRACE_SECONDS

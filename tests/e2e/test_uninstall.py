@@ -1,4 +1,4 @@
-"""`helm uninstall` in the middle of a job: the job's trainer goes on, and a new installation takes it from there."""
+"""`helm uninstall` during a job: the job's trainer continues, and a new installation takes over from there."""
 
 from headrace_api.names import State
 from headrace_e2e.lab import Lab, manifest
@@ -20,7 +20,7 @@ def test_jobs_and_their_pods_outlive_the_release(lab: Lab) -> None:
     assert not still["metadata"].get("deletionTimestamp")
     assert "left-1" in lab.kubectl("get", "tj", "-o", "name")
     lab.wait(lambda: phase(lab, "left-1-1") == "Succeeded", "the trainer ends by itself, without an operator")
-    assert lab.history.pod("left-2-1") is None, "somebody started the next job"
+    assert lab.history.pod("left-2-1") is None, "something started the next job"
 
     lab.release.install()
 

@@ -1,4 +1,4 @@
-"""`helm upgrade` in the middle of a job: the operator is another process afterwards, and the job has not noticed."""
+"""`helm upgrade` during a job: afterwards the operator is another process, and the job has not noticed."""
 
 from headrace_api.names import State
 from headrace_e2e.lab import Lab, manifest
@@ -14,10 +14,10 @@ def test_a_job_runs_on_while_the_operator_is_rolled_over(lab: Lab) -> None:
 
     lab.release.upgrade(podAnnotations={"e2e": "rolled over"})
 
-    assert lab.history.status(job)["state"] == State.RUNNING, "the job was over before the operators were: this proves nothing"
+    assert lab.history.status(job)["state"] == State.RUNNING, "the job ended before the old operators did, so this proves nothing"
     new = {pod["metadata"]["uid"] for pod in lab.release.operator_pods() if not pod["metadata"].get("deletionTimestamp")}
     assert new
-    assert not new & old, "an operator's pod is still the old one"
+    assert not new & old, "an old operator pod is still running"
     still = lab.history.pod("steady-1-1")
     assert still is not None
     assert still["metadata"]["uid"] == trainer["metadata"]["uid"]

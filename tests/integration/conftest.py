@@ -1,4 +1,4 @@
-"""Process nodes on the shared cluster, for the tests of what they do."""
+"""Process nodes on the shared cluster, for tests of how they behave."""
 
 from collections.abc import Iterator
 

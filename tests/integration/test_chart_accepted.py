@@ -1,6 +1,6 @@
-"""What the chart renders is what an API server takes: each case of the matrix, by server-side dry run with strict validation.
+"""An API server accepts what the chart renders: each case of the matrix, by server-side dry run with strict validation.
 
-`monitoring_crds/` are the Prometheus Operator's own definitions, so what is meant for it is checked by its schemas.
+`monitoring_crds/` has the Prometheus Operator's own definitions, so its schemas check the objects meant for it.
 """
 
 import json
@@ -21,7 +21,7 @@ MONITORING = Path(__file__).parent / "monitoring_crds"
 
 @pytest.fixture(scope="module")
 def release_namespace(cluster: ClusterAccess) -> Iterator[str]:
-    """A namespace for the release, beside the jobs' that the matrix names; the cluster knows the Prometheus Operator's kinds."""
+    """A namespace for the release, next to the matrix's namespaces for jobs; the cluster has the Prometheus Operator's kinds."""
     cluster.kubectl("apply", "--server-side", "-f", str(MONITORING))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(MONITORING))
     made = [f"chart-{secrets.token_hex(4)}", "team-a", "team-b", "5e3"]
@@ -40,12 +40,12 @@ def try_to_apply(cluster: ClusterAccess, objects: list[Json]) -> str:
 
 
 @pytest.mark.parametrize("case", MATRIX)
-def test_the_api_server_takes_every_rendering(cluster: ClusterAccess, release_namespace: str, helm: Helm, case: str) -> None:
+def test_the_api_server_accepts_every_rendering(cluster: ClusterAccess, release_namespace: str, helm: Helm, case: str) -> None:
     objects = helm.render(MATRIX[case], namespace=release_namespace)
     assert len(try_to_apply(cluster, objects).split()) == len(objects)
 
 
-def test_it_takes_names_that_look_like_numbers(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:
+def test_it_accepts_names_that_look_like_numbers(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:
     namespace = str(10**9 + secrets.randbelow(10**9))
     cluster.create_namespace(namespace)
     objects = helm.render(NUMBERS, namespace, "2024")
@@ -53,7 +53,7 @@ def test_it_takes_names_that_look_like_numbers(cluster: ClusterAccess, release_n
     cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
-def test_the_dry_run_would_find_a_field_that_is_none(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:
+def test_the_dry_run_would_find_an_unknown_field(cluster: ClusterAccess, release_namespace: str, helm: Helm) -> None:
     for kind in ("Deployment", "PodMonitor", "PrometheusRule", "NetworkPolicy"):
         values = {**MATRIX["monitored"], **MATRIX["fenced"]}
         one = of_kind(helm.render(values, namespace=release_namespace), kind)[0]
@@ -65,11 +65,11 @@ def test_the_dry_run_would_find_a_field_that_is_none(cluster: ClusterAccess, rel
 def test_the_operators_pod_may_run_where_only_restricted_ones_may(
     cluster: ClusterAccess, release_namespace: str, helm: Helm
 ) -> None:
-    """A Deployment's pod template is not held against PodSecurity; a pod is."""
+    """PodSecurity does not check a Deployment's pod template, only a pod."""
     cluster.kubectl("label", "namespace", release_namespace, "pod-security.kubernetes.io/enforce=restricted")
     (deployment,) = of_kind(helm.render({}, namespace=release_namespace), "Deployment")
     template = yaml.safe_load(yaml.safe_dump(deployment["spec"]["template"]))
-    del template["spec"]["serviceAccountName"]  # is not there: nothing is installed
+    del template["spec"]["serviceAccountName"]  # does not exist: nothing is installed
     pod = {"apiVersion": "v1", "kind": "Pod", **template}
     pod["metadata"] |= {"name": "operator", "namespace": release_namespace}
     try_to_apply(cluster, [pod])

@@ -1,6 +1,6 @@
-"""The chart installed by Helm into a cluster of its own: in a shared one it would serve every other test's jobs.
+"""Helm installs the chart into a separate cluster: in a shared one it would serve every other test's jobs.
 
-The operator's Deployment runs on a process node, with the account and roles that the chart makes; pods of jobs are played.
+The operator's Deployment runs on a process node, with the account and roles that the chart makes; the tests play jobs' pods.
 """
 
 import json
@@ -45,16 +45,16 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterAccess]:
 
 @pytest.fixture
 def here(own: ClusterAccess, helm: Helm) -> Iterator[Helm]:
-    """Helm for that cluster, which knows no TrainingJobs and no release: each test begins with two empty namespaces, and
-    leaves them so."""
+    """Helm for that cluster, which has no TrainingJobs and no release: each test begins with two empty namespaces and
+    leaves them empty."""
     here = Helm(helm.program, helm.home, own.kubeconfig)
     yield here
     for release in json.loads(here.run("list", "--all-namespaces", "--output", "json")):
         here.run("uninstall", release["name"], "--namespace", release["namespace"], "--wait")
-    # Jobs have no finalizers: with their definition, they and their pods go.
+    # Jobs have no finalizers: when their definition goes, they and their pods go.
     own.kubectl("delete", "crd", CRD, "--ignore-not-found")
     own.kubectl("delete", *ROLES, "--ignore-not-found")
-    # The namespaces stay: one that is deleted goes no sooner than after five seconds.
+    # The namespaces stay: deleting one takes at least five seconds.
     for namespace in (NAMESPACE, "jobs"):
         own.kubectl("delete", "leases,pods,rolebindings", "--all", "--namespace", namespace, "--timeout=60s")
 
@@ -86,12 +86,12 @@ def values(cluster: ClusterAccess, **more: Any) -> Json:
 
 
 def put(helm: Helm, verb: str, chart: Path, given: Json, *words: str, namespace: str = NAMESPACE) -> str:
-    """`helm install` or `helm upgrade`; what it tells the user."""
+    """Runs `helm install` or `helm upgrade`; returns what it tells the user."""
     return helm.run(verb, RELEASE, chart, "--namespace", namespace, "--values", helm.values(given), "--timeout", "60s", *words)
 
 
 def previous_chart(helm: Helm, folder: Path) -> Path:
-    """The chart as an earlier version had it: another number, another default and one field of a job less."""
+    """The chart as an earlier version: another number, another default, and one field of a job less."""
     chart = shutil.copytree(CHART, folder / "headrace")
     change(chart / "Chart.yaml", lambda text: re.sub(r"(?m)^(version|appVersion): .*$", r'\1: "0.0.1"', text))
     change(chart / "values.yaml", lambda text: text.replace("workers: 64", "workers: 32"))
@@ -101,20 +101,20 @@ def previous_chart(helm: Helm, folder: Path) -> Path:
 
 
 def change(file: Path, how: Callable[[str], str]) -> None:
-    """Changes a file's text; fails if nothing is different afterwards."""
+    """Changes a file's text; fails if nothing changes."""
     before = file.read_text()
     file.write_text(how(before))
     assert file.read_text() != before
 
 
 def operators(cluster: ClusterAccess, namespace: str = NAMESPACE) -> list[Json]:
-    """The operator's pods that were not told to end."""
+    """The operator's pods that are not being deleted."""
     found = json.loads(cluster.kubectl("get", "pods", "-n", namespace, "-l", "app.kubernetes.io/component=operator", "-o", "json"))
     return [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
 
 
 def log_of(cluster: ClusterAccess, namespace: str = NAMESPACE) -> str:
-    """What the operator's pods said; nothing where their container is not there yet."""
+    """The logs of the operator's pods; empty for containers that don't exist yet."""
     started = [pod for pod in operators(cluster, namespace) if _has_started(pod)]
     return "\n".join(cluster.kubectl("logs", "-n", namespace, pod["metadata"]["name"]) for pod in started)
 
@@ -125,7 +125,7 @@ def _has_started(pod: Json) -> bool:
 
 
 def the_queue_goes_on(player: Player, pod: Json) -> None:
-    """The pod of job "one" is still the one that it was, and is left to end; then "two" runs."""
+    """Job "one" still has the same pod, and the test lets it end; then "two" runs."""
     after = player.pod("one-1")
     assert after
     assert after["metadata"]["uid"] == pod["metadata"]["uid"]
@@ -137,7 +137,7 @@ def the_queue_goes_on(player: Player, pod: Json) -> None:
 
 
 def apply_by_hand(cluster: ClusterAccess, *words: str, text: str = DEFINITION) -> None:
-    """`kubectl apply` of what is in crds/, until the server serves TrainingJobs."""
+    """`kubectl apply` of crds/, until the server serves TrainingJobs."""
     cluster.kubectl("apply", *words, "-f", "-", input=text)
     eventually(
         "TrainingJobs are served", lambda: "trainingjobs" in cluster.kubectl("api-resources", "-o", "name", "--cached=false")
@@ -170,7 +170,7 @@ def test_an_upgrade_leaves_running_jobs_alone_and_an_uninstall_leaves_all_jobs(
     pod, before = player.pod("one-1"), {pod["metadata"]["uid"] for pod in operators(own)}
     assert pod
 
-    # 2. This version takes over: other operators, a renewed definition, the same pod of the job.
+    # 2. This version takes over: new operators, an updated definition, the same pod for the job.
     put(here, "upgrade", CHART, values(own), "--wait")
     assert not before & {pod["metadata"]["uid"] for pod in operators(own)}
     assert "preRunningDeadlineSeconds" in known_fields(own)
@@ -179,7 +179,7 @@ def test_an_upgrade_leaves_running_jobs_alone_and_an_uninstall_leaves_all_jobs(
     assert "may not" not in log_of(own)
     assert "than this operator" not in log_of(own)
 
-    # 3. Without a release there is no operator, and the jobs are what they were.
+    # 3. Without a release there is no operator, and the jobs have not changed.
     pod = player.pod("two-1")
     assert pod
     here.run("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
@@ -192,19 +192,19 @@ def test_an_upgrade_leaves_running_jobs_alone_and_an_uninstall_leaves_all_jobs(
     assert "deletionTimestamp" not in after["metadata"]
     player.done("two-1")
 
-    # 4. Installed again, it takes the definition and the jobs as they are.
+    # 4. A new installation adopts the definition and the jobs as they are.
     put(here, "install", CHART, values(own), "--wait")
     player.await_state("two", "Done")
 
 
 def test_the_operator_may_do_what_the_table_says_and_nothing_else(own: ClusterAccess, here: Helm, player: Player) -> None:
-    # Without roles it is there, says what it lacks, and is not ready.
+    # Without roles it runs, says what it lacks, and is not ready.
     put(here, "install", CHART, values(own, rbac={"create": False}))
     eventually(
         "it says what it may not", lambda: "may not list, watch, delete trainingjobs.headrace.dev in the cluster" in log_of(own)
     )
     assert not any(container["ready"] for pod in operators(own) for container in pod["status"]["containerStatuses"])
-    # With them it works, without having been restarted.
+    # With them it works, without a restart.
     put(here, "upgrade", CHART, values(own), "--wait")
     player.apply("job", "p")
     player.done_by_hand("job")
@@ -245,7 +245,7 @@ def test_with_watch_namespaces_it_serves_these_and_has_nothing_cluster_wide(own:
 
 
 def test_the_admin_of_a_namespace_installs_it_there(own: ClusterAccess, here: Helm, player: Player) -> None:
-    """Somebody who holds `admin` in one namespace and nothing cluster-wide; what is cluster-wide was applied for them, once."""
+    """For a user with `admin` in one namespace and nothing cluster-wide; an administrator applied the cluster-wide objects once."""
     apply_by_hand(own, "--server-side", "--force-conflicts")
     own.kubectl("create", "rolebinding", "jane", "--clusterrole=admin", "--user=jane", "-n", "jobs")
     given = values(own, watchNamespaces=["jobs"], crds={"enabled": False})
@@ -260,7 +260,7 @@ def test_the_admin_of_a_namespace_installs_it_there(own: ClusterAccess, here: He
         own.kubectl("get", "trainingjobs", "-n", "default", "--as=jane")
 
 
-def test_who_holds_a_role_in_a_namespace_holds_it_over_its_jobs(own: ClusterAccess, here: Helm) -> None:
+def test_a_users_role_in_a_namespace_covers_its_jobs(own: ClusterAccess, here: Helm) -> None:
     may = {
         "view": ["get", "list", "watch"],
         "edit": ["get", "create", "patch", "update", "delete"],
@@ -284,7 +284,7 @@ def test_who_holds_a_role_in_a_namespace_holds_it_over_its_jobs(own: ClusterAcce
 
 
 def unserved_job() -> Json:
-    """A job of a namespace that nobody watches."""
+    """A job in a namespace that no operator watches."""
     from headrace_testing.builders import manifest
 
     return manifest("unserved", "p", "default")
@@ -313,7 +313,7 @@ def test_a_definition_that_was_applied_by_hand_can_be_taken_over(own: ClusterAcc
 def test_an_older_definition_that_was_applied_by_hand_is_renewed(
     own: ClusterAccess, here: Helm, player: Player, words: list[str]
 ) -> None:
-    """kubectl owns the fields that differ, so Helm, and later kubectl, must be told to take them."""
+    """kubectl owns the fields that differ, so Helm, and later kubectl, need a flag to take them over."""
     older = DEFINITION.replace("preRunningDeadlineSeconds:", "formerDeadlineSeconds:")
     apply_by_hand(own, *words, text=older)
     player.apply("job", "p")
@@ -322,7 +322,7 @@ def test_an_older_definition_that_was_applied_by_hand_is_renewed(
     put(here, "upgrade", CHART, values(own), "--install", "--take-ownership", "--force-conflicts", "--wait")
     assert "preRunningDeadlineSeconds" in known_fields(own)
     player.done_by_hand("job")
-    # From then on the fields are Helm's, and it needs no word for them; kubectl does.
+    # From then on Helm owns the fields and needs no flag; kubectl does.
     put(here, "upgrade", CHART, values(own), "--wait")
     with pytest.raises(KubectlError, match="conflict"):
         own.kubectl("apply", "--server-side", "-f", "-", input=older)

@@ -1,4 +1,4 @@
-"""Clusters beside each other, and their end in every way: no process, no folder, no port."""
+"""Clusters side by side, and every way in which they end: no process, folder or port is left."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from headrace_local.ports import free_ports
 from headrace_local.processes import ProcessEndedError
 from headrace_testing.leftovers import eventually, port_is_open, processes_mentioning
 
-# Owns a cluster, says where it listens, and stays.
+# Owns a cluster, prints where it listens, and keeps running.
 OWNER = """
 import sys, time
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_two_clusters_side_by_side_know_nothing_of_each_other(tmp_path: Path) ->
         assert "only-in-a" not in b.kubectl("get", "namespaces")
         assert not b.minio().bucket_exists("only-in-a")
 
-        # A component that dies is named by whatever is tried next.
+        # Whatever you try next names a component that died.
         etcd = next(process for process in b.processes.started if process.name == "etcd")
         os.kill(etcd.pid, signal.SIGKILL)
         etcd.wait(10)
@@ -54,7 +54,7 @@ def test_two_clusters_side_by_side_know_nothing_of_each_other(tmp_path: Path) ->
     assert not any(map(port_is_open, ports))
 
 
-def test_a_component_that_dies_at_the_start_ends_it_with_the_component_s_words(binaries: dict[str, str], tmp_path: Path) -> None:
+def test_a_component_that_dies_at_the_start_ends_the_cluster_with_its_own_message(binaries: dict[str, str], tmp_path: Path) -> None:
     broken = tmp_path / "etcd"
     broken.write_text("#!/bin/sh\necho cannot do that >&2\nexit 4\n")
     broken.chmod(0o755)
@@ -72,7 +72,7 @@ def test_a_folder_with_something_in_it_is_refused_and_kept(binaries: dict[str, s
 
 
 @pytest.mark.usefixtures("binaries")
-def test_a_port_that_was_taken_meanwhile_is_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_was_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         choices = iter([[taken.getsockname()[1], *free_ports(3)], free_ports(4)])
         monkeypatch.setattr("headrace_local.cluster.free_ports", lambda count: next(choices))
@@ -92,7 +92,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         assert owner.stdout is not None
         ports = ports_of(*owner.stdout.readline().split())
         assert all(map(port_is_open, ports))
-        os.killpg(owner.pid, signal.SIGINT)  # as the terminal does: the whole foreground group
+        os.killpg(owner.pid, signal.SIGINT)  # like a terminal: to the whole foreground group
         owner.wait(10)
     assert nothing_is_left(folder, ports)
 
@@ -121,7 +121,7 @@ def test_up_twice_then_down_twice(tmp_path: Path) -> None:
         assert again.returncode == 0
         assert "Already up" in again.stdout
 
-        # What it promises: a shell that sources .local/env reaches the API and the storage secret.
+        # As documented: a shell that sources .local/env reaches the API and the storage secret.
         script = ". .local/env && .local/bin/kubectl -n demo get secret headrace-storage -o jsonpath='{.data}'"
         shell = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
         keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION")
@@ -129,7 +129,7 @@ def test_up_twice_then_down_twice(tmp_path: Path) -> None:
         buckets = sorted(path.name for path in (tmp_path / ".local/cluster/s3/buckets").iterdir() if path.is_dir())
         assert [name for name in buckets if not name.startswith(".")] == ["datasets", "runs"]
 
-        # A component that dies later shows.
+        # A component that dies later is reported.
         assert headrace_local(tmp_path, "status").returncode == 0
         local = LocalFolder(tmp_path)
         os.kill(int(local.processes()["kube-scheduler"]["pid"] or 0), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The operator as the embedded cluster runs it: installed with its own rules, under its own account."""
+"""The operator as the embedded cluster runs it: installed with its own rules, running under its own account."""
 
 import sys
 import textwrap
@@ -10,7 +10,7 @@ from headrace_local.access import ClusterAccess
 from headrace_local.cluster_operator import NAMESPACE, SERVICE_ACCOUNT, install_operator, operator_environment, start_operator
 from headrace_local.processes import ProcessEndedError
 
-# Speaks the operator's command line: prints rules, and then runs as whom they are for.
+# Has the operator's command line: prints rules, and then runs under the account that has them.
 STAND_IN = """
     import http.server, os, sys
     namespace = "headrace-system"
@@ -55,7 +55,7 @@ def test_an_operator_that_cannot_start_says_why(cluster: ClusterAccess, stand_in
     install_operator(cluster, program=stand_in)
     with pytest.raises(ProcessEndedError, match=r"exit code 1(.|\n)*cannot list resource trainingjobs"):
         start_operator(cluster, {"FAIL": "1"}, name="operator-that-fails", program=stand_in)
-    cluster.check()  # its end was told once; whoever uses the cluster next hears nothing of it
+    cluster.check()  # its end was reported once, so later users of the cluster don't see it
 
 
 def test_operators_side_by_side_have_ports_of_their_own(cluster: ClusterAccess, stand_in: list[str]) -> None:

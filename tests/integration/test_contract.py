@@ -1,4 +1,4 @@
-"""The CRD on a real API server: what it takes, what it refuses and with which message, what it fills in."""
+"""The CRD on a real API server: what it accepts, what it refuses and with which message, which defaults it fills in."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ def apply(cluster, namespace):
 
 @pytest.fixture
 def start(cluster, namespace):
-    """Writes the status of a job that has begun, as the operator does."""
+    """Writes the status of a job that has started, as the operator does."""
 
     def run(name="street-1"):
         status = json.dumps({"status": {"state": "Starting", "attempts": 1}})
@@ -41,14 +41,14 @@ def start(cluster, namespace):
     return run
 
 
-def test_the_smallest_job_is_taken_and_defaults_are_filled_in(apply):
+def test_the_smallest_job_is_accepted_and_defaults_are_filled_in(apply):
     spec = apply()["spec"]
     assert spec["model"]["neck"] == {"fpn": {"channels": 256}, "bottomLevel": 3, "topLevel": 7}
     assert spec["training"]["optimizer"] == {"adamw": {"learningRate": 0.0005, "weightDecay": 0.05}}
     assert (spec["stop"], spec["suspend"], spec["backoffLimit"]) == (False, False, 3)
 
 
-def test_backbones_of_timm_and_initial_weights_are_taken(apply):
+def test_timm_backbones_and_initial_weights_are_accepted(apply):
     weights = {"uri": "s3://zoo/x.safetensors", "storage": {"secretRef": {"name": "zoo"}}}
     model = apply(model={"backbone": {"name": "timm/convnext_atto.d2_in1k"}, "initialWeights": weights})["spec"]["model"]
     assert model["backbone"] == {"name": "timm/convnext_atto.d2_in1k", "topLevel": 5, "frozenLevels": 0}
@@ -65,10 +65,10 @@ REFUSED = {
         {"model": {"heads": [HEAD | {"objectDetection": {}, "semanticSegmentation": {}}]}},
         "a head needs exactly one of these tasks",
     ),
-    "two heads of one name": ({"model": {"heads": [HEAD | {"objectDetection": {}}] * 2}}, "duplicate"),
+    "two heads with the same name": ({"model": {"heads": [HEAD | {"objectDetection": {}}] * 2}}, "duplicate"),
     "two optimizers": ({"training": {"optimizer": {"adamw": {}, "sgd": {}}}}, "optimizer needs exactly one of adamw and sgd"),
     "neck upside down": ({"model": {"neck": {"fpn": {}, "bottomLevel": 5, "topLevel": 4}}}, "neck.topLevel must be at least"),
-    "neck above backbone": (
+    "neck above the backbone": (
         {"model": {"backbone": {"topLevel": 3}, "neck": {"fpn": {}, "bottomLevel": 4}}},
         "neck.bottomLevel must not be above backbone.topLevel",
     ),
@@ -83,7 +83,7 @@ REFUSED = {
     "unknown backbone": ({"model": {"backbone": {"name": "resnet19"}}}, "resnet18"),
     "learning rate zero": ({"training": {"optimizer": {"sgd": {"learningRate": 0}}}}, "greater than 0"),
     "a dataset that is not in S3": ({"dataset": {"uri": "/data"}}, "spec.dataset.uri"),
-    "a project that is no DNS label": ({"project": "Street"}, "spec.project"),
+    "a project that is not a DNS label": ({"project": "Street"}, "spec.project"),
     "a scale upside down": (
         {"training": {"augmentation": {"scale": {"min": 2, "max": 1}}}},
         "scale.max must be at least scale.min",
@@ -93,7 +93,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_wrong_manifest_is_refused_with_what_would_be_right(apply, case):
+def test_a_wrong_manifest_is_refused_with_how_to_fix_it(apply, case):
     spec, message = REFUSED[case]
     with pytest.raises(KubectlError, match=message):
         apply(**spec)
@@ -130,7 +130,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("field", CHANGES)
-def test_what_is_learnt_may_change_while_queued_and_not_after(apply, start, field):
+def test_what_is_learned_may_change_while_queued_but_not_after(apply, start, field):
     apply()
     apply(**CHANGES[field])
     apply()
@@ -154,7 +154,7 @@ def test_jobs_of_one_project_are_selected_at_the_server(apply, cluster, namespac
     assert names.split() == ["trainingjob.headrace.dev/b"]
 
 
-def test_the_columns_tell_project_state_and_progress(apply, start, cluster, namespace):
+def test_the_columns_show_project_state_and_progress(apply, start, cluster, namespace):
     apply()
     start()
     header, row = cluster.kubectl("get", "tj", "-n", namespace).splitlines()

@@ -31,7 +31,7 @@ def headrace(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A run folder with a model, three photographs, and a file that is none."""
+    """A run folder with a model, three photographs, and a file that is not one."""
     (tmp_path / "tmp").mkdir()
     write_model(tmp_path / "run", TASKS, size=(48, 64))
     (tmp_path / "photos").mkdir()

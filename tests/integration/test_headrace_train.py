@@ -52,13 +52,13 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on_to_the_end(tmp_p
     (tmp_path / "tmp").mkdir()
     run_folder = tmp_path / "runs/default/demo/digits-local"
 
-    # Trained a little, then Ctrl-C.
+    # Train a little, then Ctrl-C.
     first = headrace_train(tmp_path, iterations=100_000)
     try:
         limit = time.monotonic() + _SECONDS
         while not any('"losses"' in part.read_text() for part in run_folder.glob("attempts/1/metrics/*.jsonl")):
             assert first.poll() is None, first.communicate()
-            assert time.monotonic() < limit, "it never learnt"
+            assert time.monotonic() < limit, "training never started"
             time.sleep(0.05)
         first.send_signal(signal.SIGINT)
         facts, said = first.communicate(timeout=_SECONDS)
@@ -73,7 +73,7 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on_to_the_end(tmp_p
     assert marker.iteration >= 1
     assert list((tmp_path / "tmp").iterdir()) == [], "the workspace is gone"
 
-    # The same again, to an end that is three iterations away.
+    # The same command again, to an end that is three iterations away.
     second = headrace_train(tmp_path, iterations=marker.iteration + 3)
     try:
         facts, said = second.communicate(timeout=_SECONDS)

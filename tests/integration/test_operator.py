@@ -1,4 +1,4 @@
-"""The operator as a process under its own account, on a real API server, with pods played by the test."""
+"""The operator as a process under its own account, on a real API server; the test plays the pods."""
 
 import json
 import time
@@ -33,7 +33,7 @@ def player(operated: OperatedNamespace) -> Iterator[Player]:
 
 @pytest.fixture
 def project(request: pytest.FixtureRequest) -> str:
-    """A project of the test's own; job names begin with it."""
+    """A project for one test; job names begin with it."""
     return request.node.name.removeprefix("test_").replace("_", "-")[:30].strip("-")
 
 
@@ -170,7 +170,7 @@ def test_an_error_for_good_is_not_retried(player: Player, project: str) -> None:
     assert status["attempts"] == 1
 
 
-def test_a_message_that_is_no_outcome_is_shown_as_it_is(player: Player, project: str) -> None:
+def test_a_message_that_is_not_an_outcome_is_shown_as_it_is(player: Player, project: str) -> None:
     player.apply("garbled", project, backoffLimit=0)
     player.run("garbled-1")
     player.exit("garbled-1", 1, "Traceback (most recent call last): boom")
@@ -282,7 +282,7 @@ def test_a_job_applied_again_in_another_project_waits_for_the_pod_of_its_name(pl
 
 
 def test_a_pod_of_a_lost_node_costs_nothing(player: Player, project: str) -> None:
-    # In namespaced mode the pod garbage collector's forced deletion settles it; this is what it looks like to a watcher.
+    # In namespaced mode the pod garbage collector's forced deletion resolves this; here is what a watcher sees.
     player.apply("lost", project, backoffLimit=0)
     player.run("lost-1")
     player.await_state("lost", "Running")
@@ -306,7 +306,7 @@ def test_what_keeps_a_pod_from_starting_is_in_the_status_until_its_deadline(play
     player.exit("unpulled-1", 137)
 
 
-def test_a_job_without_storage_ends_at_once_and_says_how_to_mend_it(player: Player, project: str) -> None:
+def test_a_job_without_storage_ends_at_once_and_says_how_to_fix_it(player: Player, project: str) -> None:
     player.apply("keyless", project, storage=None)
     status = player.await_state("keyless", "Error", Reason.MISSING_STORAGE)
     assert "set spec.storage.secretRef.name" in status["message"]
@@ -331,7 +331,7 @@ def test_a_pod_that_is_invalid_ends_the_job(player: Player, project: str) -> Non
     assert "not a label" in status["message"]
 
 
-def test_a_job_that_is_over_is_deleted_when_its_time_is_over(player: Player, project: str) -> None:
+def test_a_finished_job_is_deleted_after_its_ttl(player: Player, project: str) -> None:
     player.apply("brief", project, ttlSecondsAfterFinished=1)
     player.done_by_hand("brief", wait=False)
     eventually("the job is deleted", lambda: player.job("brief") is None)
@@ -404,7 +404,7 @@ def test_the_pod_reads_its_job_from_a_file_and_its_keys_from_the_secret(player: 
     player.done_by_hand("read")
 
 
-def test_metrics_tell_what_it_did(operated: OperatedNamespace, player: Player, project: str) -> None:
+def test_metrics_count_what_it_did(operated: OperatedNamespace, player: Player, project: str) -> None:
     player.apply("counted", project)
     player.done_by_hand("counted")
     url = f"http://127.0.0.1:{operated.port}/metrics"

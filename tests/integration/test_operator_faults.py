@@ -1,4 +1,4 @@
-"""The operator when it dies, when there are several, when the API server falters and when it may not do what it must."""
+"""The operator when it dies, when several run, when the API server falters, and when it lacks permissions."""
 
 import asyncio
 import re
@@ -47,7 +47,7 @@ def player(operated: OperatedNamespace) -> Iterator[Player]:
 
 
 def one_pass_operator(api: FaultyClient, settings: Settings) -> tuple[Cache, Reconciler]:
-    """What a new process has: nothing but its client."""
+    """What a new process has: only its client."""
     cache, clock = Cache(), SystemClock()
     slots = Slots(api, clock)  # type: ignore[arg-type]
     actions = Actions(
@@ -64,7 +64,7 @@ def one_pass_operator(api: FaultyClient, settings: Settings) -> tuple[Cache, Rec
 
 
 async def one_life(api: FaultyClient, settings: Settings, key: ProjectKey) -> bool:
-    """A process LISTs everything and passes over the project until nothing is left to do. Returns False if it was killed."""
+    """A process LISTs everything and reconciles the project until nothing is left to do. Returns False if it was killed."""
     cache, reconciler = one_pass_operator(api, settings)
     try:
         cache.jobs.replace(key, await api.list_jobs(key))
@@ -79,7 +79,7 @@ async def one_life(api: FaultyClient, settings: Settings, key: ProjectKey) -> bo
 
 
 CALLS_OF_TWO_JOBS = 26
-"""More than the way of two jobs has."""
+"""More calls than two jobs need."""
 
 
 @pytest.mark.parametrize("took_effect", [False, True], ids=["before-the-call", "after-the-call"])
@@ -96,19 +96,19 @@ def test_an_operator_killed_at_any_call_is_followed_by_one_that_finishes_the_wor
 
     struck = asyncio.run(die_everywhere())
     assert sum(struck) >= 15
-    assert not struck[-1], "the last fault lay behind the end of the way: none was left out"
+    assert not struck[-1], "the last fault came after the last call, so every call was covered"
 
 
 async def two_jobs(api: FaultyClient, player: Player, project: str) -> bool:
-    """Two jobs of a project, the first of which comes to its end; on the way one operator dies. Returns whether it did."""
+    """Two jobs of a project run until the first ends; on the way one operator dies. Returns whether it did."""
     settings = Settings(trainer_image="trainer:test", watch_namespaces=(player.namespace,))
     key = ProjectKey(player.namespace, project)
     first, second = f"{project}-a", f"{project}-b"
     for name in (first, second):
         await asyncio.to_thread(player.apply, name, project)
-    assert await one_life(api, settings, key) or await one_life(api, settings, key), "only one call strikes"
+    assert await one_life(api, settings, key) or await one_life(api, settings, key), "only one call fails"
     await asyncio.to_thread(player.done_by_hand, first, wait=False)
-    assert await one_life(api, settings, key) or await one_life(api, settings, key), "only one call strikes"
+    assert await one_life(api, settings, key) or await one_life(api, settings, key), "only one call fails"
 
     pods = {pod["metadata"]["name"]: pod for pod in await asyncio.to_thread(player.pods, project)}
     assert sorted(pods) == [f"{first}-1", f"{second}-1"], f"killed at call {api.at}: {api.calls}"
@@ -126,7 +126,7 @@ def test_a_killed_operator_is_replaced_and_nothing_is_lost(operated: OperatedNam
     player.await_state("life-1", "Running")
     operator.signal(signal.SIGKILL)
 
-    # While nobody is there the trainer fails, a job is applied, and another is deleted.
+    # While no operator runs, the trainer fails, one job is applied, and another is deleted.
     player.exit("life-1-1", 1, "boom")
     player.apply("life-3", "life")
     player.delete("life-2")
@@ -139,17 +139,17 @@ def test_a_killed_operator_is_replaced_and_nothing_is_lost(operated: OperatedNam
     player.done_by_hand("life-3")
 
 
-def test_two_replicas_share_the_work_without_a_pause_when_one_is_told_to_end(operated: OperatedNamespace, player: Player) -> None:
+def test_two_replicas_share_the_work_without_a_pause_when_one_gets_sigterm(operated: OperatedNamespace, player: Player) -> None:
     first = operated.start({"HEADRACE_LEADER_LEASE": "30"})
     operated.start({"HEADRACE_LEADER_LEASE": "30"})
     player.apply("relay-1", "relay")
     player.await_pod("relay-1-1")
     began = time.monotonic()
     assert first.stop() == 0
-    assert time.monotonic() - began < 3, "at SIGTERM it does not wait for its watches"
+    assert time.monotonic() - began < 3, "at SIGTERM it must not wait for its watches"
     began = time.monotonic()
     player.done_by_hand("relay-1")
-    assert time.monotonic() - began < 15, "the Lease was not given away: it would have held for 30 s"
+    assert time.monotonic() - began < 15, "the Lease was not released: it would have lasted 30 s"
 
 
 def test_a_standby_takes_over_from_a_leader_that_was_killed(operated: OperatedNamespace, player: Player) -> None:
@@ -182,7 +182,7 @@ def test_an_operator_waits_for_a_server_that_is_away_and_goes_on(
 ) -> None:
     url = urlsplit(player.cluster.api_url)
     with FlakyProxy(str(url.hostname), int(url.port or 443)) as proxy:
-        # The operator reaches the server through the proxy only.
+        # The operator reaches the server only through the proxy.
         kubeconfig = tmp_path / "kubeconfig"
         original = Path(operated.environment()["KUBECONFIG"]).read_text()
         kubeconfig.write_text(original.replace(player.cluster.api_url, f"https://127.0.0.1:{proxy.port}"))

@@ -1,4 +1,4 @@
-"""The process node on a real API server with a real scheduler: how pods, which are processes, begin and end as with a kubelet."""
+"""The process node on a real API server with a real scheduler: pods, which are processes, begin and end as with a kubelet."""
 
 import sys
 import time
@@ -110,7 +110,7 @@ def test_a_forced_deletion_still_signals_and_leaves_no_process(node: NodeForTest
     main = process_of(pods.until_ready(name))
     wait_until_armed(tmp_path)
     pods.delete(name, grace_seconds=0)
-    assert "running" in state_of(pods.until_deleted(name))  # nobody reports the end of such a pod
+    assert "running" in state_of(pods.until_deleted(name))  # nothing reports the end of such a pod
     assert ended(main)
     assert (tmp_path / "signalled").exists()
 
@@ -164,7 +164,7 @@ def test_a_pod_placed_by_hand_beyond_the_capacity_is_refused(node: NodeForTests,
     assert "Requested: 3" in status["message"]
 
 
-def test_what_the_node_cannot_do_is_refused_in_words(node: NodeForTests, pods: PodWatch) -> None:
+def test_what_the_node_cannot_do_is_refused_with_a_reason(node: NodeForTests, pods: PodWatch) -> None:
     name = pods.create(node.pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}]))
     status = pods.until_phase(name, "Failed")["status"]
     assert status["reason"] == "UnsupportedByProcessNode"

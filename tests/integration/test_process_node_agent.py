@@ -14,7 +14,7 @@ def test_a_killed_agent_takes_its_pods_along_and_the_node_is_lost(own_node: Node
     family = [main, *main.children(recursive=True)]
     own_node.process.kill()
     assert all(ended(process) for process in family)
-    # The control plane notices by the missing heartbeats; nobody reported the container's end.
+    # The control plane notices the missing heartbeats; nothing reported the container's end.
     lost = pods.until(name, lambda _kind, pod: not ready(pod) and condition_of(pod, "Ready") != {} and "running" in state_of(pod))
     assert lost["status"]["phase"] == "Running"
     assert own_node.cluster.kubectl("get", "node", own_node.name).split()[6] == "NotReady"

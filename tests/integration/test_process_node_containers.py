@@ -1,4 +1,4 @@
-"""What containers of a process node are started with, how their start is judged, and what is told of them."""
+"""How a process node starts containers, how it judges their start, and what it reports about them."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_a_container_is_started_once_its_startup_probe_passes(node: NodeForTests
     assert running["status"]["containerStatuses"][0]["started"] is False
     (tmp_path / "go").touch()
     pods.until(name, lambda _kind, pod: pod["status"].get("containerStatuses", [{}])[0].get("started") is True)
-    # From now on liveness counts, and it fails.
+    # From now on the liveness probe counts, and it fails.
     assert state_of(pods.until_phase(name, "Failed"))["terminated"]["exitCode"] == 137
 
 
@@ -181,7 +181,7 @@ def test_a_service_account_token_is_mounted_where_the_pod_wants_one(
 
 def test_kubectl_logs_shows_follows_and_selects(node: NodeForTests, pods: PodWatch, cluster: ClusterAccess) -> None:
     logs = ("-n", pods.namespace, "logs")
-    # More than a second between them: kubectl sends --since-time in whole seconds.
+    # More than a second apart: kubectl sends --since-time in whole seconds.
     name = pods.create(node.pod("echo one; echo two >&2; sleep 1.1; echo three"))
     pods.until(name, lambda _kind, pod: "running" in state_of(pod))
     assert sorted(cluster.kubectl(*logs, "-f", name).split()) == ["one", "three", "two"]

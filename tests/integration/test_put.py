@@ -8,7 +8,7 @@ from headrace_local.put import put_folder
 from headrace_testing.clusters import Storage
 
 
-def test_a_folder_is_put_with_all_that_lies_below_it(storage: Storage, tmp_path: Path) -> None:
+def test_a_folder_is_put_with_everything_below_it(storage: Storage, tmp_path: Path) -> None:
     (tmp_path / "images" / "train").mkdir(parents=True)
     (tmp_path / "dataset.json").write_text("{}")
     (tmp_path / "images" / "train" / "a b.jpg").write_bytes(b"jpeg")
@@ -18,7 +18,7 @@ def test_a_folder_is_put_with_all_that_lies_below_it(storage: Storage, tmp_path:
 
 
 @pytest.mark.parametrize("uri", ["/street", "s3://"])
-def test_what_is_no_place_in_object_storage_is_refused(storage: Storage, tmp_path: Path, uri: str) -> None:
+def test_a_uri_outside_object_storage_is_refused(storage: Storage, tmp_path: Path, uri: str) -> None:
     with pytest.raises(ValueError, match="write it as s3://bucket/prefix/"):
         put_folder(storage.client, tmp_path, uri)
 

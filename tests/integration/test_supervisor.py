@@ -1,4 +1,4 @@
-"""The supervisor on local folders, with a stand-in for the worker: what it leaves behind, and how it ends, whatever happens."""
+"""The supervisor on local folders, with a stand-in worker: what it leaves behind and how it ends, whatever happens."""
 
 import json
 import urllib.error
@@ -31,7 +31,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 def process_runs(pid: int) -> bool:
-    """Whether it is there, and more than a zombie that its new parent has yet to reap."""
+    """Whether the process exists and is not just a zombie that its new parent has yet to reap."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -90,7 +90,7 @@ def test_the_same_job_again_goes_on_from_the_latest_checkpoint(tmp_path: Path, d
     assert [step["iteration"] for step in steps if "losses" in step] == [9, 10, 11, 12]
 
 
-def test_attempts_are_counted_where_nobody_numbers_them(tmp_path: Path, dataset: Path, output: Path) -> None:
+def test_attempts_are_counted_if_they_are_started_without_a_number(tmp_path: Path, dataset: Path, output: Path) -> None:
     for number in (1, 2):
         with Attempt(tmp_path / str(number), job_document(), dataset=str(dataset), output=str(output), attempt=None) as attempt:
             attempt.until_over()
@@ -183,7 +183,7 @@ def test_what_the_worker_says_while_it_builds_is_logged_and_no_longer_a_phase_on
     assert "worker: images/3.jpg is skipped: truncated" in logged
 
 
-def test_a_worker_that_says_nothing_is_killed_and_the_attempt_is_worth_another(tmp_path: Path, dataset: Path, output: Path) -> None:
+def test_a_worker_that_says_nothing_is_killed_and_the_attempt_may_be_retried(tmp_path: Path, dataset: Path, output: Path) -> None:
     behaviour = Behaviour(at=6, trouble="hang", deaf=True)
     with Attempt(
         tmp_path / "a", job_document(), behaviour, dataset=str(dataset), output=str(output), worker_silence_seconds=3.0
@@ -247,7 +247,7 @@ def test_superseded_checkpoints_leave_the_local_disk_too(tmp_path: Path, dataset
 def test_the_outcome_is_written_before_the_wipe(
     tmp_path: Path, dataset: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wipe of a large dataset takes a while, and the grace period may end in it."""
+    """Wiping a large dataset takes a while, and the grace period may end during it."""
     written: list[bool] = []
     close = Workspace.close
 
@@ -322,7 +322,7 @@ def test_logs_and_metrics_are_in_the_run_folder_while_it_works(tmp_path: Path, d
         (b"not json", Reason.BAD_DATASET, "the document is not JSON"),
     ],
 )
-def test_a_dataset_that_says_nothing_sensible_of_itself_is_refused(
+def test_a_dataset_with_an_invalid_manifest_is_refused(
     tmp_path: Path, output: Path, manifest: bytes, reason: Reason, said: str
 ) -> None:
     dataset = write_files(tmp_path / "dataset", {"images/1.jpg": b"", "dataset.json": manifest})
@@ -352,7 +352,7 @@ def test_a_head_that_fits_no_layer_ends_the_job_before_the_worker_starts(
     assert "stand-in worker begins" not in attempt.log
 
 
-def test_a_job_that_is_not_valid_is_told_so(tmp_path: Path, output: Path) -> None:
+def test_an_invalid_job_ends_and_names_the_wrong_field(tmp_path: Path, output: Path) -> None:
     with Attempt(tmp_path / "a", job_document(batchSize=0), output=str(output)) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
     assert attempt.outcome.reason is Reason.INVALID_SPEC
@@ -385,7 +385,7 @@ def test_a_dataset_inside_the_workspace_is_refused_and_kept(tmp_path: Path, outp
 
 
 def test_results_inside_the_dataset_are_refused(tmp_path: Path, dataset: Path) -> None:
-    """The next job would read its pictures as images: a folder of classes would have a class "runs"."""
+    """The next job would read its pictures as images: a folder of classes would gain a class "runs"."""
     before = files_in(dataset)
     with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(dataset / "runs")) as attempt:
         assert attempt.until_over() is ExitCode.FATAL

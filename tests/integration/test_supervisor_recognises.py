@@ -1,4 +1,4 @@
-"""The supervisor and datasets without dataset.json: what they are is made out before an image is pulled."""
+"""The supervisor and datasets without dataset.json: it recognises them before it pulls any image."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def job_of(head: dict[str, object]) -> dict[str, object]:
 
 
 def manifest_in(log: str) -> dict[str, object]:
-    """The line that a user copies."""
+    """The line for the user to copy."""
     (line,) = (line for line in log.splitlines() if '"version":1' in line)
     content: dict[str, object] = json.loads(line[line.index("{") :])
     return content
@@ -39,7 +39,7 @@ def test_a_local_folder_is_recognised_and_its_manifest_logged(tmp_path: Path) ->
         assert attempt.until_over() is ExitCode.OK
     assert manifest_in(attempt.log) == MANIFEST
     assert "head 'kind' learns from layer 'classes': multiclass classification" in attempt.log
-    assert not (dataset / "dataset.json").exists(), "a dataset is only read"
+    assert not (dataset / "dataset.json").exists(), "a dataset must not be written to"
 
 
 def test_a_stored_dataset_is_recognised_before_an_image_is_pulled(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_stored_dataset_is_recognised_before_an_image_is_pulled(tmp_path: Path
 
         with Attempt(tmp_path / "b", job_of(HEAD), environment=s3.environment(), output=str(tmp_path / "o")) as attempt:
             assert attempt.until_over() is ExitCode.OK
-        assert s3.requests.count("GET none/readme.txt") == 2, "once an attempt"
+        assert s3.requests.count("GET none/readme.txt") == 2, "once per attempt"
 
 
 @pytest.mark.parametrize(

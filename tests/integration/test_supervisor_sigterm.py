@@ -1,4 +1,4 @@
-"""SIGTERM in every phase of an attempt: what was learnt is kept, the workspace is wiped, the exit is in time and in order."""
+"""SIGTERM in every phase of an attempt: progress is saved, the workspace is wiped, and the exit is in time and in order."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_while_the_dataset_is_pulled(tmp_path: Path, s3: FakeS3, output: Path) -
     s3.objects = {f"none/{key}": content for key, content in dataset_files(50).items()}
     del s3.objects["none/images/00049.jpg"]
     s3.objects["none/images/00049.jpg"] = b"short"
-    s3.listed_sizes = {"none/images/00049.jpg": 1000}  # never arrives whole: the pull stays where it is
+    s3.listed_sizes = {"none/images/00049.jpg": 1000}  # never arrives whole, so the pull does not get any further
     with Attempt(tmp_path / "a", job_document(), output=str(output), environment=s3.environment()) as attempt:
         attempt.until(lambda: attempt.status.message == "dataset: 51 of 52 files", "all but one file pulled")
         assert attempt.status.phase is Phase.PULLING
@@ -75,7 +75,7 @@ def test_while_the_dataset_is_pulled(tmp_path: Path, s3: FakeS3, output: Path) -
 
 def test_while_a_big_object_comes_over_a_slow_line(tmp_path: Path, s3: FakeS3, output: Path) -> None:
     s3.objects = {f"none/{key}": content for key, content in dataset_files().items()} | {"none/images/big.jpg": b"x" * 300_000}
-    s3.slow_gets = {"none/images/big.jpg"}  # ten minutes
+    s3.slow_gets = {"none/images/big.jpg"}  # takes ten minutes
     with Attempt(tmp_path / "a", job_document(), output=str(output), environment=s3.environment()) as attempt:
         attempt.until(lambda: "GET none/images/big.jpg" in s3.requests, "the big object under way")
         began = time.monotonic()
@@ -135,7 +135,7 @@ def test_a_worker_that_does_not_hear_is_killed_in_time_and_the_last_complete_che
 def test_a_worker_that_even_sigkill_does_not_end_holds_up_nothing(
     tmp_path: Path, dataset: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one that hangs in a driver. This one ends with the thread that started it."""
+    """Like one that hangs in a driver. This one ends with the thread that started it."""
     monkeypatch.setattr(WorkerProcess, "kill", lambda _: None)
     monkeypatch.setattr("headrace_trainer.supervisor.worker_process.KILLED_SECONDS", 0.2)
     monkeypatch.setattr("headrace_trainer.supervisor.follow.KILLED_SECONDS", 0.2)
@@ -185,7 +185,7 @@ def test_while_the_store_is_away_the_grace_period_is_kept(tmp_path: Path, datase
 
 
 def pod_environment(folder: Path, behaviour: Behaviour) -> dict[str, str]:
-    """As the operator's pods have it."""
+    """The grace period of the operator's pods."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         "PYTHONPATH": str(Path(__file__).parents[1] / "support"),
@@ -202,7 +202,7 @@ def pod_environment(folder: Path, behaviour: Behaviour) -> dict[str, str]:
 
 
 def start_pod(folder: Path, s3: FakeS3, behaviour: Behaviour) -> "subprocess.Popen[str]":
-    """The trainer as a process of its own; its dataset is in `s3`."""
+    """The trainer as a separate process; its dataset is in `s3`."""
     s3.objects |= {f"none/{key}": content for key, content in dataset_files().items()}
     (folder / "job.json").write_text(json.dumps(job_document(maxIterations=10_000, checkpointEvery=3)))
     return subprocess.Popen(
@@ -224,7 +224,7 @@ class Finder:
 
 sys.meta_path.insert(0, Finder())
 """
-"""A sitecustomize.py: SIGTERM in the moment in which the first large package is imported."""
+"""A sitecustomize.py that sends SIGTERM at the moment when the first large package is imported."""
 
 
 def test_while_the_supervisor_itself_is_imported(tmp_path: Path, dataset: Path, output: Path) -> None:
@@ -286,7 +286,7 @@ def test_the_worker_dies_with_a_supervisor_that_is_killed_and_the_next_life_wipe
         while Path(f"/proc/{workers[0]}/exe").exists() and time.monotonic() < limit:
             try:
                 Path(f"/proc/{workers[0]}/exe").readlink()
-            except OSError:  # a zombie has no program any more
+            except OSError:  # a zombie no longer has a program
                 break
             time.sleep(0.01)
         else:
@@ -294,7 +294,7 @@ def test_the_worker_dies_with_a_supervisor_that_is_killed_and_the_next_life_wipe
     finally:
         process.kill()
         process.wait()
-    assert list((tmp_path / "workspace").iterdir()), "kill -9 leaves what it leaves"
+    assert list((tmp_path / "workspace").iterdir()), "kill -9 must leave files behind"
     first_log = s3.objects.get(f"{RUN_FOLDER}attempts/1/logs/00001.log")
     second = start_pod(tmp_path, s3, Behaviour(step_seconds=0.05))
     try:

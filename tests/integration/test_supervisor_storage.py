@@ -24,7 +24,7 @@ def s3() -> Iterator[FakeS3]:
 
 
 def job_in(storage: Storage, **training: object) -> dict[str, object]:
-    """A job whose dataset is in `storage`, and whose output goes there."""
+    """A job with its dataset in `storage` and its output there too."""
     dataset = open_store(storage.uri("dataset"), storage.environment)
     for key, content in dataset_files(40).items():
         dataset.write(key, content)
@@ -74,11 +74,11 @@ def test_another_machine_goes_on_from_the_checkpoint_in_s3(tmp_path: Path, stora
     assert {key.split("/")[1] for key in keys_in(storage, f"runs/{RUN_FOLDER}") if key.startswith("attempts/")} == {"1", "2"}
 
 
-def test_an_earlier_jobs_model_is_what_a_fresh_start_begins_with_and_no_other(tmp_path: Path, storage: Storage) -> None:
+def test_only_a_fresh_start_begins_with_an_earlier_jobs_model(tmp_path: Path, storage: Storage) -> None:
     with Attempt(tmp_path / "a", job_in(storage), environment=storage.environment) as earlier:
         assert earlier.until_over() is ExitCode.OK
     model = open_store(storage.uri(f"runs/{RUN_FOLDER}model/"), storage.environment)
-    model.write("model.safetensors", b"weights")  # the stand-in writes a config.json alone
+    model.write("model.safetensors", b"weights")  # the stand-in writes only a config.json
 
     job = job_document("later", storage.uri("dataset/"), storage.uri("runs/"))
     job["spec"]["model"] = {"initialWeights": {"uri": model.uri}}
@@ -89,7 +89,7 @@ def test_an_earlier_jobs_model_is_what_a_fresh_start_begins_with_and_no_other(tm
     assert f"worker: begins with {first.workspace}/weights: ['config.json', 'model.safetensors']" in first.log
     assert first.wiped
 
-    # It goes on from its own checkpoint, even if the weights are gone by then.
+    # It continues from its own checkpoint, even if the weights are gone by then.
     model.remove(["model.safetensors"])
     with Attempt(tmp_path / "c", job, environment=storage.environment, attempt=2) as second:
         assert second.until_over() is ExitCode.OK
@@ -107,7 +107,7 @@ def test_initial_weights_that_are_not_there_end_the_job_before_the_dataset_is_pu
     assert "pulling" not in attempt.log
 
 
-def test_a_bucket_that_is_not_there_is_named(tmp_path: Path, storage: Storage) -> None:
+def test_a_missing_bucket_is_named(tmp_path: Path, storage: Storage) -> None:
     job = job_document(dataset="s3://no-such-bucket-anywhere/x/", output=storage.uri("runs/"))
     with Attempt(tmp_path / "a", job, environment=storage.environment) as attempt:
         assert attempt.until_over() is ExitCode.FATAL
@@ -200,7 +200,7 @@ def test_objects_that_arrive_cut_short_are_pulled_again(tmp_path: Path, storage:
         environment = storage.environment | {"AWS_ENDPOINT_URL": proxy.endpoint}
         with Attempt(tmp_path / "a", job, environment=environment, pull_connections=4) as attempt:
             attempt.until_log("run folder")
-            proxy.answer_bytes = 900  # of a connection: a few objects, then one is cut
+            proxy.answer_bytes = 900  # per connection: a few objects, then one is cut
             attempt.until_log("the connection broke")
             proxy.answer_bytes = None
             assert attempt.until_over() is ExitCode.OK
@@ -232,7 +232,7 @@ def test_an_object_with_another_checksum_is_named(tmp_path: Path, s3: FakeS3) ->
 @pytest.mark.parametrize(
     ("etag", "headers"), [("0" * 32 + "-7", {}), ("0" * 32, {"x-amz-server-side-encryption": "aws:kms"}), ("0x8DC", {})]
 )
-def test_an_etag_that_is_no_checksum_is_not_taken_for_one(tmp_path: Path, s3: FakeS3, etag: str, headers: dict[str, str]) -> None:
+def test_an_etag_need_not_be_a_checksum(tmp_path: Path, s3: FakeS3, etag: str, headers: dict[str, str]) -> None:
     s3.objects = {f"none/{key}": content for key, content in dataset_files().items()}
     s3.listed_etags = {"none/images/00001.jpg": etag}
     s3.answer_headers = headers
@@ -295,7 +295,7 @@ def test_a_marker_is_written_only_after_its_files(tmp_path: Path, s3: FakeS3) ->
 
 
 def test_a_death_between_files_and_marker_leaves_the_earlier_checkpoint_the_latest(tmp_path: Path, s3: FakeS3) -> None:
-    """What is in the store at such a moment: the files of 8, and a marker that still names 4."""
+    """The store as it is at such a moment: the files of 8, and a marker that still names 4."""
     dataset = write_files(tmp_path / "dataset", dataset_files())
     settings = {"environment": s3.environment(), "dataset": str(dataset), "output": "s3://runs"}
     with Attempt(tmp_path / "a", job_document(), Behaviour(at=5, trouble="killed"), **settings) as first:
@@ -331,7 +331,7 @@ def test_a_checkpoint_that_is_being_uploaded_when_the_worker_fails_is_not_thrown
     assert f"{RUN_FOLDER}checkpoints/latest.json" in s3.objects
 
 
-def test_keys_that_may_not_delete_are_told_once_and_stop_nothing(tmp_path: Path, s3: FakeS3) -> None:
+def test_keys_without_permission_to_delete_are_reported_once_and_stop_nothing(tmp_path: Path, s3: FakeS3) -> None:
     s3.refuse_deletes = True
     dataset = write_files(tmp_path / "dataset", dataset_files())
     with Attempt(

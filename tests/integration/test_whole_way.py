@@ -23,7 +23,7 @@ from headrace_testing.process_nodes import TAINT, NodeForTests
 
 Json = dict[str, Any]
 PATIENCE = 150
-"""Seconds, on a machine that does other things too; a trainer needs about 10 to its first iteration."""
+"""Seconds, on a busy machine; a trainer needs about 10 to its first iteration."""
 
 
 @dataclass
@@ -100,7 +100,7 @@ class House:
         return pod
 
     def workspace(self, pod: Json) -> Path:
-        """Where the pod's workspace lies on the node's disk."""
+        """Where the pod's workspace is on the node's disk."""
         return self.operated.cluster.folder / "nodes" / self.node.name / "pods" / pod["metadata"]["uid"] / "volumes" / "workspace"
 
 
@@ -137,7 +137,7 @@ def test_jobs_of_a_project_train_one_after_the_other_from_queued_to_done(house: 
     assert runfolder.picture(6, "predictions") in keys
     log = b"".join(house.read(done, key) for key in sorted(keys) if "/logs/" in key).decode()
     assert "head 'head' learns from layer 'regions'" in log
-    assert log in house.kubectl("logs", "first-1"), "what is in the run folder is what kubectl shows"
+    assert log in house.kubectl("logs", "first-1"), "the run folder must have the log that kubectl shows"
     pod = house.pod("first-1")
     workspace = house.workspace(pod)
     assert workspace.is_dir()
@@ -146,7 +146,7 @@ def test_jobs_of_a_project_train_one_after_the_other_from_queued_to_done(house: 
     refused = house.until("second", "Error")
     assert refused["reason"] == "NoSuchLayer"
     assert "no layer 'digit-regions'; its layers are: 'objects' (object detection)" in refused["message"]
-    assert done["completionTime"][:19] <= refused["startTime"][:19], "a pod's creation is known to the second"
+    assert done["completionTime"][:19] <= refused["startTime"][:19], "pod creation times are in whole seconds"
 
 
 def test_a_running_job_shows_its_progress_and_a_stop_keeps_a_checkpoint(house: House) -> None:
@@ -158,13 +158,13 @@ def test_a_running_job_shows_its_progress_and_a_stop_keeps_a_checkpoint(house: H
         metrics = answer.read().decode()
     assert 'headrace_trainer_loss{head="head",term="classification"}' in metrics
     workspace = house.workspace(house.pod(running["pod"]))
-    assert any(path.is_file() for path in workspace.rglob("*")), "while it trains, the workspace holds the dataset"
+    assert any(path.is_file() for path in workspace.rglob("*")), "no dataset in the workspace while it trains"
 
     house.stop("endless")
     stopped = house.until("endless", "Stopped")
     latest = json.loads(house.read(stopped, runfolder.LATEST))
     assert stopped["checkpoint"]["iteration"] == latest["iteration"] >= 3
-    assert stopped["progress"]["iteration"] == latest["iteration"], "nothing learnt before the stop is lost"
+    assert stopped["progress"]["iteration"] == latest["iteration"], "iterations before the stop were lost"
     assert not workspace.exists() or not any(path.is_file() for path in workspace.rglob("*"))
 
 

@@ -43,4 +43,4 @@ def test_a_training_that_diverges_ends_for_good_and_keeps_the_last_good_checkpoi
     for file in folder.glob("*.safetensors"):
         for name, tensor in load_file(file).items():
             assert torch.isfinite(tensor).all(), f"{file.name}: {name}"
-    assert len(list(folder.parent.iterdir())) == len(worker.of(Saved)), "nothing half-written lies beside it"
+    assert len(list(folder.parent.iterdir())) == len(worker.of(Saved)), "a checkpoint is missing or half-written"

@@ -1,8 +1,8 @@
-"""That networks learn, seen from outside: real workers on small images, and scores far above what guessing gives.
+"""Checks from outside that networks learn: real workers on small images, and scores far above guessing.
 
-Measured once on an AMD EPYC (AVX2) with torch 2.15, start and evaluation included: memorised scenes 62 s of CPU time and AP 0.97,
-mIoU 0.92, all others 1.0; scenes never seen 46 s and mIoU 0.50, pixel accuracy 0.68, top1 1.0, AP50 0.11; photographs 50 s and
-AP50 1.0, mAP 1.0, pixel accuracy 0.85 after 60 iterations.
+Measured once on an AMD EPYC (AVX2) with torch 2.15, including start and evaluation: memorised scenes took 62 s of CPU time
+(AP 0.97, mIoU 0.92, all others 1.0); new scenes 46 s (mIoU 0.50, pixel accuracy 0.68, top1 1.0, AP50 0.11); photographs 50 s
+(AP50 1.0, mAP 1.0, pixel accuracy 0.85 after 60 iterations).
 """
 
 import json
@@ -23,13 +23,13 @@ from headrace_trainer.protocol import Evaluated, Stepped
 Scores = dict[tuple[str, str], float]
 
 STILL = {"horizontalFlip": False, "scale": {"min": 1, "max": 1}, "color": 0}
-"""No augmentation: what is learnt is what is scored."""
+"""No augmentation: it is scored on exactly what it learns."""
 
 
 def train(heads: list[dict[str, Any]], training: dict[str, Any], dataset: Path, folder: Path, bottom_level: int = 3) -> Scores:
-    """Scores of the last evaluation, by head and name."""
+    """Scores from the last evaluation, by head and name."""
     settings = {"schedule": {"warmupIterations": 10, "decay": "cosine"}, "emaDecay": 0.9, "batchSize": 8}
-    # Without level 5: on images this small its maps have two cells a side, and most of the weights.
+    # Without level 5: on images this small its maps are two cells a side, and it has most of the weights.
     neck = {"fpn": {"channels": 64}, "bottomLevel": bottom_level, "topLevel": 4}
     job = small_job(heads, settings | training, backbone_top_level=4, neck=neck)
     with running_worker(job, dataset, folder, threads=2) as worker:
@@ -41,7 +41,7 @@ def train(heads: list[dict[str, Any]], training: dict[str, Any], dataset: Path, 
 
 @pytest.fixture(scope="module")
 def memorised(tmp_path_factory: pytest.TempPathFactory) -> Scores:
-    """What four heads on one backbone know of eight scenes and eight textures that they saw again and again."""
+    """Scores of four heads on one backbone on eight scenes and eight textures that they saw again and again."""
     folder = tmp_path_factory.mktemp("memorised")
     write_learnt_scenes(folder / "scenes", scenes=8, size=64)
     training = {
@@ -64,13 +64,13 @@ def memorised(tmp_path_factory: pytest.TempPathFactory) -> Scores:
     ],
 )
 def test_every_head_memorises_a_handful_of_images(memorised: Scores, head: str, metric: str, least: float) -> None:
-    """Regions by themselves reach more: tests/unit/trainer/heads/test_semantic_segmentation.py."""
+    """Regions score higher alone: tests/unit/trainer/heads/test_semantic_segmentation.py."""
     assert memorised[head, metric] >= least
 
 
 @pytest.fixture(scope="module")
 def generalised(tmp_path_factory: pytest.TempPathFactory) -> Scores:
-    """What is known of scenes never seen, when only half of the scenes learnt from carry each kind of label."""
+    """Scores on new scenes, when only half of the training scenes have each kind of label."""
     folder = tmp_path_factory.mktemp("generalised")
     write_digit_scenes(folder / "scenes", train=240, val=32, size=64, labelled_share=0.5, others_share=0.5)
     training = {
@@ -86,13 +86,13 @@ def generalised(tmp_path_factory: pytest.TempPathFactory) -> Scores:
 @pytest.mark.parametrize(
     ("head", "metric", "least", "guessing"),
     [
-        pytest.param("regions", "mIoU", 0.4, 0.1, id="regions: everything as the commonest texture"),
-        pytest.param("regions", "pixelAccuracy", 0.55, 0.3, id="region pixels: everything as the commonest texture"),
-        pytest.param("texture", "top1", 0.75, 0.4, id="texture: always the commonest of four"),
-        pytest.param("boxes", "AP50", 0.06, 0.01, id="boxes: as good as anywhere"),
+        pytest.param("regions", "mIoU", 0.4, 0.1, id="regions: always the most common texture"),
+        pytest.param("regions", "pixelAccuracy", 0.55, 0.3, id="region pixels: always the most common texture"),
+        pytest.param("texture", "top1", 0.75, 0.4, id="texture: always the most common of four"),
+        pytest.param("boxes", "AP50", 0.06, 0.01, id="boxes: placed at random"),
     ],
 )
-def test_from_partly_labelled_scenes_heads_learn_what_holds_for_others(
+def test_heads_generalise_from_partly_labelled_scenes(
     generalised: Scores, head: str, metric: str, least: float, guessing: float
 ) -> None:
     assert least > guessing
@@ -100,11 +100,11 @@ def test_from_partly_labelled_scenes_heads_learn_what_holds_for_others(
 
 
 PHOTOGRAPHS = ("000000000034", "000000000036", "000000000042", "000000000072", "000000000081", "000000000092")
-"""Of coco128/train2017: one to three large objects each."""
+"""From coco128/train2017: one to three large objects each."""
 
 
 def write_photographs(folder: Path, coco128: Path) -> None:
-    """A dataset of those photographs, in both splits, with the boxes and the class maps that they have."""
+    """A dataset of those photographs, in both splits, with their boxes and class maps."""
     for split in ("train", "val"):
         for kind in ("images", "labels", "masks"):
             (folder / kind / split).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A run that is cut in two gives every tensor that the run in one piece gives: bit for bit, across a process boundary."""
+"""A run that is cut in two gives every tensor of the uninterrupted run: bit for bit, across a process boundary."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ OPTIMIZERS = [
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Digit scenes of which half carry each kind of label: batches are mixed."""
+    """Digit scenes of which half have each kind of label, so batches are mixed."""
     folder = tmp_path_factory.mktemp("scenes")
     write_digit_scenes(folder, train=12, val=2, size=48, labelled_share=0.5, others_share=0.5)
     return folder
@@ -36,10 +36,10 @@ def train(
     resume_from: Path | None = None,
     reason: Reason = Reason.REACHED_MAX_ITERATIONS,
 ) -> list[Any]:
-    """Messages of a worker that is done, for `reason`."""
+    """The messages of a worker that finished for `reason`."""
     settings = {
         "imageSize": {"height": 48, "width": 48},
-        # All that could make a difference: schedule, averaging, and every random change of images.
+        # Everything that could make a difference: schedule, averaging, and every random change of images.
         "schedule": {"warmupIterations": 2, "decay": "cosine"},
         "emaDecay": 0.9,
         "augmentation": {"horizontalFlip": True, "color": 0.5},
@@ -64,7 +64,7 @@ def assert_same_tensors(got: Path, want: Path) -> None:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_three_iterations_and_three_more_are_six(scenes: Path, tmp_path: Path, optimizer: Mapping[str, Any]) -> None:
-    # The checkpoint on the way is of the run in one piece itself: saving does not disturb either.
+    # The checkpoint comes from the uninterrupted run, so this also shows that saving changes nothing.
     training = {"maxIterations": 6, "checkpointEvery": 3, "evaluateEvery": 4, "optimizer": optimizer}
     whole = train(scenes, tmp_path / "whole", training)
     half, end = (Path(f"output/checkpoints/{iteration:08d}") for iteration in (3, 6))
@@ -83,7 +83,7 @@ def test_three_iterations_and_three_more_are_six(scenes: Path, tmp_path: Path, o
     assert history.losses.iterations[0] == 1, "the curves show both attempts"
     assert history.scores.iterations == [4]
     seconds = [trained_seconds(folder) for folder in (tmp_path / "whole" / half, tmp_path / "second" / end)]
-    assert 0 < seconds[0] < seconds[1], "of both attempts"
+    assert 0 < seconds[0] < seconds[1], "the time must cover both attempts"
 
 
 def test_hours_are_counted_over_attempts_and_a_finished_run_goes_straight_to_evaluation_and_export(
@@ -96,7 +96,7 @@ def test_hours_are_counted_over_attempts_and_a_finished_run_goes_straight_to_eva
     checkpoint = tmp_path / "first/output/checkpoints/00000001"
     again = train(scenes, tmp_path / "again", training, resume_from=checkpoint, reason=hours)
     (ready,) = (message for message in again if isinstance(message, Stepped))
-    assert (ready.iteration, ready.losses, ready.images_per_second) == (1, {}, 0), "the trainer is Ready, and nothing was learnt"
+    assert (ready.iteration, ready.losses, ready.images_per_second) == (1, {}, 0), "the trainer is Ready, and learned nothing"
     assert ready.trained_seconds > 0
     assert scores_of(again) == scores_of(first)
     saved = [message for message in again if isinstance(message, Saved)]

@@ -1,4 +1,4 @@
-"""SIGTERM, in each phase of a real worker."""
+"""SIGTERM in each phase of a real worker."""
 
 import signal
 import time
@@ -32,7 +32,7 @@ def assert_stopped(worker: WorkerUnderTest) -> None:
 
 
 def saved_iterations(worker: WorkerUnderTest, folder: Path) -> list[int]:
-    """The iterations of the checkpoints that were said to be saved, each seen to be complete."""
+    """The iterations of the checkpoints reported as saved, after a check that each is complete."""
     for message in worker.of(Saved):
         state = CheckpointState.model_validate_json((folder / "output" / message.folder / "state.json").read_bytes())
         assert state.iteration == message.iteration
@@ -57,8 +57,8 @@ def test_while_the_network_is_being_built_a_stop_ends_it_at_once(scenes: Path, t
         assert saved_iterations(worker, tmp_path) == []
 
 
-def test_while_torch_is_being_imported_a_stop_is_answered_too(scenes: Path, tmp_path: Path) -> None:
-    """As soon as the handler is there; before that the process dies of SIGTERM, which its supervisor has sent and understands."""
+def test_while_torch_is_being_imported_a_stop_works_too(scenes: Path, tmp_path: Path) -> None:
+    """From the moment the handler is installed. Before that, SIGTERM kills the process, which its supervisor expects."""
     with start(scenes, tmp_path) as worker:
         status = Path(f"/proc/{worker.process.pid}/status")
         deadline = time.monotonic() + 60
@@ -66,7 +66,7 @@ def test_while_torch_is_being_imported_a_stop_is_answered_too(scenes: Path, tmp_
             time.sleep(0.001)
         worker.terminate()
         assert_stopped(worker)
-        assert len(worker.messages) == 1, "nothing was built"
+        assert len(worker.messages) == 1, "it built something"
 
 
 def _catches_sigterm(status: str) -> bool:
@@ -82,7 +82,7 @@ def test_while_training_a_stop_ends_the_iteration_and_keeps_it(scenes: Path, tmp
         assert_stopped(worker)
         last = worker.of(Stepped)[-1].iteration
         assert saved_iterations(worker, tmp_path) == [last]
-        assert isinstance(worker.messages[-2], Saved), "Ended comes after what is kept"
+        assert isinstance(worker.messages[-2], Saved), "Ended must come after Saved"
 
 
 def test_during_an_evaluation_a_stop_keeps_what_was_learnt_since_the_last_checkpoint(scenes: Path, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_during_an_evaluation_a_stop_keeps_what_was_learnt_since_the_last_checkp
 
 
 def test_during_the_last_evaluation_a_stop_ends_it_as_stopped_with_all_iterations_kept(scenes: Path, tmp_path: Path) -> None:
-    """So that the evaluation is still going on when the signal comes, it is of many images."""
+    """It has many images, so that the evaluation is still running when the signal comes."""
     many = tmp_path / "many"
     write_digit_scenes(many, train=2, val=400, size=32, others_share=0)
     job = small_job([BOXES], {**ENDLESS, "maxIterations": 2, "imageSize": {"height": 64, "width": 64}})
@@ -109,7 +109,7 @@ def test_during_the_last_evaluation_a_stop_ends_it_as_stopped_with_all_iteration
 
 
 def test_right_after_a_checkpoint_a_stop_writes_no_second_one(scenes: Path, tmp_path: Path) -> None:
-    """Every iteration is saved: whenever the signal comes, the newest checkpoint is of the last iteration, once."""
+    """Every iteration is saved: whenever the signal comes, the newest checkpoint is the last iteration's, saved once."""
     with start(scenes, tmp_path, checkpointEvery=1) as worker:
         worker.wait_for(Saved)
         worker.terminate()

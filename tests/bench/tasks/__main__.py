@@ -17,7 +17,7 @@ PAGE = Path("docs/results.md")
 
 
 def main() -> int:
-    """The exit status: 1 where a row failed."""
+    """Returns the exit status: 1 if a row failed."""
     parser = argparse.ArgumentParser(prog="tasks", description=__doc__)
     parser.add_argument("--only", metavar="PATTERN", default="*", help="rows whose names match: digits/*, *detection")
     parser.add_argument("--list", action="store_true", help="list the rows and which of them have a result; run nothing")
@@ -51,7 +51,7 @@ def _state(row: Row) -> str:
 
 
 def _failed(row: Row) -> bool:
-    """Run a row and keep its result; True where that did not work."""
+    """Run a row and keep its result; True if that failed."""
     if (missing := row.data.missing()) is not None:
         print(f"{row.name}: skipped, {missing}")
         return False

@@ -1,4 +1,4 @@
-"""Every row, in the order in which they are run: what is worth most comes first."""
+"""Every row, in the order in which they run: the most valuable come first."""
 
 from tasks.digits import MULTITASK, NECKS, SEMI, TASKS, VIEWS
 from tasks.photos import PHOTOS

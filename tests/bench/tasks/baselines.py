@@ -1,10 +1,10 @@
 """Trivial baselines, to put the numbers in the tables into perspective.
 
-`python -m tasks.baselines JOB.yaml DATASET RESULT.json`: for every head of a job, what its baseline is and what it scores on the
-held-out images, by the same metric that scores the trained head. A baseline may see all labels of the train split but no held-out
-image, except for the self-supervised tasks, as each of them says.
+`python -m tasks.baselines JOB.yaml DATASET RESULT.json` writes, for every head of a job, what its baseline is and how it scores on
+the held-out images, by the metric that scores the trained head. A baseline may see all labels of the train split but no held-out
+image; for the self-supervised tasks, each baseline says what it sees instead.
 
-B images, N objects, M objects answered, K keypoints, C classes.
+B images, N objects, M predicted objects, K keypoints, C classes.
 """
 
 import json
@@ -33,25 +33,25 @@ from headrace_trainer.results.base import Predictions
 
 
 class Baseline(ABC):
-    """Of one head: sees the train labels once, then answers."""
+    """A baseline for one head: sees the train labels once, then answers."""
 
     what: ClassVar[str]
     uses_network: ClassVar[bool] = False
-    """Whether `answer` is given what the network, with random weights, says."""
+    """Whether `answer` gets the predictions of the network with random weights."""
 
     def __init__(self, head: Head) -> None:
         self.head = head
 
     def learn(self, images: Tensor, targets: Targets, labelled: Tensor) -> None:  # noqa: B027 - some have nothing to learn
-        """See a batch of the train split, images as in `answer`."""
+        """See a batch of the train split, with images as in `answer`."""
 
     @abstractmethod
     def answer(self, images: Tensor, found: Predictions) -> Predictions:
-        """For images float32 [B, 3, H, W], normalised; `found` is empty but where `uses_network`."""
+        """For images float32 [B, 3, H, W], normalised; `found` is empty unless `uses_network`."""
 
 
 class _Grid(Baseline):
-    """Boxes of the classes' mean sizes, in rows and columns over the image; the more frequent a class, the higher its score."""
+    """Boxes of the classes' mean sizes, in rows and columns over the image; more frequent classes score higher."""
 
     def __init__(self, head: Head) -> None:
         super().__init__(head)
@@ -153,7 +153,7 @@ class _Pixels(Baseline):
         self.counts = torch.zeros(len(head.classes), dtype=torch.int64)
 
     def count(self, classes: Tensor) -> None:
-        """Classes of pixels."""
+        """The class of each pixel."""
         self.counts += torch.bincount(classes, minlength=len(self.counts))
 
     def shape(self, images: Tensor) -> tuple[int, int, int]:

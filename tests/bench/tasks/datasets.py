@@ -1,6 +1,6 @@
-"""The datasets of the rows: digit scenes, which are generated, and photographs of shared/data, which are copied.
+"""The datasets of the rows: digit scenes, which are generated, and photographs from shared/data, which are copied.
 
-Photographs are copied and not linked: `headrace train` reads no dataset through symbolic links.
+Photographs are copied, not linked, because `headrace train` does not follow symbolic links in a dataset.
 """
 
 import json
@@ -16,7 +16,7 @@ from tasks.rows import Data
 
 @dataclass(frozen=True)
 class DigitScenes(Data):
-    """Images of local/headrace_scenes: scenes, or as many cards, strips, sheets or textures, by the layers."""
+    """Images from local/headrace_scenes: scenes, or as many cards, strips, sheets or textures, depending on the layers."""
 
     kind = "digit scenes"
     layers: tuple[str, ...]
@@ -30,7 +30,7 @@ class DigitScenes(Data):
 
     @property
     def key(self) -> str:
-        """Another one for another generator."""
+        """Changes with the generator's code."""
         import headrace_local
 
         sources = sorted(Path(headrace_local.__path__[0], "digit_scenes").glob("*.py"))
@@ -40,7 +40,7 @@ class DigitScenes(Data):
         return None
 
     def write(self, folder: Path) -> None:
-        from headrace_scenes import write_digit_scenes  # takes seconds, which rendering the page has no use for
+        from headrace_scenes import write_digit_scenes  # takes seconds, and rendering the page does not need it
 
         write_digit_scenes(
             folder,
@@ -54,13 +54,13 @@ class DigitScenes(Data):
 
 
 def _shared_data() -> Path | None:
-    from headrace_testing.shared_data import find_shared_data  # and pytest with it
+    from headrace_testing.shared_data import find_shared_data  # imports pytest too
 
     return find_shared_data()
 
 
 class _Photographs(Data):
-    """A set of shared/data."""
+    """A dataset in shared/data."""
 
     def definition(self) -> dict[str, Any]:
         return {}
@@ -78,7 +78,7 @@ class _Photographs(Data):
 
 
 class Bccd(_Photographs):
-    """Blood cells with boxes, in Pascal VOC's layout, which is recognised; its own train and val splits."""
+    """Blood cells with boxes, in Pascal VOC's layout, which Headrace recognises; with its own train and val splits."""
 
     kind = "bccd"
 
@@ -89,7 +89,7 @@ class Bccd(_Photographs):
 
 @dataclass(frozen=True)
 class Coco128Learnt(_Photographs):
-    """The first images of coco128's train split, which have labels of all four tasks, and the same again to be scored on."""
+    """The first images in coco128's train split that have labels for all four tasks, in both splits: scored on what it learned."""
 
     kind = "coco128"
     images: int
@@ -107,7 +107,7 @@ class Coco128Learnt(_Photographs):
             _copy_files((source / f"images/train2017/{stem}.jpg" for stem in stems), folder / f"images/{split}")
             for task in ("object_detection", "instance_segmentation"):
                 labels = (source / f"{task}/labels/train2017/{stem}.txt" for stem in stems)
-                # No file: nobody looked.
+                # A missing file means the image was not labelled.
                 _copy_files((path for path in labels if path.exists()), folder / f"{task}/{split}")
             _copy_files(masks, folder / f"semantic_segmentation/{split}")
             colors = source / "panoptic_segmentation/annotations/panoptic_train2017"
@@ -120,7 +120,7 @@ class Coco128Learnt(_Photographs):
 
 @dataclass(frozen=True)
 class CocoKeypointsLearnt(_Photographs):
-    """The first train images of coco_keypoints on which keypoints of people are labelled, and the same again to be scored on."""
+    """The first train images in coco_keypoints with labelled keypoints of people, in both splits: scored on what it learned."""
 
     kind = "coco_keypoints"
     images: int
@@ -141,7 +141,7 @@ class CocoKeypointsLearnt(_Photographs):
 
 @dataclass(frozen=True)
 class Icdar2015Learnt(_Photographs):
-    """The first images of icdar2015_text, and the same again to be scored on."""
+    """The first images in icdar2015_text, in both splits: scored on what it learned."""
 
     kind = "icdar2015_text"
     images: int
@@ -169,7 +169,7 @@ def _of_listed(table: dict[str, Any], images: list[dict[str, Any]]) -> dict[str,
 
 
 def _of_images(table: dict[str, Any], stems: Collection[str], split: str) -> dict[str, Any]:
-    """COCO's panoptic JSON reduced to some images, which lie in the folder of a split."""
+    """COCO's panoptic JSON reduced to some images, which are in a split's folder."""
     images = [image for image in table["images"] if Path(image["file_name"]).stem in stems]
     moved = [image | {"file_name": f"{split}/{image['file_name']}"} for image in images]
     annotations = [annotation for annotation in table["annotations"] if Path(annotation["file_name"]).stem in stems]
@@ -190,7 +190,7 @@ def _coco128_layers() -> list[dict[str, Any]]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A folder, its files writable again."""
+    """Copies a folder, and makes its files writable again."""
     shutil.copytree(source, target, copy_function=shutil.copyfile)
     for path in (target, *target.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -18,7 +18,7 @@ FEW_LABELS = DigitScenes(layers=("angle",), train=6000, val=600, size=32, labell
 
 ITERATIONS = 500
 SLOW_ITERATIONS = 1500
-"""Of tasks that have learnt little after ITERATIONS."""
+"""For tasks that learn little in ITERATIONS."""
 SEEDS = (0, 1, 2)
 
 
@@ -80,7 +80,7 @@ TASKS: tuple[Row, ...] = (
 )
 
 VIEWS: tuple[Row, ...] = (Row("views/textures", TEXTURES, network([head("viewInvariance", "texture")]), training(**_OF_CARDS)),)
-"""Beside digits/view-invariance, the same on cards and judged by their digits."""
+"""Next to digits/view-invariance: the same on cards, scored by their digits."""
 
 JOINT_TASKS: Mapping[str, str] = {
     "boxes": "object-detection",
@@ -89,7 +89,7 @@ JOINT_TASKS: Mapping[str, str] = {
     "tags": "multilabel-classification",
     "count": "regression",
 }
-"""Name of the head in the joint run, and its task."""
+"""Head name in the joint run, and its task."""
 
 
 def _joint_heads() -> list[dict[str, Any]]:
@@ -98,15 +98,15 @@ def _joint_heads() -> list[dict[str, Any]]:
 
 
 COST_ITERATIONS = 20
-"""The runs that take so few tell, beside those of ITERATIONS, what an iteration costs without start, evaluation and export."""
+"""Runs this short, subtracted from those of ITERATIONS, give the cost of an iteration without start, evaluation and export."""
 
 
 LOSS_WEIGHTS = ("fixed", "uncertainty", "regions-twice")
-"""How the five losses are added up: all with a weight of 1, with weights that are learnt, with 2 for regions and else 1."""
+"""How the five losses are summed: all with weight 1, with learned weights, or with 2 for regions and 1 for the others."""
 
 
 def name_of_joint(seed: int, loss_weights: str = "fixed") -> str:
-    """The row of all five tasks at once."""
+    """The row with all five tasks at once."""
     return f"multitask/five-heads-{seed}" if loss_weights == "fixed" else f"multitask/five-heads-{loss_weights}-{seed}"
 
 
@@ -117,12 +117,12 @@ def _joint_network(loss_weights: str) -> Spec:
 
 
 def name_of_alone(head: str, seed: int) -> str:
-    """The row of the task of one of its heads alone."""
+    """The row with the task of one of its heads alone."""
     return f"multitask/{head}-alone-{seed}"
 
 
 def name_of_start(of: str) -> str:
-    """The row of the first iterations of one of those of the first seed: of "five-heads" or of a head."""
+    """The row with the first iterations of one of those runs, with the first seed: "five-heads" or a head."""
     return f"multitask/start-of-{of}"
 
 
@@ -153,15 +153,15 @@ NECKS: tuple[Row, ...] = tuple(
     )
     for name, field in (("bi-fpn", "biFpn"), ("hybrid-encoder", "hybridEncoder"))
 )
-"""Beside digits/object-detection, which has the feature pyramid."""
+"""Next to digits/object-detection, which has the feature pyramid."""
 
 SEMI_ITERATIONS = 500
 LONG_SEMI_ITERATIONS = 2000
-"""In which the few labels are seen four times as often."""
+"""In these, the few labels are seen four times as often."""
 
 FEW_LABELS_BATCH = 32
 LABELLED_SHARE = 1 / 4
-"""Of a batch, at least, once there are heads that learn from the other images (`sampler: balanced`)."""
+"""Of each batch, at least, if other heads learn from the other images (`sampler: balanced`)."""
 
 SECOND_HEADS: Mapping[str, list[dict[str, Any]]] = {
     "alone": [],
@@ -170,16 +170,16 @@ SECOND_HEADS: Mapping[str, list[dict[str, Any]]] = {
     "with-views-large-batches": [head("viewInvariance", None, "views")],
     "with-reconstruction": [head("autoencoding", None, "again")],
 }
-"""What stands beside the regression. Alone it sees labels in every image of a batch."""
+"""The heads next to the regression. Alone, it sees labels in every image of a batch."""
 BATCH_FACTORS: Mapping[str, float] = {"alone-small-batches": LABELLED_SHARE, "with-views-large-batches": 1 / LABELLED_SHARE}
-"""Where batches are not of the usual size: as few labels a batch as there surely are beside another head, or as many as alone."""
+"""Batches of another size: with as few labels as a second head guarantees, or with as many as regression alone."""
 
 
 class FewLabels(NamedTuple):
-    """A line of the table."""
+    """A line in the table."""
 
     kind: str
-    """Of SECOND_HEADS."""
+    """A key of SECOND_HEADS."""
     iterations: int
 
 
@@ -190,7 +190,7 @@ FEW_LABELS_RUNS = (
 
 
 def name_of_few_labels(run: FewLabels, seed: int) -> str:
-    """The row of one seed of it."""
+    """The row for one seed of it."""
     return f"semi/{'long-' if run.iterations == LONG_SEMI_ITERATIONS else ''}angle-{run.kind}-{seed}"
 
 

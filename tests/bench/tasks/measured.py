@@ -1,4 +1,4 @@
-"""The results that are kept: one JSON file a row."""
+"""The results on disk: one JSON file per row."""
 
 import json
 from pathlib import Path
@@ -15,19 +15,19 @@ def path_of(row: Row) -> Path:
 
 
 def read(row: Row) -> dict[str, Any] | None:
-    """The result of a row; None where there is none."""
+    """The result of a row; None if there is none."""
     path = path_of(row)
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def up_to_date(row: Row) -> bool:
-    """Whether the row has a result, of the definition as it is now."""
+    """Whether the row has a result for its current definition."""
     found = read(row)
     return found is not None and found["digest"] == row.digest
 
 
 def write(row: Row, result: dict[str, Any]) -> None:
-    """Keep a result; it appears whole or not at all."""
+    """Keep a result; the file appears whole or not at all."""
     FOLDER.mkdir(exist_ok=True)
     path = path_of(row)
     temporary = path.with_suffix(".part")

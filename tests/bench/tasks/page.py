@@ -50,7 +50,7 @@ SCORES: Mapping[Task, tuple[str, ...]] = {
     Task.AUTOENCODING: ("psnr",),
     Task.VIEW_INVARIANCE: ("knnAccuracy",),
 }
-"""What is shown of a task, first by what runs with several heads are compared."""
+"""Which scores of a task are shown; the first one compares runs with several heads."""
 LESS_IS_BETTER = {"MAE", "RMSE", "AbsRel", "CER", "calibrationError"}
 _BY_NAME = {row.name: row for row in ROWS}
 
@@ -183,7 +183,7 @@ def _table_of_tasks(prefix: str) -> str:
 
 
 def _lines_of_tasks(prefix: str) -> Iterator[Sequence[str]]:
-    """One line per score; a head's first line also has what all its scores share."""
+    """One line per score; a head's first line also has what its scores share."""
     for row, result in _results(prefix):
         for number, head in enumerate(_heads(row)):
             if result is None:
@@ -221,7 +221,7 @@ def _lines_of_joint() -> Iterator[Sequence[str]]:
 
 
 def _alone_and_joint(head: str, score: str, loss_weights: str) -> Iterator[tuple[float, float]]:
-    """The pairs of scores, for each seed where both were measured."""
+    """The pairs of scores, for each seed with both measured."""
     for seed in SEEDS:
         alone = measured.read(_BY_NAME[name_of_alone(head, seed)])
         joint = measured.read(_BY_NAME[name_of_joint(seed, loss_weights)])

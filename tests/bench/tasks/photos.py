@@ -1,4 +1,4 @@
-"""Rows on real photographs, from random weights: no pretrained ones are at hand where these were measured."""
+"""Rows on real photographs, from random weights: the machine that measured them had no pretrained ones."""
 
 from typing import Any
 

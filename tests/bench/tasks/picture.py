@@ -1,6 +1,6 @@
-"""docs/tasks.jpg, what the networks of the rows on digit scenes see in the same held-out scenes.
+"""Draws docs/tasks.jpg: what the networks of the rows on digit scenes predict for the same held-out scenes.
 
-Drawn by `headrace predict` with the models that `make bench-tasks` left in .cache; tasks whose rows were not run here are left out.
+`headrace predict` draws with the models that `make bench-tasks` left in .cache; tasks whose rows did not run here are left out.
 """
 
 import subprocess
@@ -23,10 +23,10 @@ _TITLE: Final = 24
 
 
 def draw() -> int:
-    """The exit status: 1 where there is no model at all."""
+    """Returns the exit status: 1 if there is no model at all."""
     there = [row for row in TASKS if row.data == SCENES and _model(row).exists()]
     if not there:
-        print("no model of a row on digit scenes is in .cache: make bench-tasks", file=sys.stderr)
+        print(".cache has no model from a row on digit scenes: run `make bench-tasks` first", file=sys.stderr)
         return 1
     scenes = sorted((dataset_folder(SCENES) / "images/val").glob("*.jpg"))[:_SCENES]
     columns = {row.name.split("/")[1].replace("-", " "): _drawn(row, scenes) for row in there}
@@ -40,7 +40,7 @@ def _model(row: Row) -> Path:
 
 
 def _drawn(row: Row, scenes: list[Path]) -> list[Image.Image]:
-    """What the one head of `row` sees in each scene."""
+    """What the one head of `row` predicts for each scene."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         command = [sys.executable, "-m", "headrace_cli", "predict", str(_model(row)), *map(str, scenes), "--out", str(out)]

@@ -20,11 +20,11 @@ class Data(ABC):
 
     @abstractmethod
     def definition(self) -> dict[str, Any]:
-        """All that the dataset depends on."""
+        """Everything that the dataset depends on."""
 
     @abstractmethod
     def missing(self) -> str | None:
-        """A sentence that says why it cannot be made here; None where it can."""
+        """A sentence that says why it cannot be made here; None if it can."""
 
     @abstractmethod
     def write(self, folder: Path) -> None:
@@ -32,7 +32,7 @@ class Data(ABC):
 
     @property
     def key(self) -> str:
-        """Names it in a cache."""
+        """Its name in a cache."""
         return f"{self.kind}-{_digest(self.definition())}"
 
 
@@ -48,10 +48,10 @@ class Row:
     training: Spec
     """spec.training"""
     baseline: bool = True
-    """Whether the simplest answer is scored beside it."""
+    """Whether the simplest answer is scored too."""
 
     def definition(self) -> dict[str, Any]:
-        """All that the scores depend on but the code, in JSON's types."""
+        """Everything that the scores depend on except the code, in JSON types."""
         definition = {
             "dataset": {"kind": self.data.kind, **self.data.definition()},
             "model": self.model,

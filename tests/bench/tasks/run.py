@@ -20,16 +20,16 @@ from tasks.rows import Data, Row
 
 CACHE = Path(".cache/bench-tasks")
 THREADS = 1
-"""So that what is counted as a core's time is one."""
+"""So that the CPU time counted is that of one core."""
 _PROJECT = "bench"
 
 
 class RowFailedError(Exception):
-    """A row's training did not come to its end."""
+    """A row's training failed."""
 
 
 def run(row: Row) -> dict[str, Any]:
-    """Train a row from its beginning, score its baseline; what measured/ keeps of it."""
+    """Train a row from the beginning and score its baseline; returns what measured/ keeps."""
     dataset = dataset_folder(row.data)
     folder = CACHE / "runs" / row.name
     shutil.rmtree(folder, ignore_errors=True)
@@ -55,7 +55,7 @@ def run(row: Row) -> dict[str, Any]:
 
 
 def dataset_folder(data: Data, cache: Path = CACHE) -> Path:
-    """The folder of a dataset, made where it is not there yet; several rows may ask for it at once."""
+    """The folder of a dataset, made if it does not exist; several rows may ask for it at once."""
     folder = cache / "datasets" / data.key.replace(" ", "-")
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def dataset_folder(data: Data, cache: Path = CACHE) -> Path:
             try:
                 new.rename(folder)
             except OSError:
-                if not folder.exists():  # else another row of the same data was quicker
+                if not folder.exists():  # else another row with the same data was quicker
                     raise
     return folder
 
@@ -86,7 +86,7 @@ def _environment() -> dict[str, str]:
 
 
 def _train(folder: Path, dataset: Path) -> tuple[float, float]:
-    """Seconds of CPU, of all processes, and of the clock."""
+    """Seconds of CPU time of all processes, and of the clock."""
     start = time.monotonic()
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
@@ -99,7 +99,7 @@ def _train(folder: Path, dataset: Path) -> tuple[float, float]:
             env=_environment(),
         )
         try:
-            # A child's use of the CPU holds that of the children it waited for.
+            # A child's CPU time includes that of the children it waited for.
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         except BaseException:
@@ -116,7 +116,7 @@ def _tail(log: Path) -> list[str]:
 
 
 def run_folder(row: Row) -> Path:
-    """Where the trainer puts what comes of a row."""
+    """Where the trainer puts a row's results."""
     output = str(CACHE / "runs" / row.name / "output")
     return Path(runfolder.run_folder(output, "default", _PROJECT, "row", runfolder.UID_OF_LOCAL_RUNS))
 
@@ -129,7 +129,7 @@ def _outcome(row: Row) -> Outcome:
 
 
 def _baselines(row: Row, folder: Path, dataset: Path) -> dict[str, Any]:
-    """By head: what the baseline is, and its scores. In a process of its own, which has torch."""
+    """By head: what the baseline is, and its scores. Runs in a separate process, which has torch."""
     result = folder / "baselines.json"
     command = [sys.executable, "-m", "tasks.baselines", str(folder / "job.yaml"), str(dataset), str(result)]
     subprocess.run(command, check=True, env=_environment())
@@ -137,7 +137,7 @@ def _baselines(row: Row, folder: Path, dataset: Path) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """What is checked out, "+" where files differ from it."""
+    """The commit that is checked out, with "+" if files differ from it."""
     head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     folders = ("crds", "trainer", "cli", "local", "tests/bench/tasks/*.py")
     changed = subprocess.run(["git", "status", "--porcelain", "--", *folders], capture_output=True, text=True, check=True).stdout

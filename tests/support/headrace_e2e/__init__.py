@@ -1,1 +1,1 @@
-"""A real node on this machine (kubelet, containerd, Services, a registry, Prometheus), and what the end-to-end tests do with it."""
+"""A real node on this machine (kubelet, containerd, Services, registry, Prometheus), and how the end-to-end tests use it."""

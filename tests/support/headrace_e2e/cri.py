@@ -1,4 +1,4 @@
-"""Whether a container runtime serves the kubelet yet (Kubernetes' Container Runtime Interface, runtime.v1)."""
+"""Checks whether a container runtime is serving the kubelet yet (Kubernetes' Container Runtime Interface, runtime.v1)."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import grpc
 
 
 def serves(socket: Path) -> bool:
-    """Asks for the runtime's version, as a kubelet does first; one that is refused ends.
+    """Asks for the runtime's version, as a kubelet does first.
 
-    containerd's own API answers before its CRI service does, which says "server is not initialized yet" meanwhile.
+    containerd's own API answers before its CRI service, which until then says "server is not initialized yet".
     """
     with grpc.insecure_channel(f"unix:{socket}") as channel:
         version = channel.unary_unary("/runtime.v1.RuntimeService/Version")

@@ -1,10 +1,10 @@
-"""Where the node lives: a network and a mount namespace of its own on this machine, and one tree of cgroups.
+"""Where the node runs: its own network and mount namespaces on this machine, and one tree of cgroups.
 
-What a kubelet, containerd and kube-proxy leave behind (mounts, bridges, links, iptables rules) lies in those namespaces, and the
-kernel removes all of it with the last process in them. That holds after a SIGKILL of the tests too: the janitor kills those.
-What it does not remove at once, empty cgroups and this machine's end of the cable (a network namespace lives for minutes after its
-last process, for connections that close), goes at the end or, after a SIGKILL, at the next start. One enclosure a machine: the
-caller holds a lock.
+Those namespaces hold whatever a kubelet, containerd and kube-proxy leave behind (mounts, bridges, links, iptables rules), and
+the kernel removes it all with the last process in them. That works after a SIGKILL of the tests too, because the janitor kills
+those processes. The kernel does not remove two things at once: empty cgroups, and this machine's end of the cable (a network
+namespace outlives its last process by minutes while connections close). These go at the end or, after a SIGKILL, at the next
+start. One enclosure per machine: the caller holds a lock.
 """
 
 import os
@@ -18,7 +18,7 @@ from headrace_local.waiting import wait_until
 
 POD_RANGE = "10.231.0.0/16"
 ADDRESS = "10.231.0.1"
-"""The node's, on the bridge of the pods: API server, S3, registry and Prometheus listen there too."""
+"""The node's address, on the pods' bridge; API server, S3, registry and Prometheus listen there too."""
 BRIDGE = "cni0"
 LINK = "headrace-e2e"
 """This machine's end of the cable into the enclosure."""
@@ -28,7 +28,7 @@ CGROUP = "headrace-e2e"
 CGROUPS = Path("/sys/fs/cgroup")
 
 FIXED_PATHS = ("/run/containerd", "/run/netns", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods")
-"""Paths that kubelet, containerd and its shims use whatever they are told. In the enclosure they lie in the cluster's folder."""
+"""Paths that kubelet, containerd and its shims use whatever you configure. In the enclosure they are in the cluster's folder."""
 KERNEL_SETTINGS = (
     "vm/overcommit_memory",
     "vm/panic_on_oom",
@@ -37,7 +37,7 @@ KERNEL_SETTINGS = (
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
 )
-"""What a kubelet sets for the whole machine. In the enclosure these are mere files: this machine's stay as they are."""
+"""Settings that a kubelet makes for the whole machine. In the enclosure these are plain files; this machine's don't change."""
 
 
 class Enclosure:
@@ -45,7 +45,7 @@ class Enclosure:
 
     Args:
         holder: the process that keeps them open; see `HOLDER`.
-        folder: takes what is written to `FIXED_PATHS`.
+        folder: receives what is written to `FIXED_PATHS`.
     """
 
     HOLDER = ("unshare", "--net", "--mount", "--propagation", "private", "sleep", "infinity")
@@ -57,7 +57,7 @@ class Enclosure:
         self._made_here: list[Path] = []
 
     def furnish(self) -> None:
-        """Network, folders and cgroups, until programs can be started with `prefix` before their command lines."""
+        """Sets up network, folders and cgroups; after that, programs can be started with `prefix` before their command lines."""
         wait_until(self._is_apart, "the enclosure's namespaces", 5, self.holder.check)
         self._connect()
         for path in map(Path, FIXED_PATHS):
@@ -71,7 +71,7 @@ class Enclosure:
             (tree / CGROUP).mkdir()
 
     def run(self, *command: str) -> str:
-        """Runs a command in the enclosure and returns what it says.
+        """Runs a command in the enclosure and returns its output.
 
         Raises:
             RuntimeError: it failed.
@@ -79,15 +79,15 @@ class Enclosure:
         return _run(*self.prefix, *command)
 
     def leave(self) -> None:
-        """After the last process is gone: cgroups, the cable, and the empty folders that were mounted on."""
+        """Once the last process is gone, removes the cgroups, the cable, and the empty folders that were mount points."""
         remove_cgroups()
         remove_link()
         for path in reversed(self._made_here):
-            with suppress(OSError):  # somebody else has found a use for it
+            with suppress(OSError):  # something else is using it
                 path.rmdir()
 
     def _make(self, folder: Path) -> None:
-        """A folder of this machine and those above it, which go again if they were not there."""
+        """Creates a folder of this machine and its parents; those that did not exist are removed again."""
         missing = [path for path in (*reversed(folder.parents), folder) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         self._made_here += missing
@@ -110,7 +110,7 @@ class Enclosure:
         return False
 
     def _connect(self) -> None:
-        """A cable from here to there, the pods' bridge, and the way from here to the pods."""
+        """A cable from this machine into the enclosure, the pods' bridge, and a route to the pods."""
         remove_link()
         _run("ip", "link", "add", LINK, "type", "veth", "peer", "name", "outside", "netns", str(self.holder.pid))
         _run("ip", "address", "add", f"{LINK_HERE}/30", "dev", LINK)
@@ -119,7 +119,7 @@ class Enclosure:
             ("link", "set", "lo", "up"),
             ("address", "add", f"{LINK_THERE}/30", "dev", "outside"),
             ("link", "set", "outside", "up"),
-            # The CNI plugin takes a bridge that is there already, so that servers can listen on its address before the first pod.
+            # The CNI plugin uses a bridge that exists already, so servers can listen on its address before the first pod.
             ("link", "add", BRIDGE, "type", "bridge"),
             ("address", "add", f"{ADDRESS}/16", "dev", BRIDGE),
             ("link", "set", BRIDGE, "up"),
@@ -130,20 +130,20 @@ class Enclosure:
 
 
 def remove_link() -> None:
-    """Removes this machine's end of the cable, if it is there; the other end goes with it."""
+    """Removes this machine's end of the cable, if it exists; the other end goes with it."""
     if Path("/sys/class/net", LINK).exists():
         _run("ip", "link", "delete", LINK)
 
 
 def remove_cgroups() -> None:
-    """Removes the node's cgroups; nothing is in them any more."""
+    """Removes the node's cgroups, which must be empty."""
     for tree in _cgroup_trees():
         for folder, _, _ in os.walk(tree / CGROUP, topdown=False):
             Path(folder).rmdir()
 
 
 def _cgroup_trees() -> list[Path]:
-    """One a controller in version 1; one in all in version 2."""
+    """One per controller in version 1; a single one in version 2."""
     if (CGROUPS / "cgroup.controllers").exists():
         return [CGROUPS]
     return [tree for tree in sorted(CGROUPS.iterdir()) if tree.is_dir() and not tree.is_symlink()]

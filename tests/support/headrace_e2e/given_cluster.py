@@ -1,4 +1,4 @@
-"""A cluster that is there already (kind, for one): only the S3 server runs on this machine, where its pods must reach it."""
+"""A cluster that exists already (such as kind): only the S3 server runs on this machine, where the cluster's pods must reach it."""
 
 import os
 import secrets
@@ -17,9 +17,9 @@ from headrace_local.ports import free_ports
 from headrace_local.processes import Processes
 
 VARIABLES = {
-    "E2E_KUBECONFIG": "the cluster's kubeconfig, of an administrator",
-    "E2E_REGISTRY": "HOST:PORT of a registry that this machine pushes to and the nodes pull from",
-    "E2E_HOST": "an address of this machine that pods reach (kind: the gateway of docker's network `kind`)",
+    "E2E_KUBECONFIG": "the kubeconfig of an administrator of the cluster",
+    "E2E_REGISTRY": "HOST:PORT of a registry to which this machine pushes and from which the nodes pull",
+    "E2E_HOST": "an address of this machine that pods can reach (kind: the gateway of docker's network `kind`)",
 }
 
 
@@ -31,7 +31,7 @@ class GivenCluster(ClusterAccess):
     def __init__(self, binaries: Mapping[str, Path]) -> None:
         missing = [f"{name} ({meaning})" for name, meaning in VARIABLES.items() if not os.environ.get(name)]
         if missing:
-            raise ValueError(f"tests on a cluster that is there need also {', '.join(missing)}")
+            raise ValueError(f"tests on an existing cluster also need {', '.join(missing)}")
         self.programs = binaries
         self.host = os.environ["E2E_HOST"]
         self.registry = os.environ["E2E_REGISTRY"]

@@ -24,7 +24,7 @@ def offers_gpus(node: Json) -> bool:
 
 @contextmanager
 def offered(cluster: ClusterAccess, count: int) -> Iterator[None]:
-    """Lets every node offer `count` GPUs, unless some node has GPUs. A kubelet takes over what its node's capacity has."""
+    """Makes every node offer `count` GPUs, unless some node has GPUs. A kubelet adopts the capacity in its node's status."""
     names = [] if any(map(offers_gpus, nodes(cluster))) else [node["metadata"]["name"] for node in nodes(cluster)]
     for name in names:
         _patch(cluster, name, str(count))

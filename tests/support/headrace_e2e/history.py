@@ -1,4 +1,4 @@
-"""What the API server told of a namespace's jobs and pods, in order and with times: tests wait for it, and look back on it."""
+"""What the API server reported about a namespace's jobs and pods, in order, with times: tests wait for it, and look back on it."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Event:
-    """A watch event and when it came (seconds of `time.monotonic`)."""
+    """A watch event and when it arrived (seconds of `time.monotonic`)."""
 
     at: float
     kind: str
@@ -33,7 +33,7 @@ class Event:
 
 
 class History:
-    """Two watches, each in a thread; `with` ends them."""
+    """Two watches, each in its own thread; leaving the `with` block ends them."""
 
     def __init__(self, connect: Callable[[], client.ApiClient], namespace: str) -> None:
         self.namespace = namespace
@@ -55,7 +55,7 @@ class History:
         """Calls `ready` at every event until it returns something truthy, and returns that.
 
         Raises:
-            TimeoutError: it did not within `timeout` seconds; the text holds what is known of jobs and pods.
+            TimeoutError: it did not within `timeout` seconds; the text shows the jobs and pods.
         """
         deadline = time.monotonic() + timeout
         with self._news:
@@ -79,11 +79,11 @@ class History:
         return self._latest.get(("pod", name))
 
     def of(self, kind: str, name: str) -> list[Event]:
-        """All that was told of one object."""
+        """All events about one object."""
         return [event for event in list(self.events) if event.kind == kind and event.name == name]
 
     def states(self, job: str) -> list[tuple[State, float]]:
-        """Each state it went through and when that was told."""
+        """Each state the job went through, and when it was reported."""
         found: list[tuple[State, float]] = []
         for event in self.of("job", job):
             state = event.obj.get("status", {}).get("state")
@@ -92,7 +92,7 @@ class History:
         return found
 
     def iterations(self, job: str) -> list[int]:
-        """Every number of iterations that the status ever showed, in order."""
+        """Every iteration count that the status showed, in order."""
         progress = [event.obj.get("status", {}).get("progress", {}) for event in self.of("job", job)]
         return [one["iteration"] for one in progress if "iteration" in one]
 
@@ -127,7 +127,7 @@ class History:
 
     def _watch(self, kind: str) -> None:
         while not self._ending:
-            # The client goes on by itself where the server ended a watch; where it cannot, all is told again.
+            # The client resumes by itself when the server ends a watch; when it cannot, the server sends everything again.
             with suppress(client.ApiException, HTTPError), self._connect() as api:
                 for told in self._stream(api, kind):
                     self._take(kind, told["type"], told["raw_object"])
@@ -144,7 +144,7 @@ class History:
     def _take(self, kind: str, type: str, obj: Json) -> None:
         known = self._latest.get((kind, obj["metadata"]["name"]))
         if known and known["metadata"]["resourceVersion"] == obj["metadata"]["resourceVersion"] and type != "DELETED":
-            return  # told again, by a new watch
+            return  # a new watch sends it again
         with self._news:
             self.events.append(Event(time.monotonic(), kind, type, obj))
             if type == "DELETED":
@@ -161,7 +161,7 @@ def label(obj: Json, name: str) -> str | None:
 
 
 def may_run(pod: Json) -> bool:
-    """Whether it is past the gate that holds it until its turn, and not over: a container's end is told before its pod's."""
+    """Whether it is past the scheduling gate and not over. A container's end is reported before its pod's."""
     over = pod["status"].get("phase") in {"Succeeded", "Failed"} or terminated(pod)
     return not over and not pod["spec"].get("schedulingGates")
 

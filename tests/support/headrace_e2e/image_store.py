@@ -1,4 +1,4 @@
-"""Where images stay from one run to the next: torch is pushed and pulled once on a machine. One run at a time, and not for ever."""
+"""Keeps images from one run to the next, so that a machine pushes and pulls torch once. One run at a time, and not forever."""
 
 import fcntl
 import shutil
@@ -9,11 +9,11 @@ from pathlib import Path
 from headrace_local.binaries import cache_folder
 
 MOST_BYTES = 30e9
-"""A version of the images takes 9 GB: 3 in the registry, 6 unpacked."""
+"""One version of the images takes 9 GB: 3 in the registry, 6 unpacked."""
 
 
 class AlreadyRunningError(RuntimeError):
-    """Another run uses the store, and with it the node's network."""
+    """Another run is using the store, and with it the node's network."""
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def image_store() -> Iterator[Path]:
     """The folder, emptied when it has grown too large.
 
     Raises:
-        AlreadyRunningError: another `make e2e` runs on this machine.
+        AlreadyRunningError: another `make e2e` is running on this machine.
     """
     folder = cache_folder() / "e2e"
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def image_store() -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AlreadyRunningError(
-                "another `make e2e` runs on this machine; there is one node, one network and one image store"
+                "another `make e2e` is running on this machine; there is one node, one network and one image store"
             ) from None
         if _bytes(folder) > MOST_BYTES:
             for one in folder.iterdir():
@@ -40,5 +40,5 @@ def image_store() -> Iterator[Path]:
 
 
 def _bytes(folder: Path) -> int:
-    """What its files take on the disk."""
+    """The disk space that its files take."""
     return sum(file.lstat().st_blocks * 512 for file in folder.rglob("*"))

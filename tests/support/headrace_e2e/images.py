@@ -1,4 +1,4 @@
-"""The images of `make images`, in the registry that the nodes pull from."""
+"""Puts the images of `make images` into the registry from which the nodes pull."""
 
 import json
 import os
@@ -30,13 +30,13 @@ class Pushed:
 
 
 def push_all(registry: str, crane: Path, say: Callable[[str], None]) -> Pushed:
-    """Pushes both images, and makes a third of the operator's layers. What the registry has already is not sent again."""
+    """Pushes both images, and makes a third from the operator's layers. Content already in the registry is not sent again."""
     engine = Engine.find(os.environ.get("ENGINE") or None)
     names = {}
     for program in PROGRAMS:
         begun = time.monotonic()
         local = f"localhost/headrace-{program}:{os.environ.get('TAG') or current(ROOT)}"
-        # The tag follows the content: what a node has under it is what was built.
+        # The tag follows the content, so a node never runs an older image under the same tag.
         names[program] = f"{registry}/headrace-{program}:{_image_id(engine, local)[:12]}"
         push(engine, local, names[program])
         say(f"{local} pushed in {time.monotonic() - begun:.0f} s")
@@ -46,17 +46,17 @@ def push_all(registry: str, crane: Path, say: Callable[[str], None]) -> Pushed:
 
 
 def retag(crane: Path, image: str, tag: str) -> None:
-    """Gives an image of the registry a further tag there."""
+    """Adds another tag to an image in the registry."""
     _run(str(crane), "tag", "--insecure", image, tag)
 
 
 def push(engine: Engine, local: str, target: str) -> None:
     """
     Raises:
-        ImagesError: the engine said no.
+        ImagesError: the engine failed.
     """
     if engine.name == "docker":
-        # docker has a list of registries that it speaks to without TLS, and by default only 127.0.0.0/8 is on it.
+        # docker has a list of registries that it contacts without TLS; by default the list holds only 127.0.0.0/8.
         _run("docker", "tag", local, target)
         _run("docker", "push", "--quiet", target)
     else:

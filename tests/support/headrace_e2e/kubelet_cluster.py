@@ -18,16 +18,16 @@ START_SECONDS = 120
 
 
 class KubeletCluster(Cluster):
-    """All of it in an enclosure, which takes everything along when it goes.
+    """Everything runs in an enclosure, so nothing is left when that goes.
 
-    The registry is there from the start. `start_node` needs one image of it, and comes after that has been pushed.
-    Pulled images and the registry's blobs stay in the cache: torch is pushed and pulled once on a machine.
+    The registry runs from the start. `start_node` needs one image from it, so push that first.
+    Pulled images and the registry's blobs stay in the cache: a machine pushes and pulls torch once.
     """
 
     def __init__(self, binaries: Mapping[str, Path], store: Path) -> None:
         """
         Args:
-            store: see `image_store`, whose lock is held meanwhile.
+            store: see `image_store`, whose lock the caller holds.
 
         Raises:
             CannotRunNodeError: this machine lacks something; says what.
@@ -37,7 +37,7 @@ class KubeletCluster(Cluster):
         self.programs = binaries
         self.store = store
         self.host = ADDRESS
-        """An address of this machine that pods reach."""
+        """An address of this machine that pods can reach."""
         self.registry = f"{ADDRESS}:{REGISTRY_PORT}"
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -61,7 +61,7 @@ class KubeletCluster(Cluster):
         return self.folder / "root/var/lib/kubelet/pods"
 
     def start_registry(self) -> None:
-        """Also again, after `stop_registry`: blobs are kept then, and tags are not."""
+        """Also starts it again after `stop_registry`, which keeps blobs but loses tags."""
         blobs = self.store / "registry"
         blobs.mkdir(parents=True, exist_ok=True)
         argv = [str(self.programs["crane"]), "registry", "serve", f"--address={self.registry}", f"--disk={blobs}"]
@@ -69,11 +69,11 @@ class KubeletCluster(Cluster):
         self.wait_until(lambda: answers(f"http://{self.registry}/v2/"), "the registry answers", 20)
 
     def stop_registry(self) -> None:
-        """From now on nobody listens there."""
+        """After this, nothing listens there."""
         self._registry.kill()
 
     def start_node(self, pause_image: str) -> None:
-        """Returns once the node takes pods.
+        """Returns once the node accepts pods.
 
         Args:
             pause_image: a program that sleeps: it holds each pod's namespaces open.
@@ -103,14 +103,14 @@ class KubeletCluster(Cluster):
             "cni/10-bridge.conflist": node_settings.cni_conflist(),
             "kubelet.yaml": node_settings.kubelet_yaml(self.ca_file, serving, self.folder),
             "kube-proxy.yaml": node_settings.kube_proxy_yaml(proxy, NODE),
-            "resolv.conf": "",  # names resolve nowhere: endpoints are addresses
+            "resolv.conf": "",  # no name resolves: endpoints are addresses
         }
         for name, text in files.items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(text)
 
     def _start_containerd(self, path: Mapping[str, str]) -> None:
-        """A run that was killed left containers in the store. containerd reads them at its start, so it starts twice then."""
+        """Starts it twice if needed: a killed run leaves containers in the store, and containerd reads them when it starts."""
         socket = self.folder / "root" / node_settings.CONTAINERD_SOCKET.removeprefix("/")
         while True:
             daemon = self.run_component("containerd", ["containerd", f"--config={self.folder / 'containerd.toml'}"], path)

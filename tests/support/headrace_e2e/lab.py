@@ -1,4 +1,4 @@
-"""What the tests do with a cluster in which Headrace is installed: as its users, by kubectl, S3 and the node's disk alone."""
+"""What the tests do with a cluster that has Headrace installed. Like users, they use only kubectl, S3 and the node's disk."""
 
 import json
 from collections.abc import Callable
@@ -20,13 +20,13 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 PATIENCE = 120
-"""Seconds for what takes some 20 on two idle cores."""
+"""Seconds to wait for what takes about 20 on two idle cores."""
 BUCKET = "headrace"
 SECRET = "headrace-storage"
 
 
 def manifest(name: str, project: str, spec: Json | None = None, **training: Any) -> Json:
-    """A TrainingJob of a tiny network: a few seconds from its first iteration to its last.
+    """A TrainingJob with a tiny network: a few seconds from its first iteration to its last.
 
     Args:
         spec: fields of the spec that differ.
@@ -54,7 +54,7 @@ def manifest(name: str, project: str, spec: Json | None = None, **training: Any)
                 "checkpointEvery": 10,
                 **training,
             },
-            # Not a whole core: on two of them two trainers and the operator must fit.
+            # Less than a core: two trainers and the operator must fit on two.
             "resources": {"gpus": 1, "cpu": "900m", "memory": "3Gi", "workspace": "1Gi"},
             "terminationGracePeriodSeconds": 60,
             **(spec or {}),
@@ -63,12 +63,12 @@ def manifest(name: str, project: str, spec: Json | None = None, **training: Any)
 
 
 ENDLESS = 1_000_000
-"""As `maxIterations`: the test ends it."""
+"""A value for `maxIterations`, when the test ends the job."""
 
 
 @dataclass
 class Lab:
-    """A namespace with jobs, and the means to look at them."""
+    """A namespace with jobs, and ways to watch them."""
 
     cluster: GivenCluster | KubeletCluster
     release: Release
@@ -77,7 +77,7 @@ class Lab:
     store: Minio
     prometheus_url: str
     pods_folder: Path | None
-    """The kubelet's folder of pods where its disk is this machine's, else None."""
+    """The kubelet's folder of pods if it is on this machine's disk, else None."""
 
     @property
     def namespace(self) -> str:
@@ -88,20 +88,20 @@ class Lab:
         return self.cluster.kubectl("-n", self.namespace, *words, input=input)
 
     def apply(self, document: Json) -> str:
-        """Returns the name of what was applied."""
+        """Returns the name of the job that was applied."""
         self.kubectl("apply", "-f", "-", input=json.dumps(document))
         name: str = document["metadata"]["name"]
         return name
 
     def stop(self, job: str) -> None:
-        """As its user does."""
+        """As its user would."""
         self.kubectl("patch", "tj", job, "--type=merge", "-p", '{"spec":{"stop":true}}')
 
     def suspend(self, job: str, suspend: bool = True) -> None:
         self.kubectl("patch", "tj", job, "--type=merge", "-p", json.dumps({"spec": {"suspend": suspend}}))
 
     def wait(self, ready: Callable[[], T | None], what: str, timeout: float = PATIENCE) -> T:
-        """`History.wait`, with the operator's last words in the error."""
+        """`History.wait`, with the end of the operator's log in the error."""
         try:
             return self.history.wait(ready, what, timeout)
         except TimeoutError as error:
@@ -120,7 +120,7 @@ class Lab:
         return self.wait(reached, f"{job} is {' or '.join(states)}", timeout)
 
     def until_iteration(self, job: str, iteration: int) -> Json:
-        """The job's status once it has made so many iterations."""
+        """The job's status once it has completed this many iterations."""
 
         def reached() -> Json | None:
             status = self.history.status(job)
@@ -129,7 +129,7 @@ class Lab:
         return self.wait(reached, f"{job} is at iteration {iteration}")
 
     def until_said(self, job: str, *words: str, timeout: float = PATIENCE) -> Json:
-        """The job's status once its reason and message hold all of these."""
+        """The job's status once its reason and message contain all of these."""
 
         def said() -> Json | None:
             status = self.history.status(job)
@@ -139,16 +139,16 @@ class Lab:
         return self.wait(said, f"the status of {job} says {', '.join(words)}", timeout)
 
     def delete(self, job: str) -> None:
-        """And waits until its pods are gone too."""
+        """Also waits until its pods are gone."""
         self.kubectl("delete", "tj", job, "--cascade=foreground", f"--timeout={PATIENCE}s")
 
     def keys(self, status: Json) -> set[str]:
-        """What lies in a job's run folder, relative to it."""
+        """The files in a job's run folder, relative to it."""
         prefix = status["output"].removeprefix(f"s3://{BUCKET}/")
         return {found.object_name.removeprefix(prefix) for found in self.store.list_objects(BUCKET, prefix, recursive=True)}
 
     def read(self, status: Json, key: str) -> Any:
-        """A JSON file of a job's run folder."""
+        """A JSON file in a job's run folder."""
         return json.loads(self._bytes(status, key))
 
     def _bytes(self, status: Json, key: str) -> bytes:
@@ -158,14 +158,14 @@ class Lab:
             return content
 
     def iterations_of_attempt(self, status: Json, attempt: int) -> list[int]:
-        """What an attempt reported into the run folder."""
+        """The iterations that an attempt reported in the run folder."""
         found = []
         for key in sorted(key for key in self.keys(status) if key.startswith(f"attempts/{attempt}/metrics/")):
             found += [json.loads(line)["iteration"] for line in self._bytes(status, key).splitlines()]
         return found
 
     def workspace(self, pod: str) -> Path:
-        """Where a pod's workspace lies on the node's disk."""
+        """Where a pod's workspace is on the node's disk."""
         assert self.pods_folder is not None
         found = self.history.pod(pod)
         assert found is not None
@@ -173,7 +173,7 @@ class Lab:
         return self.pods_folder / uid / "volumes/kubernetes.io~empty-dir/workspace"
 
     def run_python(self, name: str, pod: Json, program: str) -> str:
-        """Runs a program in a pod of its own, made from this one, and returns what it printed."""
+        """Runs a program in a new pod made from this one, and returns its output."""
         pod["metadata"] = {"name": name}
         pod["spec"]["restartPolicy"] = "Never"
         pod["spec"]["containers"][0]["command"] = ["python", "-c", program]

@@ -1,4 +1,4 @@
-"""The files by which the node's programs are configured. Tried with Kubernetes 1.35.4, Debian's containerd 1.6.20, cgroups v1."""
+"""Configuration files for the node's programs. Tried with Kubernetes 1.35.4, Debian's containerd 1.6.20, cgroups v1."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 def containerd_toml(folder: Path, store: Path, pause_image: str) -> str:
     """
     Args:
-        folder: the node's, with `cni` and `registries` in it.
+        folder: the node's folder, with `cni` and `registries` in it.
         store: where images and their layers stay from one run to the next.
         pause_image: what holds a pod's namespaces open.
     """
@@ -24,7 +24,7 @@ def containerd_toml(folder: Path, store: Path, pause_image: str) -> str:
 version = 2
 root = "{store}"
 state = "/run/containerd"
-# What needs a file system or a kernel module that is rarely there, and complains.
+# These need a file system or a kernel module that is rarely present, and log errors.
 disabled_plugins = [
   "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
   "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
@@ -64,7 +64,7 @@ def cni_conflist() -> str:
         "bridge": BRIDGE,
         "isDefaultGateway": True,
         "ipMasq": True,
-        "hairpinMode": True,  # else a pod does not reach itself by way of its Service
+        "hairpinMode": True,  # else a pod cannot reach itself through its Service
         "ipam": {"type": "host-local", "ranges": [[{"subnet": POD_RANGE}]]},
     }
     return json.dumps({"cniVersion": "1.0.0", "name": "headrace", "plugins": [bridge, {"type": "portmap", "snat": True}]})
@@ -85,8 +85,8 @@ def kubelet_yaml(ca: Path, serving: KeyPair, folder: Path) -> str:
         "failCgroupV1": False,
         "failSwapOn": False,
         "resolvConf": str(folder / "resolv.conf"),
-        "volumePluginDir": str(folder / "volume-plugins"),  # the usual one is this machine's
-        # The image store outlives the node (`image_store` keeps it small); a disk that is nearly full is none of its business.
+        "volumePluginDir": str(folder / "volume-plugins"),  # the default folder is this machine's
+        # The image store outlives the node (`image_store` keeps it small), so the kubelet must not act on a nearly full disk.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "logging": {"verbosity": 2},
@@ -105,7 +105,7 @@ def kube_proxy_yaml(kubeconfig: Path, node: str) -> str:
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
-        # The kernel's limits of connections are the whole machine's: left as they are.
+        # The kernel's connection limits apply to the whole machine, so leave them alone.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }
     return yaml.safe_dump(config)

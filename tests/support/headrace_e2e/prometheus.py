@@ -1,6 +1,6 @@
 """A real Prometheus that scrapes the operator and the trainers, with the labels that the chart's monitors give their series.
 
-It goes through the API server, as `kubectl get --raw` does: that works also where pods' own addresses are not reached from here.
+It goes through the API server, like `kubectl get --raw`, which also works where this machine cannot reach pods' addresses.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ INTERVAL = "2s"
 
 
 def start_prometheus(cluster: ClusterAccess, binary: Path) -> str:
-    """Returns its URL, once it answers. Its data go with the cluster's folder."""
+    """Returns its URL once it answers. Its data is in the cluster's folder."""
     folder = cluster.folder / "prometheus"
     folder.mkdir()
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(cluster)))
@@ -33,7 +33,7 @@ def start_prometheus(cluster: ClusterAccess, binary: Path) -> str:
 
 
 def configuration(cluster: ClusterAccess) -> dict[str, Any]:
-    """Pods of the operator by their label `app.kubernetes.io/name`, trainers by who manages them."""
+    """Finds the operator's pods by their label `app.kubernetes.io/name`, and trainers by their `managed-by` label."""
     operator = _job(cluster, "headrace-operator", 8081, [_keep("app_kubernetes_io_name", "headrace.*")])
     operator["honor_labels"] = True  # the operator's `namespace` is that of the jobs it counts
     managed_by = names.LABEL_MANAGED_BY.replace(".", "_").replace("/", "_").replace("-", "_")
@@ -71,7 +71,7 @@ def _job(cluster: ClusterAccess, name: str, port: int, relabelings: list[dict[st
             *relabelings,
             {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
             {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
-            # By default it is what is connected to, which is the API server for all of them.
+            # The default is the address it connects to, which is the API server for all of them.
             {"source_labels": ["__meta_kubernetes_pod_ip"], "target_label": "instance", "replacement": f"$1:{port}"},
             {
                 "source_labels": ["__meta_kubernetes_namespace", "__meta_kubernetes_pod_name"],

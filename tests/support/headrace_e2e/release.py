@@ -1,4 +1,4 @@
-"""Headrace, installed by its chart as anybody would."""
+"""Headrace, installed with its chart as anyone would install it."""
 
 import json
 import os
@@ -42,29 +42,29 @@ class Release:
         return notes
 
     def uninstall(self) -> None:
-        """As a user does; the CustomResourceDefinition, and with it every job, stays."""
+        """As a user would; the CustomResourceDefinition, and with it every job, stays."""
         self.helm("uninstall", NAME, "--wait", "--timeout=60s")
 
     def remove(self) -> None:
-        """All of it, from whatever state it is in. Only if it was ours: `install` fails where there is a Headrace already."""
+        """Removes all of it, whatever its state. Safe only if it is ours: `install` fails where Headrace is installed already."""
         if self._installed:
             self.helm("uninstall", NAME, "--ignore-not-found", "--wait", "--timeout=60s")
             self.cluster.kubectl("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found", "--timeout=60s")
-            for role in ("view", "edit", "admin"):  # they stay with the definition
+            for role in ("view", "edit", "admin"):  # they are kept with the definition
                 self.cluster.kubectl("delete", "clusterrole", f"headrace-{names.PLURAL}-{role}", "--ignore-not-found")
             self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s")
 
     def upgrade(self, **changes: Any) -> str:
-        """With other values of the Deployment, and waits until the new pods have taken over."""
+        """Changes values of the Deployment, and waits until the new pods have taken over."""
         return self.helm("upgrade", NAME, str(self.chart), "--wait", "--timeout=120s", *self.values(changes))
 
     def values(self, changes: dict[str, Any]) -> tuple[str, ...]:
-        """Short pauses, so that tests need not wait for them, and all that is behind a flag and needs no further CRD."""
+        """Short pauses, so tests don't wait for them, and every optional feature that needs no further CRD."""
         storage_host, _, storage_port = self.cluster.s3_endpoint.rpartition("/")[2].rpartition(":")
         values = {
             "images": {"operator": self.images.operator, "trainer": self.images.trainer},
             "operator": {
-                # Two cores are all that the node may have, and two trainers ask for nine tenths of one each.
+                # The node may have only two cores, and each of two trainers asks for 0.9.
                 "resources": {"requests": {"cpu": "20m"}},
                 "settings": {"backoffBase": 3, "progressPoll": 1, "progressWrite": 1},
                 **changes,
@@ -82,7 +82,7 @@ class Release:
         return ("--values", str(path))
 
     def _api_port(self) -> int:
-        """As pods reach it: behind its Service."""
+        """As pods reach it: through its Service."""
         slices = ("get", "endpointslices", "-l", "kubernetes.io/service-name=kubernetes", "-o", "json")
         found: int = json.loads(self.cluster.kubectl(*slices))["items"][0]["ports"][0]["port"]
         return found
@@ -114,6 +114,6 @@ class Release:
         return found
 
     def operator_logs(self) -> str:
-        """The end of what its replicas said, for errors."""
+        """The end of its replicas' logs, for errors."""
         words = ("-n", NAMESPACE, "-l", "app.kubernetes.io/name", "--tail=20", "--prefix", "--ignore-errors")
         return self.cluster.kubectl("logs", *words)

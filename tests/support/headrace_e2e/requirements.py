@@ -1,7 +1,7 @@
-"""What this machine must have for a real node, and what to do where it has not.
+"""What this machine must have to run a real node, and what to do if something is missing.
 
-`python -m headrace_e2e.requirements` ends with 1 and the reason where something is missing; with `--packages` it prints Debian's
-packages that are to be installed.
+`python -m headrace_e2e.requirements` exits with 1 and the reason if something is missing; with `--packages` it prints the
+Debian packages to install.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where Debian puts the programs below; a bare environment's PATH lacks the `sbin`s."""
+"""Where Debian puts the programs below; the PATH of a bare environment lacks the `sbin` folders."""
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 
 PACKAGES = {
@@ -23,11 +23,11 @@ PACKAGES = {
     "nsenter": "util-linux",
     "unshare": "util-linux",
 }
-"""Debian's package by program."""
+"""The Debian package of each program."""
 
 
 class CannotRunNodeError(RuntimeError):
-    """A real node cannot run here; the message says what is missing and what helps."""
+    """A real node cannot run here; the message says what is missing and how to fix it."""
 
 
 def check() -> None:
@@ -37,20 +37,20 @@ def check() -> None:
     """
     problems = []
     if not sys.platform.startswith("linux"):
-        problems.append(f"this is {sys.platform}, and a kubelet needs Linux")
+        problems.append(f"a kubelet needs Linux, and this is {sys.platform}")
     elif os.geteuid() != 0:
-        problems.append("a kubelet needs root, and this is another user: use sudo")
+        problems.append("a kubelet needs root: use sudo")
     if missing := missing_packages():
-        problems.append(f"programs are missing: apt-get install {' '.join(missing)}")
+        problems.append(f"missing programs: apt-get install {' '.join(missing)}")
     if problems:
         raise CannotRunNodeError(
-            f"{'; '.join(problems)}.\nOr let the tests use a cluster that is there: E2E_KUBECONFIG=FILE E2E_REGISTRY=HOST:PORT "
+            f"{'; '.join(problems)}.\nOr let the tests use an existing cluster: E2E_KUBECONFIG=FILE E2E_REGISTRY=HOST:PORT "
             "E2E_HOST=ADDRESS (docs/e2e.md)."
         )
 
 
 def missing_packages() -> list[str]:
-    """Debian's packages that a node needs and this machine lacks."""
+    """Debian packages that a node needs and this machine lacks."""
     missing = {package for program, package in PACKAGES.items() if shutil.which(program, path=PATH) is None}
     if not any((folder / "bridge").exists() for folder in CNI_FOLDERS):
         missing.add("containernetworking-plugins")

@@ -1,4 +1,4 @@
-"""From nothing to a cluster in which Headrace runs, with a dataset, Prometheus and a namespace for jobs; and back to nothing."""
+"""Sets up a cluster that runs Headrace, with a dataset, Prometheus and a namespace for jobs, and removes it all at the end."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ from headrace_local.storage_setup import create_storage
 from headrace_scenes import write_digit_scenes
 
 GPUS = 8
-"""More than ever run at once: what is short here is cores."""
+"""More than ever run at once: cores are the limit here."""
 
 
 def _cluster(programs: Mapping[str, Path], stack: ExitStack) -> GivenCluster | KubeletCluster:
@@ -35,24 +35,24 @@ def _cluster(programs: Mapping[str, Path], stack: ExitStack) -> GivenCluster | K
 def laboratory(say: Callable[[str], None]) -> Iterator[Lab]:
     """
     Args:
-        say: takes a line about what was done, or takes long.
+        say: called with a line about each step that is done or takes long.
     """
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # nothing of this is beyond this machine
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # everything runs on this machine
     programs = find_binaries(wanted=ALL)
     with ExitStack() as stack:
-        # 1. A cluster, and in its registry the images.
+        # 1. A cluster, with the images in its registry.
         cluster = _cluster(programs, stack)
         pushed = images.push_all(cluster.registry, programs["crane"], say)
         if isinstance(cluster, KubeletCluster):
             cluster.start_node(pushed.pause)
         stack.enter_context(offered(cluster, GPUS))
-        # 2. What looks at it: from the first pod on.
+        # 2. What observes it, from the first pod on.
         namespace = f"e2e-{secrets.token_hex(3)}"
         cluster.create_namespace(namespace)
         stack.callback(cluster.kubectl, "delete", "namespace", namespace, "--timeout=120s")
         history = stack.enter_context(History(cluster.api, namespace))
         prometheus_url = start_prometheus(cluster, programs["prometheus"])
-        # 3. Data, and the key to them.
+        # 3. Data, and the key to read it.
         create_storage(cluster, namespace, [BUCKET])
         with TemporaryDirectory() as folder:
             write_digit_scenes(Path(folder), train=48, val=12, size=64)

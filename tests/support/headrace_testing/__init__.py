@@ -1,1 +1,1 @@
-"""What several tests share: builders, invariants, players of pods, data. Product code never imports it."""
+"""What several tests share: builders, invariants, simulated pods, data. Product code never imports it."""

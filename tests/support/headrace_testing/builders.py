@@ -1,6 +1,6 @@
 """Fluent builders of API objects: `make_job("a").project("p").running().obj()`.
 
-What comes out is what an API server would hand out: parsed JSON, as `state.job_from` and `state.pod_from` read it.
+They return what an API server would: parsed JSON, as `state.job_from` and `state.pod_from` read it.
 """
 
 import itertools
@@ -19,13 +19,13 @@ from headrace_operator.state import Job, Pod, job_from, pod_from
 Json = dict[str, Any]
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""When the builders' time begins."""
+"""The time at which the builders start."""
 
 _versions = itertools.count(1)
 
 
 def seconds(after: float) -> datetime:
-    """So many seconds after EPOCH."""
+    """This many seconds after EPOCH."""
     return EPOCH + timedelta(seconds=after)
 
 
@@ -47,7 +47,7 @@ def manifest(name: str, project: str = "p", namespace: str = "ns", **spec: Any) 
 
 
 class JobBuilder:
-    """A TrainingJob of the API server."""
+    """A TrainingJob on the API server."""
 
     def __init__(self, name: str) -> None:
         self.raw = manifest(name)
@@ -102,7 +102,7 @@ class JobBuilder:
         return self.state(state).status(completionTime=timestamp(seconds(at)))
 
     def failed_once(self, attempt: int = 1, charged: bool = True, next_at: float | None = None) -> Self:
-        """Has an attempt behind it and waits for the next."""
+        """Has finished an attempt and waits for the next."""
         last = {
             "number": attempt,
             "reason": "TrainerCrashed",
@@ -127,7 +127,7 @@ def make_job(name: str) -> JobBuilder:
 
 
 class PodBuilder:
-    """A trainer pod of the API server."""
+    """A trainer pod on the API server."""
 
     def __init__(self, job: JobBuilder, attempt: int) -> None:
         owner = job.raw
@@ -191,7 +191,7 @@ class PodBuilder:
         return self
 
     def pod_failed(self, reason: str, message: str = "") -> Self:
-        """Failed as a pod, without its container having ended: evicted, refused by the kubelet."""
+        """The pod failed although its container did not end: evicted, or refused by the kubelet."""
         self.raw["status"] |= {"phase": "Failed", "reason": reason, "message": message}
         return self
 
@@ -225,7 +225,7 @@ class PodBuilder:
 
 
 def make_pod(job: JobBuilder, attempt: int = 1) -> PodBuilder:
-    """The pod of an attempt, let go but not scheduled."""
+    """The pod of an attempt, ungated but not scheduled."""
     return PodBuilder(job, attempt)
 
 

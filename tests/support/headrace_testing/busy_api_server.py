@@ -1,4 +1,4 @@
-"""A reverse proxy before the real API server that answers some requests as a server does that has too much to do."""
+"""A reverse proxy in front of the real API server that answers some requests as an overloaded server would."""
 
 import asyncio
 import random
@@ -14,10 +14,10 @@ ANSWERS = {429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailabl
 
 
 class BusyApiServer:
-    """Serves plain HTTP on `url`. A share of the requests gets 429, 500 or 503; half of those are carried out all the same.
+    """Serves plain HTTP on `url`. A share of the requests gets 429, 500 or 503; half of those are carried out anyway.
 
-    That is what makes retries hard: the caller cannot know. Which requests are hit depends on the seed and their order. Watches
-    are left alone: kopf's way with them is its own.
+    That makes retries hard, because the caller cannot know which. The seed and the order of requests decide which fail. Watches
+    pass through unharmed: kopf handles those itself.
     """
 
     def __init__(self, target: str, ca_file: str, share: float, seed: int) -> None:
@@ -26,7 +26,7 @@ class BusyApiServer:
         self.share = share
         self.random = random.Random(seed)
         self.struck: Counter[int] = Counter()
-        """Requests answered with each of the codes."""
+        """How many requests were answered with each code."""
         self.url = ""
         self._started = threading.Event()
         self._loop = asyncio.new_event_loop()

@@ -1,4 +1,4 @@
-"""The chart as Helm renders it, and the values that it is rendered with in tests."""
+"""The chart as Helm renders it, and the values that tests render it with."""
 
 import json
 import os
@@ -85,7 +85,7 @@ MATRIX: dict[str, Json] = {
         "metrics": {"service": {"annotations": {"prometheus.io/scrape": "true"}}},
     },
 }
-"""Values by the name of a case: each switch of the chart on and off at least once, alone and with what it works together with."""
+"""Values by case name: turns each switch of the chart on and off at least once, alone and with the switches it interacts with."""
 
 
 class HelmError(RuntimeError):
@@ -102,25 +102,25 @@ NUMBERS: Json = {
     "networkPolicies": {"enabled": True, "storage": [{"podLabels": {"a": "13"}, "ports": [443]}]},
     "dashboards": {"enabled": True, "labels": {"a": "1"}, "annotations": {"b": "0x10"}},
 }
-"""Names, labels and annotations that YAML would read as numbers where they are not quoted."""
+"""Names, labels and annotations that YAML reads as numbers unless they are quoted."""
 
 
 @dataclass(frozen=True)
 class Helm:
-    """The program, with folders of its own: nothing that a user has set up takes part."""
+    """Helm with its own folders: the user's settings play no part."""
 
     program: Path
     home: Path
     kubeconfig: Path | None = None
 
     def run(self, *words: str | Path) -> str:
-        """Its stdout.
+        """Returns its stdout.
 
         Raises:
             HelmError: it failed.
         """
         folders = {f"HELM_{kind}_HOME": str(self.home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
-        # KUBECONFIG is always set: without a cluster Helm must not find the one of whoever runs the tests.
+        # KUBECONFIG is always set, so that without a cluster Helm does not find the user's own.
         environment = {"PATH": os.defpath, "HOME": str(self.home), "NO_PROXY": "*", **folders}
         environment["KUBECONFIG"] = str(self.kubeconfig or self.home / "no-cluster")
         ended = subprocess.run([self.program, *words], capture_output=True, text=True, check=False, env=environment)
@@ -129,17 +129,17 @@ class Helm:
         return ended.stdout
 
     def values(self, values: Mapping[str, Any]) -> Path:
-        """A file with these values, and images where they name none."""
+        """A file with these values, plus images if they name none."""
         file = self.home / "values.json"
         file.write_text(json.dumps({"images": IMAGES, **values}))
         return file
 
     def template(self, values: Mapping[str, Any], namespace: str = NAMESPACE, release: str = RELEASE) -> str:
-        """What the chart renders to."""
+        """The chart's rendered text."""
         return self.run("template", release, CHART, "--namespace", namespace, "--values", self.values(values))
 
     def render(self, values: Mapping[str, Any], namespace: str = NAMESPACE, release: str = RELEASE) -> list[Json]:
-        """The objects that the chart renders to."""
+        """The objects that the chart renders."""
         return [document for document in yaml.safe_load_all(self.template(values, namespace, release)) if document]
 
 

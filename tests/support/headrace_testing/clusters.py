@@ -16,9 +16,9 @@ Json = dict[str, Any]
 
 @contextmanager
 def shared_cluster(folder: Path) -> Iterator[ClusterAccess]:
-    """The cluster in `folder`, started by whoever comes first and ended by them once nobody uses it.
+    """The cluster in `folder`: the first worker starts it, and ends it once no worker uses it.
 
-    Every user holds a shared lock, which the kernel releases also for a worker that crashes.
+    Every user holds a shared lock, which the kernel releases even if a worker crashes.
     """
     folder.mkdir(exist_ok=True)
     owned: Cluster | None = None
@@ -38,7 +38,7 @@ def shared_cluster(folder: Path) -> Iterator[ClusterAccess]:
 
 def _end_once_alone(cluster: Cluster, users: IO[str], changes: IO[str]) -> None:
     while True:
-        with _locked(changes):  # nobody may join while it is being decided that nobody is left
+        with _locked(changes):  # no worker may join while this one checks that it is the last
             if _alone(users):
                 cluster.__exit__(None, None, None)
                 return
@@ -64,20 +64,20 @@ def _alone(users: IO[str]) -> bool:
 
 @dataclass(frozen=True)
 class Storage:
-    """A bucket of a test's own on the cluster's S3 server."""
+    """A bucket on the cluster's S3 server for one test."""
 
     client: Any
     """A `minio.Minio`."""
     bucket: str
     endpoint: str
     environment: dict[str, str]
-    """AWS_ENDPOINT_URL and the keys, as S3 clients and storage secrets spell them."""
+    """AWS_ENDPOINT_URL and the keys, under the names that S3 clients and storage secrets use."""
 
     def uri(self, path: str = "") -> str:
         return f"s3://{self.bucket}/{path}"
 
     def empty(self) -> None:
-        """Removes the bucket with everything in it."""
+        """Removes the bucket with its contents."""
         for found in self.client.list_objects(self.bucket, recursive=True):
             self.client.remove_object(self.bucket, found.object_name)
         self.client.remove_bucket(self.bucket)

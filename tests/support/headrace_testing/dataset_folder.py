@@ -1,4 +1,4 @@
-"""Builds small datasets on disk, in the formats people have them, and opens them."""
+"""Builds small datasets on disk, in the formats that people have, and opens them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ from headrace_api import model
 from headrace_trainer.data.dataset import Dataset, open_dataset
 
 HEIGHT, WIDTH = 40, 60
-"""Size of an image that says nothing of its size: not square, so that swapped axes show."""
+"""Default size of an image: not square, so that swapped axes show."""
 
 
 CATEGORIES = {1: "cat", 3: "dog"}
 
 
 class DatasetFolder:
-    """A dataset under `root`; methods write a file each, and return the folder, so that calls can be chained."""
+    """A dataset under `root`. Each method writes a file and returns the folder, so you can chain calls."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -29,7 +29,7 @@ class DatasetFolder:
         root.mkdir(parents=True, exist_ok=True)
 
     def image(self, name: str, pixels: np.ndarray | None = None, *, mode: str = "RGB", **options: Any) -> "DatasetFolder":
-        """An image file; without pixels, a grey one of HEIGHT × WIDTH. `options` go to Pillow's save."""
+        """An image file; without `pixels`, a grey one of HEIGHT × WIDTH. `options` are passed to Pillow's save."""
         path = self.path(name)
         if pixels is None:
             Image.new(mode, (WIDTH, HEIGHT), 128 if mode in {"L", "P"} else None).save(path, **options)
@@ -52,13 +52,13 @@ class DatasetFolder:
         return self.json("dataset.json", {"version": 1, "layers": self.layers})
 
     def path(self, name: str) -> Path:
-        """Where a file of the dataset goes; makes the folder it lies in."""
+        """Where a file of the dataset goes; makes its folder."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def open(self, *heads: dict[str, Any], max_bad_images: int = 0) -> Dataset:
-        """Open it for these heads, by default one for each layer; what is said comes to `said`."""
+        """Open it for these heads, by default one per layer; messages go to `said`."""
         network = model.Network.model_validate({"backbone": {"name": "resnet18"}, "heads": list(heads)})
         return open_dataset(self.root, network, max_bad_images, self.said.append)
 

@@ -1,4 +1,4 @@
-"""Outputs of a head on dense boxes that is right about one image: for tests of what stands on them."""
+"""Outputs of a dense detection head that gets one image right, for tests of code that builds on such outputs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,8 +20,8 @@ def dense_answers(
 ) -> dict[str, Tensor]:
     """Outputs for an image of `size` (height, width) with objects in `boxes` [N, 4] of the classes `labels` [N].
 
-    A cell whose centre lies in a box answers for the object, of several the one whose centre is nearest: with its box, its class at
-    `score`, and its rows of `more`, each [N, D]. The others say no.
+    A cell whose centre is in a box predicts that object (the one with the nearest centre, if there are several): its box, its class
+    with `score`, and its rows of `more`, each [N, D]. Other cells predict nothing.
     """
     outputs = {}
     for number in LEVELS:
@@ -42,6 +42,6 @@ def dense_answers(
 
 
 def in_frame(places: Tensor, boxes: Tensor) -> Tensor:
-    """Pixels [N, P, 2] -> places in the frames of boxes [N, 4], -1 to 1 inside."""
+    """Pixels [N, P, 2] -> positions relative to boxes [N, 4], -1 to 1 inside."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     return (2 * places - low - high) / (high - low)

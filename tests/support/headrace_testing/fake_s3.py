@@ -1,4 +1,4 @@
-"""A tiny S3 that lists and serves what a test tells it to, also what no decent server would: hostile keys, wrong sizes."""
+"""A tiny S3 that lists and serves what a test wants, including what no decent server would: hostile keys, wrong sizes."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ class FakeS3:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     listed_sizes: dict[str, int] = field(default_factory=dict)
-    """Sizes to lie about in listings."""
+    """False sizes for listings."""
     listed_etags: dict[str, str] = field(default_factory=dict)
     answer_headers: dict[str, str] = field(default_factory=dict)
     """Added to every object that is served."""
@@ -27,26 +27,26 @@ class FakeS3:
     held_puts: dict[str, threading.Event] = field(default_factory=dict)
     """Keys whose PUT is answered only once the event is set."""
     slow_gets: set[str] = field(default_factory=set)
-    """Keys that come ten bytes at a time, 500 a second."""
+    """Keys that are served ten bytes at a time, 500 a second."""
     refuse_deletes: bool = False
-    """As for keys without s3:DeleteObject."""
+    """Refuses deletions, as for keys without s3:DeleteObject."""
     page_size: int = 1000
-    """Objects on a page of a listing."""
+    """Objects per page of a listing."""
     requests: list[str] = field(default_factory=list)
     endpoint: str = ""
 
     def environment(self) -> dict[str, str]:
-        """For clients."""
+        """How clients reach it."""
         return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 
     def next_error(self) -> tuple[int, str] | None:
-        """What to fail with, if anything."""
+        """The error to answer with, if any."""
         if not self.errors:
             return None
         return self.errors[0] if self.keep_failing and len(self.errors) == 1 else self.errors.pop(0)
 
     def listing(self, prefix: str, after: str = "") -> str:
-        """A page of ListObjectsV2; the continuation token is the last key of the page before."""
+        """A page of ListObjectsV2; the continuation token is the last key of the previous page."""
         keys = [key for key in sorted(self.objects) if key.startswith(prefix) and key > after]
         page = keys[: self.page_size]
         more = len(page) < len(keys)
@@ -111,7 +111,7 @@ def fake_s3() -> Iterator[FakeS3]:
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            with suppress(OSError):  # whoever asked has had enough
+            with suppress(OSError):  # the client hung up
                 for start in range(0, len(body), 10):
                     self.wfile.write(body[start : start + 10])
                     time.sleep(0.02)
@@ -124,7 +124,7 @@ def fake_s3() -> Iterator[FakeS3]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,18 +1,18 @@
-"""An Api through which faults reach the operator: at the n-th call, before or after it took effect."""
+"""An Api that fails at the n-th call, before or after the call took effect."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 
 class KilledError(BaseException):
-    """The operator dies here, as by SIGKILL: nothing catches it, nothing is cleaned up."""
+    """The operator dies here, as if by SIGKILL: nothing catches it, nothing is cleaned up."""
 
 
 class FaultyClient:
     """Passes calls on to an Api, counts them, and raises at the chosen one.
 
     Args:
-        api: what does the work.
+        api: does the work.
         at: number of the call, from 1, at which to raise; 0 never raises.
         error: what to raise.
         took_effect: whether the request reaches the server first and only its answer is lost.

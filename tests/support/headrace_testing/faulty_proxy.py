@@ -1,4 +1,4 @@
-"""A TCP proxy that fails as networks do: refuses, hangs up, or cuts answers short, on demand."""
+"""A TCP proxy that fails as networks do: it refuses, hangs up, or cuts answers short, on demand."""
 
 import contextlib
 import socket
@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 
 
 class FaultyProxy:
-    """Passes bytes to `endpoint` (http://host:port) and back, until told otherwise. Change the attributes at any time."""
+    """Passes bytes to `endpoint` (http://host:port) and back. Change the attributes at any time to make it fail."""
 
     def __init__(self, endpoint: str) -> None:
         address = urlsplit(endpoint)
         assert address.hostname is not None
         self._target = (address.hostname, address.port or 80)
         self.down = False
-        """Hang up on whoever calls, and on those who are talking."""
+        """Hang up on new and open connections."""
         self.answer_bytes: int | None = None
-        """Hang up after so many bytes of answers on a connection."""
+        """Hang up after this many bytes of answers on a connection."""
         self.connections = 0
-        """Taken so far."""
+        """Connections accepted so far."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._open: set[socket.socket] = set()
@@ -28,7 +28,7 @@ class FaultyProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def go_down(self) -> None:
-        """The store is away: connections break, new ones are hung up on."""
+        """The store goes away: open connections break, and new ones are closed."""
         self.down = True
         self._hang_up()
 
@@ -37,7 +37,7 @@ class FaultyProxy:
         self.down = False
 
     def close(self) -> None:
-        """No more."""
+        """Shuts the proxy down."""
         self.down = True
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -67,7 +67,7 @@ class FaultyProxy:
         with client, socket.create_connection(self._target) as server:
             with self._lock:
                 self._open |= {client, server}
-            # It may have gone down since this connection was accepted, and `_hang_up` saw none of its sockets.
+            # `down` may have been called since this connection was accepted, and `_hang_up` did not see its sockets.
             if not self.down:
                 forth = threading.Thread(target=self._pump, args=(client, server, False), daemon=True)
                 forth.start()

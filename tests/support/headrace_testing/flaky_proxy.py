@@ -1,4 +1,4 @@
-"""A TCP proxy that can break every connection: a server that is away, as its clients see it."""
+"""A TCP proxy that can break every connection, so that clients see a server that is away."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class FlakyProxy:
-    """Forwards 127.0.0.1:`port` to a host and port, from a thread of its own."""
+    """Forwards 127.0.0.1:`port` to a host and port, from its own thread."""
 
     def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)
@@ -34,7 +34,7 @@ class FlakyProxy:
 
     @contextmanager
     def broken(self) -> Iterator[None]:
-        """Resets all connections, and every new one, until the block is left."""
+        """Resets all connections, old and new, until the block ends."""
         self._away = True
         self._loop.call_soon_threadsafe(self._break)
         try:

@@ -1,7 +1,7 @@
-"""Inputs for any head of the registry: features, and random but valid targets of each task; seeded, and small.
+"""Inputs for any registered head: features, and random but valid targets for each task; seeded and small.
 
-The author of a head finds its targets in `_TARGETS` and what its numbers mean in `make_labels`; `OPTIONS` says with which options
-the contract's tests build it.
+If you write a head, its targets are in `_TARGETS`, what their numbers mean is in `make_labels`, and `OPTIONS` has the options
+with which the contract's tests build it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,14 +34,14 @@ from headrace_trainer.heads.base import REGISTRY, Head, Outputs
 from headrace_trainer.label_space import LabelSpace
 
 WIDTH = 32
-"""Channels of every level."""
+"""Channels at every level."""
 OBJECTS = 6
-"""Padded objects an image; the first is a crowd, the last is padding."""
+"""Objects per image, padded; the first is a crowd, the last is padding."""
 KEYPOINTS = ("left ear", "right ear", "nose", "tail")
 VALUES = ("angle", "count")
 ALPHABET = "abcde"
 CHARACTERS = 5
-"""Padded characters an image."""
+"""Characters per image, padded."""
 
 OPTIONS: dict[Task, HeadOptions] = {
     Task.PANOPTIC_SEGMENTATION: PanopticSegmentation(max_detections=20),
@@ -63,7 +63,7 @@ OPTIONS: dict[Task, HeadOptions] = {
 
 
 def make_labels(classes: int = 3) -> LabelSpace:
-    """What the numbers of the targets mean, whatever the task; of the classes, the even ones are things."""
+    """What the numbers in the targets mean, for any task; even classes are things."""
     return LabelSpace(
         classes=tuple(f"class {number}" for number in range(classes)),
         things=tuple(number % 2 == 0 for number in range(classes)),
@@ -79,7 +79,7 @@ def make_labels(classes: int = 3) -> LabelSpace:
 
 
 def make_head(task: Task, classes: int = 3, levels: Sequence[int] = (3, 4, 5)) -> Head:
-    """A head with the options of `OPTIONS` and seeded weights, over levels of WIDTH channels; in training mode."""
+    """A head with the options in `OPTIONS` and seeded weights, over levels of WIDTH channels; in training mode."""
     torch.manual_seed(0)
     return REGISTRY[task](OPTIONS[task], dict.fromkeys(levels, WIDTH), make_labels(classes))
 
@@ -92,9 +92,9 @@ def make_features(batch: int, size: tuple[int, int], levels: Sequence[int] = (3,
 
 
 def answer(head: Head, features: Mapping[int, Tensor]) -> Outputs:
-    """The head's outputs, in training with those of a second look ("<key>@2") if it wants one, as the training step gives them.
+    """The head's outputs; in training, also those for a second view ("<key>@2") if it wants one, as the training step gives them.
 
-    The second look's features are a function of the first one's, image by image, so that gradients reach the same leaves.
+    The second view's features are a function of the first one's, image by image, so gradients reach the same leaves.
     """
     outputs = dict(head(features))
     if (head.uses_views or head.uses_defects) and head.training:
@@ -104,8 +104,8 @@ def answer(head: Head, features: Mapping[int, Tensor]) -> Outputs:
 
 
 def make_targets(task: Task, batch: int, size: tuple[int, int], classes: int = 3, seed: int = 0) -> dict[str, Tensor]:
-    """Random targets as the task's description has them; with "image" and "defects" for every task, which
-    heads may use or not."""
+    """Random targets as the task describes them; every task also gets "image" and "defects", which
+    heads may ignore."""
     generator = torch.Generator().manual_seed(seed)
     targets = _TARGETS[task](batch, size, classes, generator)
     image, defects = torch.randn(batch, 3, *size, generator=generator), torch.rand(batch, *size, generator=generator) < 0.1
@@ -113,7 +113,7 @@ def make_targets(task: Task, batch: int, size: tuple[int, int], classes: int = 3
 
 
 def spoil(targets: Mapping[str, Tensor], unlabelled: Tensor) -> dict[str, Tensor]:
-    """`targets` with nonsense in the rows of unlabelled images, which nobody may look at."""
+    """`targets` with nonsense in the rows of unlabelled images, which no head may read."""
     spoiled = {key: value.clone() for key, value in targets.items()}
     for value in spoiled.values():
         value[unlabelled] = float("nan") if value.is_floating_point() else True if value.dtype == torch.bool else 10**6
@@ -121,7 +121,7 @@ def spoil(targets: Mapping[str, Tensor], unlabelled: Tensor) -> dict[str, Tensor
 
 
 def rows(tensors: Mapping[str, Tensor], chosen: Tensor) -> dict[str, Tensor]:
-    """The chosen images (bool [B]) of a batch."""
+    """The chosen images (bool [B]) in a batch."""
     return {key: value[chosen] for key, value in tensors.items()}
 
 
@@ -163,7 +163,7 @@ def tight_boxes(masks: Tensor) -> Tensor:
 
 
 def _panoptic(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Ellipses over one another on a ground of the first segment; a strip at the left is of no segment."""
+    """Ellipses over a background that is the first segment; a strip at the left belongs to no segment."""
     masks = _instances(batch, size, classes, generator)["masks"]
     segments = torch.zeros(batch, *size, dtype=torch.int64)
     for number in range(1, OBJECTS - 1):
@@ -180,7 +180,7 @@ def _segmentation(batch: int, size: tuple[int, int], classes: int, generator: to
 
 
 def _keypoints(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Keypoints lie in their boxes; the second object of each image has none that is labelled."""
+    """Keypoints are inside their boxes; the second object in each image has no labelled keypoint."""
     targets = _detection(batch, size, classes, generator)
     low, high = targets["boxes"][..., None, :2], targets["boxes"][..., None, 2:]
     shape = (batch, OBJECTS, len(KEYPOINTS))
@@ -217,7 +217,7 @@ def _multiclass(batch: int, size: tuple[int, int], classes: int, generator: torc
 
 
 def _identity(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """All of one identity as long as there are few images, so that each has another to be found by."""
+    """All have one identity while there are few images, so that each has another to be found by."""
     return {"label": torch.arange(batch) // 4 % classes}
 
 
@@ -236,7 +236,7 @@ def _depth(batch: int, size: tuple[int, int], classes: int, generator: torch.Gen
 
 
 def _anomaly(batch: int, size: tuple[int, int], classes: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Every second image is anomalous; of every fourth the pixels are not known."""
+    """Every second image is anomalous; in every fourth the pixels are unknown."""
     number = torch.arange(batch)
     anomalous, has_mask = number % 2 == 1, number % 4 != 3
     mask = torch.zeros(batch, *size, dtype=torch.bool)
@@ -245,7 +245,7 @@ def _anomaly(batch: int, size: tuple[int, int], classes: int, generator: torch.G
 
 
 def _shown(batch: int, size: tuple[int, int]) -> Tensor:
-    """All but a strip at the right."""
+    """Everything but a strip at the right."""
     shown = torch.ones(batch, *size, dtype=torch.bool)
     shown[:, :, -(size[1] // 4) :] = False
     return shown

@@ -1,4 +1,4 @@
-"""Fails where code waits for the device: what would make a GPU stand still while Python looks at a number."""
+"""Fails where code waits for the device: a GPU would idle while Python looks at a number."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,7 +20,7 @@ _WAITS = (
 
 
 class NoHostSync(TorchDispatchMode):
-    """`with NoHostSync(): ...` raises AssertionError at `.item()`, boolean indexing, `nonzero` and their like, on any device."""
+    """`with NoHostSync(): ...` raises AssertionError at `.item()`, boolean indexing, `nonzero` and the like, on any device."""
 
     def __torch_dispatch__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -29,6 +29,6 @@ class NoHostSync(TorchDispatchMode):
         assert not name.startswith(_WAITS), f"{name} waits for the device"
         if name.startswith("index"):
             masks = [leaf for leaf in tree_leaves(args[1:]) if isinstance(leaf, torch.Tensor) and leaf.dtype == torch.bool]
-            assert not masks or not name.startswith(("index.", "index_put")), f"{name} by a mask waits for the device"
+            assert not masks or not name.startswith(("index.", "index_put")), f"{name} with a mask waits for the device"
         operator: Callable[..., Any] = func
         return operator(*args, **(kwargs or {}))

@@ -1,9 +1,9 @@
-"""A checker of the operator's invariants (docs/architecture.md, 1 to 6).
+"""Checks the operator's invariants (docs/architecture.md, 1 to 6).
 
-It is fed with every change of jobs and pods in the order they happened.
+Give it every change of jobs and pods in the order in which they happened.
 
-It knows nothing of how the operator works: a change is what any watcher of the API server sees. The property tests feed
-it each change as it happens; tests on a real API server feed it what a watch recorded.
+It knows nothing about how the operator works: a change is what any watcher of the API server sees. The property tests pass
+it each change as it happens; tests on a real API server pass it what a watch recorded.
 """
 
 from dataclasses import dataclass, field
@@ -27,11 +27,11 @@ class Checker:
     """By uid, those that exist."""
     pods: dict[str, Pod] = field(default_factory=dict)
     in_line_since: dict[str, float] = field(default_factory=dict)
-    """Since when each job has been in line without interruption: it exists, is not over, paused or being deleted."""
+    """Since when each job has been in line without a break: it exists, and is not over, paused or being deleted."""
     let_go: dict[str, set[str]] = field(default_factory=dict)
-    """By job uid: uids of its pods that ever were without a gate."""
+    """By job uid: uids of its pods that were ever ungated."""
     endings: dict[str, list[Pod]] = field(default_factory=dict)
-    """By job uid: its pods, each as it was when its container had ended."""
+    """By job uid: its pods, each as it was when its container ended."""
     wanted_stop: set[str] = field(default_factory=set)
     lost_nodes: set[str] = field(default_factory=set)
     """Whatever their pods' status says, nothing runs there."""
@@ -40,11 +40,11 @@ class Checker:
         """Takes in a change.
 
         Args:
-            kind: "TrainingJob", "Pod" or "Node"; others are of no concern.
-            raw: the object, as after the change or, deleted, as before.
+            kind: "TrainingJob", "Pod" or "Node"; others are ignored.
+            raw: the object after the change or, if deleted, before it.
             deleted: whether the object is gone.
-            at: when; any number that grows, such as a resourceVersion or a time.
-            decided: if the change lets a pod go: since when whoever did it may have known what it decided on.
+            at: when; any increasing number, such as a resourceVersion or a time.
+            decided: if the change ungates a pod: `at` of the last change that the decision had to take into account.
         """
         if kind == names.KIND:
             self._see_job(self.read_job(raw), deleted, at)
@@ -92,7 +92,7 @@ class Checker:
     def _alone_in_its_project(self, pod: Pod) -> None:
         others = [p.name for p in self.pods.values() if p.key == pod.key and p.uid != pod.uid and self._live(p)]
         if others:
-            self._broken(1, f"{pod.name} was let go while {', '.join(others)} of project {pod.key} was live")
+            self._broken(1, f"{pod.name} was ungated while {', '.join(others)} of project {pod.key} was live")
 
     def _next_in_line(self, pod: Pod, decided: float) -> None:
         job = self.jobs.get(pod.owner_uid)
@@ -104,7 +104,7 @@ class Checker:
             if other.key == job.key and other.order < job.order and self.in_line_since.get(other.uid, decided + 1) <= decided
         ]
         if earlier:
-            self._broken(2, f"{pod.name} was let go although {', '.join(earlier)} came first")
+            self._broken(2, f"{pod.name} was ungated although {', '.join(earlier)} came first")
 
     def _ended_for_a_reason(self, job: Job) -> None:
         """Invariants 3 and 4: a final state follows from the spec and from how the job's pods ended, and from nothing else."""
@@ -114,14 +114,14 @@ class Checker:
         if status.state is State.DONE and ExitCode.OK not in codes:
             self._broken(4, f"{job.name} is Done, but its trainers exited with {codes}")
         if status.state is State.STOPPED and job.uid not in self.wanted_stop:
-            self._broken(4, f"{job.name} is Stopped, and nobody asked for it")
+            self._broken(4, f"{job.name} is Stopped, but no user asked for it")
         if status.state is State.ERROR and status.reason is Reason.BACKOFF_LIMIT_EXCEEDED and job.spec:
             failures = sum(code not in (ExitCode.OK, ExitCode.FATAL) for code in codes)
             if failures <= job.spec.backoff_limit:
                 self._broken(4, f"{job.name} used up its {job.spec.backoff_limit} retries, but its trainers exited with {codes}")
 
     def at_rest(self) -> None:
-        """Nothing happens any more and no time is left to wait for: all is as it should be."""
+        """Nothing more happens and there is no time left to wait for: everything must be in order."""
         live = {pod.owner_uid for pod in self.pods.values() if self._live(pod)}
         if orphans := live - set(self.jobs):
             self._broken(5, f"pods of deleted jobs are still there: {orphans}")
@@ -129,7 +129,7 @@ class Checker:
             f"{job.name} ({job.status.reason}: {job.status.message})" for uid, job in self.jobs.items() if uid in self.in_line_since
         ]
         if waiting:
-            self._broken(6, f"never ended, though nothing is in their way: {', '.join(waiting)}")
+            self._broken(6, f"never ended, though nothing blocks them: {', '.join(waiting)}")
 
     def _live(self, pod: Pod) -> bool:
         return not pod.gated and not pod.over and pod.node not in self.lost_nodes

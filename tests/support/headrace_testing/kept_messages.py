@@ -1,4 +1,4 @@
-"""Messages that stay in the process, for tests to look at."""
+"""Messages that stay in the process, where tests can look at them."""
 
 from headrace_trainer.protocol import MESSAGE, Message
 from headrace_trainer.worker.messages import Messages

@@ -1,4 +1,4 @@
-"""Digit scenes that are scored on the very images they are learnt from: what a network that cannot memorise will fail."""
+"""Digit scenes scored on the very images they are learned from: a network that cannot memorise them fails."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from headrace_scenes import write_digit_scenes
 
 
 def write_learnt_scenes(folder: Path, scenes: int, size: int, seed: int = 0) -> None:
-    """A dataset of digit scenes whose val split shows the scenes of its train split, as files of its own."""
+    """A dataset of digit scenes whose val split has the same scenes as its train split, as separate files."""
     layers = ("objects", "regions", "texture")
     write_digit_scenes(folder, train=scenes, val=1, size=size, seed=seed, others_share=1.0, layers=layers)
     for kind in ("images", "regions", "texture"):

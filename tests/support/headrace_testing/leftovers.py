@@ -1,4 +1,4 @@
-"""What a process left behind: living processes that mention a folder, the folder, open ports."""
+"""What a process left behind: living processes that mention a folder, the folder itself, open ports."""
 
 import socket
 import time
@@ -9,7 +9,7 @@ import psutil
 
 
 def processes_mentioning(folder: Path) -> list[str]:
-    """Command lines of living processes that have the folder's path in their arguments or work in it."""
+    """Command lines of living processes whose arguments contain the folder's path or that work in it."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -30,7 +30,7 @@ def port_is_open(port: int) -> bool:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether the condition comes true within the time."""
+    """Whether the condition becomes true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

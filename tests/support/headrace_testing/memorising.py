@@ -1,4 +1,4 @@
-"""Trains one head on a handful of images in memory and scores it on the very same: what a head that cannot memorise will fail."""
+"""Trains one head on a few images in memory and scores it on the same images: a head that cannot memorise them fails."""
 
 from collections.abc import Mapping
 
@@ -34,9 +34,9 @@ class Memoriser:
     def train(
         self, images: Tensor, targets: Mapping[str, Tensor], iterations: int, peak: float, labelled: Tensor | None = None
     ) -> None:
-        """AdamW on all images at once; the learning rate rises to `peak` in a tenth of the iterations and falls to nothing.
+        """AdamW on all images at once; the learning rate rises to `peak` in a tenth of the iterations and falls to zero.
 
-        `labelled` is bool [B]; all are where it is not given.
+        `labelled` is bool [B]; by default all are.
         """
         self.network.train()
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=peak, weight_decay=0.01)
@@ -52,7 +52,7 @@ class Memoriser:
 
     @torch.no_grad()
     def scores(self, images: Tensor, targets: Mapping[str, Tensor], labelled: Tensor | None = None) -> dict[str, float]:
-        """The head's metric, in evaluation mode, of the images that are `labelled` (bool [B]; all where it is not given)."""
+        """The head's metric, in evaluation mode, on the `labelled` images (bool [B]; by default all)."""
         self.network.eval()
         metric = self.head.metric()
         predictions = self.head.decode(self.network(images)["head"], (images.shape[2], images.shape[3]))

@@ -1,8 +1,8 @@
-"""The program behind the operator's image on a process node: `headrace_operator` with the pod's own account.
+"""What runs as the operator's image on a process node: `headrace_operator` with the pod's own account.
 
-A process node has neither mount namespaces nor routed Services, so the account's folder is not where the operator looks for it. The
-pod says it in SERVICE_ACCOUNT_FOLDER, which the node rewrites to the place on this machine, and the server in API_SERVER. What the
-operator then may do is what the chart's roles give that account.
+A process node has neither mount namespaces nor routed Services, so the operator does not find the account's folder where it
+looks. The pod names the folder in SERVICE_ACCOUNT_FOLDER, which the node rewrites to the place on this machine, and the server in
+API_SERVER. What the operator may then do is what the chart's roles allow that account.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A real operator process for one test module: its own namespace, account and RBAC, so that modules run side by side."""
+"""A real operator process for one test module, with its own namespace, account and RBAC, so that modules run side by side."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -31,10 +31,10 @@ class OperatedNamespace:
     name: str
     operators: list[Process] = field(default_factory=list)
     port: int = 0
-    """Of the /metrics of the operator started last."""
+    """The /metrics port of the operator started last."""
 
     def environment(self) -> dict[str, str]:
-        """What an operator of this namespace needs, with a free port of its own."""
+        """The settings of an operator of this namespace, with a free port of its own."""
         return {
             "KUBECONFIG": str(self.cluster.service_account_kubeconfig(self.name, SERVICE_ACCOUNT)),
             "HEADRACE_NAMESPACE": self.name,

@@ -1,6 +1,6 @@
-"""Plays the scheduler and the kubelet for pods of a real API server: a test says what happens to a pod, and when.
+"""Plays the scheduler and the kubelet for pods on a real API server: a test decides what happens to a pod, and when.
 
-The statuses are those that were observed on a real kubelet of Kubernetes 1.35.
+The statuses are those that a real kubelet of Kubernetes 1.35 was observed to write.
 """
 
 import json
@@ -23,7 +23,7 @@ WAIT_SECONDS = 15.0
 
 
 def eventually(what: str, probe: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
-    """The first true answer of `probe`; fails after so many seconds, saying what was waited for and what was there."""
+    """The first true answer of `probe`; fails after this many seconds, showing what it waited for and the last answer."""
     deadline = time.monotonic() + seconds
     while True:
         answer = probe()
@@ -47,7 +47,7 @@ class Player:
         self.core.create_node(client.V1Node(metadata=client.V1ObjectMeta(name=self.node), spec=client.V1NodeSpec(taints=[taint])))
 
     def close(self) -> None:
-        """Removes the node, and with it whatever pods are left."""
+        """Removes the node, and with it any remaining pods."""
         for pod in self.pods():
             self.remove(pod["metadata"]["name"])
         if self.node_exists():
@@ -57,7 +57,7 @@ class Player:
     # --- The user ---------------------------------------------------------------------------------------------------
 
     def apply(self, name: str, project: str = "p", **spec: Any) -> Json:
-        """Creates a job. Names of one second decide the order, so give them in alphabetical order."""
+        """Creates a job. Names decide the order of jobs created in the same second, so use alphabetical order."""
         return self._jobs("create", body=manifest(name, project, self.namespace, **spec))
 
     def change(self, name: str, **spec: Any) -> None:
@@ -82,7 +82,7 @@ class Player:
         return (self.job(name) or {}).get("status") or {}
 
     def await_state(self, name: str, state: str, reason: str | None = None) -> Json:
-        """The job's status, once it is that."""
+        """The job's status, once it is in this state."""
 
         def reached() -> Json | None:
             status = self.status(name)
@@ -97,7 +97,7 @@ class Player:
     # --- The scheduler ----------------------------------------------------------------------------------------------
 
     def pods(self, project: str | None = None) -> list[Json]:
-        """All trainer pods that are there."""
+        """All existing trainer pods."""
         selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}" + (f",{names.LABEL_PROJECT}={project}" if project else "")
         answer: Any = self.core.list_namespaced_pod(self.namespace, label_selector=selector, _preload_content=False)
         items: list[Json] = json.loads(answer.data)["items"]
@@ -108,7 +108,7 @@ class Player:
         return next((pod for pod in self.pods() if pod["metadata"]["name"] == name), None)
 
     def await_pod(self, name: str, gone: str = "") -> Json:
-        """The pod, once it is there without its gate; with `gone`, another one than that of this uid."""
+        """The pod, once it exists without its gate; with `gone`, a pod other than the one with that uid."""
 
         def released() -> Json | None:
             pod = self.pod(name)
@@ -127,18 +127,18 @@ class Player:
     # --- The kubelet ------------------------------------------------------------------------------------------------
 
     def run(self, name: str, address: str = "") -> None:
-        """Schedules the pod and lets it become Ready, at an address if one is given."""
+        """Schedules the pod and makes it Ready, with an address if you give one."""
         self.schedule(name)
         if address:
             self._status(name, {"podIP": address, "podIPs": [{"ip": address}]})
         self.set_ready(name, True)
 
     def set_ready(self, name: str, ready: bool) -> None:
-        """Its container runs, and its readiness probe succeeds or does not."""
+        """Its container runs; its readiness probe succeeds or fails, as you say."""
         self._container(name, {"running": {"startedAt": _now()}}, "Running", ready)
 
     def done_by_hand(self, job: str, wait: bool = True) -> None:
-        """The job's only attempt goes from its start to Done."""
+        """Takes the job's only attempt from its start to Done."""
         self.run(f"{job}-1")
         self.done(f"{job}-1")
         if wait:
@@ -149,7 +149,7 @@ class Player:
         self._container(name, {"waiting": {"reason": reason, "message": message}}, "Pending", False)
 
     def exit(self, name: str, code: int, message: str = "", reason: str = "") -> None:
-        """Its container ends; if the pod was told to go, it goes."""
+        """Its container ends; if the pod is being deleted, it goes."""
         reason = reason or ("Completed" if code == 0 else "Error")
         terminated = {"exitCode": code, "reason": reason, "message": message, "startedAt": _now(), "finishedAt": _now()}
         self._container(name, {"terminated": terminated}, "Succeeded" if code == 0 else "Failed", False)
@@ -162,7 +162,7 @@ class Player:
         self.exit(name, code, outcome(verdict, reason, message, iteration))
 
     def done(self, name: str) -> None:
-        """Its trainer reached its iterations."""
+        """Its trainer completed its iterations."""
         self.end(name, Verdict.DONE, Reason.REACHED_MAX_ITERATIONS, iteration=10)
 
     def condition(self, name: str, kind: str, status: str, reason: str) -> None:
@@ -170,17 +170,17 @@ class Player:
         self._status(name, {"conditions": [{"type": kind, "status": status, "reason": reason, "lastTransitionTime": _now()}]})
 
     def await_told_to_end(self, name: str) -> Json:
-        """The pod, once somebody deleted it (SIGTERM, as its kubelet sees it)."""
+        """The pod, once it is being deleted (when its kubelet would send SIGTERM)."""
 
         def told() -> Json | None:
             pod = self.pod(name)
             return pod if pod and "deletionTimestamp" in pod["metadata"] else None
 
-        pod: Json = eventually(f"pod {name} is told to end", told)
+        pod: Json = eventually(f"pod {name} is being deleted", told)
         return pod
 
     def remove(self, name: str) -> None:
-        """The pod object goes, by force."""
+        """Removes the pod object by force."""
         try:
             self.core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0, _preload_content=False)
         except client.ApiException as error:
@@ -192,7 +192,7 @@ class Player:
         self.core.delete_node(self.node)
 
     def node_exists(self) -> bool:
-        """Whether the node's object is there."""
+        """Whether the node's object exists."""
         answer: Any = self.core.list_node(field_selector=f"metadata.name={self.node}", _preload_content=False)
         return bool(json.loads(answer.data)["items"])
 

@@ -1,4 +1,4 @@
-"""A process node for tests, pods for it, and a record of everything a watcher of them saw."""
+"""A process node for tests, pods for it, and a record of everything that a watcher of those pods saw."""
 
 import contextlib
 import json
@@ -23,13 +23,13 @@ IMAGES = {"busybox": (), "greeter": ("sh", "-c", "echo hello $0"), "python": (sy
 MESSAGE_ENV = [{"name": "MESSAGE", "value": "/dev/termination-log"}]
 
 Json = dict[str, Any]
-# What a node's pods need to be placed on it, and no other pods have: tests share one cluster.
+# What a pod needs to be placed on such a node; other pods don't have it, because tests share one cluster.
 TAINT = "headrace.dev/test-node"
 
 
 @dataclass
 class NodeForTests:
-    """A running process node of its own."""
+    """A running process node for one test."""
 
     cluster: ClusterAccess
     name: str
@@ -53,7 +53,7 @@ class NodeForTests:
         self.cluster.kubectl("delete", "node", self.name, "--ignore-not-found", "--wait=false")
 
     def pod(self, script: str = "", **spec: Any) -> Json:
-        """A pod for this node: one container `c` that runs a shell script, fields of the pod's spec in addition.
+        """A pod for this node: one container `c` that runs a shell script, plus other fields of the pod's spec.
 
         Fields of the container go into `container`.
         """
@@ -81,7 +81,7 @@ class NodeForTests:
 
 @dataclass
 class PodWatch:
-    """Every pod event of one namespace, in the order they came."""
+    """Every pod event in one namespace, in the order in which they arrived."""
 
     core: client.CoreV1Api
     namespace: str
@@ -106,7 +106,7 @@ class PodWatch:
                 thread.join()
 
     def create(self, pod: Any) -> str:
-        """Create a pod; its name."""
+        """Create a pod; returns its name."""
         self.core.create_namespaced_pod(self.namespace, pod)
         name: str = pod["metadata"]["name"]
         return name
@@ -119,7 +119,7 @@ class PodWatch:
         return [(kind, pod) for kind, pod in self.events if pod["metadata"]["name"] == name]
 
     def until(self, name: str, met: Callable[[str, Json], bool], timeout: float = 30) -> Json:
-        """The first pod object, in the order of events, with which a condition is met.
+        """The first pod object, in the order of events, that meets a condition.
 
         Raises:
             TimeoutError: not met in time; shows what was seen.
@@ -143,7 +143,7 @@ class PodWatch:
         return self.until(name, lambda _kind, pod: ready(pod))
 
     def until_waiting(self, name: str, reason: str) -> Json:
-        """Until the container waits for this reason; the `waiting` state."""
+        """Waits until the container waits for this reason; returns its `waiting` state."""
         pod = self.until(name, lambda _kind, pod: state_of(pod).get("waiting", {}).get("reason") == reason)
         waiting: Json = state_of(pod)["waiting"]
         return waiting
@@ -152,7 +152,7 @@ class PodWatch:
         return self.until(name, lambda kind, _pod: kind == "DELETED")
 
     def _follow(self, stream: Any) -> None:
-        with contextlib.suppress(HTTPError):  # the connection was shut down: the end of the test
+        with contextlib.suppress(HTTPError):  # the test ended and shut the connection down
             for line in iter(stream.readline, b""):
                 event = json.loads(line)
                 with self._news:
@@ -177,7 +177,7 @@ def ready(pod: Json) -> bool:
 
 
 def handling_term(folder: Path, action: str = "printf why > $MESSAGE; exit 7") -> str:
-    """A script that handles SIGTERM, and says so with a file: as PID 1 it would be deaf to an earlier signal."""
+    """A script that handles SIGTERM, and writes a file once it can: before that, as PID 1, it ignores the signal."""
     return f"trap '{action}' TERM; touch {folder}/armed; while :; do sleep 0.02; done"
 
 
@@ -194,5 +194,5 @@ def process_of(pod: dict[str, Any]) -> psutil.Process:
 
 
 def ended(process: psutil.Process, timeout: float = 10) -> bool:
-    """Whether a process is gone within some seconds."""
+    """Whether a process is gone within this many seconds."""
     return not psutil.wait_procs([process], timeout)[1]

@@ -1,4 +1,4 @@
-"""Datasets without dataset.json, and what is recognised in them."""
+"""Datasets without dataset.json, and what Headrace recognises in them."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def recognised(folder: DatasetFolder) -> Recognised:
 
 
 def manifest_of(folder: DatasetFolder) -> dict[str, Any]:
-    """Without the version, as it is logged."""
+    """Without the version, as the log shows it."""
     logged = recognised(folder).describe()[-1]
     assert Manifest.model_validate_json(logged) == recognised(folder).manifest
     content: dict[str, Any] = json.loads(logged)

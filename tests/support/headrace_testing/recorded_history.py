@@ -1,4 +1,4 @@
-"""Records what a watcher of a real API server sees of jobs and pods, for the checker of invariants."""
+"""Records what a watcher of a real API server sees of jobs and pods, for the invariant checker."""
 
 import contextlib
 import threading
@@ -21,7 +21,7 @@ class RecordedHistory:
     def __init__(self, cluster: ClusterAccess, namespace: str) -> None:
         self.namespace = namespace
         self.changes: list[tuple[int, str, Json, bool]] = []
-        """resourceVersion, kind, object, whether it is gone."""
+        """resourceVersion, kind, object, whether it is deleted."""
         self._api = cluster.api()
         jobs, pods = client.CustomObjectsApi(self._api), client.CoreV1Api(self._api)
         self._watches = [watch.Watch(), watch.Watch()]
@@ -55,7 +55,7 @@ class RecordedHistory:
         checker = Checker()
         made: dict[str, int] = {}
         for version, kind, raw, gone in sorted(self.changes, key=lambda change: change[0]):
-            # Who let a pod go had listed the jobs before it made the pod.
+            # Whoever ungated a pod had listed the jobs before it made the pod.
             decided = made.setdefault(raw["metadata"]["uid"], version)
             checker.see(kind, raw, gone, at=version, decided=decided)
         return checker

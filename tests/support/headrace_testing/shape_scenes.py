@@ -1,6 +1,6 @@
-"""Images of coloured shapes on a noisy ground, in memory, with all that is known of them: for heads that answer for pixels.
+"""Images of coloured shapes on a noisy background, in memory, with full labels, for heads that predict pixels.
 
-Seeded. Shapes are discs, squares and triangles, three in an image, one over another; the colour has nothing to do with the kind.
+Seeded. Three shapes per image (discs, squares, triangles) overlap; a shape's colour says nothing about its kind.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from headrace_testing.head_cases import tight_boxes
 
 KINDS = ("disc", "square", "triangle")
 SHAPES = 3
-"""Shapes an image."""
+"""Shapes per image."""
 
 
 @dataclass(frozen=True)
@@ -20,30 +20,30 @@ class Scenes:
     """B images of H = W = `size` pixels."""
 
     images: Tensor
-    """float32 [B, 3, H, W], about zero mean and unit deviation."""
+    """float32 [B, 3, H, W], mean about 0 and standard deviation about 1."""
     layers: Tensor
-    """int64 [B, H, W]: the shape that is seen, the later in front; -1 the ground."""
+    """int64 [B, H, W]: the visible shape (later ones are in front); -1 is the background."""
     kinds: Tensor
     """int64 [B, SHAPES]: index into KINDS."""
     ground: Tensor
-    """int64 [B, H, W]: 0 in the upper part of the image, 1 in the lower, shapes or not."""
+    """int64 [B, H, W]: 0 in the upper part of the image, 1 in the lower, under shapes too."""
     depth: Tensor
-    """float32 [B, H, W], 1 to 10; 0 where not known: the upper part, where no shape is."""
+    """float32 [B, H, W], 1 to 10; 0 where unknown: the upper part, outside shapes."""
 
     @property
     def masks(self) -> Tensor:
-        """bool [B, SHAPES, H, W]: what is seen of each shape."""
+        """bool [B, SHAPES, H, W]: the visible part of each shape."""
         return self.layers[:, None] == torch.arange(SHAPES)[:, None, None]
 
     @property
     def instance_targets(self) -> dict[str, Tensor]:
-        """Of instance segmentation: every shape, by its kind."""
+        """Targets for instance segmentation: every shape, by its kind."""
         here = torch.ones_like(self.kinds, dtype=torch.bool)
         return {"masks": self.masks, "boxes": tight_boxes(self.masks), "classes": self.kinds, "valid": here, "crowd": ~here}
 
     @property
     def panoptic_targets(self) -> dict[str, Tensor]:
-        """Of panoptic segmentation, the shapes before the two parts of the ground, whose classes come after KINDS."""
+        """Targets for panoptic segmentation: the shapes, then the two parts of the background, whose classes come after KINDS."""
         segments = torch.where(self.layers >= 0, self.layers, SHAPES + self.ground)
         classes = torch.cat([self.kinds, torch.tensor([[len(KINDS), len(KINDS) + 1]]).expand(len(segments), 2)], dim=1)
         here = torch.ones_like(classes, dtype=torch.bool)
@@ -51,12 +51,12 @@ class Scenes:
 
     @property
     def depth_targets(self) -> dict[str, Tensor]:
-        """Of depth estimation."""
+        """Targets for depth estimation."""
         return {"depth": self.depth, "known": self.depth > 0}
 
 
 def make_scenes(count: int = 8, size: int = 64, seed: int = 0) -> Scenes:
-    """`count` scenes. Every shape is at least a sixth of the image wide, and some of it is seen."""
+    """`count` scenes. Every shape is at least a sixth of the image wide and partly visible."""
     generator = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
     kinds = torch.randint(len(KINDS), (count, SHAPES), generator=generator)
@@ -64,7 +64,7 @@ def make_scenes(count: int = 8, size: int = 64, seed: int = 0) -> Scenes:
     ground = (y[None] >= horizon[:, None, None]).long()
     images = torch.where(ground[:, None] == 0, 0.5, -0.5) + 0.2 * torch.randn(count, 3, size, size, generator=generator)
     layers = torch.full((count, size, size), -1)
-    # In the corners of a triangle about the centre, in turned order: shapes overlap, none hides another.
+    # At the corners of a triangle about the centre, in rotated order: shapes overlap, and none hides another.
     corners = torch.tensor([[0.3, 0.3], [0.7, 0.35], [0.45, 0.7]])
     for image in range(count):
         for shape, place in enumerate(torch.randperm(SHAPES, generator=generator).tolist()):
@@ -79,7 +79,7 @@ def make_scenes(count: int = 8, size: int = 64, seed: int = 0) -> Scenes:
 
 
 def _depth(layers: Tensor, ground: Tensor, distances: Tensor) -> Tensor:
-    """The lower ground comes nearer row by row, 10 to 5; shapes stand before it, each at a distance of its own [B, SHAPES]."""
+    """The lower background comes nearer row by row, 10 to 5; shapes stand in front of it, each at its own distance [B, SHAPES]."""
     rows = torch.linspace(10, 5, ground.shape[1])[:, None].expand_as(ground)
     of_ground = torch.where(ground == 1, rows, 0)
     of_shapes = distances.gather(1, layers.clamp(min=0).flatten(1)).view(layers.shape)
@@ -87,7 +87,7 @@ def _depth(layers: Tensor, ground: Tensor, distances: Tensor) -> Tensor:
 
 
 def _inside(kind: str, x: Tensor, y: Tensor) -> Tensor:
-    """Where a shape of radius 1 about the origin is."""
+    """Where a shape of radius 1 around the origin is."""
     if kind == "disc":
         return x.square() + y.square() <= 1
     if kind == "square":

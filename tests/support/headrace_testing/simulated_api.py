@@ -1,7 +1,7 @@
-"""An API server in memory: resourceVersions, preconditions, 404 and 409 as the real one has them. For property tests.
+"""An API server in memory with the real one's resourceVersions, preconditions, 404s and 409s. For property tests.
 
-Every call of the operator gives way twice, before it takes effect and before its answer arrives, so that a driver can let
-anything happen in between, let the operator die there, or lose the answer. Calls need no event loop.
+Every call of the operator yields twice, before it takes effect and before its answer arrives, so that a driver can make
+anything happen in between, kill the operator there, or lose the answer. Calls need no event loop.
 """
 
 import pickle
@@ -27,7 +27,7 @@ Key = tuple[str, str, str]
 
 @coroutine
 def give_way() -> Generator[None]:
-    """Lets the driver go on with something else."""
+    """Yields to the driver."""
     yield
 
 
@@ -39,7 +39,7 @@ class Change:
     raw: Json
     deleted: bool
     actor: str
-    """Who did it; empty: the world."""
+    """Who made the change; empty: the world."""
 
     @property
     def version(self) -> int:
@@ -48,7 +48,7 @@ class Change:
 
 @dataclass
 class SimulatedServer:
-    """The state that all clients share. Stored objects are never changed in place, so they are handed out as they are."""
+    """The state that all clients share. It never changes stored objects in place, so it can hand them out directly."""
 
     clock: FakeClock
     on_change: Callable[[Change], None] = lambda change: None
@@ -94,7 +94,7 @@ class SimulatedServer:
         return self._store(new, actor)
 
     def remove(self, kind: str, namespace: str, name: str, expect: Raw | None = None, actor: str = "") -> Json:
-        """The object goes at once."""
+        """Removes the object at once."""
         raw = self.get(kind, namespace, name)
         _check(raw, expect or {})
         self.version += 1
@@ -104,7 +104,7 @@ class SimulatedServer:
         return raw
 
     def delete_pod(self, namespace: str, name: str, expect: Raw | None = None, actor: str = "") -> Json:
-        """At once if no kubelet has it or it has ended; else it is told to end, and its kubelet removes it."""
+        """Removes it at once if it has no kubelet or has ended; otherwise marks it, and its kubelet removes it."""
         raw = self.get("Pod", namespace, name)
         _check(raw, expect or {})
         if not raw["spec"].get("nodeName") or raw["status"]["phase"] in ("Succeeded", "Failed"):
@@ -138,7 +138,7 @@ class SimulatedApi:
         self.actor = actor
         self.calls: list[str] = []
         self.listed_jobs_at = 0
-        """Version of the server at the last LIST of jobs: what this client's decisions rest on."""
+        """The server's version at the last LIST of jobs, on which this client's decisions are based."""
 
     async def _do(self, name: str, work: Callable[[], T]) -> T:
         self.calls.append(name)

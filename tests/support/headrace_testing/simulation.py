@@ -1,6 +1,6 @@
-"""Histories of a project: users, a cluster and operators whose every API call can be interleaved, lost or the last one.
+"""Histories of a project: users, a cluster and operators, in which any API call can be interleaved, lost or the last one.
 
-Nothing runs by itself and no time passes by itself: a test (or hypothesis) says what happens next.
+Nothing runs and no time passes by itself: a test (or hypothesis) decides what happens next.
 """
 
 from collections.abc import Coroutine, Sequence
@@ -31,7 +31,7 @@ KINDS = (names.KIND, "Pod")
 
 
 class SimulatedOperator:
-    """One operator that believes it leads. Its pass goes one half of an API call further at each `step`."""
+    """One operator that believes it leads. Each `step` takes its pass half an API call further."""
 
     def __init__(self, server: SimulatedServer, name: str) -> None:
         self.server = server
@@ -40,7 +40,7 @@ class SimulatedOperator:
         self.boot()
 
     def boot(self) -> None:
-        """A new process: nothing is remembered; everything is LISTed."""
+        """A new process: it remembers nothing and LISTs everything."""
         self.boots += 1
         self.api = SimulatedApi(self.server, self.name)
         self.cache = Cache()
@@ -61,19 +61,19 @@ class SimulatedOperator:
         self.running: Coroutine[Any, Any, datetime | None] | None = None
         self.wake: datetime | None = None
         self.began = 0
-        """Version of the server when the pass began: a start in it must not rest on anything older."""
+        """The server's version when the pass began: if the pass starts a job, it must not rely on anything older."""
         self.seen = dict.fromkeys(KINDS, len(self.server.history))
         self.cache.jobs.replace_all(run(self.api.list_all_jobs(None)), lambda key: True)
         self.cache.pods.replace_all(run(self.api.list_all_pods(None)), lambda key: True)
 
     def crash(self) -> None:
-        """Dies where it stands, and another process takes over."""
+        """Dies where it is, and another process takes over."""
         if self.running is not None:
             self.running.close()
         self.boot()
 
     def deliver(self, count: int = 1_000_000, kinds: Sequence[str] = KINDS) -> None:
-        """Its watches, one for each kind, show so many more changes: one of them may be far behind the other."""
+        """Its watches, one per kind, show this many more changes: one of them may be far behind the other."""
         for kind in kinds:
             cached: Any = self.cache.jobs if kind == names.KIND else self.cache.pods
             for change in self.server.history[self.seen[kind] : self.seen[kind] + count]:
@@ -82,7 +82,7 @@ class SimulatedOperator:
                 self.seen[kind] += 1
 
     def step(self, error: Exception | None = None) -> bool:
-        """Goes on to its next half call, or meets an error there. Returns whether the pass goes on."""
+        """Continues to its next half call, or gets an error there. Returns whether the pass continues."""
         if self.running is None:
             self.running, self.began = self.reconciler.reconcile(KEY), self.server.version
             error = None
@@ -98,18 +98,18 @@ class SimulatedOperator:
         return self.running is not None
 
     def lose_answer(self) -> None:
-        """The connection breaks: a request that was on its way may or may not have been carried out."""
+        """The connection breaks: a request on its way may or may not have been carried out."""
         if self.running is not None:
             self.step(UnavailableError("connection reset"))
 
     def finish_pass(self) -> None:
-        """Brings the pass that runs, or a new one, to its end."""
+        """Finishes the running pass, or a new one."""
         while self.step():
             pass
 
 
 def run(call: Any) -> Any:
-    """The answer of one API call, with nothing in between."""
+    """The answer to one API call, with nothing in between."""
     try:
         while True:
             call.send(None)
@@ -173,7 +173,7 @@ class Simulation:
             self._pod(pod, lambda p: p["status"].update(phase="Running", conditions=conditions, podIP="127.0.0.9"))
 
     def exit(self, pod: Json, code: int, message: str = "") -> None:
-        """Its container ends; a pod that no node has cannot."""
+        """Its container ends, unless the pod has no node."""
         if pod["spec"].get("nodeName") == self.node and pod["status"]["phase"] in ("Pending", "Running"):
             terminated = {"exitCode": code, "reason": "Error" if code else "Completed", "message": message}
             state = [{"name": names.CONTAINER, "state": {"terminated": terminated}}]
@@ -184,7 +184,7 @@ class Simulation:
         self.exit(pod, 0, outcome(Verdict.DONE, Reason.REACHED_MAX_ITERATIONS, iteration=10))
 
     def end_told(self, pod: Json, code: int = 0) -> None:
-        """A kubelet ends a pod that was told to end, then removes it."""
+        """A kubelet ends a pod that is being deleted, then removes it."""
         if "deletionTimestamp" not in pod["metadata"] or pod["spec"].get("nodeName") != self.node:
             return
         if pod["status"]["phase"] in ("Pending", "Running"):
@@ -198,7 +198,7 @@ class Simulation:
         self.delete_pod(pod)
 
     def lose_node(self) -> None:
-        """The node goes, and another comes; pods of the lost one are not Ready, and nobody ends them."""
+        """Replaces the node; pods of the lost one are not Ready, and nothing ends them."""
         for pod in self.pods():
             if pod["spec"].get("nodeName") == self.node:
                 self._pod(pod, lambda p: p["status"].update(conditions=[{"type": "Ready", "status": "False"}]))
@@ -208,7 +208,7 @@ class Simulation:
 
     @property
     def node(self) -> str:
-        """The node that is there."""
+        """The current node."""
         return f"node-{self.nodes}"
 
     def _make_node(self) -> None:
@@ -221,7 +221,7 @@ class Simulation:
         self.server.remove("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     def collect_garbage(self) -> None:
-        """Pods and Leases whose owner is gone are deleted, and pods of lost nodes by force."""
+        """Deletes pods and Leases whose owner is gone and, by force, pods of lost nodes."""
         for pod in self.pods():
             if pod["spec"].get("nodeName") not in (None, self.node):
                 self.force_delete(pod)
@@ -242,7 +242,7 @@ class Simulation:
     # --- To the end ---------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Faults are over, one operator is left, every trainer ends well: all jobs must end, whatever was before."""
+        """Faults stop, one operator is left, every trainer ends well: then all jobs must end, whatever happened before."""
         operator = self.operators[0]
         operator.crash()
         for _ in range(2000):

@@ -1,4 +1,4 @@
-"""Attempts of the real supervisor with the stand-in worker, run in a thread so that a test can look on and interfere."""
+"""Attempts of the real supervisor with the stand-in worker, run in a thread so that a test can watch and interfere."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ from headrace_trainer.supervisor.settings import Settings
 STAND_IN = "headrace_testing.stand_in_worker"
 _SUPPORT = str(Path(__file__).parents[1])
 _SECONDS = 60.0
-"""A bound for every wait; on an idle machine they take about a second."""
+"""The limit for every wait, in seconds; on an idle machine waits take about a second."""
 
 
 def job_document(
@@ -39,11 +39,11 @@ def job_document(
 
 
 RUN_FOLDER = "default/project/job-01234567/"
-"""Of `job_document()`, below its output."""
+"""The run folder of `job_document()`, below its output."""
 
 
 def dataset_files(images: int = 3) -> dict[str, bytes]:
-    """A small dataset by key; what is in the images matters to nobody here."""
+    """A small dataset by key; these tests never look at what is in the images."""
     layer = {"name": "objects", "task": "object-detection", "format": "coco", "splits": {"train": "train.json"}}
     manifest = json.dumps({"version": 1, "layers": [layer]}).encode()
     return {"dataset.json": manifest, "train.json": b"{}"} | {
@@ -52,7 +52,7 @@ def dataset_files(images: int = 3) -> dict[str, bytes]:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """The same as a local folder."""
+    """Writes them to a local folder."""
     for key, content in files.items():
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(content)
@@ -60,7 +60,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 
 class Attempt:
-    """One attempt. A context manager: whatever a test leaves running ends with the block."""
+    """One attempt. As a context manager, it ends whatever a test leaves running."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Attempt:
 
     @property
     def log(self) -> str:
-        """Everything said so far."""
+        """The log so far."""
         return "".join(list(self._lines))
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
@@ -133,7 +133,7 @@ class Attempt:
             time.sleep(0.01)
 
     def until_log(self, text: str) -> None:
-        """Wait for a line that holds `text`."""
+        """Wait for a line that contains `text`."""
         self.until(lambda: text in self.log, f"a log line with {text!r}")
 
     def until_over(self) -> ExitCode:
@@ -144,7 +144,7 @@ class Attempt:
 
     @property
     def status(self) -> TrainerStatus:
-        """As GET /status would say."""
+        """What GET /status would return."""
         return self.run.board.status()
 
     @property

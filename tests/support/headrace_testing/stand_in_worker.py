@@ -1,4 +1,4 @@
-"""A worker without torch: speaks the protocol, "learns" by counting, and misbehaves as its environment tells it to.
+"""A worker without torch: speaks the protocol, "learns" by counting, and misbehaves as its environment asks.
 
     HEADRACE_STAND_IN   JSON: Behaviour
 
@@ -42,12 +42,12 @@ class Behaviour(BaseModel):
 
     step_seconds: float = 0.0
     wait_for: Path | None = None
-    """At iteration `at`, wait until this file exists: a test's way to hold the worker where it wants it."""
+    """At iteration `at`, wait until this file exists, so a test can hold the worker where it wants."""
     at: int = -1
     """Iteration at which `trouble` happens."""
     trouble: Trouble = "none"
     remark: str = ""
-    """Said at iteration `at`, as a worker says which image it skips."""
+    """Sent at iteration `at`, like a worker's warning about an image it skips."""
     deaf: bool = False
     """SIGTERM is ignored."""
     checkpoint_bytes: int = 100
@@ -102,7 +102,7 @@ def send(message: Message) -> None:
 
 
 def step(iteration: int, images: int) -> Stepped:
-    """As if something had been learnt."""
+    """Pretends to have learned something."""
     return Stepped(
         iteration=iteration,
         trained_seconds=iteration * 0.5,
@@ -136,7 +136,7 @@ def save(plan: Plan, iteration: int, behaviour: Behaviour) -> None:
 
 
 def make_trouble(behaviour: Behaviour) -> None:
-    """What a test asked for."""
+    """Misbehaves as the test asked."""
     while behaviour.wait_for is not None and not behaviour.wait_for.exists():
         time.sleep(0.01)
     match behaviour.trouble:

@@ -1,4 +1,4 @@
-"""A network small enough to train a step in milliseconds, batches for it, and all that a step needs."""
+"""A network small enough to train a step in milliseconds, batches for it, and everything else that a step needs."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,7 +33,7 @@ def small_network(seed: int = 0, heads: tuple[HeadPlan, ...] = HEADS, loss_weigh
 
 
 def random_batch(seed: int, labelled: dict[str, list[bool]] | None = None) -> Batch:
-    """Four images of 32 x 32 noise with random labels; `labelled` by head, default: all."""
+    """Four images of 32 x 32 noise with random labels; `labelled` by head, by default all."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (4, 3, 32, 32), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, 2, (4, 3), generator=generator).float()
@@ -45,7 +45,7 @@ def random_batch(seed: int, labelled: dict[str, list[bool]] | None = None) -> Ba
 
 @dataclass
 class SmallTraining:
-    """A network and all that trains it."""
+    """A network and everything that trains it."""
 
     network: Network
     averaged: AveragedNetwork | None
@@ -53,7 +53,7 @@ class SmallTraining:
     step: Step
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every weight and buffer, the averaged ones too, as copies."""
+        """Copies of every weight and buffer, including the averaged ones."""
         averaged = self.averaged.network.state_dict() if self.averaged else {}
         tensors = {**self.network.state_dict(), **{f"averaged/{name}": tensor for name, tensor in averaged.items()}}
         return {name: tensor.clone() for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""The trainer's process as in a pod, with the stand-in for a worker: `python -m headrace_testing.supervisor_with_stand_in`."""
+"""The trainer's process as in a pod, with the stand-in as its worker: `python -m headrace_testing.supervisor_with_stand_in`."""
 
 import sys
 

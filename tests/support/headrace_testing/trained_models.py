@@ -1,4 +1,4 @@
-"""Trained models with heads of any task, of random weights and quick to build: in memory and as `model/` folders."""
+"""Models with heads for any task, with random weights and quick to build: in memory and as `model/` folders."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ class TinyBackbone(nn.Module):
 
 
 def head_name(task: Task) -> str:
-    """What the head of a task is called here."""
+    """The name of a task's head here."""
     return task.value
 
 
@@ -49,7 +49,7 @@ def plan_of(task: Task) -> HeadPlan:
 
 
 def tiny_model(tasks: Sequence[Task], size: tuple[int, int] = (64, 96)) -> TrainedModel:
-    """A model of random weights."""
+    """A model with random weights."""
     torch.manual_seed(0)
     backbone = TinyBackbone()
     heads = {head_name(task): REGISTRY[task](OPTIONS[task], backbone.channels, make_labels()) for task in tasks}
@@ -58,7 +58,7 @@ def tiny_model(tasks: Sequence[Task], size: tuple[int, int] = (64, 96)) -> Train
 
 
 def write_model(folder: Path, tasks: Sequence[Task], size: tuple[int, int] = (64, 96)) -> Path:
-    """A `model/` folder below `folder`, of random weights: ResNet-18 up to level 3 and the heads of `tasks`."""
+    """A `model/` folder below `folder`, with random weights: ResNet-18 up to level 3 and the heads of `tasks`."""
     torch.manual_seed(0)
     plans = tuple(plan_of(task) for task in tasks)
     spec = model.Network(backbone=model.Backbone(name="resnet18", top_level=3))

@@ -1,6 +1,6 @@
-"""Digit scenes in memory, every next one turned by a quarter more: for heads that find corners.
+"""Digit scenes in memory, each turned a quarter further than the one before, for heads that find corners.
 
-Which corner is a digit's first cannot be told by where it lies.
+So a corner's position does not tell whether it is the digit's first.
 """
 
 from dataclasses import dataclass
@@ -28,16 +28,16 @@ class TurnedDigits:
     here: Tensor
     """bool [B, N]: False is padding."""
     covered: Tensor
-    """bool [B, N, 4]: another digit lies on the corner."""
+    """bool [B, N, 4]: another digit covers the corner."""
 
     @property
     def quad_targets(self) -> dict[str, Tensor]:
-        """Of quadrilateral detection: digits by class."""
+        """Targets for quadrilateral detection: digits by class."""
         return {"quads": self.corners, "classes": self.digits, "valid": self.here, "crowd": torch.zeros_like(self.here)}
 
     @property
     def keypoint_targets(self) -> dict[str, Tensor]:
-        """Of keypoint detection: all of one class, the four corners of each."""
+        """Targets for keypoint detection: all in one class, with four corners each."""
         boxes = bounds(self.corners)
         sides = boxes[..., 2:] - boxes[..., :2]
         return {

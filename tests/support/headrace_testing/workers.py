@@ -1,4 +1,4 @@
-"""Workers as real processes, and the small jobs that tests give them."""
+"""Real worker processes, and the small jobs that tests give them."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from headrace_api.trainingjob import TrainingJob, parse_job
 from headrace_trainer.protocol import ENV_MESSAGES_FD, MESSAGE, Ended, Message, Plan
 
 _DEADLINE_SECONDS = 240.0
-"""How long anything is waited for: far longer than it takes, because tests share their cores."""
+"""Seconds to wait for anything: far longer than it takes, because tests share their cores."""
 
 BOXES = {"name": "boxes", "annotations": "objects", "objectDetection": {}}
 REGIONS = {"name": "regions", "annotations": "regions", "semanticSegmentation": {}}
@@ -54,7 +54,7 @@ def small_job(
 
 
 class WorkerUnderTest:
-    """`python -m headrace_trainer.worker` on a plan, and what it has said so far."""
+    """`python -m headrace_trainer.worker` on a plan, and the messages it has sent."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class WorkerUnderTest:
         self._reader.start()
 
     def wait_for(self, kind: type[OneMessage], condition: Callable[[OneMessage], bool] = lambda _: True) -> OneMessage:
-        """The first message of a kind, waited for; fails with the worker's log if the worker ends without it."""
+        """Waits for the first message of a kind; fails with the worker's log if the worker ends without it."""
         deadline = time.monotonic() + _DEADLINE_SECONDS
         with self._arrived:
             while True:
@@ -90,11 +90,11 @@ class WorkerUnderTest:
                     raise AssertionError(f"no {kind.__name__} came: {self.messages[-3:]}\n{self.log}")
 
     def terminate(self) -> None:
-        """SIGTERM."""
+        """Sends SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
     def ended(self) -> Ended:
-        """Wait for the end of the process; its last message."""
+        """Waits for the end of the process; returns its last message."""
         self.process.wait(_DEADLINE_SECONDS)
         self._reader.join(_DEADLINE_SECONDS)
         last = self.messages[-1] if self.messages else None
@@ -107,11 +107,11 @@ class WorkerUnderTest:
 
     @property
     def log(self) -> str:
-        """What it has written to stdout and stderr."""
+        """What it wrote to stdout and stderr."""
         return self._log.read_text()
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Leaves nothing behind."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()

@@ -1,4 +1,4 @@
-"""Pauses before something is tried again."""
+"""Pauses before the next try."""
 
 from headrace_api.backoff import Backoff, pause_seconds
 

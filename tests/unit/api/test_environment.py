@@ -1,4 +1,4 @@
-"""Settings of a program that are environment variables."""
+"""Settings that a program reads from environment variables."""
 
 import pytest
 from pydantic import Field
@@ -12,17 +12,17 @@ class Settings(EnvironmentSettings):
     port: int = Field(80, description="Where to listen.")
 
 
-def test_variables_are_called_after_the_fields() -> None:
+def test_variables_are_named_after_the_fields() -> None:
     settings = Settings.from_environment({"HEADRACE_SPEED": "2.5", "HEADRACE_PORT": "", "PORT": "81"})
     assert (settings.speed, settings.folder, settings.port) == (2.5, "here", 80)
 
 
-def test_what_is_given_otherwise_is_not_looked_up() -> None:
+def test_a_value_that_is_given_overrides_the_environment() -> None:
     environment = {"HEADRACE_SPEED": "1", "HEADRACE_FOLDER": "there"}
     assert Settings.from_environment(environment, folder="elsewhere").folder == "elsewhere"
 
 
-def test_every_wrong_variable_is_named_with_what_it_is_and_what_would_be_right() -> None:
+def test_every_wrong_variable_is_named_with_its_value_and_what_it_should_be() -> None:
     with pytest.raises(BadSettingsError) as error:
         Settings.from_environment({"HEADRACE_SPEED": "-1", "HEADRACE_PORT": "http"})
     assert str(error.value) == (

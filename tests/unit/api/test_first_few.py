@@ -1,4 +1,4 @@
-"""Lists of names that may be long, cut short for people."""
+"""Long lists of names, cut short for people."""
 
 import pytest
 

@@ -30,7 +30,7 @@ def test_every_notation_of_a_quantity_is_read(text: str, want: Decimal) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "lots", "1Xi", "Gi", "1 Gi"])
-def test_what_is_no_quantity_is_refused_by_name(text: str) -> None:
+def test_an_invalid_quantity_is_refused_by_name(text: str) -> None:
     with pytest.raises(ValueError, match=f"{text!r} is not a Kubernetes quantity"):
         parse_quantity(text)
 

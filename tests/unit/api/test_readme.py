@@ -11,7 +11,7 @@ def test_the_readme_names_every_folder_that_is_tracked():
     assert set(re.findall(r"^\| `(\w+)/` \|", (CHECKOUT / "README.md").read_text(), re.MULTILINE)) == folders
 
 
-def test_every_link_of_the_pages_leads_somewhere():
+def test_every_link_leads_somewhere():
     for page in [CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,4 +1,4 @@
-"""What the API server can hold is expressed, and everything else is refused by the name of its field."""
+"""What the API server can hold has a schema; everything else is refused by the name of its field."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Union
@@ -67,7 +67,7 @@ EXPRESSED: dict[str, tuple[Any, dict[str, Any]]] = {
         {"type": "object", "additionalProperties": {"type": "object"} | KEPT},
     ),
     "a model": (Leaf, {"type": "object", "properties": {"size": {"type": "integer", "default": 1}}}),
-    "a model with free fields": (Open, {"type": "object", "properties": {"size": {"type": "integer", "default": 1}}} | KEPT),
+    "a model with extra fields": (Open, {"type": "object", "properties": {"size": {"type": "integer", "default": 1}}} | KEPT),
     "an optional field": (int | None, {"type": "integer"}),
     "a constant": (Literal["a"], {"type": "string", "enum": ["a"]}),
     "words": (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}),
@@ -91,7 +91,7 @@ def extra(**keywords: Any) -> Any:
 REFUSED: dict[str, tuple[Any, str, str]] = {
     "a union": (int | str, "spec.inner.field: ", "anyOf of several types; use a field for each alternative"),
     "a union of three": (Union[int, str, None], "spec.inner.field: ", "anyOf"),  # noqa: UP007
-    "models told apart by a word": (Pet, "spec.inner.field: ", "use a field for each alternative"),
+    "models distinguished by a word": (Pet, "spec.inner.field: ", "use a field for each alternative"),
     "a union in a list": (list[int | str], "spec.inner.field[]: ", "anyOf"),
     "a union in a mapping": (dict[str, int | str], "spec.inner.field.*: ", "anyOf"),
     "a decimal": (Decimal, "spec.inner.field: ", "anyOf"),
@@ -102,12 +102,12 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
         "patternProperties; use dict[str, ...] with a CEL Rule",
     ),
     "keys by name": (dict[Literal["a", "b"], int], "spec.inner.field: ", "propertyNames; use dict[str, ...] with a CEL Rule"),
-    "a model within itself": (
+    "a model that contains itself": (
         Tree,
         "spec.inner.field.children[]: ",
         "Tree within Tree; use models that are nested to a fixed depth",
     ),
-    "fields beside typed ones": (TypedExtra, "spec.inner.field: ", "use a field of type dict[str, ...]"),
+    "extra fields next to typed ones": (TypedExtra, "spec.inner.field: ", "use a field of type dict[str, ...]"),
     "words of several types": (Literal["a", 1], "spec.inner.field: ", "use values of one type"),
     "null among words": (Annotated[str, Field(json_schema_extra={"enum": ["a", None]})], "spec.inner.field: ", "null"),
     "null alone": (None, "spec.inner.field: ", "null"),
@@ -122,7 +122,11 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     ),
     "a list of nothing": (Annotated[Any, Field(json_schema_extra={"type": "array"})], "spec.inner.field: ", "unknown items"),
     "oneOf": (extra(oneOf=[{"type": "string"}]), "spec.inner.field: ", "oneOf"),
-    "several at once": (extra(allOf=[{"type": "string"}, {"maxLength": 3}]), "spec.inner.field: ", "use one model with all"),
+    "several at the same time": (
+        extra(allOf=[{"type": "string"}, {"maxLength": 3}]),
+        "spec.inner.field: ",
+        "use one model with all",
+    ),
     "not": (extra(**{"not": {"maxLength": 3}}), "spec.inner.field: ", "not; use a CEL Rule"),
     "if": (extra(**{"if": {"maxLength": 3}, "then": {}}), "spec.inner.field: ", "if; use a CEL Rule"),
     "dependencies": (extra(dependentRequired={"a": ["b"]}), "spec.inner.field: ", "dependentRequired; use a CEL Rule"),
@@ -132,7 +136,7 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_it_cannot_is_refused_by_name(case: str) -> None:
+def test_what_the_server_cannot_hold_is_refused_by_name(case: str) -> None:
     type_, path, words = REFUSED[case]
     with pytest.raises(NotStructuralError) as error:
         of(type_)
@@ -146,7 +150,7 @@ def test_a_default_is_not_taken_for_a_schema() -> None:
     assert structural_schema(model, "spec")["properties"]["field"]["default"] == default
 
 
-def test_a_field_may_be_called_like_a_keyword() -> None:
+def test_a_field_may_have_the_name_of_a_keyword() -> None:
     model = create_model("Model", title=(int, ...), properties=(int, ...), oneOf=(int, ...))
     assert set(structural_schema(model, "spec")["properties"]) == {"title", "properties", "oneOf"}
 

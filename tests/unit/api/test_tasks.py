@@ -25,7 +25,7 @@ def arrows():
     return drawn | {(source, target) for source in Task for target in Task if target.self_supervised and target is not source}
 
 
-def test_every_task_stands_in_the_table():
+def test_every_task_is_in_the_table():
     assert set(CONVERSIONS) == set(Task)
     assert len(Task) == 15
 
@@ -40,7 +40,7 @@ def test_the_direct_conversions_are_the_arrows_of_the_diagram_and_any_task_to_se
 
 
 @pytest.mark.parametrize("task", Task)
-def test_a_task_becomes_itself_by_no_conversion(task):
+def test_a_task_becomes_itself_without_conversion(task):
     assert conversion_path(task, task) == (task,)
 
 
@@ -91,7 +91,7 @@ def test_the_shortest_path_is_taken(path):
     assert conversion_path(path[0], path[-1]) == path
 
 
-def test_what_no_arrow_leads_to_has_no_path():
+def test_tasks_that_no_arrow_leads_to_have_no_path():
     assert conversion_path(Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION) is None
     assert conversion_path(Task.MULTILABEL_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION) is None
     assert conversion_path(Task.REGRESSION, Task.MULTILABEL_CLASSIFICATION) is None

@@ -24,7 +24,7 @@ def test_the_smallest_job_has_good_defaults():
     assert spec.resources.gpus == 1
 
 
-def test_a_job_survives_the_way_through_json():
+def test_a_job_survives_a_round_trip_through_json():
     job = parse_job(manifest(model={"heads": [{"name": "boxes", "annotations": "instances", "objectDetection": {}}]}))
     assert parse_job(job.model_dump(by_alias=True, exclude_none=True, mode="json")) == job
 
@@ -37,7 +37,7 @@ def test_a_head_knows_its_task_and_options():
 
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "swin_v2_t", "timm/convnext_atto.d2_in1k", "timm/resnet50d"])
-def test_backbones_go_by_the_names_of_torchvision_and_timm(name):
+def test_backbones_have_the_names_of_torchvision_and_timm(name):
     assert parse_job(manifest(model={"backbone": {"name": name}})).spec.model.backbone.name == name
 
 
@@ -57,7 +57,7 @@ HEAD = {"name": "x", "annotations": "layer"}
 
 REFUSED = {
     "no project": (lambda m: m["spec"].pop("project"), "project"),
-    "a project that is no DNS label": (lambda m: m["spec"].update(project="Street"), "pattern"),
+    "a project that is not a DNS label": (lambda m: m["spec"].update(project="Street"), "pattern"),
     "a dataset that is not in S3": (lambda m: m["spec"].update(dataset={"uri": "/data"}), "pattern"),
     "a head without a task": (lambda m: m["spec"].update(model={"heads": [HEAD]}), "exactly one of these tasks"),
     "a head with two tasks": (
@@ -68,7 +68,7 @@ REFUSED = {
         lambda m: m["spec"].update(model={"heads": [{"name": "x", "regression": {}}]}),
         "a head needs annotations, the layer to learn from, unless it is autoencoding or viewInvariance",
     ),
-    "two heads of one name": (
+    "two heads with the same name": (
         lambda m: m["spec"].update(model={"heads": [HEAD | {"objectDetection": {}}] * 2}),
         "two heads share a name: x",
     ),
@@ -80,16 +80,16 @@ REFUSED = {
         lambda m: m["spec"].update(model={"backbone": {"topLevel": 3}, "neck": {"fpn": {}, "bottomLevel": 4}}),
         "neck.bottomLevel must not be above backbone.topLevel",
     ),
-    "a neck of no kind": (lambda m: m["spec"].update(model={"neck": {}}), "exactly one of fpn, biFpn and hybridEncoder"),
-    "a neck of two kinds": (
+    "a neck without a kind": (lambda m: m["spec"].update(model={"neck": {}}), "exactly one of fpn, biFpn and hybridEncoder"),
+    "a neck with two kinds": (
         lambda m: m["spec"].update(model={"neck": {"fpn": {}, "biFpn": {}}}),
         "exactly one of fpn, biFpn and hybridEncoder",
     ),
-    "a backbone that nobody knows": (
+    "an unknown backbone": (
         lambda m: m["spec"].update(model={"backbone": {"name": "resnet19"}}),
         "backbone.name must be one of resnet18, resnet34,",
     ),
-    "more levels frozen than there are": (
+    "more frozen levels than the backbone has": (
         lambda m: m["spec"].update(model={"backbone": {"topLevel": 3, "frozenLevels": 4}}),
         "backbone.frozenLevels must not be above backbone.topLevel",
     ),
@@ -104,7 +104,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_wrong_manifest_is_refused_with_what_would_be_right(case):
+def test_a_wrong_manifest_is_refused_with_how_to_fix_it(case):
     document = manifest()
     spoil, message = REFUSED[case]
     spoil(document)

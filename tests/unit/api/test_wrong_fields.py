@@ -1,4 +1,4 @@
-"""What is wrong with a document, field by field, and what would be right."""
+"""What is wrong with a document, field by field, and how to fix it."""
 
 from typing import Annotated, Any, Literal
 
@@ -35,7 +35,7 @@ def problems_of(spec: dict[str, Any]) -> list[str]:
     return list(map(str, wrong_fields_of(spec)))
 
 
-def test_a_bound_is_named_with_what_was_given_and_what_the_field_is() -> None:
+def test_a_bound_is_named_with_the_value_and_the_fields_description() -> None:
     (one,) = wrong_fields_of({"training": {"batchSize": 0}})
     assert str(one) == "spec.training.batchSize: should be greater than or equal to 1, but is 0"
     assert one.description == "Images a step."
@@ -47,7 +47,7 @@ def test_a_misspelt_field_is_recognised() -> None:
     ]
 
 
-def test_an_unknown_field_is_answered_with_those_there_are() -> None:
+def test_the_message_for_an_unknown_field_lists_the_known_ones() -> None:
     (line,) = problems_of({"dataset": {"uri": "s3://data/x/", "zzz": 1}})
     assert line == "spec.dataset.zzz: there is no such field; the fields here are: uri, maxBadImages"
 
@@ -63,7 +63,7 @@ def test_inside_a_list_the_entry_is_numbered() -> None:
     assert line == "spec.model.heads.0.objectDetection.maxDetection: there is no such field; did you mean 'maxDetections'?"
 
 
-def test_a_rule_across_fields_is_told_in_its_own_words() -> None:
+def test_a_rule_across_fields_has_its_own_message() -> None:
     (line,) = problems_of({"model": {"heads": [{"name": "a", "annotations": "x"}]}})
     assert line.startswith("spec.model.heads.0: a head has exactly one task of: panopticSegmentation")
 
@@ -77,13 +77,13 @@ def test_paths_are_those_of_the_yaml_however_the_field_was_given() -> None:
     assert line.startswith("spec.training.batchSize: ")
 
 
-def test_a_name_of_python_that_is_refused_stands_as_it_was_written() -> None:
+def test_a_refused_python_name_is_shown_as_it_was_written() -> None:
     with pytest.raises(ValidationError) as error:
         Manifest.model_validate({"version": 1, "val_share": 0.5}, by_alias=True, by_name=False)
     assert [one.path for one in wrong_fields(error.value, Manifest)] == ["val_share"]
 
 
-def test_a_number_is_asked_for_without_a_word_about_parsers() -> None:
+def test_the_message_for_a_number_does_not_mention_parsers() -> None:
     assert problems_of({"training": {"batchSize": "many"}}) == ["spec.training.batchSize: should be a valid integer, but is 'many'"]
 
 
@@ -93,7 +93,7 @@ def test_a_very_long_value_is_cut_short() -> None:
     assert len(line) < 160
 
 
-def test_the_alternatives_of_a_field_are_told_in_one_sentence() -> None:
+def test_the_alternatives_of_a_field_are_in_one_sentence() -> None:
     assert wrong_in(classes=5) == ["layers.0.classes: should be a valid string or a valid list or an object, but is 5"]
 
 
@@ -115,11 +115,11 @@ def test_an_entry_of_one_of_the_alternatives_has_a_path_without_it() -> None:
     assert "layers.0.classes.1: should be a valid string, but is 5" in wrong_in(classes=["cat", 5])
 
 
-def test_a_key_that_may_not_be_is_named_once() -> None:
+def test_an_invalid_key_is_named_once() -> None:
     assert wrong_in(splits={"training": "x"}) == ["layers.0.splits.training: should be 'train', 'val' or 'all', but is 'training'"]
 
 
-def test_a_document_that_is_no_json_says_where() -> None:
+def test_a_document_that_is_not_json_says_where() -> None:
     with pytest.raises(ValidationError) as error:
         Manifest.model_validate_json("{")
     assert wrong_fields_in_words(error.value, Manifest) == (
@@ -127,11 +127,11 @@ def test_a_document_that_is_no_json_says_where() -> None:
     )
 
 
-def test_a_document_of_another_kind_is_told_as_such() -> None:
+def test_a_document_that_is_not_an_object_is_named_as_such() -> None:
     assert wrong_of(Manifest, [1]) == ["the document should be an object with fields"]
 
 
-def test_a_rule_of_the_whole_document_stands_alone() -> None:
+def test_a_rule_for_the_whole_document_has_no_path() -> None:
     assert wrong_of(Manifest, {"version": 1, "layers": [LAYER, LAYER]}) == ["two layers share a name: things"]
 
 

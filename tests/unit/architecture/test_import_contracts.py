@@ -1,6 +1,6 @@
-"""Import-linter refuses an arrow that points up, in every package, and a module that has no place among the layers.
+"""Import-linter refuses an upward import in every package, and a module without a place among the layers.
 
-All arrows are planted in one copy of the sources, so that one run of `lint-imports` judges them.
+All bad imports are planted in one copy of the sources, so that one run of `lint-imports` finds them.
 """
 
 import os
@@ -48,7 +48,7 @@ def file_of(sources: Path, module: str) -> Path:
 
 @pytest.fixture(scope="module")
 def verdict(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What import-linter says of a copy of the sources with every arrow planted, and with one new module."""
+    """What import-linter says about a copy of the sources with every bad import planted, and with one new module."""
     copy = tmp_path_factory.mktemp("sources")
     for source in SOURCES:
         shutil.copytree(ROOT / source, copy / source, ignore=shutil.ignore_patterns("__pycache__"))
@@ -64,7 +64,7 @@ def verdict(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(("importer", "imported"), ARROWS)
-def test_an_arrow_that_points_up_is_refused(verdict: str, importer: str, imported: str) -> None:
+def test_an_upward_import_is_refused(verdict: str, importer: str, imported: str) -> None:
     assert f"{importer} -> {imported} (l." in verdict
 
 

@@ -1,4 +1,4 @@
-"""The rows of `make bench-tasks`: all of them could be run, and the page says what was measured."""
+"""The rows of `make bench-tasks`: all of them can run, and the page shows what was measured."""
 
 import dataclasses
 import math
@@ -64,7 +64,7 @@ def test_rows_with_few_labels_differ_in_seed_second_head_batch_size_and_iteratio
 
 
 class SlowData(Data):
-    """Written once all who make it at the same time have begun."""
+    """Written once everyone who makes it at the same time has begun."""
 
     kind = "slow"
 
@@ -88,10 +88,10 @@ def test_rows_that_run_at_once_may_make_the_same_dataset(tmp_path: Path) -> None
         folders = list(pool.map(lambda _: dataset_folder(data, tmp_path), range(3)))
     assert len(set(folders)) == 1
     assert (folders[0] / "image").read_text() == "pixels"
-    assert list(folders[0].parent.iterdir()) == [folders[0]], "something half-made is left"
+    assert list(folders[0].parent.iterdir()) == [folders[0]], "a half-made dataset is left"
 
 
-def test_the_page_is_made_of_the_results_that_are_kept() -> None:
+def test_the_page_is_made_from_the_measured_results() -> None:
     assert RESULTS.read_text() == page(), "docs/results.md is stale: make bench-tasks ARGS=--render"
 
 

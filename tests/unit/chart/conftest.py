@@ -1,4 +1,4 @@
-"""promtool, from where the cluster's programs come from; `tests/conftest.py` has seen to it that it is there."""
+"""promtool, from the same place as the cluster's programs; `tests/conftest.py` has already fetched it."""
 
 from pathlib import Path
 

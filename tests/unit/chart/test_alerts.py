@@ -1,4 +1,4 @@
-"""The PrometheusRule's alerts, by Prometheus' own engine: `alerts.yaml` says which series make which of them fire."""
+"""The PrometheusRule's alerts in Prometheus' own engine: `alerts.yaml` says which series fire which alerts."""
 
 import shutil
 import subprocess

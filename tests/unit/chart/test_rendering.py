@@ -1,4 +1,4 @@
-"""What the chart renders, for a matrix of values. `UPDATE_GOLDEN=1 make test TESTS=tests/unit/chart` writes the golden ones."""
+"""What the chart renders for a matrix of values. `UPDATE_GOLDEN=1 make test TESTS=tests/unit/chart` writes the golden files."""
 
 import os
 import re
@@ -23,13 +23,13 @@ Json = dict[str, Any]
 
 
 @pytest.mark.parametrize("case", MATRIX)
-def test_helm_finds_nothing_to_complain_of(helm: Helm, case: str) -> None:
+def test_helm_lint_passes(helm: Helm, case: str) -> None:
     helm.run("lint", "--strict", CHART, "--namespace", NAMESPACE, "--values", helm.values(MATRIX[case]))
 
 
 @pytest.mark.parametrize("case", MATRIX)
-def test_the_rendering_is_the_one_that_was_looked_at(helm: Helm, case: str) -> None:
-    """Without the CustomResourceDefinition and the dashboards' JSON, which are files of their own, and without versions."""
+def test_the_rendering_matches_the_golden_file(helm: Helm, case: str) -> None:
+    """Without the CustomResourceDefinition and the dashboards' JSON, which have their own files, and without versions."""
     documents = re.split(r"(?m)^---\n", helm.template(MATRIX[case]))
     shown = [document for document in documents if "kind: CustomResourceDefinition" not in document]
     text = "---\n".join(re.sub(r"(?ms)^(  headrace-\w+\.json: )\|\n.*", r"\1…\n", document) for document in shown)
@@ -37,7 +37,7 @@ def test_the_rendering_is_the_one_that_was_looked_at(helm: Helm, case: str) -> N
     file = GOLDEN / f"{case}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
         file.write_text(text)
-    assert text == file.read_text(), f"{file.name} differs; if that is meant: UPDATE_GOLDEN=1"
+    assert text == file.read_text(), f"{file.name} differs; if you meant it to, set UPDATE_GOLDEN=1"
 
 
 def test_no_golden_file_is_left_over() -> None:
@@ -50,7 +50,7 @@ def test_no_two_objects_have_the_same_name(helm: Helm, case: str) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_the_definition_is_the_contracts_and_outlives_the_release(helm: Helm) -> None:
+def test_the_definition_matches_the_contract_and_outlives_the_release(helm: Helm) -> None:
     (crd,) = of_kind(helm.render({}), "CustomResourceDefinition")
     assert crd["spec"] == custom_resource_definition()["spec"]
     assert crd["metadata"]["name"] == custom_resource_definition()["metadata"]["name"]
@@ -63,7 +63,7 @@ def test_the_definition_is_the_contracts_and_outlives_the_release(helm: Helm) ->
 @pytest.mark.parametrize("watched", [[], ["team-a", "team-b"]])
 def test_the_roles_are_the_operators_own(helm: Helm, watched: list[str]) -> None:
     def granted(objects: list[Json]) -> dict[tuple[str, str | None, str], Any]:
-        """What each role and binding says, by kind, namespace and name."""
+        """What each role and binding allows, by kind, namespace and name."""
         roles = [one for one in objects if one["kind"].removesuffix("Binding").endswith("Role") and one not in of_users]
         told = ("rules", "roleRef", "subjects")
         return {
@@ -93,7 +93,7 @@ def test_roles_of_users_come_and_stay_with_the_definition(helm: Helm) -> None:
     assert not of_users({"rbac": {"userRoles": False}})
 
 
-def test_roles_of_users_lie_beside_the_definition() -> None:
+def test_roles_of_users_are_written_next_to_the_definition() -> None:
     assert (CHECKOUT / "crds/headrace.dev_user_roles.yaml").read_text() == user_roles.to_yaml()
 
 
@@ -116,7 +116,7 @@ MAPS_OF_WORDS = {"labels", "annotations", "matchLabels", "nodeSelector"}
 
 
 def words(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """What Kubernetes takes as words only, by its place: names, and values of labels and annotations."""
+    """What Kubernetes accepts only as strings, by its path: names, and values of labels and annotations."""
     if isinstance(node, list):
         for number, item in enumerate(node):
             yield from words(item, f"{path}[{number}]")
@@ -141,7 +141,7 @@ def test_names_that_look_like_numbers_stay_names(helm: Helm, override: Json) -> 
 
 
 def test_the_name_of_a_service_begins_with_a_letter(helm: Helm) -> None:
-    """Kubernetes refuses others, and takes such names for a release."""
+    """Kubernetes refuses other names for a Service, but allows them for a release."""
     for release, want in (
         ("2024", "headrace-2024-operator"),
         ("1headrace", "headrace-1headrace-operator"),
@@ -151,8 +151,8 @@ def test_the_name_of_a_service_begins_with_a_letter(helm: Helm) -> None:
         assert service["metadata"]["name"] == want
 
 
-def test_a_drain_takes_replicas_that_are_not_ready(helm: Helm) -> None:
-    """Those wait for a definition or a permission, possibly for long; without this no drain would get past two of them."""
+def test_a_drain_may_evict_replicas_that_are_not_ready(helm: Helm) -> None:
+    """They may wait long for a definition or a permission; without this setting two of them would block any drain."""
     (budget,) = of_kind(helm.render({}), "PodDisruptionBudget")
     assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
@@ -172,7 +172,7 @@ def test_every_label_of_a_selector_is_on_the_operators_pods(helm: Helm) -> None:
 
 
 def test_trainers_are_found_as_the_operator_makes_them(helm: Helm) -> None:
-    """The templates repeat words of the contract: labels, and the trainer's port by name and by number."""
+    """The templates repeat words from the contract: labels, and the trainer's port by name and number."""
     want = {
         "matchLabels": {names.LABEL_MANAGED_BY: names.MANAGED_BY},
         "matchExpressions": [{"key": names.LABEL_JOB, "operator": "Exists"}],

@@ -1,4 +1,4 @@
-"""Values: what is refused and with which words, and that each setting of the operator can be reached through them."""
+"""Which values the chart refuses and with which message, and that values reach each setting of the operator."""
 
 import json
 from typing import Any
@@ -14,14 +14,14 @@ Json = dict[str, Any]
 MONITORS = {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}
 
 REFUSED: dict[str, tuple[Json, str]] = {
-    # Contradictions, by the chart.
+    # Contradictions, refused by the chart.
     "no images": ({"images": {}}, "images.repository is not set"),
     "one image of two": ({"images": {"trainer": "t:1"}}, "images.repository is not set"),
     "cap below base": (
         {"operator": {"settings": {"backoffBase": 60, "backoffCap": 30}}},
         r"backoffCap \(30\) must be at least operator.settings.backoffBase \(60\)",
     ),
-    "a setting as a variable": (
+    "a setting given as a variable": (
         {"operator": {"extraEnv": [{"name": "HEADRACE_WORKERS", "value": "1"}]}},
         "extraEnv sets HEADRACE_WORKERS",
     ),
@@ -32,11 +32,11 @@ REFUSED: dict[str, tuple[Json, str]] = {
     ),
     "no account": ({"serviceAccount": {"create": False}}, "serviceAccount.name is empty"),
     "nothing to remove": ({"crds": {"enabled": False, "keep": False}}, "crds.keep and crds.enabled are both false"),
-    "a monitor of no Service": (
+    "a monitor without a Service": (
         {"metrics": {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}},
         "metrics.serviceMonitor.enabled needs metrics.service.enabled",
     ),
-    "alerts on nothing": (
+    "alerts without metrics": (
         {"metrics": {"rules": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
         "needs .* metrics.podMonitor.enabled",
     ),
@@ -48,36 +48,36 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"metrics": {"podMonitor": {"enabled": True, "interval": "500ms", "scrapeTimeout": "1s"}}},
         r"metrics.podMonitor.scrapeTimeout \(1s\) must be at most metrics.podMonitor.interval \(500ms\)",
     ),
-    "fenced from the storage": ({"networkPolicies": {"enabled": True}, "watchNamespaces": ["a"]}, "needs networkPolicies.storage"),
-    "storage that is nobody": (
+    "cut off from storage": ({"networkPolicies": {"enabled": True}, "watchNamespaces": ["a"]}, "needs networkPolicies.storage"),
+    "storage that selects nothing": (
         {"networkPolicies": {"enabled": True, "storage": [{"ports": [443]}]}, "watchNamespaces": ["a"]},
         r"networkPolicies.storage\[0\] has no addresses and no labels",
     ),
-    "a Prometheus that is nobody": (
+    "a Prometheus that selects nothing": (
         {
             "networkPolicies": {"enabled": True, "storage": STORAGE, "prometheus": {"namespaceLabels": None}},
             "watchNamespaces": ["a"],
         },
         "networkPolicies.prometheus has no addresses and no labels",
     ),
-    "a fence that stands nowhere": ({"networkPolicies": {"enabled": True, "storage": STORAGE}}, "jobNamespaces or watchNamespaces"),
-    "a fence where nothing runs": (
+    "isolation of nothing": ({"networkPolicies": {"enabled": True, "storage": STORAGE}}, "jobNamespaces or watchNamespaces"),
+    "isolation where nothing runs": (
         {"networkPolicies": {"enabled": True, "storage": STORAGE, "jobNamespaces": ["b"]}, "watchNamespaces": ["a"]},
         "jobNamespaces has b, but watchNamespaces does not",
     ),
-    # Values that are wrong by themselves, by the schema.
+    # Values that are wrong by themselves, refused by the schema.
     "an unknown value": ({"replicas": 2}, "additional properties 'replicas' not allowed"),
     "an unknown setting": ({"operator": {"settings": {"worker": 2}}}, "additional properties 'worker' not allowed"),
     "no replica": ({"operator": {"replicas": 0}}, r"/operator/replicas'.*minimum: got 0, want 1"),
     "a namespace twice": ({"watchNamespaces": ["a", "b", "a"]}, r"/watchNamespaces'.*items at 0 and 2 are equal"),
-    "a namespace that is none": ({"watchNamespaces": ["Team_A"]}, r"/watchNamespaces/0'.*does not match pattern"),
+    "an invalid namespace": ({"watchNamespaces": ["Team_A"]}, r"/watchNamespaces/0'.*does not match pattern"),
     "namespaces as a string": ({"watchNamespaces": "a,b"}, r"/watchNamespaces'.*got string, want array"),
     "pull secrets as Kubernetes has them": (
         {"images": {"pullSecrets": [{"name": "x"}]}},
         r"/images/pullSecrets/0'.*got object, want string",
     ),
     "a pull secret alone": ({"trainers": {"pullSecrets": "x"}}, r"/trainers/pullSecrets'.*got string, want array"),
-    "a policy that is none": ({"images": {"pullPolicy": "Sometimes"}}, r"/images/pullPolicy'.*must be one of"),
+    "an unknown pull policy": ({"images": {"pullPolicy": "Sometimes"}}, r"/images/pullPolicy'.*must be one of"),
     "an output that is a folder": (
         {"trainers": {"defaultOutputUri": "/runs"}},
         r"/trainers/defaultOutputUri'.*does not match pattern",
@@ -88,9 +88,9 @@ REFUSED: dict[str, tuple[Json, str]] = {
     ),
     "a name that no object may have": ({"fullnameOverride": "Vision"}, r"/fullnameOverride'.*does not match pattern"),
     "a name that no Service may have": ({"fullnameOverride": "2024"}, r"/fullnameOverride'.*does not match pattern"),
-    "an account that cannot be": ({"serviceAccount": {"name": "a_b"}}, r"/serviceAccount/name'.*"),
-    "a class that cannot be": ({"operator": {"priorityClassName": "High"}}, r"/operator/priorityClassName'.*"),
-    "a port that is none": ({"metrics": {"port": 0}}, r"/metrics/port'.*minimum"),
+    "an invalid account name": ({"serviceAccount": {"name": "a_b"}}, r"/serviceAccount/name'.*"),
+    "an invalid priority class": ({"operator": {"priorityClassName": "High"}}, r"/operator/priorityClassName'.*"),
+    "an invalid port": ({"metrics": {"port": 0}}, r"/metrics/port'.*minimum"),
     "too many workers": (
         {"operator": {"settings": {"workers": 5000}}},
         r"/operator/settings/workers'.*maximum: got 5,?000, want 1,?024",
@@ -108,7 +108,7 @@ REFUSED: dict[str, tuple[Json, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_values_that_make_no_sense_are_refused_with_the_reason(helm: Helm, case: str) -> None:
+def test_wrong_values_are_refused_with_the_reason(helm: Helm, case: str) -> None:
     values, want = REFUSED[case]
     with pytest.raises(HelmError, match=want):
         helm.template(values)
@@ -130,7 +130,7 @@ def test_a_cluster_that_is_too_old_is_refused(helm: Helm, old: str) -> None:
 
 
 @pytest.mark.parametrize("new", ["1.31.0", "v1.32.1-eks-1a2b3c4", "1.35.4"])
-def test_newer_ones_are_not(helm: Helm, new: str) -> None:
+def test_a_newer_cluster_is_not_refused(helm: Helm, new: str) -> None:
     assert helm.run("template", RELEASE, CHART, "--values", helm.values({}), "--kube-version", new)
 
 
@@ -144,11 +144,11 @@ PLACES: dict[str, tuple[Json, Any]] = {
     "metrics_port": ({"metrics": {"port": 9000}}, 9000),
     "leader_lease_name": ({"fullnameOverride": "vision"}, "vision-operator.headrace.dev"),
 }
-"""For settings outside `operator.settings`: values that set them, and what the operator then has."""
+"""Settings outside `operator.settings`: the values that set them, and what the operator then gets."""
 
 
 def settings_of(helm: Helm, values: Json) -> Settings:
-    """The settings of an operator that is started with the rendered environment."""
+    """The settings of an operator started with the rendered environment."""
     (deployment,) = of_kind(helm.render(values), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     environment = {one["name"]: one.get("value", "") for one in container["env"]}
@@ -165,18 +165,18 @@ def test_by_default_the_operator_has_its_own_defaults(helm: Helm) -> None:
     assert settings == Settings(trainer_image=settings.trainer_image)
 
 
-def test_every_setting_with_a_place_elsewhere_is_tried() -> None:
+def test_every_setting_outside_operator_settings_is_tested() -> None:
     assert set(PLACES) | {"namespace"} == set(ELSEWHERE)
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_settings_with_a_place_elsewhere_reach_the_operator(helm: Helm, name: str) -> None:
+def test_settings_outside_operator_settings_reach_the_operator(helm: Helm, name: str) -> None:
     values, want = PLACES[name]
     assert getattr(settings_of(helm, values), name) == want
 
 
 def test_all_other_settings_reach_the_operator(helm: Helm) -> None:
-    """Each is set to something else than its default."""
+    """Each gets a value other than its default."""
     words = {"listen_host": "127.0.0.1", "log_level": "ERROR"}
     others = {name: field.default for name, field in Settings.model_fields.items() if name not in ELSEWHERE}
     changed = {name: words[name] if name in words else default + 1 for name, default in others.items()}

@@ -38,7 +38,7 @@ def test_the_report_goes_to_stdout_and_the_exit_status_is_passed_on(tmp_path: Pa
     assert report["problems"][0].startswith("cat/3.png: cannot be read as an image")
 
 
-def test_a_uri_that_looks_like_an_option_is_none(tmp_path: Path) -> None:
+def test_a_uri_that_looks_like_an_option_is_not_one(tmp_path: Path) -> None:
     result = headrace("dataset", "check", "--", "--images")
     assert "error: --images: No such file or directory" in result.stderr
     assert result.returncode == ExitCode.FATAL

@@ -28,7 +28,7 @@ sys.exit({code})
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program that notes its arguments in the file that is given, says something and exits with 1."""
+    """A program that writes its arguments to the given file, prints something and exits with 1."""
     write_program(tmp_path, 1)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("ARGUMENTS", str(tmp_path / "arguments.json"))
@@ -44,9 +44,9 @@ def headrace(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
 
-def test_predict_hands_over_what_was_asked_and_prints_the_facts(stand_in: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_predict_passes_its_options_on_and_prints_the_results(stand_in: Path, capfd: pytest.CaptureFixture[str]) -> None:
     result = headrace("predict", "run/model", "a.jpg", "photos", "--out", "seen", "--min-score", "0.3", "--no-pictures")
-    assert result.exit_code == 1, "some images could not be read"
+    assert result.exit_code == 1, "the exit status says that some images could not be read"
     assert result.stdout == "images\t1\nunreadable\t1\n"
     assert "skipped x.jpg: it is broken" in capfd.readouterr().err
     options = ["--out", "seen", "--min-score", "0.3", "--batch-size", "8", "--no-pictures"]
@@ -83,14 +83,14 @@ def test_a_missing_extra_is_named_with_the_remedy(command: tuple[str, ...], monk
 
 
 def help_texts(command: click.Command) -> Iterator[str]:
-    """Of a command, its parameters and the commands below it, as they are written."""
+    """The texts of a command, its parameters and its subcommands, as written in the source."""
     yield from (str(text) for text in (command.help, *(getattr(one, "help", "") for one in command.params)) if text)
     for below in getattr(command, "commands", {}).values():
         yield from help_texts(below)
 
 
-def test_no_help_loses_what_is_in_brackets() -> None:
-    """As Rich does with what it takes for markup."""
+def test_help_keeps_text_in_brackets() -> None:
+    """Rich drops bracketed text that it takes for markup."""
     texts = list(help_texts(typer.main.get_command(app)))
     assert len(texts) > 20
     for text in texts:
@@ -98,7 +98,7 @@ def test_no_help_loses_what_is_in_brackets() -> None:
     assert "pip install '.[onnx]'" in " ".join(headrace("export", "--help").stdout.replace("│", "").split())
 
 
-def test_help_tells_the_exit_status_and_an_example() -> None:
+def test_help_has_the_exit_status_and_an_example() -> None:
     said = " ".join(headrace("predict", "--help").stdout.split())
     assert "1 some images could not be read" in said.replace("│ ", "")
     assert "Example: headrace predict" in said

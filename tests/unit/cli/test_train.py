@@ -19,7 +19,7 @@ spec: {project: street, dataset: {uri: s3://datasets/street/}}
 
 
 def refused(tmp_path: Path, manifest: str | None, *arguments: str) -> str:
-    """What is said to a manifest, which must be refused."""
+    """The output for a manifest, which must be refused."""
     file = tmp_path / "job.yaml"
     if manifest is not None:
         file.write_text(manifest)
@@ -52,7 +52,7 @@ def test_what_is_not_one_valid_job_is_refused(tmp_path: Path, manifest: str | No
     assert said in refused(tmp_path, manifest)
 
 
-def test_a_place_for_the_results_is_asked_for(tmp_path: Path) -> None:
+def test_a_place_for_the_results_is_required(tmp_path: Path) -> None:
     said = refused(tmp_path, VALID)
     assert "error: there is no place for the results" in said
     assert "hint: pass --output, or set spec.output.uri" in said

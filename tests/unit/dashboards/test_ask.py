@@ -1,4 +1,4 @@
-"""Variables are filled in as Grafana fills them."""
+"""Fills in variables as Grafana does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,13 +39,13 @@ def test_one_value_is_the_first_and_many_are_all() -> None:
     assert filled.fill('x{name=~"$job"}[$__range]', prometheus) == r'x{name=~"a\\-1|a\\.2"}[90s]'
 
 
-def test_a_value_can_be_wanted() -> None:
+def test_a_value_can_be_chosen() -> None:
     filled = Filled(CHAIN)
     filled.choose(known(project=["a", "b"], name=["b-1"]), {"project": "b"})
     assert filled.values == {"project": "b", "job": r"b\\-1"}
 
 
-def test_a_variable_without_the_wanted_value_says_what_there_is() -> None:
+def test_a_variable_without_the_chosen_value_lists_its_values() -> None:
     with pytest.raises(AskError, match=r"variable project: .* has \['a'\], wanted: b"):
         Filled(CHAIN).choose(known(project=["a"]), {"project": "b"})
 
@@ -55,6 +55,6 @@ def test_an_unknown_variable_is_an_error() -> None:
         Filled(page()).fill("x{$typo}", known())
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
+def test_a_missing_server_is_named() -> None:
     with pytest.raises(AskError, match=r"http://127\.0\.0\.1:9: "):
         Prometheus("http://127.0.0.1:9", 0, 1).series("up")

@@ -1,4 +1,4 @@
-"""Pictures: every type of panel can be drawn, and one without data is said."""
+"""Pictures: every type of panel can be drawn, and panels without data are reported."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ VALUES = dict.fromkeys(("namespace", "project", "job", "head", "term", "score_he
 
 @dataclass(frozen=True)
 class Invented(Prometheus):
-    """Two series for every expression but those that ask for `nothing`."""
+    """Two series for every expression, except those that ask for `nothing`."""
 
     nothing: str = "no such metric"
 
@@ -34,7 +34,7 @@ def test_a_picture_of_each_dashboard(name: str, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     assert draw(Filled(as_json(dashboards()[name]), VALUES), prometheus, path) == []
     with Image.open(path) as picture:
-        assert len(picture.convert("RGB").getcolors(2**24) or ()) > 50, "more than a background"
+        assert len(picture.convert("RGB").getcolors(2**24) or ()) > 50, "the picture is only a background"
 
 
 def test_panels_without_data_are_named(tmp_path: Path) -> None:

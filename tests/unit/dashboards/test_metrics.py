@@ -17,7 +17,7 @@ from headrace_dashboards.metrics_page import NOT_SHOWN, families, metrics_in, sh
 REGISTRIES = {"operator": examples.operator(), "trainer": examples.trainer()}
 EMITTED = {family.name for registry in REGISTRIES.values() for family in families(registry)}
 DOCS = Path(__file__).parents[3] / "docs"
-SCRAPED = {  # what a scrape adds: the chart's ServiceMonitor and PodMonitor
+SCRAPED = {  # labels that the chart's ServiceMonitor and PodMonitor add to a scrape
     "operator": {"instance": "10.0.0.1:8081", "pod": "headrace-operator-0", "namespace": "headrace-system"},
     "trainer": {
         "instance": "10.0.0.2:8080",
@@ -43,7 +43,7 @@ def test_every_metric_is_shown_or_listed_as_not_shown() -> None:
     assert EMITTED - set(shown()) == set(NOT_SHOWN)
 
 
-def test_every_metric_that_is_shown_is_emitted() -> None:
+def test_every_metric_shown_is_emitted() -> None:
     assert set(shown()) - EMITTED == set()
 
 
@@ -72,7 +72,7 @@ def complaints(promtool: Path, text: bytes) -> str:
 
 
 def test_every_query_finds_what_the_programs_emit(tmp_path: Path, promtool: Path) -> None:
-    """Each expression is run by Prometheus' engine on an hour of samples of real registries."""
+    """Prometheus' engine runs each expression on an hour of samples from real registries."""
     queries = dict(each_query())
     assert len(queries) > 50
     unmet = run_rules(promtool, tmp_path, list(queries.values()))
@@ -84,7 +84,7 @@ def test_queries_that_find_nothing_are_found(tmp_path: Path, promtool: Path) -> 
     assert run_rules(promtool, tmp_path, ["headrace_jobs", *nothing]) == nothing
 
 
-def test_a_query_that_cannot_be_parsed_is_no_success(tmp_path: Path, promtool: Path) -> None:
+def test_a_query_that_cannot_be_parsed_fails(tmp_path: Path, promtool: Path) -> None:
     with pytest.raises(AssertionError, match="parse error"):
         run_rules(promtool, tmp_path, ["headrace_jobs", "rate(headrace_jobs"])
 
@@ -114,7 +114,7 @@ def run_rules(promtool: Path, folder: Path, exprs: list[str]) -> list[str]:
 
 
 def input_series(registry: CollectorRegistry, scraped: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """An hour of each sample: counters, histograms and iterations grow, the rest stays."""
+    """An hour of each sample: counters, histograms and iterations grow, the others stay constant."""
     for metric in registry.collect():
         for sample in metric.samples:
             if sample.name.endswith("_created"):

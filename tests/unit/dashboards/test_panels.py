@@ -1,4 +1,4 @@
-"""What every panel owes its reader, and that the files in the chart are what the source says."""
+"""What every panel owes its reader; and the files in the chart match the source."""
 
 import itertools
 import json

@@ -9,7 +9,7 @@ from headrace_e2e import cri
 
 
 class Runtime(grpc.GenericRpcHandler):
-    """As much of a container runtime as is asked for its version."""
+    """As much of a container runtime as a request for its version needs."""
 
     initialized = False
 
@@ -37,7 +37,7 @@ def runtime(socket: Path) -> Iterator[Runtime]:
     server.stop(None).wait()
 
 
-def test_nobody_listens(socket: Path) -> None:
+def test_a_socket_without_a_listener_does_not_serve(socket: Path) -> None:
     assert not cri.serves(socket)
 
 

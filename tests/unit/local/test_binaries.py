@@ -1,4 +1,4 @@
-"""Programs come from the nearest place that has them, whole and verified, or the error says what would help."""
+"""Programs come from the nearest place that has them, complete and verified; otherwise the error says what to do."""
 
 import hashlib
 import http.server
@@ -26,7 +26,7 @@ from headrace_local.setup_progress import Step, Unit
 NAMES = {binary.name for binary in BINARIES}
 SITES = {"HEADRACE_KUBERNETES_URL": "kubernetes", "HEADRACE_ETCD_URL": "etcd", "HEADRACE_VERSITYGW_URL": "versitygw"}
 
-# Stands for Go: notes what it is asked for, and "compiles" a package to a program that prints the package's name.
+# Stands in for Go: records its arguments, and "compiles" a package to a program that prints the package's name.
 FAKE_GO = """
     #!{python}
     import os, sys
@@ -52,7 +52,7 @@ FAKE_GO = """
 
 @dataclass
 class Machine:
-    """The surroundings `find_binaries` sees: an empty cache, no network, no Go; tests add what they want."""
+    """The machine that `find_binaries` sees: an empty cache, no network, no Go; tests add what they want."""
 
     root: Path
     monkeypatch: pytest.MonkeyPatch
@@ -87,7 +87,7 @@ class Machine:
         return [line.rpartition("/")[2] for line in calls.read_text().splitlines()] if calls.exists() else []
 
     def publish(self, name: str, content: bytes) -> Path:
-        """Puts a release with its checksum on the local site. Returns the published file."""
+        """Publishes a release with its checksum on the local site. Returns the published file."""
         version = next(binary.version for binary in BINARIES if binary.name == name)
         release = release_of(name, version)
         file = self.sites / release.path
@@ -165,7 +165,7 @@ def test_a_named_folder_without_any_program_is_an_error(machine: Machine) -> Non
         find_binaries()
 
 
-def test_what_the_named_folder_lacks_comes_from_elsewhere(machine: Machine) -> None:
+def test_programs_missing_from_the_named_folder_come_from_elsewhere(machine: Machine) -> None:
     machine.have_go()
     folder = machine.root / "mine"
     folder.mkdir()
@@ -188,7 +188,7 @@ def test_without_network_everything_is_built_once_and_then_cached(machine: Machi
     assert len(machine.built()) == len(NAMES)
 
 
-def test_a_build_that_failed_goes_on_where_it_was(machine: Machine) -> None:
+def test_a_build_that_failed_resumes_where_it_was(machine: Machine) -> None:
     machine.have_go(fails="kubectl")
     with pytest.raises(go_build.BuildFailedError, match=r"go build .*kubectl` failed in .*:\nundefined: everything$"):
         find_binaries()
@@ -243,7 +243,7 @@ def test_releases_are_preferred_to_a_build(machine: Machine, site: str) -> None:
     assert not list((machine.root / "cache").rglob("*.download"))
 
 
-def test_what_the_releases_lack_is_built(machine: Machine, site: str) -> None:
+def test_programs_missing_from_the_releases_are_built(machine: Machine, site: str) -> None:
     machine.have_go()
     machine.publish("etcd", b"#!/bin/sh\necho released\n")
     found = find_binaries()
@@ -278,7 +278,7 @@ def test_a_site_that_never_answers_costs_seconds(machine: Machine, monkeypatch: 
     hanging.set()
 
 
-def test_without_go_and_without_an_index_the_error_says_what_would_help(machine: Machine) -> None:
+def test_without_go_and_without_an_index_the_error_says_what_to_do(machine: Machine) -> None:
     with pytest.raises(BinariesMissingError) as refusal:
         find_binaries()
     said = str(refusal.value)

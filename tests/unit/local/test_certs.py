@@ -1,4 +1,4 @@
-"""Certificates that a TLS stack accepts for what they say, and for nothing else."""
+"""Certificates that a TLS stack accepts for their stated purpose and nothing else."""
 
 import socket
 import ssl
@@ -12,7 +12,7 @@ from headrace_local.certs import Authority, KeyPair
 
 
 def shake_hands(ca: Path, server: KeyPair, client: KeyPair, name: str) -> dict[str, object]:
-    """A mutual TLS handshake over a socket pair. Returns what the server learnt of the client."""
+    """A mutual TLS handshake over a socket pair. Returns what the server learned about the client."""
     ours, theirs = socket.socketpair()
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(ca))
     serving.verify_mode = ssl.CERT_REQUIRED
@@ -47,7 +47,7 @@ def test_user_and_groups_are_in_the_client_certificate(tmp_path: Path) -> None:
     assert learnt["subject"] == ((("organizationName", "system:nodes"),), (("commonName", "system:node:n1"),))
 
 
-def test_a_server_is_not_believed_under_another_name(tmp_path: Path) -> None:
+def test_a_server_is_not_trusted_under_another_name(tmp_path: Path) -> None:
     ca = Authority(tmp_path, "ca")
     server, client = ca.server("server", "server", ["127.0.0.1"]), ca.client("client", "client")
     with pytest.raises(ssl.SSLCertVerificationError, match=r"127\.0\.0\.2"):

@@ -1,4 +1,4 @@
-"""`make demo DATASET=folder`: what is made of a folder before a cluster is started for it."""
+"""`make demo DATASET=folder`: what it makes of a folder before it starts a cluster."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from headrace_testing.dataset_folder import DatasetFolder, coco
 BOX = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}
 
 
-def test_a_dataset_without_dataset_json_is_recognised_and_its_problems_are_said(tmp_path: Path) -> None:
+def test_a_dataset_without_dataset_json_is_recognised_and_its_problems_are_reported(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path).image("images/a.png").image("images/v.png")
     folder.json("instances_train.json", coco(["a.png", "gone.png"], [BOX])).json("instances_val.json", coco(["v.png"], [BOX]))
     own = look_at(tmp_path)
@@ -31,9 +31,7 @@ def test_images_alone_are_learnt_without_labels(tmp_path: Path) -> None:
     assert [head.task.value for head in job.spec.model.heads] == ["autoencoding"]
 
 
-def test_what_cannot_be_read_for_certain_ends_the_demo_before_it_starts_a_cluster(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_ambiguous_dataset_ends_the_demo_before_it_starts_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = DatasetFolder(tmp_path).image("a.png").text("a.csv", "image,label\n").text("b.csv", "image,label\n")
     with pytest.raises(SystemExit):
         main(["--dataset", str(folder.root)])

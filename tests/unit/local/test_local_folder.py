@@ -1,4 +1,4 @@
-"""`.local`: a crash is told from a running cluster, and from what is not ours."""
+"""`.local`: tells a crash from a running cluster, and from a folder that is not ours."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_a_living_keeper_is_left_alone(local: LocalFolder) -> None:
 @pytest.mark.parametrize(
     ("pid", "created"),
     [(2**22 + 1, 0.0), (os.getpid(), 0.0)],
-    ids=["no such process", "the pid is another process's by now"],
+    ids=["no such process", "the pid now belongs to another process"],
 )
 def test_what_a_dead_keeper_left_is_removed(local: LocalFolder, pid: int, created: float) -> None:
     record(local, pid, created)
@@ -58,7 +58,7 @@ def test_a_strangers_folder_is_kept_and_named(local: LocalFolder) -> None:
     assert (local.path / "thesis.tex").exists()
 
 
-def test_a_folder_is_put_on_the_path_once_and_whatever_its_name() -> None:
+def test_a_folder_is_put_on_the_path_once_whatever_its_name() -> None:
     line = on_path(Path("/opt/a b's/bin"))
     shell = ["sh", "-c", f'{line}{line}echo "$PATH"']
     printed = subprocess.run(shell, env={"PATH": "/bin"}, capture_output=True, text=True, check=True)

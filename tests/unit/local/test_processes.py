@@ -1,4 +1,4 @@
-"""Whatever happens to the owner, its processes and folders go."""
+"""However the owner ends, its processes and folders go."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from headrace_local import janitor
 from headrace_local.processes import Process, ProcessEndedError, Processes
 from headrace_testing.leftovers import eventually, port_is_open, processes_mentioning
 
-# Listens on a port, and leaves a child in a session of its own that nobody waits for.
+# Listens on a port, and leaves an orphan in its own session.
 SERVER = """
 import os, socket, subprocess, sys, time
 server = socket.create_server(("127.0.0.1", 0))
@@ -23,7 +23,7 @@ print(server.getsockname()[1], flush=True)
 time.sleep(1000)
 """
 
-# Owns such a server, says so, and sleeps until something happens to it.
+# Owns such a server, reports it, and sleeps until something happens.
 OWNER = f"""
 import os, sys, time
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_nothing_is_left_when_the_owner_is_ended_by(number: signal.Signals, tmp_
     folder = tmp_path / "owned"
     owner, port = owner_of_a_server(folder)
     with owner:
-        os.killpg(owner.pid, number)  # as the terminal does for Ctrl-C: the whole foreground group
+        os.killpg(owner.pid, number)  # like a terminal's Ctrl-C: to the whole foreground group
         owner.wait(10)
     assert eventually(lambda: not folder.exists())
     assert eventually(lambda: processes_mentioning(folder) == [])
@@ -134,7 +134,7 @@ def test_a_signal_is_named(processes: Processes, tmp_path: Path) -> None:
         processes.check()
 
 
-def test_an_end_that_was_asked_for_is_no_error(processes: Processes, tmp_path: Path) -> None:
+def test_a_requested_end_is_not_an_error(processes: Processes, tmp_path: Path) -> None:
     subject = start(processes, tmp_path, "sleep", "1000")
     assert subject.running
     assert subject.stop() == -signal.SIGTERM
@@ -149,7 +149,7 @@ def test_stop_kills_once_the_grace_is_over(processes: Processes, tmp_path: Path)
     assert subject.stop(grace_seconds=0.1) == -signal.SIGKILL
 
 
-def test_a_signal_after_the_end_reaches_nobody(processes: Processes, tmp_path: Path) -> None:
+def test_a_signal_after_the_end_has_no_effect(processes: Processes, tmp_path: Path) -> None:
     subject = start(processes, tmp_path, "true")
     subject.wait(10)
     subject.signal(signal.SIGKILL)
@@ -162,7 +162,7 @@ def test_waiting_is_bounded(processes: Processes, tmp_path: Path) -> None:
         subject.wait(0)
 
 
-def test_a_program_that_is_not_there_is_named(processes: Processes, tmp_path: Path) -> None:
+def test_a_missing_program_is_named(processes: Processes, tmp_path: Path) -> None:
     with pytest.raises(ProcessEndedError, match=r"subject could not be started: .*no-such-program"):
         start(processes, tmp_path, "no-such-program")
 

@@ -1,4 +1,4 @@
-"""A set-up says how far it is, and promises a time only once this machine has shown its pace."""
+"""The set-up shows how far it is, and estimates the time left only once it has measured this machine's pace."""
 
 import io
 import time
@@ -35,12 +35,12 @@ def test_nothing_is_promised_before_there_is_a_pace(clock: Clock) -> None:
 
 def test_the_time_left_follows_from_this_machines_pace(clock: Clock) -> None:
     step = Step(clock)
-    clock.now += 500  # finding out how many there are is no part of the pace
+    clock.now += 500  # the time it takes to count the packages does not affect the pace
     step.count(packages, 1630)
     clock.now += 60
     step.advance(412)
     assert step.words == "412 of 1,630 packages, about 2:57 left"
-    clock.now += 60  # nothing came: the pace is half of what it was
+    clock.now += 60  # no progress: the pace is halved
     assert step.words == "412 of 1,630 packages, about 5:55 left"
 
 
@@ -73,7 +73,7 @@ def wait_until_shown(console: Console, words: str) -> None:
         time.sleep(0.01)
 
 
-def test_elsewhere_than_on_a_terminal_lines_repeat_the_facts() -> None:
+def test_without_a_terminal_lines_repeat_the_facts() -> None:
     console = Console(file=io.StringIO(), width=80)
     with SetupProgress(console, repeat_seconds=0.01) as progress, progress.step("build etcd 3.6.5") as step:
         step.count(packages, 1630)
@@ -93,7 +93,7 @@ def test_a_step_that_fails_says_so() -> None:
 
 
 @pytest.mark.parametrize(("width", "bar"), [(80, False), (160, True)])
-def test_on_a_narrow_terminal_the_words_take_the_bars_place(width: int, bar: bool) -> None:
+def test_on_a_narrow_terminal_words_replace_the_bar(width: int, bar: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=width, legacy_windows=False)
     with SetupProgress(console) as progress, progress.step("build kube-controller-manager 1.35.4") as step:
         step.count(packages, 630)

@@ -9,7 +9,7 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     return {"spec": {"containers": [{"name": "c", **(container or {})}], **spec}}
 
 
-def test_a_trainer_pod_is_taken() -> None:
+def test_a_trainer_pod_is_accepted() -> None:
     volumes = [{"name": name, name: {}} for name in ("emptyDir", "downwardAPI", "secret", "configMap", "projected")]
     container = {"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}, "readinessProbe": {"httpGet": {}}}
     assert unsupported(pod(container, volumes=volumes)) == []
@@ -27,6 +27,6 @@ def test_a_trainer_pod_is_taken() -> None:
         (pod(initContainers=[{"name": "i", "restartPolicy": "Always"}]), "init container 'i' with restartPolicy"),
     ],
 )
-def test_what_the_node_does_not_do_is_named(manifest: dict[str, Any], want: str) -> None:
+def test_what_the_node_does_not_support_is_named(manifest: dict[str, Any], want: str) -> None:
     (problem,) = unsupported(manifest)
     assert problem.startswith(want)

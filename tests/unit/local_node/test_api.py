@@ -1,4 +1,4 @@
-"""The client against a scripted HTTP server: what a real API server does only on bad days."""
+"""The client against a scripted HTTP server that does what a real API server does only on bad days."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def with_server(handler: Handler, test: Callable[[Api], Awaitable[None]]) -> None:
-    """Run a test with a client of a server that answers every path by one handler."""
+    """Run a test with a client of a server that answers every path with one handler."""
 
     async def run() -> None:
         app = web.Application()
@@ -41,7 +41,7 @@ def pod(name: str, version: int) -> dict[str, Any]:
     return {"metadata": {"name": name, "resourceVersion": str(version)}}
 
 
-def test_a_refusal_carries_the_servers_code_and_words() -> None:
+def test_a_refusal_has_the_servers_code_and_message() -> None:
     async def handler(request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == "Bearer t0ken"
         return web.json_response({"kind": "Status", "message": 'pods "x" not found'}, status=404)
@@ -54,9 +54,9 @@ def test_a_refusal_carries_the_servers_code_and_words() -> None:
     with_server(handler, test)
 
 
-def test_a_watch_goes_on_where_it_stopped_and_lists_again_only_when_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_resumes_where_it_stopped_and_lists_again_only_when_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script: the stream ends, a 410 as an event, a broken connection, a 410 as the status."""
     monkeypatch.setattr(api_module, "AGAIN_SECONDS", (0.0, 0.0))
-    """Scripted: an end of the stream, a 410 as an event, a broken connection, a 410 as the status."""
     asked: list[str] = []
 
     def line(kind: str, item: dict[str, Any]) -> bytes:
@@ -107,7 +107,7 @@ def test_a_watch_goes_on_where_it_stopped_and_lists_again_only_when_it_must(monk
     with_server(handler, test)
 
 
-def test_a_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_repeated_while_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_module, "AGAIN_SECONDS", (0.0, 0.0))
     answers = iter([500, 503, 200])
 
@@ -155,7 +155,7 @@ def test_a_kubeconfig_names_server_and_token_of_its_current_context(tmp_path: Pa
     assert seen == ["Bearer other"]
 
 
-def test_a_certificate_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_refused_at_once(tmp_path: Path) -> None:
     data = base64.b64encode(b"nonsense").decode()
     config = {
         "current-context": "k",

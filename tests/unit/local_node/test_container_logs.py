@@ -24,7 +24,7 @@ def test_the_tail_is_the_last_lines() -> None:
     assert text(LogQuery(tail=0)) == b""
 
 
-def test_timestamps_stand_before_the_text() -> None:
+def test_timestamps_come_before_the_text() -> None:
     assert text(LogQuery(tail=2, timestamps=True)).startswith(b"2026-08-01T12:00:01.000000003Z o\n")
 
 

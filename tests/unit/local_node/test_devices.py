@@ -21,7 +21,7 @@ def test_a_pod_without_gpus_sees_none_where_there_are_some() -> None:
     assert Devices(offered=1, real=1).allocate("a", 0) == {"CUDA_VISIBLE_DEVICES": ""}
 
 
-def test_nothing_is_set_on_a_machine_without_gpus() -> None:
+def test_no_variable_is_set_on_a_machine_without_gpus() -> None:
     assert Devices(offered=2, real=0).allocate("a", 1) == {}
 
 

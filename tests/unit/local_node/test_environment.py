@@ -65,7 +65,7 @@ def test_keys_of_secrets_and_config_maps_are_values() -> None:
         ({"configMapKeyRef": {"name": "settings", "key": "K"}}, "couldn't find key K in ConfigMap vision/settings"),
     ],
 )
-def test_a_missing_object_or_key_is_an_error_in_the_kubelets_words(source: dict[str, Any], message: str) -> None:
+def test_a_missing_object_or_key_is_an_error_with_the_kubelets_message(source: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         resolve(value_from(**source))
     assert str(error.value) == message
@@ -112,7 +112,7 @@ def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
     ("resource", "divisor", "want"),
     [
         ("limits.cpu", "1", "2"),
-        ("limits.memory", "1Mi", "16384"),  # not set: what the node offers
+        ("limits.memory", "1Mi", "16384"),  # not set: the node's capacity
         ("requests.cpu", "1m", "1500"),  # not set: the limit
         ("requests.memory", "1", "1024"),
     ],

@@ -21,7 +21,7 @@ MOUNTS = {
         ("/dev/termination-log", "/node/termination-log"),
     ],
 )
-def test_a_mount_path_or_what_lies_below_it_is_rewritten(word: str, want: str) -> None:
+def test_a_mount_path_or_anything_below_it_is_rewritten(word: str, want: str) -> None:
     assert rewrite(word, MOUNTS) == want
 
 

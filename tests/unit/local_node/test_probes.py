@@ -7,7 +7,7 @@ from headrace_local.node.probes import ProbeError, Timing, check_tcp, port_numbe
 
 
 def collect(results: str, *, successes: int = 1, failures: int = 3) -> str:
-    """Verdicts for a row of results, `+` for success and `-` for failure, as such a row."""
+    """Verdicts for a row of results, both written with `+` for success and `-` for failure."""
     outcomes: Iterator[str] = iter(results)
 
     class EndOfTestError(Exception):

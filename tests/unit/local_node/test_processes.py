@@ -1,4 +1,4 @@
-"""Real processes under a container's init; every wait ends with an event, not with time."""
+"""Real processes under a container's init; every wait ends with an event, not after a time."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ ENV = {"PATH": os.environ["PATH"]}
 
 
 def with_spawner(test: Callable[[Spawner], Awaitable[None]]) -> None:
-    """Run an asynchronous test with a spawner of its own."""
+    """Run an asynchronous test with its own spawner."""
 
     async def run() -> None:
         spawner = Spawner()
@@ -39,7 +39,7 @@ def output(folder: Path) -> list[str]:
 
 
 async def line_of(folder: Path, name: str) -> str:
-    """The first line a process writes to a file, once it is there."""
+    """The first line that a process writes to a file, once it exists."""
     while not (path := folder / name).exists() or not path.read_text().endswith("\n"):  # noqa: ASYNC110 other process
         await asyncio.sleep(0.01)
     return path.read_text().splitlines()[0]
@@ -120,7 +120,7 @@ def test_sigterm_reaches_a_main_process_that_handles_it(tmp_path: Path) -> None:
     with_spawner(test)
 
 
-def test_sigterm_does_nothing_to_a_main_process_that_does_not_as_to_pid_1(tmp_path: Path) -> None:
+def test_sigterm_does_nothing_to_a_main_process_without_a_handler_as_for_pid_1(tmp_path: Path) -> None:
     async def test(spawner: Spawner) -> None:
         process = await spawner.spawn(shell(tmp_path, f"read line < {tmp_path}/go; exit 5"))
         process.signal(signal.SIGTERM)
@@ -155,7 +155,7 @@ def test_children_die_when_the_main_process_is_killed(tmp_path: Path) -> None:
 
 def test_more_memory_than_the_limit_ends_in_an_out_of_memory_kill(tmp_path: Path) -> None:
     async def test(spawner: Spawner) -> None:
-        # A child holds the memory: the limit is for all of the container's processes.
+        # A child holds the memory: the limit covers all of the container's processes.
         child = "x = bytearray(80_000_000); import time; time.sleep(1000)"
         script = f'{sys.executable} -c "{child}" & wait'
         process = await spawner.spawn(shell(tmp_path, script, memory=60_000_000))

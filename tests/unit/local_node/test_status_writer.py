@@ -10,7 +10,7 @@ from headrace_local.node.status_writer import StatusWriter
 
 
 class ScriptedApi(Api):
-    """Records requests; each waits for `go`, then takes the next of the scripted errors, if any is left."""
+    """Records requests; each waits for `go`, then takes the next scripted error, if any is left."""
 
     def __init__(self, *errors: Exception | None) -> None:
         self.sent: list[tuple[str, str, Any]] = []

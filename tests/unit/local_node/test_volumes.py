@@ -104,7 +104,7 @@ def test_mount_paths_lead_into_the_volumes() -> None:
     assert got == {"/workspace": Path("/v/w"), "/sub": Path("/v/w/x")}
 
 
-def test_disk_usage_counts_everything_below_and_no_links(tmp_path: Path) -> None:
+def test_disk_usage_counts_everything_below_except_links(tmp_path: Path) -> None:
     (tmp_path / "w" / "deep").mkdir(parents=True)
     (tmp_path / "w" / "deep" / "file").write_bytes(b"x" * 100_000)
     (tmp_path / "w" / "link").symlink_to(tmp_path)

@@ -1,4 +1,4 @@
-"""What a pass asks of the API, counted, and what it tells people."""
+"""What a pass asks of the API, counted, and what it tells users."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from headrace_testing.simulation import SETTINGS, Simulation
 
 
 def calls_of(simulation: Simulation) -> list[str]:
-    """What the operator asks until it has nothing more to do."""
+    """Everything the operator asks until it has nothing more to do."""
     operator = simulation.operators[0]
     operator.api.calls.clear()
     before = -1
@@ -56,7 +56,7 @@ def test_the_end_of_one_job_and_the_start_of_the_next_are_one_pass() -> None:
     assert sorted(pod["metadata"]["name"] for pod in simulation.pods()) == ["a-1", "b-1"]
 
 
-def test_a_pass_without_news_asks_nothing() -> None:
+def test_a_pass_without_news_makes_no_requests() -> None:
     simulation = Simulation()
     for name in ("a", "b", "c"):
         simulation.apply(name)
@@ -64,20 +64,20 @@ def test_a_pass_without_news_asks_nothing() -> None:
     assert calls_of(simulation) == []
 
 
-def test_a_ration_of_ten_a_second_saves_up_for_five_seconds() -> None:
+def test_an_allowance_of_ten_a_second_saves_up_for_five_seconds() -> None:
     ration = Ration(10)
     assert sum(ration.take(seconds(0)) for _ in range(100)) == 50
     assert sum(ration.take(seconds(1)) for _ in range(100)) == 10
     assert sum(ration.take(seconds(100)) for _ in range(100)) == 50
 
 
-def test_a_clock_that_is_set_back_does_not_break_the_ration() -> None:
+def test_a_clock_that_is_set_back_does_not_break_the_allowance() -> None:
     ration = Ration(1)
     assert ration.take(seconds(10))
     assert ration.take(seconds(0))
 
 
-def test_renewed_waiting_messages_are_rationed_and_first_ones_are_not() -> None:
+def test_repeated_waiting_messages_are_limited_but_first_ones_are_not() -> None:
     simulation = Simulation()
     operator = simulation.operators[0]
     ration = operator.reconciler.actions.ration = Ration(0.2)
@@ -89,7 +89,7 @@ def test_renewed_waiting_messages_are_rationed_and_first_ones_are_not() -> None:
     simulation.delete("a")
     simulation.collect_garbage()
     calls_of(simulation)
-    assert simulation.job("c")["status"]["message"] == "behind a, b (3rd in line)", "the ration is used up"
+    assert simulation.job("c")["status"]["message"] == "behind a, b (3rd in line)", "the allowance is used up"
     simulation.clock.advance(5)
     calls_of(simulation)
     assert simulation.job("c")["status"]["message"] == "behind b (2nd in line)"
@@ -116,9 +116,9 @@ def test_a_transition_is_an_event(new: dict[str, Any], want: tuple[str, str]) ->
     assert event["regarding"]["name"] == "a"
 
 
-def test_a_new_place_in_line_is_no_event() -> None:
+def test_a_new_place_in_line_is_not_an_event() -> None:
     assert told(make_job("a").state(State.QUEUED, Reason.WAITING_FOR_EARLIER_JOB), message="behind b (2nd in line)") is None
 
 
-def test_the_simulation_uses_the_defaults_people_get() -> None:
+def test_the_simulation_uses_the_default_settings() -> None:
     assert (SETTINGS.backoff_base, SETTINGS.backoff_cap) == (10, 360)

@@ -31,13 +31,13 @@ ROWS: dict[str, tuple[PodBuilder | None, State | None, bool, str]] = {
         "ReachedMaxTrainingHours",
     ),
     "exit 0 without an outcome": (make_pod(JOB).exited(0), State.DONE, False, "ReachedMaxIterations"),
-    "done while told to end": (
+    "done while being deleted": (
         make_pod(JOB).ended(Verdict.DONE, Reason.REACHED_MAX_ITERATIONS).deleting(),
         State.DONE,
         False,
         "Reached",
     ),
-    "exit 0 without an outcome, told to end": (make_pod(JOB).exited(0).deleting(), None, False, "PodDeleted"),
+    "exit 0 without an outcome, being deleted": (make_pod(JOB).exited(0).deleting(), None, False, "PodDeleted"),
     "error for good": (make_pod(JOB).ended(Verdict.ERROR, Reason.NO_SUCH_LAYER, 2), State.ERROR, False, "NoSuchLayer"),
     "error for good without an outcome": (make_pod(JOB).exited(2, "usage"), State.ERROR, False, "TrainerCrashed"),
     "error worth a retry": (make_pod(JOB).ended(Verdict.ERROR, Reason.STORAGE_UNAVAILABLE, 1), None, True, "StorageUnavailable"),
@@ -62,7 +62,7 @@ ROWS: dict[str, tuple[PodBuilder | None, State | None, bool, str]] = {
         "PodDeleted",
     ),
     "evicted, checkpointed": (make_pod(JOB).ended(Verdict.STOPPED, Reason.INTERRUPTED).disrupted(), None, False, "EvictionBy"),
-    "done, by a word that no status has": (
+    "done, with a reason that no status has": (
         make_pod(JOB).ended(Verdict.DONE, Reason.INTERRUPTED),
         State.DONE,
         False,
@@ -96,7 +96,7 @@ def test_a_job_that_is_stopped_is_stopped_however_its_pod_ended_unless_it_is_don
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_that_the_user_stopped_a_job_is_said_only_where_spec_stop_is_set(row: str) -> None:
+def test_the_status_says_stopped_by_the_user_only_if_spec_stop_is_set(row: str) -> None:
     pod, want_state, _, _ = ROWS[row]
     judgement = judged(JOB, pod)
     assert Reason.STOPPED_BY_USER not in (judgement.reason, judgement.final_reason)
@@ -116,7 +116,7 @@ def test_uncharged_ends_are_followed_at_once_but_a_refusing_kubelet_is_not_hamme
 
 
 def evicted_again(gap: float, **status: object) -> tuple[JobBuilder, PodBuilder]:
-    """A job evicted for the second time; its second pod was made so many seconds after the first one's end."""
+    """A job evicted for the second time; its second pod was created this many seconds after the first one ended."""
     job = make_job("a").failed_once(charged=False).running(2).status(**status)
     job.raw["status"]["lastAttempt"]["finishedTime"] = timestamp(seconds(-gap))
     return job, make_pod(job, 2).pod_failed("Evicted", "The node was low on memory")

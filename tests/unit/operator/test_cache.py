@@ -1,4 +1,4 @@
-"""The cache: newer wins, ghosts stay dead."""
+"""The cache: newer objects win, and deleted ones stay deleted."""
 
 from typing import Any
 
@@ -28,11 +28,11 @@ def test_news_name_their_project_and_old_news_do_not() -> None:
     assert cache.jobs.put(versioned(A, 5)) == KEY
     assert cache.jobs.put(versioned(A, 5)) is None
     assert cache.jobs.put(versioned(A, 4)) is None
-    assert cache.jobs.put(versioned(A, 10)) == KEY, "versions are numbers, not texts"
+    assert cache.jobs.put(versioned(A, 10)) == KEY, "versions are compared as numbers"
     assert cache.view(KEY).jobs[0].resource_version == 10
 
 
-def test_an_event_from_before_a_deletion_does_not_raise_the_dead() -> None:
+def test_an_event_from_before_a_deletion_does_not_bring_the_object_back() -> None:
     cache = Cache()
     cache.jobs.put(versioned(A, 5))
     assert cache.jobs.remove(versioned(A, 7)) == KEY
@@ -47,10 +47,10 @@ def test_a_list_removes_ghosts_and_keeps_what_is_newer_than_it() -> None:
     cache.jobs.put(versioned(B, 30))
     cache.jobs.replace(KEY, Listing([], 20))
     assert names_in(cache) == ["b"], "a was gone at 20, b came at 30"
-    assert cache.jobs.put(versioned(A, 6)) is None, "an event that is older than the LIST that did not show it"
+    assert cache.jobs.put(versioned(A, 6)) is None, "the event is older than the LIST, which did not show it"
 
 
-def test_a_list_does_not_turn_back_what_is_newer() -> None:
+def test_a_list_does_not_replace_newer_objects() -> None:
     cache = Cache()
     cache.jobs.put(versioned(A, 30))
     cache.jobs.replace(KEY, Listing([versioned(A, 10)], 20))
@@ -101,7 +101,7 @@ def test_live_pods_are_those_that_may_run() -> None:
     assert [pod.name for pod in cache.live_pods()] == ["a-1"]
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_deleted_objects_are_forgotten() -> None:
     cache = Cache()
     pod = make_pod(make_job("a")).ready()
     cache.pods.put(pod.obj())
@@ -124,7 +124,7 @@ def test_how_a_pod_ended_is_known_until_its_attempt_is_counted_though_the_pod_is
     assert cache.view(KEY).pods == ()
 
 
-def test_what_cannot_be_read_of_a_status_is_logged_and_the_job_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_parts_of_a_status_are_logged_and_the_job_is_kept(caplog: pytest.LogCaptureFixture) -> None:
     cache = Cache()
     cache.jobs.put(make_job("a").status(reason="Levitating").obj())
     assert names_in(cache) == ["a"]

@@ -1,4 +1,4 @@
-"""Credentials: where they come from, and that a renewed token is used."""
+"""Credentials: where they come from, and that a renewed token is picked up."""
 
 import ssl
 import time
@@ -14,7 +14,7 @@ from headrace_operator.connection import Connection, NoClusterError, connect
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No kubeconfig of whoever runs the tests."""
+    """Hides the kubeconfig of the user who runs the tests."""
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 

@@ -1,4 +1,4 @@
-"""decide(): who waits, who goes, who ends."""
+"""decide(): who waits, who starts, who ends."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +46,7 @@ def test_an_empty_project_needs_nothing() -> None:
 def test_the_first_job_starts_and_the_others_wait_behind_it() -> None:
     decision = decided(make_job("a"), make_job("b").created(1), make_job("c").created(2))
     assert started(decision) == ("a", 1)
-    assert decision.needs.jobs, "a start rests on a live LIST"
+    assert decision.needs.jobs, "a start needs a live LIST"
     assert status_of("b", decision).message == "behind a (2nd in line)"
     assert status_of("c", decision).message == "behind a, b (3rd in line)"
     assert status_of("c", decision).reason is Reason.WAITING_FOR_EARLIER_JOB
@@ -75,7 +75,7 @@ def test_jobs_of_one_second_go_by_name() -> None:
     ],
     ids=["suspended", "stopped", "over", "deleting", "no storage", "invalid", "in its pause", "its pause is over"],
 )
-def test_who_goes_when_the_first_in_line_is(first: JobBuilder, want: tuple[str, int] | None) -> None:
+def test_who_starts_when_the_first_in_line_is(first: JobBuilder, want: tuple[str, int] | None) -> None:
     assert started(decided(first, make_job("b").created(1))) == want
 
 
@@ -100,7 +100,7 @@ def test_a_job_that_is_over_frees_the_slot_in_the_same_decision() -> None:
     assert status_of("a", decision).state is State.DONE
     assert started(decision) == ("b", 1)
     kinds = [type(action) for action in decision.actions]
-    assert kinds.index(WriteStatus) < kinds.index(StartAttempt), "the end is written before the next begins"
+    assert kinds.index(WriteStatus) < kinds.index(StartAttempt), "the end is written before the next one starts"
 
 
 def test_a_retry_comes_before_later_jobs_and_only_after_its_failure_is_written() -> None:
@@ -127,7 +127,7 @@ def test_a_pod_of_a_deleted_job_keeps_the_slot_until_it_is_over() -> None:
     assert status_of("a", decision).message == "first in line; waiting for pod gone-1 to end"
 
 
-def test_a_gated_pod_is_deleted_and_is_no_attempt() -> None:
+def test_a_gated_pod_is_deleted_and_is_not_an_attempt() -> None:
     job = make_job("a")
     decision = decided(job, make_pod(job).gated())
     assert deleted(decision) == ["a-1"]
@@ -135,7 +135,7 @@ def test_a_gated_pod_is_deleted_and_is_no_attempt() -> None:
     assert started(decided(job)) == ("a", 1)
 
 
-def test_a_vanished_pod_is_believed_from_a_live_list_only() -> None:
+def test_only_a_live_list_proves_that_a_pod_has_vanished() -> None:
     decision = decided(make_job("a").running())
     assert decision.needs.pods
     status = status_of("a", decision)
@@ -155,7 +155,7 @@ def test_an_attempt_is_counted_once() -> None:
 
 
 @pytest.mark.parametrize(("change", "reason"), [("stop", Reason.STOPPING), ("suspend", Reason.SUSPENDING)])
-def test_a_running_job_that_is_to_leave_is_told_once(change: str, reason: Reason) -> None:
+def test_the_pod_of_a_running_job_that_must_leave_is_deleted_once(change: str, reason: Reason) -> None:
     job = getattr(make_job("a").running(), change)()
     decision = decided(job, make_pod(job).ready())
     assert deleted(decision) == ["a-1"]
@@ -163,7 +163,7 @@ def test_a_running_job_that_is_to_leave_is_told_once(change: str, reason: Reason
     assert deleted(decided(job, make_pod(job).ready().deleting(200))) == []
 
 
-def test_a_paused_job_with_a_pod_is_not_in_the_way_in_line_but_its_pod_is() -> None:
+def test_a_paused_job_with_a_pod_does_not_block_the_line_but_its_pod_does() -> None:
     job = make_job("a").running().suspend()
     decision = decided(job, make_pod(job).ready().deleting(200), make_job("b").created(1))
     assert status_of("b", decision).message == "first in line; waiting for pod a-1 to end"
@@ -176,13 +176,13 @@ def test_a_stopped_job_is_over_once_its_pod_is() -> None:
     assert status.message == "stopped by the user at iteration 7; checkpoint: s3://runs/x/checkpoints/00000007/"
 
 
-def test_running_is_not_left_when_a_probe_fails_once() -> None:
+def test_a_job_stays_running_when_a_probe_fails_once() -> None:
     job = make_job("a").running()
     decision = decided(job, make_pod(job).not_ready())
     assert not any(isinstance(a, WriteStatus) and a.status.state is not State.RUNNING for a in decision.actions)
 
 
-def test_a_pod_that_is_silent_has_its_node_looked_at() -> None:
+def test_the_node_of_a_silent_pod_is_checked() -> None:
     job = make_job("a").running()
     pod = make_pod(job).not_ready()
     assert LookAtNode(pod.view()) in decided(job, pod).actions
@@ -190,7 +190,7 @@ def test_a_pod_that_is_silent_has_its_node_looked_at() -> None:
     assert LookAtNode(pod.view()) not in decided(job, pod, settings=namespaced).actions
 
 
-def test_a_pod_that_should_have_ended_has_its_node_looked_at() -> None:
+def test_the_node_of_a_pod_that_should_have_ended_is_checked() -> None:
     job = make_job("a").running()
     pod = make_pod(job).ready().deleting(50)
     assert LookAtNode(pod.view()) in decided(job, pod, at=60).actions
@@ -199,7 +199,7 @@ def test_a_pod_that_should_have_ended_has_its_node_looked_at() -> None:
     assert early.wake == seconds(55)
 
 
-def test_a_node_that_is_there_but_does_not_answer_keeps_the_slot_and_says_so() -> None:
+def test_a_node_that_exists_but_does_not_answer_keeps_the_slot_and_the_status_says_so() -> None:
     job = make_job("a").running()
     pod = make_pod(job).not_ready()
     node = Node("node-1", seconds(95), exists=True, out_of_service=False, ready=False)
@@ -208,10 +208,10 @@ def test_a_node_that_is_there_but_does_not_answer_keeps_the_slot_and_says_so() -
     assert status.reason is Reason.NODE_LOST
     assert "node node-1 does not answer; the slot stays taken until" in status.message
     assert started(decision) is None
-    assert decision.wake == seconds(105), "the node is looked at again"
+    assert decision.wake == seconds(105), "the operator checks the node again"
 
 
-def test_a_trainer_that_is_not_ready_on_a_node_that_answers_is_no_lost_node() -> None:
+def test_a_trainer_that_is_not_ready_on_a_node_that_answers_is_not_a_lost_node() -> None:
     job = make_job("a").running()
     pod = make_pod(job).not_ready()
     node = Node("node-1", seconds(95), exists=True, out_of_service=False, ready=True)
@@ -246,12 +246,12 @@ def test_a_running_job_has_no_deadline_before_running() -> None:
     assert deleted(decided(job, make_pod(job).ready(), at=1000)) == []
 
 
-def test_the_pod_of_a_job_that_is_over_is_told_to_end() -> None:
+def test_the_pod_of_a_finished_job_is_deleted() -> None:
     job = make_job("a").over(State.ERROR)
     assert deleted(decided(job, make_pod(job).ready())) == ["a-1"]
 
 
-def test_a_job_is_deleted_when_its_time_after_its_end_is_over() -> None:
+def test_a_finished_job_is_deleted_after_its_ttl() -> None:
     job = make_job("a").spec(ttlSecondsAfterFinished=60).over(at=0)
     assert decided(job, at=59).wake == seconds(60)
     assert [type(action) for action in decided(job, at=60).actions] == [DeleteJob]
@@ -270,7 +270,7 @@ def test_an_invalid_spec_ends_the_job_and_says_where() -> None:
 
 
 @pytest.mark.parametrize(("field", "fix"), [("storage", "spec.storage.secretRef.name"), ("output", "spec.output.uri")])
-def test_missing_storage_ends_the_job_and_says_what_would_be_right(field: str, fix: str) -> None:
+def test_missing_storage_ends_the_job_and_says_how_to_fix_it(field: str, fix: str) -> None:
     status = status_of("a", decided(make_job("a").spec(**{field: None})))
     assert (status.state, status.reason) == (State.ERROR, Reason.MISSING_STORAGE)
     assert fix in status.message
@@ -293,7 +293,7 @@ def test_progress_is_written_at_a_bounded_rate_but_a_checkpoint_at_once() -> Non
     assert first.progress is not None
     job.raw["status"] = first.model_dump(mode="json", by_alias=True, exclude_none=True)
     too_early = decided(job, pod, reports=report(2, 104), at=104)
-    assert (too_early.actions, too_early.wake) == ([], seconds(105)), "written when its time comes, also if nothing more is heard"
+    assert (too_early.actions, too_early.wake) == ([], seconds(105)), "written when its time comes, even without more news"
     later = status_of("a", decided(job, pod, reports=report(3, 104), at=105))
     assert later.progress is not None
     assert later.progress.iteration == 3
@@ -324,7 +324,7 @@ def test_a_status_that_cannot_be_read_leaves_the_job_and_its_pod_alone() -> None
     assert (deleted(decision), started(decision)) == ([], None)
 
 
-def test_a_gated_pod_that_a_finalizer_keeps_is_told_in_the_status() -> None:
+def test_the_status_names_a_gated_pod_that_a_finalizer_keeps() -> None:
     decision = decided(make_job("a"), make_pod(make_job("old")).gated().deleting())
     assert (deleted(decision), started(decision)) == ([], None)
     status = status_of("a", decision)
@@ -332,8 +332,8 @@ def test_a_gated_pod_that_a_finalizer_keeps_is_told_in_the_status() -> None:
     assert "pod old-1, which never ran and was deleted, is kept by a finalizer" in status.message
 
 
-@pytest.mark.parametrize("state", [None, State.DONE], ids=["goes on", "over"])
-def test_of_counted_attempts_three_pods_are_kept(state: State | None) -> None:
+@pytest.mark.parametrize("state", [None, State.DONE], ids=["not over", "over"])
+def test_the_pods_of_the_last_three_counted_attempts_are_kept(state: State | None) -> None:
     job = make_job("a").failed_once(attempt=5, next_at=500)
     if state:
         job.over(state)
@@ -348,7 +348,7 @@ def test_no_pod_is_deleted_before_its_end_is_counted() -> None:
 
 
 class Counted(tuple[Any, ...]):
-    """A tuple that counts how often it is gone through."""
+    """A tuple that counts how often it is iterated over."""
 
     times = 0
 
@@ -358,7 +358,7 @@ class Counted(tuple[Any, ...]):
 
 
 @pytest.mark.parametrize("number", [10, 300])
-def test_the_pods_of_a_project_are_gone_through_a_few_times_however_many_jobs_it_has(number: int) -> None:
+def test_a_pass_iterates_over_the_pods_a_few_times_however_many_jobs_there_are(number: int) -> None:
     jobs = [make_job(f"j{n:03}").created(n) for n in range(number)]
     over = [job.over() for job in jobs[: number // 2]]
     pods = Counted(make_pod(job).exited(0).view() for job in over)

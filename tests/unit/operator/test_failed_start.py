@@ -1,4 +1,4 @@
-"""What is decided about a start that came to nothing."""
+"""What to do after a failed start."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def wait_of(decision: Decision) -> float | None:
         (NameTaken(OTHERS), State.QUEUED, Reason.WAITING_FOR_POD_TO_END, "pod a-1 of an earlier job", 5),
     ],
 )
-def test_the_job_is_told(obstacle: Obstacle, state: State, reason: Reason, words: str, wait: float) -> None:
+def test_the_status_says_why(obstacle: Obstacle, state: State, reason: Reason, words: str, wait: float) -> None:
     decision = after(obstacle)
     (action,) = decision.actions
     assert isinstance(action, WriteStatus)
@@ -40,7 +40,7 @@ def test_the_job_is_told(obstacle: Obstacle, state: State, reason: Reason, words
     assert wait_of(decision) == wait
 
 
-def test_a_job_that_was_told_already_is_not_told_again() -> None:
+def test_the_same_status_is_not_written_again() -> None:
     (first,) = after(Refused("403: quota")).actions
     assert isinstance(first, WriteStatus)
     told = make_job("a").status(**first.status.model_dump(mode="json", by_alias=True, exclude_none=True)).view()
@@ -49,12 +49,12 @@ def test_a_job_that_was_told_already_is_not_told_again() -> None:
 
 
 @pytest.mark.parametrize(("pod", "wait"), [(None, 0.1), (make_pod(A).view(), 0.5)], ids=["gone again", "made by another operator"])
-def test_a_name_that_is_taken_for_a_moment_is_no_news(pod: Pod | None, wait: float) -> None:
+def test_a_name_that_is_taken_for_a_moment_is_not_reported(pod: Pod | None, wait: float) -> None:
     decision = after(NameTaken(pod))
     assert (decision.actions, wait_of(decision)) == ([], wait)
 
 
-def test_the_pod_of_a_start_that_was_outrun_is_deleted() -> None:
+def test_the_pod_of_a_start_that_lost_the_race_is_deleted() -> None:
     pod = make_pod(A).view()
     decision = after(SlotLost(pod))
     assert decision.actions == [DeletePod(pod, "another start took the slot first")]

@@ -1,4 +1,4 @@
-"""What an event of the watch does: it feeds the cache, names the project, and tells when deletions may have been missed."""
+"""What a watch event does: it updates the cache, queues the project, and reports that deletions may have been missed."""
 
 import asyncio
 from typing import Any
@@ -15,12 +15,12 @@ KEY = ProjectKey("ns", "p")
 
 
 def told(kind: str, *events: str | None) -> tuple[Cache, int, list[None]]:
-    """The cache, the length of the queue and the tellings of missed deletions after events of these types on one object."""
+    """The cache, the queue's length and the reports of missed deletions, after events of these types for one object."""
     cache, queue, missed = Cache(), WorkQueue[ProjectKey](), list[None]()
     registry = registry_for(cache, queue.add, lambda: missed.append(None))
     job = make_job("a")
     raw = {"job": job.obj(), "pod": make_pod(job).obj()}[kind]
-    # kopf has no public way to a registered handler.
+    # kopf has no public way to get a registered handler.
     functions: dict[str, Any] = {handler.fn.__name__: handler.fn for handler in registry._watching._handlers}
     for event in events:
         asyncio.run(functions[f"{kind}_event"](type=event, event={"type": event, "object": raw}))
@@ -28,7 +28,7 @@ def told(kind: str, *events: str | None) -> tuple[Cache, int, list[None]]:
 
 
 @pytest.mark.parametrize("kind", ["job", "pod"])
-def test_an_object_is_known_while_it_is_there(kind: str) -> None:
+def test_an_object_is_known_while_it_exists(kind: str) -> None:
     cache, queued, missed = told(kind, "ADDED")
     assert (cache.projects(), queued, missed) == ({KEY}, 1, [])
     assert told(kind, "ADDED", "DELETED")[0].projects() == set()

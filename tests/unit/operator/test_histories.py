@@ -10,7 +10,7 @@ from headrace_api.names import ExitCode
 from headrace_testing.simulation import KINDS, SimulatedOperator, Simulation
 
 HISTORIES = int(os.environ.get("HEADRACE_HISTORIES", "120"))
-"""How many each test generates; `HEADRACE_HISTORIES=10000` for a long night."""
+"""How many histories each test generates; `HEADRACE_HISTORIES=10000` for a long night."""
 
 JOBS = ("a", "b", "c")
 USER = ("apply", "delete", "stop", "suspend", "resume")
@@ -34,13 +34,13 @@ Event = tuple[str, int]
 
 
 def histories(names: tuple[str, ...]) -> st.SearchStrategy[list[Event]]:
-    """Lists of (what happens, to which)."""
+    """Lists of (event, which object it happens to)."""
     return st.lists(st.tuples(st.sampled_from(names), st.integers(0, 29)), min_size=30, max_size=80)
 
 
-# What makes progress is drawn more often than what spoils it.
+# Events that make progress are drawn more often than those that disturb it.
 MIXED = histories((*USER, "apply", *CLUSTER, "schedule", "ready", "time", *OPERATOR, *("round", "calls") * 8))
-# Little but two leaders' API calls, in every order.
+# Mostly two leaders' API calls, in every order.
 CALLS = histories((*USER, "schedule", "done", "fail", "delete_pod", "force_delete", "lose", *("calls", "deliver", "round") * 6))
 
 quick = settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
@@ -133,18 +133,18 @@ DISTURBANCES = {
     "the first pod is scheduled and fails": (("schedule", 0), ("fail", 0)),
     "the first pod is scheduled and is done": (("schedule", 0), ("done", 0)),
     "the first pod is deleted": (("delete_pod", 0),),
-    "the first pod is scheduled and told to end": (("schedule", 0), ("delete_pod", 0)),
+    "the first pod is scheduled and deleted": (("schedule", 0), ("delete_pod", 0)),
     "the first job is deleted while its pod runs": (("schedule", 0), ("ready", 0), ("delete", 0)),
     "the second job is deleted and the first paused": (("delete", 1), ("suspend", 0)),
 }
 CALLS_OF_A_START = 12
-"""GET Lease, LIST jobs, write Lease, LIST pods, POST, GET Lease, PATCH; and the status writes before or after it."""
+"""GET Lease, LIST jobs, write Lease, LIST pods, POST, GET Lease, PATCH; plus the status writes before or after."""
 
 
 @pytest.mark.parametrize("other_sees_it", [True, False], ids=["watch up to date", "watch behind"])
 @pytest.mark.parametrize("disturbance", list(DISTURBANCES))
 def test_two_starts_preempted_anywhere(disturbance: str, other_sees_it: bool) -> None:
-    """Exhaustive: one operator stops after any call, something happens, the other stops after any call, and both go on."""
+    """Exhaustive: one operator stops after any call, something happens, the other stops after any call, then both continue."""
     for first in range(CALLS_OF_A_START):
         for second in range(CALLS_OF_A_START):
             simulation = Simulation(operators=2)
@@ -164,7 +164,7 @@ def test_two_starts_preempted_anywhere(disturbance: str, other_sees_it: bool) ->
 
 
 def _calls(operator: SimulatedOperator, count: int) -> None:
-    """So many calls take effect."""
+    """Lets this many calls take effect."""
     for _ in range(2 * count):
         if not operator.step():
             operator.deliver()

@@ -1,4 +1,4 @@
-"""The HTTP client against a server that answers as told: what is asked, and what becomes of each answer."""
+"""The HTTP client against a scripted server: what it asks, and what it makes of each answer."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ Ask = Callable[[Kube], Awaitable[Any]]
 
 
 class Server:
-    """Answers every request alike and notes it."""
+    """Gives every request the same answer and records it."""
 
     def __init__(self, status: int, answer: Any) -> None:
         self.status = status
@@ -54,7 +54,7 @@ class Server:
         return web.json_response(self.answer, status=self.status or 200)
 
     def ask(self, question: Ask) -> Any:
-        """The answer that the client makes of it."""
+        """What the client makes of the answer."""
 
         async def story() -> Any:
             application = web.Application()
@@ -113,7 +113,7 @@ def test_every_failure_has_its_type_and_says_what_was_asked(code: int, answer: A
     assert server.observed == [("POST", code)]
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
+def test_a_missing_server_is_unavailable() -> None:
     async def story() -> None:
         async with Kube(Connection("http://127.0.0.1:1", ssl.create_default_context(), {})) as kube:
             await kube.get_node("n")
@@ -165,7 +165,7 @@ QUESTIONS: list[tuple[Ask, str, Any]] = [
 
 
 @pytest.mark.parametrize(("question", "want_request", "want_body"), QUESTIONS, ids=[want for _, want, _ in QUESTIONS])
-def test_what_is_asked(question: Ask, want_request: str, want_body: Any) -> None:
+def test_each_question_is_the_right_request(question: Ask, want_request: str, want_body: Any) -> None:
     server = Server(200, LIST)
     server.ask(question)
     (request,) = server.requests
@@ -185,7 +185,7 @@ def test_a_permission_is_asked_for_all_objects_or_for_one(resource: str, want: d
     assert request["body"]["spec"]["resourceAttributes"] == asked | want
 
 
-def test_the_served_contract_is_found_among_what_the_server_describes() -> None:
+def test_the_served_contract_is_found_in_the_servers_openapi() -> None:
     job = {
         "x-kubernetes-group-version-kind": [{"group": "headrace.dev", "version": "v1alpha1", "kind": "TrainingJob"}],
         "type": "object",

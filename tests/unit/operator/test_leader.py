@@ -1,4 +1,4 @@
-"""Leader election on a simulated API; each replica has a clock of its own."""
+"""Leader election on a simulated API; each replica has its own clock."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ SETTINGS = Settings(trainer_image="t", leader_lease=15)
 
 
 class Replica:
-    """A leader to be, and what it was told."""
+    """A candidate, and what it was told."""
 
     def __init__(self, server: SimulatedServer, name: str, settings: Settings = SETTINGS) -> None:
         self.told: list[str] = []
@@ -75,7 +75,7 @@ def test_a_lease_that_is_not_renewed_is_taken_after_its_duration() -> None:
     assert not two.step()
     assert not two.step(14)
     assert two.step(1)
-    assert not one.step(100), "the old leader finds out by a conflict"
+    assert not one.step(100), "the old leader learns of it from a conflict"
     assert one.told == ["elected", "deposed"]
 
 
@@ -89,7 +89,7 @@ def test_a_released_lease_is_taken_at_once() -> None:
     assert server.get("Lease", SETTINGS.namespace, SETTINGS.leader_lease_name)["spec"]["leaseTransitions"] == 2
 
 
-def test_a_leader_without_answers_steps_down_before_another_can_step_up() -> None:
+def test_a_leader_without_answers_steps_down_before_another_can_take_over() -> None:
     server = SimulatedServer(FakeClock())
     one, two = Replica(server, "one"), Replica(server, "two")
     one.step()
@@ -104,7 +104,7 @@ def test_a_leader_without_answers_steps_down_before_another_can_step_up() -> Non
     assert two.step(3)
 
 
-def test_a_renewal_whose_answer_was_lost_is_no_reason_to_step_down() -> None:
+def test_a_leader_does_not_step_down_when_the_answer_to_a_renewal_is_lost() -> None:
     server = SimulatedServer(FakeClock())
     one = Replica(server, "one")
     one.step()
@@ -113,6 +113,6 @@ def test_a_renewal_whose_answer_was_lost_is_no_reason_to_step_down() -> None:
     server.clock.advance(3)
     assert one.step(3)
     server.clock.advance(3)
-    assert one.step(3), "the conflict with our own write"
+    assert one.step(3), "the conflict is with our own write"
     assert one.step(3)
     assert one.told == ["elected"]

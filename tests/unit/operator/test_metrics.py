@@ -1,4 +1,4 @@
-"""What a scrape of the operator says."""
+"""What a scrape of the operator shows."""
 
 import pytest
 from prometheus_client import generate_latest
@@ -20,7 +20,7 @@ def ended(reason: str, state: State = State.QUEUED, number: int = 1) -> Training
     return TrainingJobStatus(state=state, last_attempt=last)
 
 
-def test_counters_are_there_before_anything_happened() -> None:
+def test_counters_exist_before_anything_happens() -> None:
     metrics = Metrics()
     assert value(metrics, "headrace_attempts_ended_total", reason="OutOfMemory") == 0
     assert value(metrics, "headrace_jobs_ended_total", state="Error") == 0
@@ -37,7 +37,7 @@ def test_an_attempt_is_counted_once() -> None:
     assert value(metrics, "headrace_attempts_ended_total", reason="OutOfMemory") == 2
 
 
-def test_a_reason_that_a_kubelet_made_up_is_other() -> None:
+def test_an_unknown_reason_from_a_kubelet_counts_as_other() -> None:
     metrics = Metrics()
     metrics.count_ends(TrainingJobStatus(), ended("SolarFlare"))
     assert value(metrics, "headrace_attempts_ended_total", reason=OTHER) == 1
@@ -85,7 +85,7 @@ def test_jobs_are_counted_by_project_and_state() -> None:
     assert value(metrics, "headrace_workqueue_depth") == 3
 
 
-def test_a_project_without_jobs_is_not_mentioned() -> None:
+def test_a_project_without_jobs_has_no_series() -> None:
     cache = cache_of(make_job("a").obj())
     cache.jobs.remove(make_job("a").obj())
     assert 'project="p"' not in generate_latest(scraped(cache).registry).decode()
@@ -110,7 +110,7 @@ def test_the_longest_wait_is_the_oldest_queued_job_that_is_not_paused() -> None:
     assert value(only_running, "headrace_oldest_queued_timestamp_seconds", namespace="ns", project="p") is None
 
 
-def test_the_last_failure_is_told_with_its_time_however_long_it_lasts() -> None:
+def test_the_last_failure_keeps_its_time_however_long_it_lasts() -> None:
     def last_failure(*jobs: JobBuilder) -> float | None:
         metrics = scraped(cache_of(*(job.obj() for job in jobs)))
         return value(metrics, "headrace_last_failure_timestamp_seconds", namespace="ns", project="p")
@@ -133,9 +133,9 @@ def test_a_pod_is_lost_when_its_node_does_not_answer_or_it_does_not_end() -> Non
 
     assert lost(make_pod(running, 1).ready(), running) == 0
     assert lost(make_pod(silent, 1).not_ready(), silent) == 1
-    assert lost(make_pod(running, 1).not_ready().deleting(30), running, at=60) == 0, "it may still be on its way"
-    assert lost(make_pod(running, 1).not_ready().deleting(30), running, at=120) == 1, "nodes may not be looked at in every mode"
-    assert lost(make_pod(running, 1).not_ready().deleting(30), at=120) == 1, "its job is gone, the pod is not"
+    assert lost(make_pod(running, 1).not_ready().deleting(30), running, at=60) == 0, "it may still be ending"
+    assert lost(make_pod(running, 1).not_ready().deleting(30), running, at=120) == 1, "the operator may not always read nodes"
+    assert lost(make_pod(running, 1).not_ready().deleting(30), at=120) == 1, "its job is gone, but the pod is not"
     assert lost(make_pod(silent, 1).exited(0).deleting(30), silent, at=120) == 0
 
 
@@ -151,6 +151,6 @@ def test_gpus_are_in_use_from_the_node_to_the_end() -> None:
     assert gpus(make_pod(job, 1).gated(), job) == 0
     assert gpus(make_pod(job, 1).unschedulable("no room"), job) == 0
     assert gpus(make_pod(job, 1).scheduled(), job) == 2
-    assert gpus(make_pod(job, 1).ready().deleting(), job) == 2, "it ends, but has not ended"
-    assert gpus(make_pod(job, 1).ready()) == 2, "its job is gone, the pod is not"
+    assert gpus(make_pod(job, 1).ready().deleting(), job) == 2, "it is ending, but has not ended"
+    assert gpus(make_pod(job, 1).ready()) == 2, "its job is gone, but the pod is not"
     assert gpus(make_pod(job, 1).exited(0), job) == 0

@@ -16,5 +16,5 @@ from headrace_operator.patches import merge_patch
         ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
     ],
 )
-def test_a_patch_holds_what_changed(old: dict[str, object], new: dict[str, object], want: dict[str, object]) -> None:
+def test_a_patch_has_only_what_changed(old: dict[str, object], new: dict[str, object], want: dict[str, object]) -> None:
     assert merge_patch(old, new) == want

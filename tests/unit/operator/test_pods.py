@@ -92,13 +92,13 @@ def test_what_the_author_set_means_the_same_to_the_trainer(case: str) -> None:
     assert TrainingJobSpec.model_validate(handed_over(job)) == view.spec.model_copy(update={"image": "trainer:1"})
 
 
-def test_the_trainer_is_told_which_image_it_is_and_of_which_release_the_operator() -> None:
+def test_the_trainer_gets_its_image_and_the_operators_release() -> None:
     env = environment(pod_of(make_job("a").spec(image="registry.example/trainer:0.0.9")))
     assert (env[names.ENV_IMAGE], env[names.ENV_OPERATOR_RELEASE]) == ("registry.example/trainer:0.0.9", names.RELEASE)
     assert environment(pod_of(make_job("a")))[names.ENV_IMAGE] == "trainer:1"
 
 
-def test_images_are_pulled_as_the_operator_is_told() -> None:
+def test_images_are_pulled_as_the_settings_say() -> None:
     plain = pod_of(make_job("a"))["spec"]
     assert "imagePullSecrets" not in plain
     assert "imagePullPolicy" not in plain["containers"][0]
@@ -128,7 +128,7 @@ def test_initial_weights_have_keys_of_their_own_where_the_job_names_a_secret_for
         assert env[name]["secretKeyRef"]["name"] == "headrace-storage"
 
 
-def test_what_the_trainer_is_told_by_its_environment() -> None:
+def test_the_trainers_environment() -> None:
     env = environment(pod_of(make_job("a").spec(terminationGracePeriodSeconds=45), 2))
     assert env[names.ENV_ATTEMPT] == "2"
     assert env[names.ENV_WORKSPACE] == "/workspace"
@@ -185,7 +185,7 @@ def test_scheduling_is_passed_on() -> None:
     assert not set(scheduling) & set(pod_of(make_job("a"))["spec"])
 
 
-def test_the_job_is_left_as_it_was() -> None:
+def test_the_job_is_not_changed() -> None:
     job = make_job("a").view()
     before = deepcopy(job.raw)
     assert job.spec is not None

@@ -1,4 +1,4 @@
-"""What a replica says of a cluster that is not ready for it, and what it waits for."""
+"""What a replica says about a cluster that is not ready for it, and what it waits for."""
 
 import asyncio
 import copy
@@ -22,7 +22,7 @@ Schema = dict[str, Any]
 
 
 def served(change: Callable[[Schema, Schema], object] = lambda _spec, _status: None) -> Schema:
-    """The schema of this operator's own CustomResourceDefinition, with its spec's and its status' fields changed."""
+    """The schema from this operator's own CustomResourceDefinition, with the fields of its spec and status changed."""
     (version,) = custom_resource_definition()["spec"]["versions"]
     schema: Schema = copy.deepcopy(version["schema"]["openAPIV3Schema"])
     change(schema["properties"]["spec"]["properties"], schema["properties"]["status"]["properties"])
@@ -30,7 +30,7 @@ def served(change: Callable[[Schema, Schema], object] = lambda _spec, _status: N
 
 
 class Cluster(SimulatedApi):
-    """One that describes TrainingJobs as it is told, one answer after the other; an error is raised."""
+    """A cluster that serves these descriptions of TrainingJobs, one after the other; an error is raised."""
 
     def __init__(self, *answers: Raw | Exception) -> None:
         super().__init__(SimulatedServer(FakeClock()), "a")
@@ -78,7 +78,7 @@ def test_values_that_the_server_would_refuse_are_found() -> None:
         status["reason"]["enum"].remove("NodeLost")
         status["message"]["maxLength"] -= 1
         spec["backoffLimit"]["minimum"] += 1
-        spec["ttlSecondsAfterFinished"]["maximum"] = 10**12  # allows more
+        spec["ttlSecondsAfterFinished"]["maximum"] = 10**12  # allows more than ours
 
     found = differences(served(change))
     assert found.narrower == ("spec.backoffLimit", "status.message", "status.reason")
@@ -86,50 +86,48 @@ def test_values_that_the_server_would_refuse_are_found() -> None:
     assert not found.not_served + found.not_known
 
 
-def test_a_definition_of_the_same_version_passes_without_a_word_about_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_definition_of_the_same_version_passes_without_a_message(caplog: pytest.LogCaptureFixture) -> None:
     passed(Cluster(served()))
     assert "CustomResourceDefinition" not in caplog.text
 
 
-def test_one_that_would_cut_the_status_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_waits_while_the_definition_would_prune_the_status(caplog: pytest.LogCaptureFixture) -> None:
     older = served(lambda _, status: status.pop("lastAttempt"))
     passed(Cluster(older, older, older, older, served()))
     said = [record.message for record in caplog.records if "older than this operator" in record.message]
-    assert len(said) == 1, "said once, however long it lasts"
+    assert len(said) == 1, "logged once, however long it lasts"
     assert "not ready to work" in said[0]
     assert "status.lastAttempt" in said[0]
     assert "crds.enabled=true" in said[0]
 
 
-def test_one_that_does_not_know_a_reason_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
-    """The server would refuse the whole status, and with it that the attempt is over."""
+def test_it_waits_while_the_definition_lacks_a_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """The server would refuse the whole status, and with it the news that the attempt is over."""
     older = served(lambda _, status: status["reason"]["enum"].remove("NodeLost"))
     passed(Cluster(older, older, served()))
     assert "not ready to work" in caplog.text
     assert "it rejects some values of status.reason" in caplog.text
 
 
-def test_one_that_lacks_a_field_of_the_spec_is_told_of_and_worked_with(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_definition_that_lacks_a_field_of_the_spec_is_reported_and_used(caplog: pytest.LogCaptureFixture) -> None:
     passed(Cluster(served(lambda spec, _: spec.pop("backoffLimit"))))
     assert "older than this operator: it drops spec.backoffLimit" in caplog.text
     assert "not ready" not in caplog.text
 
 
-def test_a_newer_one_is_told_of_and_worked_with(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_newer_definition_is_reported_and_used(caplog: pytest.LogCaptureFixture) -> None:
     passed(Cluster(served(lambda spec, _: spec.update(quota={"type": "string"}))))
     assert "newer than this operator, which ignores spec.quota" in caplog.text
     assert "not ready" not in caplog.text
 
 
-def test_what_is_described_as_it_was_a_moment_ago_is_looked_at_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stale_description_is_read_again(caplog: pytest.LogCaptureFixture) -> None:
     passed(Cluster(served(lambda spec, _: spec.pop("backoffLimit")), served()))
     assert "CustomResourceDefinition" not in caplog.text
 
 
 @pytest.mark.parametrize("error", [ForbiddenError("no"), UnavailableError("busy")])
-def test_permissions_are_asked_for_once_however_often_it_must_begin_again(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_permissions_are_checked_once_however_often_it_starts_over(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
     cluster = Cluster(error, error, error, served())
     passed(cluster)

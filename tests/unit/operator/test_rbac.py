@@ -1,4 +1,4 @@
-"""The RBAC manifests, and the check of what is granted."""
+"""The RBAC manifests, and the check of granted permissions."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ def test_no_wildcard_no_secrets_no_exec(watched: tuple[str, ...]) -> None:
         assert not {"secrets", "pods/exec", "trainingjobs/finalizers"} & set(rule["resources"])
 
 
-def test_namespaced_mode_needs_nothing_of_the_cluster() -> None:
+def test_namespaced_mode_needs_no_cluster_wide_permission() -> None:
     documents = manifests("system", ("a", "b"))
     assert {document["kind"] for document in documents} == {"ServiceAccount", "Role", "RoleBinding"}
     roles = [d["metadata"] for d in documents if d["kind"] == "Role"]
@@ -59,13 +59,13 @@ def test_another_release_has_another_account_and_another_lease(capsys: pytest.Ca
     assert [rule["resourceNames"] for rule in rules(documents) if "resourceNames" in rule] == [["vision-operator.headrace.dev"]]
 
 
-def test_of_the_leases_in_its_own_namespace_it_may_change_one() -> None:
+def test_it_may_change_only_one_lease_in_its_namespace() -> None:
     (leader,) = [d for d in manifests("system", ("a",)) if d["kind"] == "Role" and d["metadata"]["namespace"] == "system"]
     assert [rule["verbs"] for rule in leader["rules"] if "resourceNames" not in rule] == [["create"]]
 
 
 class Reviewer:
-    """Grants what the manifests grant, but for some."""
+    """Grants what the manifests grant, with a few exceptions."""
 
     def __init__(self, documents: list[dict[str, Any]], denied: tuple[str, str]) -> None:
         self.granted = {
@@ -85,7 +85,7 @@ def check(denied: tuple[str, str], watched: tuple[str, ...] = ()) -> list[str]:
     return asyncio.run(missing(Reviewer(manifests("system", watched), denied), settings))  # type: ignore[arg-type]
 
 
-def test_the_manifests_grant_all_that_is_checked() -> None:
+def test_the_manifests_grant_everything_that_is_checked() -> None:
     assert check(("", "")) == []
     assert check(("", ""), ("a",)) == []
 

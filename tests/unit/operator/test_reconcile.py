@@ -1,4 +1,4 @@
-"""Passes over a project, when the API server refuses part of what they do."""
+"""Passes over a project when the API server refuses part of what they do."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from headrace_testing.simulation import Simulation
 
 
 def refuse_status_of(simulation: Simulation, name: str) -> None:
-    """From now on the API server takes no status of this job: a custom trainer said something the schema forbids, say."""
+    """From now on the API server refuses this job's status, perhaps because a custom trainer reported something invalid."""
     api = simulation.operators[0].api
     patch = api.patch_job_status
 
@@ -31,7 +31,7 @@ def pass_over(simulation: Simulation) -> None:
     operator.finish_pass()
 
 
-def test_a_status_that_the_server_refuses_keeps_nobody_from_stopping_the_job() -> None:
+def test_a_job_can_be_stopped_although_the_server_refuses_its_status() -> None:
     simulation = Simulation()
     simulation.apply("a")
     pass_over(simulation)
@@ -42,7 +42,7 @@ def test_a_status_that_the_server_refuses_keeps_nobody_from_stopping_the_job() -
     simulation.change("a", stop=True)
     pass_over(simulation)
     (pod,) = simulation.pods()
-    assert "deletionTimestamp" in pod["metadata"], "the pod was told to end"
+    assert "deletionTimestamp" in pod["metadata"], "the pod is being deleted"
 
 
 def test_a_status_that_the_server_refuses_does_not_silence_the_other_jobs() -> None:
@@ -58,7 +58,7 @@ def test_a_status_that_the_server_refuses_does_not_silence_the_other_jobs() -> N
 
 
 @pytest.mark.parametrize("verb", ["get_lease", "create_lease"])
-def test_a_start_refused_at_the_lease_is_told_in_the_status_and_tried_again(verb: str) -> None:
+def test_a_start_refused_at_the_lease_is_reported_in_the_status_and_retried(verb: str) -> None:
     simulation = Simulation()
     api = simulation.operators[0].api
     allowed = getattr(api, verb)
@@ -80,7 +80,7 @@ def test_a_start_refused_at_the_lease_is_told_in_the_status_and_tried_again(verb
     assert len(simulation.pods()) == 1
 
 
-def test_a_pod_that_is_gone_when_it_is_told_to_end_still_counts_as_it_ended() -> None:
+def test_a_pod_that_is_already_gone_when_it_is_deleted_still_counts_as_it_ended() -> None:
     simulation = Simulation()
     simulation.apply("a")
     pass_over(simulation)
@@ -91,7 +91,7 @@ def test_a_pod_that_is_gone_when_it_is_told_to_end_still_counts_as_it_ended() ->
     operator = simulation.operators[0]
     operator.deliver()
 
-    # Its trainer comes to its end and somebody deletes the pod, before any watch tells.
+    # Its trainer finishes and a user deletes the pod, before any watch reports it.
     simulation.exit(simulation.pods()[0], 0, outcome(Verdict.DONE, Reason.REACHED_MAX_ITERATIONS))
     simulation.server.delete_pod("ns", "a-1")
     operator.finish_pass()

@@ -1,4 +1,4 @@
-"""A replica on an API server in memory, on an event loop: when it LISTs, and what it says of what it cannot read."""
+"""A replica on an API server in memory, on an event loop: when it LISTs, and what it says about what it cannot read."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def with_replica(story: Callable[[Replica, SimulatedServer], Awaitable[None]], **settings: Any) -> None:
-    """Lets a replica run while the story is told."""
+    """Runs a replica during the story."""
 
     async def run() -> None:
         clock = FakeClock()
@@ -53,7 +53,7 @@ def idle(replica: Replica) -> bool:
     return not (replica.queue.dirty or replica.queue.working)
 
 
-def test_a_job_that_went_while_the_watch_was_broken_is_forgotten_when_the_watch_begins_anew(
+def test_a_job_deleted_while_the_watch_was_broken_is_forgotten_when_the_watch_restarts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "RELIST_SECONDS", 0)
@@ -69,14 +69,14 @@ def test_a_job_that_went_while_the_watch_was_broken_is_forgotten_when_the_watch_
         replica.queue.add(KEY)
         assert not idle(replica)
         await until(lambda: idle(replica))
-        assert replica.cache.jobs.objects[KEY], "no watch told, and a pass does not LIST without need"
+        assert replica.cache.jobs.objects[KEY], "no watch reported it, and a pass does not LIST without need"
         replica.list_again()
         await until(lambda: not replica.cache.jobs.objects[KEY])
 
     with_replica(story, resync=3600)
 
 
-def test_a_namespace_that_cannot_be_read_is_told_once_and_again_when_it_can(
+def test_a_namespace_is_reported_once_when_it_cannot_be_read_and_once_when_it_can(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "RELIST_SECONDS", 0)
@@ -109,7 +109,7 @@ def test_a_namespace_that_cannot_be_read_is_told_once_and_again_when_it_can(
 
 
 def test_a_standby_queues_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody takes from its queue, which said in Prometheus that more and more projects wait for a worker."""
+    """Its queue has no worker, so Prometheus would show more and more projects waiting for one."""
     monkeypatch.setattr(module.Leader, "run", lambda _: asyncio.Event().wait())  # another replica has the Lease
 
     async def story(replica: Replica, server: SimulatedServer) -> None:

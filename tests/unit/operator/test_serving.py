@@ -1,4 +1,4 @@
-"""Where the operator listens: on every address that its host has, of either family, or on the one it is told."""
+"""Where the operator listens: on every address of its host, IPv4 and IPv6, or on the one in its settings."""
 
 import asyncio
 import errno
@@ -61,10 +61,10 @@ def test_without_ipv6_it_listens_on_ipv4(monkeypatch: pytest.MonkeyPatch, where:
     assert answered("127.0.0.1") == {"127.0.0.1": True}
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         serving.everywhere(taken.getsockname()[1])
 
 
-def test_it_listens_where_it_is_told_and_nowhere_else() -> None:
+def test_it_listens_on_the_configured_address_and_nowhere_else() -> None:
     assert answered("127.0.0.2", "127.0.0.1", listen_host="127.0.0.2") == {"127.0.0.2": True, "127.0.0.1": False}

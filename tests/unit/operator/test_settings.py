@@ -15,13 +15,13 @@ def test_defaults_serve_the_whole_cluster() -> None:
     assert settings.default_storage_secret is None
 
 
-def test_namespaces_are_given_with_commas() -> None:
+def test_namespaces_are_separated_by_commas() -> None:
     settings = Settings.from_environment(IMAGE | {"HEADRACE_WATCH_NAMESPACES": "a, b,"})
     assert settings.watch_namespaces == ("a", "b")
     assert not settings.all_namespaces
 
 
-def test_pull_secrets_are_given_with_commas() -> None:
+def test_pull_secrets_are_separated_by_commas() -> None:
     assert Settings.from_environment(IMAGE | {"HEADRACE_TRAINER_PULL_SECRETS": "a, b"}).trainer_pull_secrets == ("a", "b")
 
 

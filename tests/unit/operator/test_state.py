@@ -1,4 +1,4 @@
-"""Objects as the operator reads them: also those that it would never have written."""
+"""Objects as the operator reads them, including those that it would never have written."""
 
 import json
 
@@ -11,7 +11,7 @@ from headrace_testing.builders import make_job, make_pod, outcome
 
 
 @pytest.mark.parametrize("label", ["first", "", "1_000", "-5"])
-def test_an_attempt_that_is_no_number_is_zero(label: str) -> None:
+def test_an_attempt_that_is_not_a_number_is_zero(label: str) -> None:
     pod = make_pod(make_job("a"))
     pod.raw["metadata"]["labels"][names.LABEL_ATTEMPT] = label
     assert pod.view().attempt == 0
@@ -22,7 +22,7 @@ def test_a_reason_of_a_newer_operator_does_not_hide_the_rest_of_the_status() -> 
     assert (job.over, job.status.reason, job.unreadable) == (True, None, "")
 
 
-def test_an_interruption_is_none_of_the_users_whatever_the_trainer_calls_it() -> None:
+def test_an_interruption_is_not_blamed_on_the_user_whatever_the_trainer_calls_it() -> None:
     told = json.loads(outcome(Verdict.STOPPED, Reason.INTERRUPTED))
     for reason, want in {
         "Interrupted": Reason.INTERRUPTED,

@@ -32,7 +32,7 @@ REACHED = TrainingJobStatus(
 
 
 def resumed(iteration: int, metrics: list[MetricValue]) -> Progress:
-    """The progress shown of a job that had REACHED so much, when its next attempt says this of itself."""
+    """The progress shown for a job that had REACHED this much, when its next attempt reports this."""
     job = dataclasses.replace(make_job("a").view(), status=REACHED)
     told = Progress(iteration=iteration, max_iterations=20_000, metrics=metrics)
     report = Report(seconds(90), TrainerStatus(phase=Phase.PULLING, progress=told))

@@ -17,7 +17,7 @@ def note_of(message: str) -> str:
 
 
 @pytest.mark.parametrize("message", ["x" * 1024, "short", "é" * 512])
-def test_a_message_that_fits_is_told_whole(message: str) -> None:
+def test_a_message_that_fits_is_kept_whole(message: str) -> None:
     assert note_of(message) == message
 
 

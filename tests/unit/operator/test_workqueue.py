@@ -1,4 +1,4 @@
-"""The work queue, on a clock of the test's."""
+"""The work queue, on the test's own clock."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class FakeTimer:
 
 
 class FakeTime:
-    """Schedules calls and makes them when told that time has passed."""
+    """Schedules calls and makes them when the test lets time pass."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -38,7 +38,7 @@ class FakeTime:
 
 
 def drain(queue: WorkQueue[str]) -> list[str]:
-    """The keys that wait, each worked on."""
+    """Takes every waiting key and handles it; returns the keys."""
 
     async def take() -> list[str]:
         keys = []
@@ -63,7 +63,7 @@ def test_a_key_added_while_it_is_worked_on_waits_until_that_is_done() -> None:
         queue.add("a")
         assert await queue.get() == "a"
         queue.add("a")
-        assert len(queue) == 0, "nobody else may get it meanwhile"
+        assert len(queue) == 0, "no other worker may get it meanwhile"
         queue.done("a")
         assert await queue.get() == "a"
         queue.done("a")
@@ -72,7 +72,7 @@ def test_a_key_added_while_it_is_worked_on_waits_until_that_is_done() -> None:
     asyncio.run(story())
 
 
-def test_whoever_waits_gets_the_next_key() -> None:
+def test_a_waiting_worker_gets_the_next_key() -> None:
     async def story() -> None:
         queue: WorkQueue[str] = WorkQueue(FakeTime())
         waiters = [asyncio.create_task(queue.get()) for _ in range(2)]
@@ -104,7 +104,7 @@ def test_a_deadline_that_is_past_is_now() -> None:
     assert drain(queue) == ["a"]
 
 
-def test_pauses_after_failures_double_up_to_their_cap_and_begin_anew_after_a_success() -> None:
+def test_pauses_after_failures_double_up_to_their_cap_and_start_over_after_a_success() -> None:
     queue: WorkQueue[str] = WorkQueue(FakeTime())
     assert [queue.failed("a") for _ in range(4)] == [0.1, 0.2, 0.4, 0.8]
     assert max(queue.failed("a") for _ in range(20)) == LONGEST_BACKOFF_SECONDS

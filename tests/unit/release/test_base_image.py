@@ -14,7 +14,7 @@ class Holding(Engine):
 
 
 @pytest.mark.parametrize(("renew", "want_made"), [(False, [BUILDER]), (True, [BASE, BUILDER])])
-def test_what_is_there_is_kept_unless_it_shall_be_renewed(renew: bool, want_made: list[str]) -> None:
+def test_an_existing_image_is_kept_unless_you_ask_to_renew_it(renew: bool, want_made: list[str]) -> None:
     ran: list[Sequence[str]] = []
     make_base_images(Holding("docker"), None, renew, ran.append)
     assert [command[-1] for command in ran if command[:2] == ("docker", "import")] == want_made

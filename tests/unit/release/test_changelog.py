@@ -14,7 +14,7 @@ def test_what_was_unreleased_gets_the_version_and_the_day() -> None:
     assert changelog.notes(released, "0.2.0") == "- new"
 
 
-def test_a_release_of_nothing_is_refused() -> None:
+def test_an_empty_release_is_refused() -> None:
     with pytest.raises(changelog.ChangelogError, match="has nothing under"):
         changelog.release(TEXT.replace("- new\n", ""), "0.2.0", TODAY)
 

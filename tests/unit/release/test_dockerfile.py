@@ -1,4 +1,4 @@
-"""The Dockerfile and what stands elsewhere say the same. That it builds and runs is shown by tests/e2e."""
+"""The Dockerfile agrees with other files. tests/e2e shows that it builds and runs."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_the_image_starts_the_program_itself_so_that_it_hears_sigterm(program: s
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_packages_lie_under_the_code(program: str) -> None:
+def test_packages_are_in_a_layer_below_the_code(program: str) -> None:
     copies = [line for line in stage(program).splitlines() if line.startswith("COPY")]
     assert copies == [
         f"COPY --from={program}-packages /opt/headrace /opt/headrace",
@@ -48,7 +48,7 @@ def test_uv_is_the_one_that_sets_up_this_repository() -> None:
     assert "COPY local/uv.txt " in DOCKERFILE
     pinned = (ROOT / "local/uv.txt").read_text()
     assert len(re.findall(r"(?m)^uv==[0-9.]+ ", pinned)) == 1
-    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", pinned)) > 1, "a wheel for each machine"
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", pinned)) > 1, "there must be a wheel for each architecture"
 
 
 def test_what_the_trainer_leaves_out_is_not_in_the_list_of_licences() -> None:
@@ -66,7 +66,7 @@ def test_no_index_and_no_ca_is_named_in_what_is_shipped() -> None:
     assert not any(name in shipped for name in (*INDEX_VARIABLES, CA_VARIABLE, "secret"))
 
 
-def test_all_that_is_copied_is_sent_to_the_builder() -> None:
+def test_everything_that_is_copied_is_sent_to_the_builder() -> None:
     copied = {source for line in re.findall(r"(?m)^COPY (?!--from)(.*) \S+$", DOCKERFILE) for source in line.split()}
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert copied == sent

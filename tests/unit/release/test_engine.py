@@ -14,16 +14,16 @@ def test_docker_without_its_daemon_is_passed_over() -> None:
     assert Engine.find(works=only("podman", "buildah")) == Engine("podman")
 
 
-def test_the_one_that_is_asked_for_is_taken() -> None:
+def test_the_engine_you_ask_for_is_used() -> None:
     assert Engine.find("buildah", works=only("docker", "buildah")) == Engine("buildah")
 
 
-def test_nothing_that_works_is_told_with_what_was_tried() -> None:
+def test_if_no_engine_works_the_error_lists_what_was_tried() -> None:
     with pytest.raises(EngineError, match="`docker info`, `podman info`, `buildah info` failed"):
         Engine.find(works=only())
 
 
-def test_an_unknown_engine_is_told_with_those_that_are_known() -> None:
+def test_the_error_for_an_unknown_engine_lists_the_known_ones() -> None:
     with pytest.raises(EngineError, match="ENGINE is 'kaniko'; it can be docker, podman, buildah"):
         Engine.find("kaniko", works=only())
 
@@ -36,6 +36,6 @@ def test_a_build_names_its_arguments_and_lends_the_ca(name: str) -> None:
     assert "--build-arg BASE=debian --secret id=ca,src=/ca.crt --tag an-image:1 --target operator ." in text
 
 
-def test_a_list_is_written_to_a_folder_and_gets_no_name() -> None:
+def test_a_list_is_written_to_a_folder_without_a_tag() -> None:
     command = Engine("docker").build_command("operator-list", "", {}, None, output=Path("/out"))
     assert command == ("docker", "build", "--output", "type=local,dest=/out", "--target", "operator-list", ".")

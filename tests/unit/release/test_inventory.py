@@ -12,7 +12,7 @@ RECORD = "Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\nLicense-Expression:
 
 
 class Builder:
-    """Stands in for the image engine: exports the record of one package per image. All else is really run."""
+    """Stands in for the image engine: exports the record of one package per image. Everything else really runs."""
 
     def __call__(self, command: Sequence[str]) -> None:
         if command[0] != "docker":

@@ -31,7 +31,7 @@ def test_the_agpl_is_not_accepted_in_any_form() -> None:
 
 def test_a_package_without_a_licence_is_named() -> None:
     licence = licences.licence_of("a-package", metadata(License="BSD"))
-    assert licence is None, "there are several"
+    assert licence is None, "several licences are called BSD"
     assert "a-package: its metadata do not name its licence" in (licences.problem_with("a-package", licence) or "")
 
 
@@ -44,7 +44,7 @@ def test_a_package_without_a_licence_is_named() -> None:
     ],
     ids=["expression", "free text", "classifier"],
 )
-def test_a_licence_is_read_wherever_it_stands(lines: dict[str, str], want: str) -> None:
+def test_a_licence_is_read_wherever_it_is_stated(lines: dict[str, str], want: str) -> None:
     assert licences.licence_of("a-package", metadata(**lines)) == want
 
 
@@ -57,7 +57,7 @@ def test_packages_of_packages_count_and_those_for_another_system_do_not() -> Non
     assert sorted(licences.packages_of("operator", lambda name: requires.get(name, []))) == ["a", "d"]
 
 
-def test_nothing_is_read_by_hand_that_is_not_shipped() -> None:
+def test_only_shipped_packages_have_licences_read_by_hand() -> None:
     assert set(licences.READ_BY_HAND) <= set(licences.table())
 
 

@@ -53,7 +53,7 @@ def test_twice_the_same_files_are_twice_the_same_bytes_and_times(tmp_path: Path)
     seen = []
     for name in ("a", "b"):
         write(tmp_path / name / "root" / "module.py", "value = 1\n")
-        # The place is the same in both builds: a compiled module names its file.
+        # Both builds use the same place, because a compiled module names its file.
         (tmp_path / "place").symlink_to(tmp_path / name)
         settle.main(tmp_path / "place" / "root")
         (tmp_path / "place").unlink()
@@ -72,7 +72,7 @@ def test_a_compiled_module_is_used_although_its_source_has_another_time(tmp_path
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == "compiled\n"
 
 
-def test_a_file_that_is_no_python_stops_nothing(tmp_path: Path) -> None:
+def test_a_file_that_is_not_python_does_no_harm(tmp_path: Path) -> None:
     broken, sound = write(tmp_path / "broken.py", "def ("), write(tmp_path / "sound.py", "value = 1\n")
     settle.main(tmp_path)
     assert not compiled(broken).exists()

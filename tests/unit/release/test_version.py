@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A pyproject.toml and the code as they are, and a chart."""
+    """A pyproject.toml and the current code, and a chart."""
     for file in (version.PYPROJECT, version.CODE):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
@@ -47,7 +47,7 @@ def test_a_version_has_three_numbers(copy: Path, wrong: str) -> None:
         version.write(copy, wrong)
 
 
-def test_a_version_comes_after_the_last(copy: Path) -> None:
+def test_a_version_is_higher_than_the_last(copy: Path) -> None:
     with pytest.raises(version.VersionError, match="is not later than"):
         version.write(copy, version.current(copy))
 

@@ -77,12 +77,12 @@ def test_corners_go_clockwise_from_the_digits_own_top_left_around_what_is_seen_o
         for mask, corners in zip(scene.masks, scene.corners, strict=True):
             rows, columns = np.nonzero(mask)
             assert area(corners) > 0
-            assert corners[0].sum() < corners.mean(axis=0).sum(), "turned by at most 15 degrees"
+            assert corners[0].sum() < corners.mean(axis=0).sum(), "digits are rotated by at most 15 degrees"
             assert (corners >= -1).all()
             assert (corners <= 97).all()
             for here, after in zip(corners, np.roll(corners, -1, axis=0), strict=True):
                 side = (after[0] - here[0]) * (rows + 0.5 - here[1]) - (after[1] - here[1]) * (columns + 0.5 - here[0])
-                assert side.min() > -1.5 * np.linalg.norm(after - here), "no pixel is outside by more than its width"
+                assert side.min() > -1.5 * np.linalg.norm(after - here), "a pixel is outside by more than its width"
 
 
 def test_the_object_of_keypoints_is_the_rectangle_whose_corners_they_are(tmp_path):
@@ -96,7 +96,7 @@ def test_the_object_of_keypoints_is_the_rectangle_whose_corners_they_are(tmp_pat
         assert annotation["bbox"] == pytest.approx([*low, *(high - low)], abs=0.02)
 
 
-def test_what_lies_on_top_is_nearer_and_larger():
+def test_what_is_on_top_is_nearer_and_larger():
     for index in range(30):
         scene = draw_scene("train", index)
         depths = [np.unique(scene.depth[mask]) for mask in scene.masks]
@@ -104,7 +104,7 @@ def test_what_lies_on_top_is_nearer_and_larger():
         assert (np.diff([depth[0] for depth in depths]) <= 0).all(), "in the order of pasting"
         assert 1 <= scene.depth.min() <= scene.depth.max() == 2.5
         covered = scene.covered[-1]
-        assert len(scene.digits) < 2 or not covered.any() or scene.masks[-1].sum() < 24, "nothing lies on the last"
+        assert len(scene.digits) < 2 or not covered.any() or scene.masks[-1].sum() < 24, "something covers the last digit"
 
 
 def test_cards_of_one_scan_are_turned_differently_and_val_shows_other_scans():
@@ -118,7 +118,7 @@ def test_cards_of_one_scan_are_turned_differently_and_val_shows_other_scans():
 
 
 def test_a_turned_card_is_the_upright_digit_turned_clockwise():
-    """The direction in which ink is spread turns with the card; of a "1", which is upright, it is the angle."""
+    """The direction in which ink spreads turns with the card; for a "1", which is upright, it is the angle."""
     ones = [card for card in (draw_card("train", index, 10_000) for index in range(400)) if card.digit == 1]
     found = []
     for card in ones:
@@ -132,7 +132,7 @@ def test_a_turned_card_is_the_upright_digit_turned_clockwise():
     assert np.corrcoef(np.array(found).T)[0, 1] > 0.7
 
 
-def test_strips_are_of_one_to_six_digits_and_not_square():
+def test_strips_have_one_to_six_digits_and_are_not_square():
     strips = [draw_strip("train", index) for index in range(40)]
     assert {image.shape for image, _ in strips} == {(32, 96, 3)}
     assert {len(text) for _, text in strips} == {1, 2, 3, 4, 5, 6}
@@ -154,7 +154,7 @@ def test_a_dataset_has_layers_for_every_task_that_is_annotated(tmp_path):
     assert {layer.task for layer in manifest.layers} == set(Task) - without_layer
 
 
-def test_only_what_is_asked_for_is_written(tmp_path):
+def test_only_requested_layers_are_written(tmp_path):
     write_digit_scenes(tmp_path, train=4, val=4, size=32, layers=["angle", "text"])
     assert {path.name for path in tmp_path.iterdir()} == {
         *("dataset.json", "cards", "strips", "angle_train.csv", "angle_val.csv", "text_train.jsonl", "text_val.jsonl")

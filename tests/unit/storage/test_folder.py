@@ -15,7 +15,7 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "store")
 
 
-def test_a_folder_that_is_not_there_is_empty(store: FolderStore) -> None:
+def test_a_missing_folder_is_empty(store: FolderStore) -> None:
     assert store.list() == []
     with pytest.raises(NotFoundError):
         store.read("job.json")
@@ -54,7 +54,7 @@ def test_an_upload_that_fails_leaves_the_old_object(store: FolderStore, tmp_path
     assert [one.key for one in store.list()] == ["key"]
 
 
-def test_removing_takes_empty_folders_along_and_bears_repetition(store: FolderStore) -> None:
+def test_removing_also_removes_empty_folders_and_can_be_repeated(store: FolderStore) -> None:
     store.write("checkpoints/1/state", b"")
     store.write("checkpoints/latest.json", b"")
     store.remove(["checkpoints/1/state", "checkpoints/1/state", "never/there"])

@@ -17,11 +17,11 @@ from headrace_storage.places import lies_in
         ("s3://team/runs/", "/team", False),
     ],
 )
-def test_a_folder_of_storage_lies_in_another_by_its_key(inner: str, outer: str, expected: bool) -> None:
+def test_keys_say_whether_a_stored_folder_is_inside_another(inner: str, outer: str, expected: bool) -> None:
     assert lies_in(inner, outer) is expected
 
 
-def test_a_local_folder_lies_where_links_lead(tmp_path: Path) -> None:
+def test_a_local_folder_is_where_its_links_lead(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "data")
     assert lies_in(str(tmp_path / "link" / "runs"), str(tmp_path / "data"))

@@ -1,4 +1,4 @@
-"""Pulling: whole files or none, each fetched once, and nothing outside."""
+"""Pulling: only whole files, each fetched once, and nothing outside the folder."""
 
 import errno
 import threading
@@ -17,7 +17,7 @@ from headrace_testing.moved_time import MovedTime
 
 
 class FakeStore:
-    """Holds objects; fails as its `trouble` says, by key, one error after another."""
+    """Holds objects; raises the errors in `trouble`, by key, one after another."""
 
     uri = "s3://bucket/dataset/"
 
@@ -61,7 +61,7 @@ def puller(store: FakeStore, folder: Path, stop: MovedTime, patience: float = 30
     return Pull(store, folder / "dataset", folder / "partial", Retry(patience, stop, said.append, lambda: stop.now), connections=4)
 
 
-def test_everything_arrives_and_progress_is_told(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
+def test_everything_arrives_and_progress_is_reported(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     told: list[tuple[int, int]] = []
     puller(store, tmp_path, stop).run(store.list(), lambda files, size: told.append((files, size)))
     for key, content in store.objects.items():
@@ -71,19 +71,19 @@ def test_everything_arrives_and_progress_is_told(store: FakeStore, tmp_path: Pat
     assert not list((tmp_path / "partial").iterdir())
 
 
-def test_what_breaks_is_fetched_again_afresh(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
+def test_a_broken_download_starts_over(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     store.trouble = {"images/7/7.jpg": [UnavailableError("reset"), DamagedError("short")]}
     puller(store, tmp_path, stop).run(store.list())
     assert (tmp_path / "dataset/images/7/7.jpg").read_bytes() == b"x" * 7
     assert store.fetched.count("images/7/7.jpg") == 3
 
 
-def test_files_that_are_whole_are_not_fetched_again(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
+def test_complete_files_are_not_fetched_again(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     store.trouble = {"images/7/7.jpg": [UnavailableError("down")] * 100}
     with pytest.raises(RetryableError, match=r"pulling images/7/7.jpg: gave up after .*: down"):
         puller(store, tmp_path, stop, patience=0).run(store.list())
     there = {path.relative_to(tmp_path / "dataset").as_posix() for path in (tmp_path / "dataset").rglob("*") if path.is_file()}
-    assert "images/7/7.jpg" not in there, "half a file never bears its name"
+    assert "images/7/7.jpg" not in there, "a partial file must not have the final name"
     store.fetched, store.trouble = [], {}
     puller(store, tmp_path, stop).run(store.list())
     assert set(store.fetched) == store.objects.keys() - there
@@ -102,7 +102,7 @@ def test_an_object_that_vanished_is_named(store: FakeStore, tmp_path: Path, stop
         puller(store, tmp_path, stop).run(store.list())
 
 
-def test_a_full_disk_is_told_as_such(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
+def test_a_full_disk_is_reported_as_such(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     store.trouble = {"images/3/3.jpg": [OSError(errno.ENOSPC, "No space left on device")]}
     with pytest.raises(RetryableError, match=r"the disk filled up while pulling images/3/3.jpg") as error:
         puller(store, tmp_path, stop).run(store.list())

@@ -1,4 +1,4 @@
-"""Trying again: how often, how long, and what ends it."""
+"""Retries: how often, how long, and what ends them."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def retry(time: MovedTime, said: list[str] | None = None, patience: float = 120)
 
 
 class Flaky:
-    """Fails so many times, then works."""
+    """Fails this many times, then works."""
 
     def __init__(self, failures: int, error: Exception | None = None) -> None:
         self.left, self.calls = failures, 0
@@ -38,7 +38,7 @@ class Flaky:
         return "worked"
 
 
-def test_what_works_at_last_is_returned_and_every_failure_is_said(time: MovedTime) -> None:
+def test_a_late_success_is_returned_and_every_failure_is_reported(time: MovedTime) -> None:
     said: list[str] = []
     assert retry(time, said).call("listing", Flaky(3)) == "worked"
     assert len(said) == 3
@@ -56,14 +56,14 @@ def test_patience_ends_with_the_cause(time: MovedTime) -> None:
 
 
 @pytest.mark.parametrize("final", [NotFoundError("gone"), FatalError(Reason.STORAGE_REFUSED, "no")])
-def test_what_is_final_is_not_tried_again(time: MovedTime, final: Exception) -> None:
+def test_a_final_error_is_not_retried(time: MovedTime, final: Exception) -> None:
     action = Flaky(5, final)
     with pytest.raises(type(final)):
         retry(time).call("reading", action)
     assert action.calls == 1
 
 
-def test_a_stop_ends_the_trying(time: MovedTime) -> None:
+def test_a_stop_ends_the_retries(time: MovedTime) -> None:
     time.request()
     action = Flaky(0)
     with pytest.raises(StoppedError):

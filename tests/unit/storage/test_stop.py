@@ -1,4 +1,4 @@
-"""The stop signal: seen by whoever waits."""
+"""The stop signal wakes everyone who waits for it."""
 
 import signal
 import threading
@@ -7,7 +7,7 @@ import time
 from headrace_storage.stop import Stop
 
 
-def test_whoever_waits_wakes_at_once_and_stays_awake() -> None:
+def test_everyone_who_waits_wakes_at_once_and_does_not_wait_again() -> None:
     stop = Stop()
     woken = threading.Event()
     thread = threading.Thread(target=lambda: woken.set() if stop.wait(60) else None)
