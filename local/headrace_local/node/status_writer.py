@@ -4,9 +4,8 @@ import asyncio
 import logging
 from typing import Any
 
-import aiohttp
-
-from headrace_local.node.api import STRATEGIC_MERGE, Api, ApiError
+from headrace_kube.client import JSON, STRATEGIC_MERGE_PATCH, Client
+from headrace_kube.errors import NoAnswerError, StatusError
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +13,7 @@ logger = logging.getLogger(__name__)
 class StatusWriter:
     """Writes of one pod. States that pass while a request is under way are skipped, as by a kubelet."""
 
-    def __init__(self, api: Api, namespace: str, name: str, uid: str) -> None:
+    def __init__(self, api: Client, namespace: str, name: str, uid: str) -> None:
         self._api = api
         self._pod = f"/api/v1/namespaces/{namespace}/pods/{name}"
         self._uid = uid
@@ -35,14 +34,14 @@ class StatusWriter:
     async def delete(self) -> None:
         """Tell the API server that nothing of the pod is left, which ends its graceful deletion."""
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": self._uid}}
-        await self._send("DELETE", self._pod, body, "application/json")
+        await self._send("DELETE", self._pod, body, JSON)
 
     async def _write(self) -> None:
         while self._wanted is not None:
             status, self._wanted = self._wanted, None
             # The uid makes the server refuse the patch when a new pod has taken the name.
             patch = {"metadata": {"uid": self._uid}, "status": status}
-            await self._send("PATCH", f"{self._pod}/status", patch, STRATEGIC_MERGE)
+            await self._send("PATCH", f"{self._pod}/status", patch, STRATEGIC_MERGE_PATCH)
 
     async def _send(self, method: str, path: str, body: dict[str, Any], content_type: str) -> None:
         """Repeat a request until the server answers it; give up when the pod is gone or not ours."""
@@ -51,14 +50,14 @@ class StatusWriter:
             try:
                 await self._api.request(method, path, body, content_type)
                 return
-            except ApiError as error:
-                if error.code in (404, 409):
+            except StatusError as error:
+                if error.status in (404, 409):
                     return
-                if error.code in (400, 403, 422):
+                if error.status in (400, 403, 422):
                     logger.error("%s %s refused: %s", method, path, error)
                     return
                 logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, error)
-            except (aiohttp.ClientError, OSError) as error:
+            except NoAnswerError as error:
                 logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, error)
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
-
 from headrace_local.node.api import Api, ApiError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

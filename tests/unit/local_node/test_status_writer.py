@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from headrace_local.node.api import Api, ApiError
+
 from headrace_local.node.status_writer import StatusWriter
 
 

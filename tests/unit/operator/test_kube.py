@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
+from kubernetes.aio.client import Configuration
 
+from headrace_kube.connection import Connection
 from headrace_operator.api import (
     AlreadyExistsError,
     ApiError,
@@ -19,12 +20,15 @@ from headrace_operator.api import (
     RefusedError,
     UnavailableError,
 )
-from headrace_operator.connection import Connection
 from headrace_operator.kube import Kube
 from headrace_operator.state import ProjectKey
 
 KEY = ProjectKey("vision", "street")
 Ask = Callable[[Kube], Awaitable[Any]]
+
+
+def connection_to(server: str) -> Connection:
+    return Connection(Configuration(host=server, api_key={"BearerToken": "Bearer t"}))
 
 
 class Server:
@@ -62,9 +66,7 @@ class Server:
             runner = web.AppRunner(application)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            connection = Connection(
-                f"http://127.0.0.1:{runner.addresses[0][1]}", ssl.create_default_context(), {"Authorization": "Bearer t"}
-            )
+            connection = connection_to(f"http://127.0.0.1:{runner.addresses[0][1]}")
             try:
                 async with Kube(connection, lambda verb, code: self.observed.append((verb, code))) as kube:
                     return await question(kube)
@@ -115,7 +117,7 @@ def test_every_failure_has_its_type_and_says_what_was_asked(code: int, answer: A
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     async def story() -> None:
-        async with Kube(Connection("http://127.0.0.1:1", ssl.create_default_context(), {})) as kube:
+        async with Kube(connection_to("http://127.0.0.1:1")) as kube:
             await kube.get_node("n")
 
     with pytest.raises(UnavailableError, match="GET /api/v1/nodes/n: "):
