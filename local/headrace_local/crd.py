@@ -34,6 +34,6 @@ def create_contract(cluster: ClusterAccess) -> None:
 
         def established() -> bool:
             status = api.request("GET", f"{DEFINITIONS}/{name}").get("status", {})
-            return any(c["type"] == "Established" and c["status"] == "True" for c in status.get("conditions", ()))
+            return any(c["type"] == "Established" and c["status"] == "True" for c in status.get("conditions") or ())
 
         cluster.wait_until(established, f"CustomResourceDefinition {name} is established")

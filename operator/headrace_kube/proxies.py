@@ -37,10 +37,8 @@ def _matches(entry: str, host: str, port: str) -> bool:
     if entry in ("", "*"):
         return entry == "*"
     address = _address(host)
-    try:
-        return address is not None and address in ipaddress.ip_network(entry, strict=False)
-    except ValueError:
-        pass  # not an address or range
+    if network := _network(entry):
+        return address is not None and address in network
     name, _, entry_port = entry.rpartition(":")
     if name and entry_port.isdigit():
         if entry_port != port:
@@ -49,6 +47,13 @@ def _matches(entry: str, host: str, port: str) -> bool:
     if address is not None:
         return address == _address(entry)
     return host == entry or host.endswith("." + entry.removeprefix("*").removeprefix("."))
+
+
+def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return None
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

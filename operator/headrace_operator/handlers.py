@@ -39,9 +39,9 @@ def registries_for(cache: Cache, enqueue: Enqueue, missed: Callable[[], None]) -
     """
     jobs, pods = kopf.OperatorRegistry(), kopf.OperatorRegistry()
     on_job = kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=jobs)
-    on_job(_handler(cache.jobs, enqueue, missed))
+    on_job(handler(cache.jobs, enqueue, missed))
     on_pod = kopf.on.event("", "v1", "pods", labels={names.LABEL_MANAGED_BY: names.MANAGED_BY}, registry=pods)
-    on_pod(_handler(cache.pods, enqueue, missed))
+    on_pod(handler(cache.pods, enqueue, missed))
     for registry in (jobs, pods):
         kopf.on.login(registry=registry)(_login)
     return {"jobs": jobs, "pods": pods}
@@ -51,7 +51,9 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
     return await connection.login()
 
 
-def _handler(kind: Kind[Job] | Kind[Pod], enqueue: Enqueue, missed: Callable[[], None]) -> Callable[..., Awaitable[None]]:
+def handler(kind: Kind[Job] | Kind[Pod], enqueue: Enqueue, missed: Callable[[], None]) -> Callable[..., Awaitable[None]]:
+    """What happens at an event of an object of this kind."""
+
     async def handle(type: str | None, event: Any, **_: Any) -> None:
         raw = event["object"]
         if type is None:
@@ -141,7 +143,7 @@ async def watch_once(registry: kopf.OperatorRegistry, namespace: str | None, end
         namespaces=(namespace,) if namespace else (),
     )
     for number in (signal.SIGTERM, signal.SIGINT):  # kopf has just set handlers of its own
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+        asyncio.get_running_loop().add_signalhandler(number, ending.set)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -10,7 +10,7 @@ from headrace_e2e.kubelet_cluster import KubeletCluster
 from headrace_e2e.lab import ENDLESS, Lab, manifest
 from headrace_local.access import KubectlError
 
-# What lies in shared memory counts towards the container's limit: this plays a data loader that never gives any back. It ends when
+# Files in /dev/shm count towards the container's limit: this plays a trainer that never gives memory back. It ends when
 # the kernel has killed the largest process, the worker, or with the container, whose end follows.
 FILL_MEMORY = """
 import os, pathlib

@@ -1,12 +1,11 @@
 """What an event of the watch does: it feeds the cache, names the project, and tells when deletions may have been missed."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from headrace_operator.cache import Cache
-from headrace_operator.handlers import registry_for
+from headrace_operator.handlers import handler
 from headrace_operator.state import ProjectKey
 from headrace_operator.workqueue import WorkQueue
 from headrace_testing.builders import make_job, make_pod
@@ -17,13 +16,11 @@ KEY = ProjectKey("ns", "p")
 def told(kind: str, *events: str | None) -> tuple[Cache, int, list[None]]:
     """The cache, the length of the queue and the tellings of missed deletions after events of these types on one object."""
     cache, queue, missed = Cache(), WorkQueue[ProjectKey](), list[None]()
-    registry = registry_for(cache, queue.add, lambda: missed.append(None))
+    handle = handler({"job": cache.jobs, "pod": cache.pods}[kind], queue.add, lambda: missed.append(None))
     job = make_job("a")
     raw = {"job": job.obj(), "pod": make_pod(job).obj()}[kind]
-    # kopf has no public way to a registered handler.
-    functions: dict[str, Any] = {handler.fn.__name__: handler.fn for handler in registry._watching._handlers}
     for event in events:
-        asyncio.run(functions[f"{kind}_event"](type=event, event={"type": event, "object": raw}))
+        asyncio.run(handle(type=event, event={"type": event, "object": raw}))
     return cache, len(queue), missed
 
 

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from kubernetes.aio.client import Configuration
 
-from headrace_kube.connection import Connection
 from headrace_operator.api import (
     AlreadyExistsError,
     ApiError,
@@ -22,13 +20,10 @@ from headrace_operator.api import (
 )
 from headrace_operator.kube import Kube
 from headrace_operator.state import ProjectKey
+from headrace_testing.scripted_server import connection_to, scripted_server
 
 KEY = ProjectKey("vision", "street")
 Ask = Callable[[Kube], Awaitable[Any]]
-
-
-def connection_to(server: str) -> Connection:
-    return Connection(Configuration(host=server, api_key={"BearerToken": "Bearer t"}))
 
 
 class Server:
@@ -61,17 +56,11 @@ class Server:
         """The answer that the client makes of it."""
 
         async def story() -> Any:
-            application = web.Application()
-            application.router.add_route("*", "/{path:.*}", self.handle)
-            runner = web.AppRunner(application)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            connection = connection_to(f"http://127.0.0.1:{runner.addresses[0][1]}")
-            try:
-                async with Kube(connection, lambda verb, code: self.observed.append((verb, code))) as kube:
-                    return await question(kube)
-            finally:
-                await runner.cleanup()
+            async with (
+                scripted_server(self.handle) as server,
+                Kube(connection_to(server, "t"), lambda verb, code: self.observed.append((verb, code))) as kube,
+            ):
+                return await question(kube)
 
         return asyncio.run(story())
 
