@@ -143,7 +143,7 @@ async def watch_once(registry: kopf.OperatorRegistry, namespace: str | None, end
         namespaces=(namespace,) if namespace else (),
     )
     for number in (signal.SIGTERM, signal.SIGINT):  # kopf has just set handlers of its own
-        asyncio.get_running_loop().add_signalhandler(number, ending.set)
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
