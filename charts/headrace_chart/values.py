@@ -151,7 +151,7 @@ class Operator(Model):
     extra_env: list[EnvironmentVariable] = Field(
         [],
         description="Further variables, such as POD_IP from status.podIP: they come first, and a setting may refer to one as "
-        "$(POD_IP). HTTPS_PROXY and the like do nothing: it speaks to the API server and to trainers, and never through a proxy.",
+        "$(POD_IP). HTTPS_PROXY and NO_PROXY (with ranges such as 10.96.0.0/12) count for requests to the API server.",
     )
     resources: Resources = Field(default_factory=Resources, description="Requests and limits.")
     pod_disruption_budget: Budget = Field(default_factory=Budget, description="How much of it a drain may take.")

@@ -26,7 +26,7 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 def _is_direct(server: SplitResult, no_proxy: str) -> bool:
     host = server.hostname or ""
-    port = str(server.port or PORTS.get(server.scheme, ""))
+    port = str(server.port or PORTS.get(server.scheme, 0))
     if host == "localhost" or ((address := _address(host)) and address.is_loopback):
         return True
     return any(_matches(entry.strip().lower(), host, port) for entry in no_proxy.split(","))

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 
 from headrace_api import names
+from headrace_operator import handlers
 from headrace_operator.cache import Cache
-from headrace_operator.handlers import handler, registries_for, watch_once
+from headrace_operator.handlers import handler, kopf_settings, registries_for, watch_once
 from headrace_operator.state import ProjectKey
 from headrace_operator.workqueue import WorkQueue
 from headrace_testing.builders import make_job, make_pod
@@ -118,7 +119,12 @@ def test_a_watch_that_is_cancelled_leaves_no_task_of_kopf_behind(kubeconfig: Cal
     assert left == set()
 
 
-def test_a_watch_that_fails_says_why_and_leaves_no_task_of_kopf_behind(kubeconfig: Callable[[str], None]) -> None:
+def test_a_watch_that_fails_says_why_and_leaves_no_task_of_kopf_behind(
+    kubeconfig: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = kopf_settings()
+    impatient.networking.error_backoffs = ()
+    monkeypatch.setattr(handlers, "kopf_settings", lambda: impatient)
     ended, _, left = watched(kubeconfig, Discovery(list_status=403), cancel=False)
     assert "403" in repr(ended) or "Forbidden" in repr(ended)
     assert left == set()
