@@ -32,10 +32,13 @@ from headrace_kube.connection import connect
 from headrace_kube.follow import follow
 from headrace_local.access import ClusterAccess
 from headrace_local.cluster import Cluster
+from headrace_local.node.registration import keep_alive, node_object, register
 from headrace_testing.builders import manifest, outcome
 from headrace_testing.operators import OperatedNamespace, operated_namespace
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+NODE = "bench"
+LEASE_SECONDS = 40
 LIMIT_SECONDS = 300
 SETTLE_SECONDS = 3
 """From the operator's being ready to the first job: kopf's start is not counted."""
@@ -71,8 +74,11 @@ class Players:
 
     async def play(self, projects: int) -> None:
         """Creates the jobs and lets each live, until all are Done."""
+        # A node without heartbeats would be declared lost, and its pods not Ready.
+        await register(self._client, node_object(NODE, 0, {"pods": "500"}, {"headrace.dev/bench": ""}, datetime.now(UTC)))
         async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
-            follows = [
+            endless = [
+                group.create_task(keep_alive(self._client, NODE, LEASE_SECONDS)),
                 group.create_task(follow(self._client, self._pods, self._on_list, self._on_pod, {})),
                 group.create_task(follow(self._client, self._jobs, self._on_list, self._on_job, {})),
             ]
@@ -83,7 +89,7 @@ class Players:
                 job = manifest(f"job-{number:03d}", f"project-{number % projects}", self._namespace)
                 await self._client.request("POST", self._jobs, job)
             await self._all_done.wait()
-            for task in follows:
+            for task in endless:
                 task.cancel()
 
     async def _on_list(self, _items: list[Json]) -> None:
@@ -110,7 +116,7 @@ class Players:
         self._group.create_task(work)
 
     async def _begin(self, name: str) -> None:
-        binding = {"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": "bench"}}
+        binding = {"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}}
         await self._client.request("POST", f"{self._pods}/{name}/binding", binding)
         await self._container(name, "Running", {"running": {"startedAt": _now()}}, ready=True)
 
@@ -164,7 +170,6 @@ def main() -> None:
     options = parser.parse_args()
     checkouts = [CHECKOUT, *([options.against.absolute()] if options.against else [])]
     with Cluster(scheduler=False, s3=False) as cluster:
-        cluster.kubectl("create", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "bench"}}))
         rows = []
         for number in range(options.rounds):
             for checkout in checkouts if number % 2 == 0 else reversed(checkouts):
