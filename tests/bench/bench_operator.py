@@ -37,7 +37,6 @@ from headrace_testing.builders import manifest, outcome
 from headrace_testing.operators import OperatedNamespace, operated_namespace
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NODE = "bench"
 LEASE_SECONDS = 40
 LIMIT_SECONDS = 300
 SETTLE_SECONDS = 3
@@ -68,19 +67,19 @@ class Players:
         self._done: set[str] = set()
         self._begun: set[str] = set()
         self._ended: set[str] = set()
+        self._node = f"bench-{namespace}"  # each run has its own: one without heartbeats between two runs would be given up
         self._group: asyncio.TaskGroup | None = None
         self._watching = asyncio.Semaphore(0)
         self._all_done = asyncio.Event()
 
     async def play(self, projects: int) -> None:
         """Creates the jobs and lets each live, until all are Done."""
-        # A node without heartbeats would be declared lost, and its pods not Ready.
-        await register(self._client, node_object(NODE, 0, {"pods": "500"}, {"headrace.dev/bench": ""}, datetime.now(UTC)))
+        await register(self._client, node_object(self._node, 0, {"pods": "500"}, {"headrace.dev/bench": ""}, datetime.now(UTC)))
         async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
             endless = [
-                group.create_task(keep_alive(self._client, NODE, LEASE_SECONDS)),
-                group.create_task(follow(self._client, self._pods, self._on_list, self._on_pod, {})),
-                group.create_task(follow(self._client, self._jobs, self._on_list, self._on_job, {})),
+                group.create_task(keep_alive(self._client, self._node, LEASE_SECONDS)),
+                group.create_task(follow(self._client, self._pods, self._on_pods, self._on_pod, {})),
+                group.create_task(follow(self._client, self._jobs, self._on_jobs, self._on_job, {})),
             ]
             self._group = group
             await self._watching.acquire()
@@ -92,8 +91,15 @@ class Players:
             for task in endless:
                 task.cancel()
 
-    async def _on_list(self, _items: list[Json]) -> None:
+    async def _on_pods(self, pods: list[Json]) -> None:
         self._watching.release()
+        for pod in pods:
+            self._on_pod("LISTED", pod)
+
+    async def _on_jobs(self, jobs: list[Json]) -> None:
+        self._watching.release()
+        for job in jobs:
+            self._on_job("LISTED", job)
 
     def _on_pod(self, kind: str, pod: Json) -> None:
         name = pod["metadata"]["name"]
@@ -116,7 +122,7 @@ class Players:
         self._group.create_task(work)
 
     async def _begin(self, name: str) -> None:
-        binding = {"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}}
+        binding = {"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": self._node}}
         await self._client.request("POST", f"{self._pods}/{name}/binding", binding)
         await self._container(name, "Running", {"running": {"startedAt": _now()}}, ready=True)
 
