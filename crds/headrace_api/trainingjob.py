@@ -35,7 +35,7 @@ class Resources(Model):
 
     gpus: int = Field(1, ge=0, le=1, description="GPUs (nvidia.com/gpu). 0 trains on the CPU.")
     cpu: Quantity = Field("4", description="Cores.")
-    memory: Quantity = Field("16Gi", description="Memory, including the data loader's shared memory.")
+    memory: Quantity = Field("16Gi", description="Memory, including files in /dev/shm.")
     workspace: Quantity = Field("50Gi", description="Local disk for the dataset and checkpoints; wiped at the end.")
 
 

@@ -1,6 +1,5 @@
 """A real Kubernetes control plane and a real S3 server on 127.0.0.1, for as long as a `with` block lasts."""
 
-import importlib
 import os
 import secrets
 import shutil
@@ -148,9 +147,6 @@ class Cluster(ClusterAccess):
                 components.s3_argv(binaries["versitygw"], self.folder / "s3", ports, S3_REGION, self.address),
                 {"ROOT_ACCESS_KEY_ID": self.s3_access_key, "ROOT_SECRET_ACCESS_KEY": self.s3_secret_key},
             )
-        # The client library takes 1.2 s to import (2 cores); the API server is not ready before that.
-        importlib.import_module("kubernetes.client")
-        timer.lap("import")
         if self._with_s3:
             health = f"{self.s3_endpoint}{components.S3_HEALTH_PATH}"
             self._await(lambda: answers(health), "versitygw is ready", [s3])

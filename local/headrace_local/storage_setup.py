@@ -9,13 +9,9 @@ SECRET_NAME = "headrace-storage"
 
 def create_storage(cluster: ClusterAccess, namespace: str, buckets: Sequence[str]) -> None:
     """Creates the namespace's storage secret, and the buckets that do not exist yet."""
-    from kubernetes import client
-
+    secret = {"metadata": {"name": SECRET_NAME}, "stringData": cluster.storage_environment()}
     with cluster.api() as api:
-        client.CoreV1Api(api).create_namespaced_secret(
-            namespace,
-            client.V1Secret(metadata=client.V1ObjectMeta(name=SECRET_NAME), string_data=cluster.storage_environment()),
-        )
+        api.request("POST", f"/api/v1/namespaces/{namespace}/secrets", secret)
     store = cluster.minio()
     for bucket in buckets:
         if not store.bucket_exists(bucket):

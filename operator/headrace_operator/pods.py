@@ -88,7 +88,8 @@ def pod_for(job: Job, spec: TrainingJobSpec, attempt: int, settings: Settings) -
                 {"name": "job", "downwardAPI": {"items": [_job_file()]}},
                 {"name": "workspace", "emptyDir": {"sizeLimit": spec.resources.workspace}},
                 {"name": "temporary", "emptyDir": {}},
-                # Data loaders pass batches through it; its contents count towards the container's memory.
+                # Our trainer does not use it: its data loader is threads. An image of your own may, for loader processes of
+                # torch or NCCL, and runtimes give only 64 MB. What is in it counts towards the container's memory.
                 {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},
             ],
         },

@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubernetes import client
-
 from headrace_api import names
 from headrace_api.names import State
+from headrace_kube.blocking import BlockingClient
+from headrace_kube.client import MERGE_PATCH
 from headrace_local.demo.jobs import NAMESPACE, DemoJob
+
+JOBS = f"/apis/{names.GROUP}/{names.VERSION}/namespaces/{NAMESPACE}/{names.PLURAL}"
 
 
 @dataclass
@@ -52,36 +54,29 @@ class Observed:
 class Observer:
     """Observes the jobs' objects; the demo calls `look` repeatedly."""
 
-    def __init__(self, api: client.ApiClient, jobs: list[DemoJob]) -> None:
+    def __init__(self, api: BlockingClient, jobs: list[DemoJob]) -> None:
         self._api = api
-        self._custom = client.CustomObjectsApi(api)
-        self._core = client.CoreV1Api(api)
         self.observed = {job.name: Observed(job) for job in jobs}
         self.most_live_pods: dict[str, int] = {job.project: 0 for job in jobs}
         """For each project, the largest number of trainer pods observed alive at once."""
 
     def look(self) -> None:
         """Adds one LIST of jobs and one of pods to the observations."""
-        listed: Any = self._custom.list_namespaced_custom_object(names.GROUP, names.VERSION, NAMESPACE, names.PLURAL)
-        for entry in listed["items"]:
+        for entry in self._api.request("GET", JOBS)["items"]:
             self._see_job(self.observed[entry["metadata"]["name"]], entry)
-        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
-        pods: list[dict[str, Any]] = self._api.sanitize_for_serialization(
-            self._core.list_namespaced_pod(NAMESPACE, label_selector=selector).items
-        )
+        trainers = {"labelSelector": f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"}
+        pods: list[dict[str, Any]] = self._api.request("GET", f"/api/v1/namespaces/{NAMESPACE}/pods", query=trainers)["items"]
         for project in self.most_live_pods:
             live = sum(_live(pod) for pod in pods if pod["metadata"]["labels"][names.LABEL_PROJECT] == project)
             self.most_live_pods[project] = max(self.most_live_pods[project], live)
         for pod in pods:
             observed = self.observed[pod["metadata"]["labels"][names.LABEL_JOB]]
-            created = pod["metadata"]["creationTimestamp"].replace("+00:00", "Z")
+            created = pod["metadata"]["creationTimestamp"]
             observed.pod_created = min(observed.pod_created or created, created)
 
     def stop(self, name: str) -> None:
         """What `kubectl patch tj NAME --type merge -p '{"spec":{"stop":true}}'` does."""
-        self._custom.patch_namespaced_custom_object(
-            names.GROUP, names.VERSION, NAMESPACE, names.PLURAL, name, {"spec": {"stop": True}}
-        )
+        self._api.request("PATCH", f"{JOBS}/{name}", {"spec": {"stop": True}}, MERGE_PATCH)
 
     def _see_job(self, observed: Observed, entry: dict[str, Any]) -> None:
         observed.created = entry["metadata"]["creationTimestamp"]

@@ -7,10 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-import aiohttp
-
+from headrace_kube.errors import KubeError, NoClusterError
 from headrace_local.node.agent import AgentOptions, FolderInUseError, HelperEndedError, run
-from headrace_local.node.api import ApiError
 from headrace_local.node.images import parse_image
 
 
@@ -60,7 +58,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(run(options))
-    except (FolderInUseError, HelperEndedError, ApiError, aiohttp.ClientError) as error:
+    except (FolderInUseError, HelperEndedError, KubeError, NoClusterError) as error:
         sys.exit(f"error: node {options.name}: {error}")
 
 

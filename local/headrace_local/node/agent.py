@@ -14,8 +14,10 @@ from typing import Any
 
 import aiohttp
 
+from headrace_kube.client import Client
+from headrace_kube.connection import connect
+from headrace_kube.follow import follow
 from headrace_local.node.addresses import HOST_IP
-from headrace_local.node.api import Api
 from headrace_local.node.devices import GPU, Devices, real_gpus
 from headrace_local.node.logs_server import LogsServer
 from headrace_local.node.pod_context import Node
@@ -75,7 +77,8 @@ class Agent:
 
     async def follow_pods(self) -> None:
         """Run exactly the pods that are bound to this node, forever."""
-        await self._node.api.follow("/api/v1/pods", self._on_list, self._on_event, fieldSelector=f"spec.nodeName={self._node.name}")
+        mine = {"fieldSelector": f"spec.nodeName={self._node.name}"}
+        await follow(self._node.api, "/api/v1/pods", self._on_list, self._on_event, mine)
 
     async def close(self) -> None:
         """Stop managing the pods, without telling the API server."""
@@ -123,7 +126,7 @@ async def run(options: AgentOptions) -> None:
     resources = options.resources()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_lock(options.folder / "agent.lock"))
-        api = await stack.enter_async_context(Api.from_kubeconfig(options.kubeconfig))
+        api = await stack.enter_async_context(Client(await connect(options.kubeconfig), f"process-node/{options.name}"))
         spawner = Spawner()
         stack.push_async_callback(spawner.close)
         node = Node(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from headrace_api.backoff import Backoff
-from headrace_local.node.api import ApiError
+from headrace_kube.errors import KubeError
 from headrace_local.node.container_setup import command_for, termination_message
 from headrace_local.node.environment import ConfigError, Json
 from headrace_local.node.images import ImageNotFoundError
@@ -120,7 +120,7 @@ class ContainerRunner:
                 image = self.spec["image"]
                 self._wait_for("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {error}')
                 await asyncio.sleep(pulls.next())
-            except (ConfigError, ApiError) as error:
+            except (ConfigError, KubeError) as error:
                 self._wait_for("CreateContainerConfigError", str(error))
                 await asyncio.sleep(retries.next())
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import aiohttp
 
+from headrace_kube.client import Client
+from headrace_kube.errors import KubeError, StatusError
 from headrace_local.node.addresses import PodAddress
-from headrace_local.node.api import Api, ApiError
 from headrace_local.node.devices import Devices
 from headrace_local.node.environment import Json, Objects, Reference
 from headrace_local.node.processes import Spawner
@@ -36,7 +37,7 @@ class Node:
     folder: Path
     images: Mapping[str, tuple[str, ...]]
     allocatable: Mapping[str, str]
-    api: Api
+    api: Client
     spawner: Spawner
     devices: Devices
     probe_session: aiohttp.ClientSession
@@ -101,7 +102,7 @@ class PodContext:
         try:
             objects = await self.objects(volume_references(self.pod))
             tokens = {request["path"]: await self._token(request) for request in token_requests(self.pod)}
-        except ApiError as error:
+        except KubeError as error:
             raise MountError(str(error)) from error
         for volume in volumes:
             folder = self.folder / "volumes" / volume["name"]
@@ -109,7 +110,7 @@ class PodContext:
             self.volumes[volume["name"]] = folder
 
     async def objects(self, references: Iterable[Reference]) -> Objects:
-        """The contents of Secrets and ConfigMaps, None for those that do not exist. Raises ApiError."""
+        """The contents of Secrets and ConfigMaps, None for those that do not exist. Raises KubeError."""
         wanted = sorted(set(references))
         return dict(zip(wanted, await asyncio.gather(*map(self._object, wanted)), strict=True))
 
@@ -119,10 +120,10 @@ class PodContext:
         while True:
             try:
                 return object_data(reference.kind, await self.node.api.request("GET", path))
-            except ApiError as error:
-                if error.code == 404:
+            except StatusError as error:
+                if error.status == 404:
                     return None
-                if error.code != 403 or waited >= AUTHORIZER_DELAY_SECONDS:
+                if error.status != 403 or waited >= AUTHORIZER_DELAY_SECONDS:
                     raise
             await asyncio.sleep(0.1)
             waited += 0.1
