@@ -176,13 +176,15 @@ def test_keys_that_are_refused_for_as_long_as_that_are_refused_for_good(store: S
     assert not started.finish()
 
 
-def test_the_deadline_is_kept_while_the_store_is_away(store: ShakyStore, started: Started) -> None:
+def test_the_deadline_is_kept_while_the_store_is_away(store: ShakyStore) -> None:
+    started = Started(store, patience=math.inf)
     store.away = UnavailableError("down")
     started.journal.say("line")
     assert store.tried.wait(30)
     asked = itertools.count()
     assert not started.uploads.finish(lambda: math.inf if next(asked) < 10 else 0)
-    assert not started.uploads.write_last("outcome.json", b"{}")
+    store.away = None
+    assert not started.uploads.write_last("outcome.json", b"{}"), "too late, though the store is back"
 
 
 def test_a_bug_in_an_upload_is_an_error_of_the_attempt(store: ShakyStore, started: Started, tmp_path: Path) -> None:
