@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from headrace_api.dataset import Layer, Manifest
+from headrace_api.first_few import first_few
 from headrace_api.tasks import Task, reachable
 from headrace_trainer.counted import counted
 from headrace_trainer.tasks import describe
@@ -143,8 +144,7 @@ def _layer_lines(report: LayerReport) -> Iterator[str]:
     if report.classes:
         yield f"  {counted(len(report.classes), 'classes')} ({'/'.join(report.splits)}): {_class_counts(report.classes)}"
     for what, names in report.names.items():
-        more = f", … ({len(names) - _NAMED} more)" if len(names) > _NAMED else ""
-        yield f"  {counted(len(names), what)}: {', '.join(names[:_NAMED])}{more}"
+        yield f"  {counted(len(names), what)}: {first_few(names, _NAMED)}"
     yield f"  heads: {', '.join(task.words for task in report.serves if not task.self_supervised)}"
 
 

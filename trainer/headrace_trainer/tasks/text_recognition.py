@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from headrace_api.dataset import Layer
+from headrace_api.first_few import first_few
 from headrace_trainer.data.annotations import Annotation, TextLabel
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles
@@ -48,7 +49,7 @@ def _learnable(layer: LayerData, problems: Problems) -> LayerData:
         return replace(layer, alphabet="".join(sorted(set().union(*texts.values()))))
     strange = {image: missing for image, text in texts.items() if (missing := sorted(set(text) - set(layer.alphabet)))}
     for image, missing in strange.items():
-        shown = " ".join(missing[:_NAMED_CHARACTERS])
+        shown = first_few(missing, _NAMED_CHARACTERS, " ")
         problems.bad(image, f"the text '{texts[image]}' has characters that are not in the alphabet: {shown}")
     splits = {
         split: {image: annotation for image, annotation in by_image.items() if image not in strange}
