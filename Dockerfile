@@ -45,6 +45,7 @@ RUN --mount=type=secret,id=ca --mount=type=cache,target=/cache if [ -s /run/secr
 
 FROM builder AS operator-code
 COPY crds/headrace_api /opt/headrace/code/headrace_api
+COPY operator/headrace_kube /opt/headrace/code/headrace_kube
 COPY operator/headrace_operator /opt/headrace/code/headrace_operator
 COPY LICENSE /opt/headrace/code/
 RUN /opt/headrace/bin/python settle.py /opt/headrace/code

@@ -1,4 +1,4 @@
-"""Makes .venv from requirements.lock: what `make` needs before anything of Headrace can run. Standard library only.
+"""Makes .venv from requirements.lock, which `make` needs before it can run anything of Headrace. Standard library only.
 
 A second run does nothing unless the lock file changed. Every step prints what it does and, at its end, how long it took. If you
 interrupt one, run it again: uv keeps what it has downloaded.
@@ -25,7 +25,7 @@ NEEDED_GIB = 8
 
 
 def main() -> None:
-    """Brings .venv up to date, or ends with what is missing."""
+    """Brings .venv up to date, or exits with a message about what is missing."""
     wanted = _fingerprint()
     if STAMP.exists() and STAMP.read_text() == wanted:
         return
@@ -52,7 +52,7 @@ def _check_machine() -> None:
         sys.exit(f"Headrace needs Python 3.11 or newer; {found}. hint: make PYTHON=python3.12 …")
     free_gib = shutil.disk_usage(ROOT).free / 2**30
     if free_gib < NEEDED_GIB:
-        sys.exit(f"not enough disk: {ROOT} has {free_gib:.1f} GiB free, making the Python environment takes {NEEDED_GIB} GiB")
+        sys.exit(f"not enough disk space: {ROOT} has {free_gib:.1f} GiB free, but the Python environment needs {NEEDED_GIB} GiB")
 
 
 def _find_uv() -> str:
@@ -88,7 +88,7 @@ def _step(title: str, work: Callable[[], T]) -> T:
 def _run(*command: str) -> None:
     ended = subprocess.run(command, cwd=ROOT, check=False)
     if ended.returncode:
-        sys.exit(f"this failed: {' '.join(command)}\nhint: see the lines above; once it is mended, run the same make target again")
+        sys.exit(f"failed: {' '.join(command)}\nhint: fix the problem shown above, then run the same make target again")
 
 
 if __name__ == "__main__":

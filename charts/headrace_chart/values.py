@@ -152,7 +152,7 @@ class Operator(Model):
     extra_env: list[EnvironmentVariable] = Field(
         [],
         description="Additional variables, such as POD_IP from status.podIP. They come first, so a setting may refer to one as "
-        "$(POD_IP). HTTPS_PROXY and the like have no effect: the operator talks to the API server and to trainers without a proxy.",
+        "$(POD_IP). HTTPS_PROXY and NO_PROXY (with ranges such as 10.96.0.0/12) apply to requests to the API server.",
     )
     resources: Resources = Field(default_factory=Resources, description="Requests and limits.")
     pod_disruption_budget: Budget = Field(default_factory=Budget, description="How many replicas a drain may evict.")
@@ -163,7 +163,7 @@ class Operator(Model):
     priority_class_name: ObjectName | Literal[""] = Field("", description="PriorityClass of its pods.")
     node_selector: Strings = Field({}, description="Labels that the node must have.")
     tolerations: list[Toleration] = Field([], description="Taints that its pods tolerate.")
-    affinity: Affinity = Field(default_factory=Affinity, description="As in a pod.")
+    affinity: Affinity = Field(default_factory=Affinity, description="Affinity of its pods, in a pod's format.")
     pod_labels: Strings = Field({}, description="Additional labels of its pods.")
     pod_annotations: Strings = Field({}, description="Annotations of its pods.")
 

@@ -17,7 +17,7 @@ _QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(|[nu
 
 
 def parse_quantity(text: str) -> Decimal:
-    """The number a quantity stands for: cores, bytes or a count. Raises ValueError."""
+    """The number that a quantity stands for: cores, bytes or a count. Raises ValueError."""
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a Kubernetes quantity such as 500m, 16Gi or 2")
@@ -25,6 +25,6 @@ def parse_quantity(text: str) -> Decimal:
 
 
 def in_units(quantity: str, divisor: str) -> int:
-    """How many divisors fill the quantity, rounded up, as a resourceFieldRef shows it (divisor "0" means 1)."""
+    """The quantity divided by the divisor, rounded up, as a resourceFieldRef shows it (divisor "0" means 1)."""
     unit = parse_quantity(divisor)
     return math.ceil(parse_quantity(quantity) / (unit or Decimal(1)))

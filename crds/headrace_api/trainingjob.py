@@ -35,7 +35,7 @@ class Resources(Model):
 
     gpus: int = Field(1, ge=0, le=1, description="GPUs (nvidia.com/gpu). 0 trains on the CPU.")
     cpu: Quantity = Field("4", description="Cores.")
-    memory: Quantity = Field("16Gi", description="Memory, including the data loader's shared memory.")
+    memory: Quantity = Field("16Gi", description="Memory, including files in /dev/shm.")
     workspace: Quantity = Field("50Gi", description="Local disk for the dataset and checkpoints; wiped at the end.")
 
 
@@ -289,6 +289,6 @@ class TrainingJobStatus(Model):
 def parse_job(document: dict[str, Any]) -> TrainingJob:
     """A TrainingJob from a parsed manifest or API object.
 
-    Raises `pydantic.ValidationError`, whose text names each wrong field and what would be right.
+    Raises `pydantic.ValidationError`; `wrong_fields` tells what it is about.
     """
     return TrainingJob.model_validate(document)

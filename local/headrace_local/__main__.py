@@ -35,12 +35,12 @@ def main(words: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("up", help="start a cluster and leave it running")
     start.add_argument("--gpus", type=int, default=int(os.environ.get("GPUS") or 2), help="default: $GPUS or 2")
-    start.add_argument("--control-plane-only", action="store_true", help="without operator and node")
-    commands.add_parser("down", help="end it and remove .local")
-    commands.add_parser("status", help="say what runs; exit status 1 unless all of it does")
-    programs = commands.add_parser("binaries", help="fetch or build programs and print where they are")
-    programs.add_argument("groups", nargs="*", choices=GROUPS, default=["cluster"], help="whose programs; default: cluster")
-    putting = commands.add_parser("put", help="upload a folder to the storage of the cluster that is up")
+    start.add_argument("--control-plane-only", action="store_true", help="start neither the operator nor a node")
+    commands.add_parser("down", help="stop it and remove .local")
+    commands.add_parser("status", help="show what is running; exit status 1 unless everything is")
+    programs = commands.add_parser("binaries", help="download or build programs and print their paths")
+    programs.add_argument("groups", nargs="*", choices=GROUPS, default=["cluster"], help="groups of programs; default: cluster")
+    putting = commands.add_parser("put", help="upload a folder to the running cluster's storage")
     putting.add_argument("folder", type=Path)
     putting.add_argument("uri", help="s3://bucket/prefix/")
     commands.add_parser("demo", help="submit jobs of two projects and watch them learn", add_help=False)
@@ -48,7 +48,7 @@ def main(words: list[str] | None = None) -> int:
     if rest and options.command != "demo":
         parser.error(f"unrecognised arguments: {' '.join(rest)}")
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is half done is undone
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that unfinished work is cleaned up
     console = Console(highlight=False)
     try:
         match options.command:

@@ -1,4 +1,4 @@
-"""What one can do with a running cluster, given its folder: from the process that started it or from another."""
+"""Access to a running cluster, given its folder: from the process that started it or from another."""
 
 import json
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from headrace_kube.blocking import BlockingClient
 from headrace_local.certs import Authority
 from headrace_local.kubeconfig import certificate_user, token_user, write_kubeconfig
 from headrace_local.processes import Process, ProcessEndedError, Processes
 from headrace_local.waiting import wait_until
 
 if TYPE_CHECKING:
-    from kubernetes import client as kubernetes_client
     from minio import Minio
 
 TOKEN_SECONDS = 30 * 24 * 3600
@@ -27,7 +27,7 @@ class KubectlError(RuntimeError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a client must know of a running cluster; kept in `cluster.json` in its folder."""
+    """What a client must know about a running cluster; `cluster.json` in the cluster's folder has it."""
 
     api_url: str
     kubectl: str
@@ -48,10 +48,9 @@ class Facts:
 
 
 class ClusterAccess:
-    """Clients, credentials and further processes for the cluster in `folder`.
+    """Clients, credentials and additional processes for the cluster in `folder`.
 
-    As a context manager it ends the processes that were started through it, and nothing else: the cluster belongs
-    to its `Cluster`.
+    On exit, it ends only the processes that were started through it: the cluster belongs to its `Cluster`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -125,14 +124,9 @@ class ClusterAccess:
             raise KubectlError(f"kubectl {' '.join(args)}: {completed.stderr.strip()}")
         return completed.stdout
 
-    def api(self, kubeconfig: Path | None = None) -> "kubernetes_client.ApiClient":
-        """A client of the official library: the administrator's, or the one of another kubeconfig."""
-        from kubernetes import client, config
-
-        configuration = client.Configuration()
-        config.load_kube_config(str(kubeconfig or self.kubeconfig), client_configuration=configuration)
-        configuration.proxy = None  # the environment's proxy does not lead to 127.0.0.1
-        return client.ApiClient(configuration)
+    def api(self) -> BlockingClient:
+        """A client of the API server, as the administrator; close it, or use it as a context manager."""
+        return BlockingClient(self.kubeconfig, "headrace-local")
 
     def minio(self) -> "Minio":
         """A client of the S3 server with its root keys."""
@@ -158,18 +152,11 @@ class ClusterAccess:
 
     def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
         """A kubeconfig with a token of the service account (made by TokenRequest, good for 30 days)."""
-        from kubernetes import client
-
+        request = {"spec": {"audiences": [], "expirationSeconds": TOKEN_SECONDS}}
         with self.api() as api:
-            answer = client.CoreV1Api(api).create_namespaced_service_account_token(
-                name,
-                namespace,
-                client.AuthenticationV1TokenRequest(spec=client.V1TokenRequestSpec(audiences=[], expiration_seconds=TOKEN_SECONDS)),
-            )
-        assert answer.status is not None
-        assert answer.status.token is not None
+            answer = api.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
         path = self.folder / "kubeconfigs" / f"{namespace}-{name}"
-        return write_kubeconfig(path, self.api_url, self.ca_file, token_user(answer.status.token))
+        return write_kubeconfig(path, self.api_url, self.ca_file, token_user(answer["status"]["token"]))
 
     def node_kubeconfig(self, node_name: str) -> Path:
         """A kubeconfig with the client certificate of a kubelet, which the Node authorizer recognises."""
@@ -190,7 +177,7 @@ class ClusterAccess:
         ready: Callable[[], object] | None = None,
         timeout: float = 60,
     ) -> Process:
-        """Starts a further process, which ends with the cluster at the latest, and waits until it is ready.
+        """Starts another process, which ends with the cluster at the latest, and waits until it is ready.
 
         Args:
             env: additions to this process's environment. Its proxies are switched off: the cluster is on 127.0.0.1.
@@ -217,7 +204,7 @@ class ClusterAccess:
                 process.kill()
                 raise TimeoutError(f"{error}; the end of {process.log}:\n{tail}") from None
             except ProcessEndedError:
-                process.expected_to_run = False  # told here and now; `check` need not tell it again to whoever comes next
+                process.expected_to_run = False  # this reports it; `check` need not report it again later
                 raise
         return process
 
@@ -234,35 +221,15 @@ class ClusterAccess:
 
     def wait_for_service_account(self, namespace: str, name: str = "default", timeout: float = 60) -> None:
         """Pods of a namespace are refused until the controller manager has made its default account."""
-        from kubernetes import client
-
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
         with self.api() as api:
-            core = client.CoreV1Api(api)
-            self.wait_until(
-                lambda: found(lambda: core.read_namespaced_service_account(name, namespace)),
-                f"service account {namespace}/{name}",
-                timeout,
-            )
+            self.wait_until(lambda: api.find(path), f"service account {namespace}/{name}", timeout)
 
     def create_namespace(self, name: str) -> None:
         """Makes a namespace in which pods can be created at once."""
-        from kubernetes import client
-
         with self.api() as api:
-            client.CoreV1Api(api).create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
+            api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         self.wait_for_service_account(name)
 
     def _authority(self) -> Authority:
         return Authority(self.folder / "pki", "ca")
-
-
-def found(read: Callable[[], Any]) -> Any:
-    """What `read` returns, or None where the API server answers 404."""
-    from kubernetes.client.exceptions import ApiException
-
-    try:
-        return read()
-    except ApiException as error:
-        if error.status != 404:
-            raise
-        return None

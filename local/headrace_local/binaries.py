@@ -1,13 +1,13 @@
-"""The programs of the embedded cluster, and those that only tests use, at pinned versions, from the nearest place that has them.
+"""Finds the embedded cluster's programs, and those that only tests use, at pinned versions.
 
-Places, in this order, for each program by itself:
+For each program, it looks in these places, in this order:
 
-1. the folder named by HEADRACE_BINARIES, taken as it is;
+1. the folder that HEADRACE_BINARIES names, with whatever versions it has;
 2. the cache, HEADRACE_CACHE or ~/.cache/headrace, by version and build flags;
-3. the official releases (`releases.py`), their checksums verified;
-4. a build with Go (`go_build.py`) from `gobuild/go.mod`, or for the tests' own `gobuild_tests/go.mod`.
+3. the official releases (`releases.py`), with verified checksums;
+4. a build with Go (`go_build.py`) from `gobuild/go.mod`, or from `gobuild_tests/go.mod` for the tests' programs.
 
-What 3 and 4 yield goes into the cache, complete or not at all: it is renamed into place.
+Programs from 3 and 4 go into the cache. A rename puts them in place, so the cache never has half a program.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ from headrace_local.setup_progress import SetupProgress
 
 GO_MODULE = Path(__file__).parent / "gobuild"
 TESTS_GO_MODULE = Path(__file__).parent / "gobuild_tests"
-"""A module of its own: in one with Kubernetes, Helm and Prometheus would move the versions it was released with."""
+"""A separate module: in one with Kubernetes, Helm and Prometheus would change the versions that Kubernetes was released with."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Binary:
     package: str
     """Its Go package."""
     module: str
-    """The module in go.mod whose version is the program's."""
+    """The Go module that has the program's version in go.mod."""
     go_module: Path = GO_MODULE
     tags: str = ""
     """Go build tags."""
 
     @property
     def version(self) -> str:
-        """Without the `v`; go.mod is the one place that says it."""
+        """The version in go.mod, without the `v`."""
         required = re.search(
             rf"^(?:\t|require ){re.escape(self.module)} v(\S+)", (self.go_module / "go.mod").read_text(), re.MULTILINE
         )
@@ -54,7 +54,7 @@ class Binary:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Go variables to set when linking. Kubernetes' own builds set these; without them it is v0.0.0, which Helm refuses."""
+        """Go variables to set when linking, as Kubernetes' own builds do. Without them it is v0.0.0, which Helm refuses."""
         if self.module != KUBERNETES:
             return {}
         major, minor, _ = self.version.split(".")
@@ -64,7 +64,7 @@ class Binary:
 
     @property
     def cache_key(self) -> str:
-        """Changes whenever a build would yield something else."""
+        """A name that changes whenever a build would produce a different program."""
         flags = [*go_build.FLAGS, *go_build.LINKER_FLAGS, *self.variables]
         recipe = [platform.machine(), *flags, (self.go_module / "go.sum").read_text(), *filter(None, [self.tags])]
         digest = hashlib.sha256("\n".join(recipe).encode()).hexdigest()
@@ -88,27 +88,27 @@ BINARIES = (
 )
 
 FOR_TESTS = (
-    # Service discovery is what most of Prometheus' dependencies are for, and promtool's checks need none of it.
+    # Most of Prometheus' dependencies are for service discovery, which promtool's checks do not need.
     Binary("promtool", f"{PROMETHEUS}/cmd/promtool", PROMETHEUS, TESTS_GO_MODULE, "remove_all_sd"),
     Binary("helm", f"{HELM}/cmd/helm", HELM, TESTS_GO_MODULE),
 )
-"""What `make test` needs besides."""
+"""What `make test` needs in addition."""
 
 FOR_E2E = (
     Binary("kubelet", f"{KUBERNETES}/cmd/kubelet", KUBERNETES),
     Binary("kube-proxy", f"{KUBERNETES}/cmd/kube-proxy", KUBERNETES),
-    # Without the tag that embeds it, Prometheus has no web page, which would want Node.js to be built. Nobody looks at it here.
+    # Without the tag that embeds it, Prometheus has no web page. Building that needs Node.js, and the tests do not use it.
     Binary("prometheus", f"{PROMETHEUS}/cmd/prometheus", PROMETHEUS, TESTS_GO_MODULE, "remove_all_sd,enable_kubernetes_sd"),
     Binary("crane", f"{CRANE}/cmd/crane", CRANE, TESTS_GO_MODULE),
 )
-"""What `make e2e` needs besides: a real node, Prometheus, and crane for its small registry."""
+"""What `make e2e` needs in addition: a real node, Prometheus, and crane for its small registry."""
 
 ALL = (*BINARIES, *FOR_TESTS, *FOR_E2E)
 GROUPS = {"cluster": BINARIES, "tests": FOR_TESTS, "e2e": FOR_E2E}
 
 
 class BinariesMissingError(RuntimeError):
-    """A program is nowhere to be had; the message says what would help."""
+    """A program cannot be found, downloaded or built; the message says what would help."""
 
 
 def cache_folder() -> Path:
@@ -118,10 +118,10 @@ def cache_folder() -> Path:
 
 
 def find_binaries(progress: SetupProgress | None = None, wanted: Sequence[Binary] = BINARIES) -> dict[str, Path]:
-    """The programs, those of the cluster unless others are wanted, by name, fetched or built if need be.
+    """The wanted programs (by default the cluster's) by name; downloads or builds what is missing.
 
     Raises:
-        BinariesMissingError: the named folder is not there, or neither the releases nor Go can be had.
+        BinariesMissingError: the named folder has no program, or neither the releases nor Go are available.
     """
     found = _from_named_folder(wanted)
     missing = [binary for binary in wanted if binary.name not in found]
@@ -134,7 +134,7 @@ def find_binaries(progress: SetupProgress | None = None, wanted: Sequence[Binary
     progress = progress or SetupProgress()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock", progress), progress:
-        found |= _from_cache(cache, missing)  # somebody else may have finished them meanwhile
+        found |= _from_cache(cache, missing)  # another process may have finished them meanwhile
         missing = [binary for binary in missing if binary.name not in found]
         progress.say(f"Getting {', '.join(binary.name for binary in missing)} into {cache}")
         obstacles = _download(cache, missing, progress)
@@ -154,7 +154,7 @@ def _from_named_folder(wanted: Sequence[Binary]) -> dict[str, Path]:
     found = {b.name: folder / b.name for b in ALL if os.access(folder / b.name, os.X_OK)}
     if not found:
         names = ", ".join(binary.name for binary in BINARIES)
-        raise BinariesMissingError(f"HEADRACE_BINARIES={named} holds none of the programs {names}")
+        raise BinariesMissingError(f"HEADRACE_BINARIES={named} has none of the programs {names}")
     return {binary.name: found[binary.name] for binary in wanted if binary.name in found}
 
 
@@ -168,7 +168,7 @@ def _cached(cache: Path, binary: Binary) -> Path:
 
 
 def _download(cache: Path, wanted: list[Binary], progress: SetupProgress) -> list[str]:
-    """Fetches what the releases have. Returns why the rest could not be had, site by site."""
+    """Downloads what the releases have. Returns why each of the others is not available."""
     obstacles: list[str] = []
     unreachable: set[str] = set()
     for binary in wanted:
@@ -197,8 +197,8 @@ def _build(cache: Path, wanted: list[Binary], progress: SetupProgress, obstacles
         names = ", ".join(binary.name for binary in wanted)
         reasons = "\n".join(f"  - {reason}" for reason in [*obstacles, str(error)])
         raise BinariesMissingError(
-            f"cannot get {names}:\n{reasons}\nAny one of these helps: a network that reaches the release sites; "
-            "Go in PATH; the programs in a folder named by HEADRACE_BINARIES."
+            f"cannot get {names}:\n{reasons}\nAny one of these helps: network access to the release sites; "
+            "Go in PATH; a folder with the programs, named by HEADRACE_BINARIES."
         ) from error
     for binary in wanted:
         with _into_cache(cache, binary) as target, progress.step(f"build {binary.name} {binary.version}") as step:
@@ -208,7 +208,7 @@ def _build(cache: Path, wanted: list[Binary], progress: SetupProgress, obstacles
 
 @contextmanager
 def _into_cache(cache: Path, binary: Binary) -> Iterator[Path]:
-    """A path to write to; what has been written there at the end of the block becomes the cached program."""
+    """A path to write to. When the block ends, the file there becomes the cached program."""
     final = _cached(cache, binary)
     partial = final.with_name(f"{final.name}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +224,7 @@ def _into_cache(cache: Path, binary: Binary) -> Iterator[Path]:
 
 @contextmanager
 def _locked(path: Path, progress: SetupProgress) -> Iterator[TextIO]:
-    """Holds the file's lock: two set-ups at once would build everything twice."""
+    """Holds the file's lock, so that two set-ups at once do not build everything twice."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,7 +24,7 @@ class KeyPair:
 
 
 class Authority:
-    """A certificate authority whose files are `<folder>/<name>.crt` and `.key`; made on first use."""
+    """A certificate authority with the files `<folder>/<name>.crt` and `.key`, which it creates on first use."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
@@ -80,13 +80,13 @@ class Authority:
 
 
 def write_signing_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Makes a private key and writes it, readable by its owner only (also: the key that signs account tokens)."""
+    """Creates a private key in a file that only its owner can read; the key that signs account tokens is one, too."""
     key = ec.generate_private_key(ec.SECP256R1())
     path.touch(mode=0o600)
     path.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,  # the API server reads its token key in no other
+            serialization.PrivateFormat.TraditionalOpenSSL,  # the only format the API server accepts for its token key
             serialization.NoEncryption(),
         )
     )

@@ -1,6 +1,5 @@
 """A real Kubernetes control plane and a real S3 server on 127.0.0.1, for as long as a `with` block lasts."""
 
-import importlib
 import os
 import secrets
 import shutil
@@ -25,27 +24,27 @@ from headrace_local.ports import free_ports
 from headrace_local.processes import Process, ProcessEndedError, Processes
 
 S3_REGION = "us-east-1"
-START_TIMEOUT = 120.0  # a busy machine; an idle one takes 4 s
+START_TIMEOUT = 120.0  # for a busy machine; an idle one takes 4 s
 START_TRIES = 3
 
 
 class Cluster(ClusterAccess):
     """etcd, kube-apiserver, kube-controller-manager, kube-scheduler and versitygw.
 
-    Everything lies in one folder, which the cluster makes and removes; any number of clusters run side by side.
+    All files are in one folder, which the cluster creates and removes. Any number of clusters can run side by side.
 
         with Cluster() as cluster:
             cluster.kubectl("get", "namespaces")
 
     Args:
-        binaries: the programs by name; default: found, fetched or built by `binaries.find_binaries`.
-        folder: absent or empty; default: a fresh one in the temporary folder.
+        binaries: the programs by name; default: those that `binaries.find_binaries` finds, downloads or builds.
+        folder: must be absent or empty; default: a new one in the temporary folder.
         controllers: run the controller manager (without it there are no service accounts and no garbage collection).
         scheduler: run the scheduler (without it pods stay unbound).
         s3: run the S3 server.
         contract: create the TrainingJob CustomResourceDefinition.
-        address: where the API server and the S3 server listen. Another than loopback is for kubelets and their pods.
-        remove: further folders that vanish with the cluster, also when this process is killed.
+        address: where the API server and the S3 server listen. Kubelets and their pods need one that is not loopback.
+        remove: other folders to remove with the cluster, even if this process is killed.
     """
 
     def __init__(
@@ -68,17 +67,19 @@ class Cluster(ClusterAccess):
         self._with_contract = contract
         self.address = address
         self.prefix: list[str] = []
-        """Stands before every component's command line: how a program gets to where it is to run."""
+        """Goes in front of every component's command line, to run the program elsewhere."""
         self._remove = remove
 
     def __enter__(self) -> Self:
         if self.folder.exists() and any(self.folder.iterdir()):
-            raise FileExistsError(f"{self.folder} is not empty; a cluster removes its folder when it ends")
+            raise FileExistsError(
+                f"{self.folder} is not empty, and a cluster removes its folder when it ends; choose another folder"
+            )
         timer = _Timer()
         if self._binaries is None:
             self._binaries = find_binaries()
             timer.lap("binaries")
-        # The janitor first: from here on nothing is left behind, whatever happens to this process.
+        # The janitor first: from here on it cleans up everything, whatever happens to this process.
         self.processes = Processes(remove=[self.folder.absolute(), *self._remove])
         try:
             for tries_left in reversed(range(START_TRIES)):
@@ -86,7 +87,7 @@ class Cluster(ClusterAccess):
                     self._start(self._binaries, timer)
                     break
                 except ProcessEndedError as error:
-                    # Somebody took one of our ports between the choice and the start.
+                    # Another program took one of our ports after we chose it.
                     if "address already in use" not in str(error) or not tries_left:
                         raise
                     self.processes.kill_all()
@@ -100,8 +101,8 @@ class Cluster(ClusterAccess):
         self.processes.close()
 
     def _start(self, binaries: Mapping[str, Path], timer: "_Timer") -> None:
-        """From an empty folder to an API server that takes TrainingJobs and pods."""
-        # 1. Everybody's files, and everybody's ports.
+        """Goes from an empty folder to an API server that accepts TrainingJobs and pods."""
+        # 1. All files and ports.
         self.folder = self.folder.absolute()
         for name in ("pki", "logs", "kubeconfigs", "s3/buckets", "s3/metadata"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -123,7 +124,7 @@ class Cluster(ClusterAccess):
         # 2. All servers at once; the API server waits for etcd by itself.
         self._start_servers(binaries, ports, creds, timer)
 
-        # 3. Its clients, and meanwhile the contract.
+        # 3. The API server's clients, and meanwhile the contract.
         self._start_clients(binaries, creds)
         if self._with_contract:
             create_contract(self)
@@ -135,7 +136,7 @@ class Cluster(ClusterAccess):
         self.facts.write(self.folder)
 
     def _start_servers(self, binaries: Mapping[str, Path], ports: Ports, creds: Credentials, timer: "_Timer") -> None:
-        """etcd, the API server and S3, until they answer."""
+        """Starts etcd, the API server and S3, and waits until they answer."""
         etcd = self.run_component("etcd", components.etcd_argv(binaries["etcd"], self.folder / "etcd", ports, creds))
         api_server = self.run_component(
             "kube-apiserver", components.api_server_argv(binaries["kube-apiserver"], ports, creds, self.address)
@@ -146,9 +147,6 @@ class Cluster(ClusterAccess):
                 components.s3_argv(binaries["versitygw"], self.folder / "s3", ports, S3_REGION, self.address),
                 {"ROOT_ACCESS_KEY_ID": self.s3_access_key, "ROOT_SECRET_ACCESS_KEY": self.s3_secret_key},
             )
-        # The client library takes 1.2 s to import (2 cores); the API server is not ready before that.
-        importlib.import_module("kubernetes.client")
-        timer.lap("import")
         if self._with_s3:
             health = f"{self.s3_endpoint}{components.S3_HEALTH_PATH}"
             self._await(lambda: answers(health), "versitygw is ready", [s3])
@@ -159,7 +157,7 @@ class Cluster(ClusterAccess):
         timer.lap("kube-apiserver")
 
     def _start_clients(self, binaries: Mapping[str, Path], creds: Credentials) -> None:
-        """The controller manager and the scheduler; started earlier they would only wait, and take time from two cores."""
+        """Starts the controller manager and the scheduler. If started earlier, they would only wait and take CPU time."""
         folder = self.folder / "kubeconfigs"
         if self._with_controllers:
             name = "kube-controller-manager"
@@ -176,7 +174,7 @@ class Cluster(ClusterAccess):
         return write_kubeconfig(path, self.api_url, self.ca_file, certificate_user(user))
 
     def run_component(self, name: str, argv: list[str], env: Mapping[str, str] | None = None) -> Process:
-        """Starts a component with a bare environment: a user's proxy settings are none of its business."""
+        """Starts a component with a bare environment, without the user's proxy settings."""
         return self.processes.start(
             name,
             [*self.prefix, *argv],
@@ -194,7 +192,7 @@ class Cluster(ClusterAccess):
 
 
 class _Timer:
-    """Seconds by step."""
+    """Measures the seconds of each step."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}

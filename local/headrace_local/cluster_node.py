@@ -1,4 +1,4 @@
-"""The node of `up` and of the demo: a process node on which the trainer's image runs the trainer."""
+"""The node of `up` and of the demo: a process node where the trainer's image stands for the trainer."""
 
 import os
 import sys
@@ -11,8 +11,8 @@ from headrace_local.processes import Process
 
 TRAINER = {TRAINER_IMAGE: (sys.executable, "-m", "headrace_trainer")}
 
-# What a job asks for by default (a test compares), so that the smallest job runs also on a laptop with two cores.
-# The node does not limit what its processes use: these are numbers for the scheduler.
+# What a job requests by default (a test compares them), so that the smallest job can run even on a laptop with two cores.
+# The node does not limit what its processes use: only the scheduler uses these numbers.
 CPUS_PER_JOB = 4
 MEMORY_GIB_PER_JOB = 16
 
@@ -20,7 +20,7 @@ MEMORY_GIB_PER_JOB = 16
 def start_node(
     cluster: ClusterAccess, name: str = "node-0", gpus: int = 2, images: Mapping[str, Sequence[str]] | None = None
 ) -> Process:
-    """Starts a node agent and returns once its Node takes pods.
+    """Starts a node agent and returns once its Node accepts pods.
 
     It offers room for one job of the default size per GPU, whatever the machine has.
 

@@ -17,7 +17,7 @@ PROGRAM = (sys.executable, "-m", "headrace_operator")
 
 
 def install_operator(cluster: ClusterAccess, program: Sequence[str] = PROGRAM) -> None:
-    """Applies the manifests that `headrace_operator rbac` prints, in the operator's namespace; twice is fine."""
+    """Applies the manifests that `headrace_operator rbac` prints, in the operator's namespace. You can call it twice."""
     rules = subprocess.run([*program, "rbac", "--namespace", NAMESPACE], capture_output=True, text=True, check=False)
     if rules.returncode != 0:
         raise RuntimeError(f"`{' '.join(program)} rbac` failed:\n{rules.stderr.strip()}")
@@ -33,7 +33,7 @@ def start_operator(
     name: str = "operator",
     program: Sequence[str] = PROGRAM,
 ) -> Process:
-    """Starts the operator, installed with `install_operator`, and returns once it is ready.
+    """Starts the operator, which `install_operator` has installed, and returns once it is ready.
 
     Its readiness and metrics are at `http://127.0.0.1:<port>/`, with the port in `environment`.
     """
@@ -43,7 +43,7 @@ def start_operator(
 
 
 def operator_environment(cluster: ClusterAccess) -> dict[str, str]:
-    """The environment variables the operator is configured by, with a token and a free port of its own."""
+    """The environment variables that configure the operator, with its own token and a free port."""
     return {
         "KUBECONFIG": str(cluster.service_account_kubeconfig(NAMESPACE, SERVICE_ACCOUNT)),
         "HEADRACE_NAMESPACE": NAMESPACE,

@@ -1,4 +1,4 @@
-"""The command lines of the cluster's own programs. Flags were tried on Kubernetes 1.35.4 and etcd 3.6.5."""
+"""The command lines of the cluster's programs. The flags are tested with Kubernetes 1.35.4 and etcd 3.6.5."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +7,12 @@ from headrace_local.credentials import Credentials
 
 SERVICE_RANGE = "10.96.0.0/16"
 SERVICE_OF_API_SERVER = "10.96.0.1"
-"""The first address of the range is the `kubernetes` Service's."""
+"""The `kubernetes` Service gets the first address of the range."""
 LOOPBACK = "127.0.0.1"
 S3_HEALTH_PATH = "/healthz"
 
-# What a cluster of TrainingJobs, pods and nodes needs, by way of what people expect of any cluster; the rest
-# (cloud, storage, certificate signing, autoscaling) would only take time from two cores.
+# What a cluster of TrainingJobs, pods and nodes needs, and what people expect of any cluster. The others (cloud,
+# storage, certificate signing, autoscaling) would only take CPU time.
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "daemonset-controller",
@@ -31,7 +31,7 @@ CONTROLLERS = (
     "taint-eviction-controller",
     "ttl-after-finished-controller",
 )
-# Services are of use only where kube-proxy runs.
+# Services only work if kube-proxy runs.
 SERVICE_CONTROLLERS = ("endpoints-controller", "endpointslice-controller")
 
 
@@ -52,7 +52,7 @@ def etcd_argv(binary: Path, folder: Path, ports: Ports, creds: Credentials) -> l
         str(binary),
         "--name=headrace",
         f"--data-dir={folder}",
-        "--unsafe-no-fsync",  # the data live no longer than the process
+        "--unsafe-no-fsync",  # the data need not outlive the process
         f"--listen-client-urls={client_url}",
         f"--advertise-client-urls={client_url}",
         f"--listen-peer-urls={peer_url}",
@@ -67,7 +67,7 @@ def etcd_argv(binary: Path, folder: Path, ports: Ports, creds: Credentials) -> l
         f"--peer-trusted-ca-file={creds.etcd_ca}",
         "--peer-client-cert-auth",
         "--log-level=warn",
-        # One member cannot lose an election; the default waits a second before it even stands for it.
+        # A single member always wins the election, but by default it waits a second before it starts one.
         "--heartbeat-interval=10",
         "--election-timeout=100",
     ]
@@ -93,8 +93,8 @@ def api_server_argv(binary: Path, ports: Ports, creds: Credentials, address: str
         f"--service-account-key-file={creds.token_key}",
         f"--service-account-signing-key-file={creds.token_key}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
-        # The `kubernetes` Service would want an endpoint that is not loopback; pods here are local processes and
-        # are told the API server's address.
+        # The `kubernetes` Service needs an endpoint that is not loopback. Pods here are local processes and get
+        # the API server's address in another way.
         *(["--endpoint-reconciler-type=none"] if address == LOOPBACK else []),
         f"--kubelet-certificate-authority={creds.ca}",
         f"--kubelet-client-certificate={creds.api_to_kubelet.cert}",
@@ -108,9 +108,9 @@ def api_server_argv(binary: Path, ports: Ports, creds: Credentials, address: str
 def controller_manager_argv(binary: Path, kubeconfig: Path, creds: Credentials, kubelets: bool = False) -> list[str]:
     """
     Args:
-        kubelets: nodes are real ones, with Services, and may be late on a busy machine: they have the usual 50 s.
+        kubelets: the nodes are real, use Services, and may respond late on a busy machine: they get the usual 50 s.
     """
-    # A process node renews its Lease every 2 s: that it is lost shows within 8 s.
+    # A process node renews its Lease every 2 s, so a lost node is noticed within 8 s.
     lost_nodes = [] if kubelets else ["--node-monitor-period=1s", "--node-monitor-grace-period=8s"]
     return [
         str(binary),
@@ -139,7 +139,7 @@ def scheduler_argv(binary: Path, kubeconfig: Path) -> list[str]:
 
 
 def s3_argv(binary: Path, folder: Path, ports: Ports, region: str, address: str = LOOPBACK) -> list[str]:
-    """The keys go in the environment (ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY): argv is for all to read."""
+    """The keys go in the environment (ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY), because everyone can read argv."""
     return [
         str(binary),
         f"--port={address}:{ports.s3}",
@@ -148,7 +148,7 @@ def s3_argv(binary: Path, folder: Path, ports: Ports, region: str, address: str 
         "--keep-alive",
         "--quiet",
         "posix",
-        # Metadata in files beside the objects: extended attributes are missing on some file systems.
+        # Keep metadata in files beside the objects: some file systems lack extended attributes.
         f"--sidecar={folder / 'metadata'}",
         str(folder / "buckets"),
     ]

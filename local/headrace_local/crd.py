@@ -1,13 +1,14 @@
-"""The TrainingJob CustomResourceDefinition: its text, and putting it into a cluster."""
+"""The TrainingJob CustomResourceDefinition: reads its text, and creates it in a cluster."""
 
 from importlib import resources
 from pathlib import Path
 
 import yaml
 
-from headrace_local.access import ClusterAccess, found
+from headrace_local.access import ClusterAccess
 
 FILE_NAME = "headrace.dev_trainingjobs.yaml"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 def crd_text() -> str:
@@ -20,22 +21,19 @@ def crd_text() -> str:
     installed = package / FILE_NAME
     if installed.is_file():
         return installed.read_text()
-    # In a checkout the generated file lies beside the package (`make manifests`).
+    # In a checkout the generated file is beside the package (`make manifests`).
     return (Path(str(package)).parent / FILE_NAME).read_text()
 
 
 def create_contract(cluster: ClusterAccess) -> None:
     """Creates the CustomResourceDefinition and waits until the API server serves it."""
-    from kubernetes import client
-
     definition = yaml.safe_load(crd_text())
     name = definition["metadata"]["name"]
     with cluster.api() as api:
-        extensions = client.ApiextensionsV1Api(api)
-        extensions.create_custom_resource_definition(definition)
+        api.request("POST", DEFINITIONS, definition)
 
         def established() -> bool:
-            served = found(lambda: extensions.read_custom_resource_definition(name))
-            return any(c.type == "Established" and c.status == "True" for c in served.status.conditions or ())
+            status = api.request("GET", f"{DEFINITIONS}/{name}").get("status", {})
+            return any(c["type"] == "Established" and c["status"] == "True" for c in status.get("conditions") or ())
 
         cluster.wait_until(established, f"CustomResourceDefinition {name} is established")

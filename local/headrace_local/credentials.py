@@ -1,4 +1,4 @@
-"""Who is who in a cluster: the certificates of its components and of its first users."""
+"""The certificates of a cluster's components and of its first users."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ API_SERVER_NAMES = ("127.0.0.1", "localhost", "kubernetes", "kubernetes.default"
 
 @dataclass(frozen=True)
 class Credentials:
-    """The files that prove to one component who another is.
+    """The files by which components prove to each other who they are.
 
-    etcd has an authority of its own: it lets in whoever shows a certificate of its authority, and the cluster's
-    also signs those of nodes and users.
+    etcd has its own authority, because it accepts every certificate that its authority signed, and the cluster's
+    authority also signs those of nodes and users.
     """
 
     ca: Path
@@ -31,14 +31,14 @@ class Credentials:
 
 
 def make_credentials(folder: Path, addresses: Sequence[str] = ()) -> Credentials:
-    """Makes all of them in `folder`; `addresses`: further ones at which the API server is reached."""
+    """Creates all of them in `folder`. `addresses` are additional addresses of the API server."""
     ca, etcd_ca = Authority(folder, "ca"), Authority(folder, "etcd-ca")
     token_key = folder / "service-account-tokens.key"
     write_signing_key(token_key)
     return Credentials(
         ca=ca.pair.cert,
         api_server=ca.server("api-server", "kube-apiserver", [*API_SERVER_NAMES, *addresses]),
-        # A group that may do everything, instead of a ClusterRoleBinding for `nodes/proxy`: it speaks to kubelets only.
+        # A group with all permissions, instead of a ClusterRoleBinding for `nodes/proxy`: only kubelets see this certificate.
         api_to_kubelet=ca.client("api-to-kubelet", "kube-apiserver-kubelet-client", ["system:masters"]),
         api_to_etcd=etcd_ca.client("api-to-etcd", "kube-apiserver"),
         etcd_ca=etcd_ca.pair.cert,

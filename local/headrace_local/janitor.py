@@ -1,20 +1,20 @@
-"""Parent of every process of a cluster: when its owner goes, however it goes, nothing is left.
+"""Parent of every process of a cluster: however its owner ends, the janitor leaves nothing behind.
 
 The owner (a test, `make up`'s keeper, the demo) may be killed with SIGKILL, so it cannot be trusted to clean up.
-This small program stands between it and the cluster's processes. It is started by `processes.py` in a session of
-its own, so that the terminal's Ctrl-C does not reach it, and speaks JSON lines over its stdin and stdout:
+This small program stands between it and the cluster's processes. `processes.py` starts it in its own session, so
+that the terminal's Ctrl-C does not reach it. It exchanges JSON lines over its stdin and stdout:
 
     {"start": {"key": 7, "argv": [...], "env": {...}, "log": "...", "cwd": "..."}} -> {"pid": 123} | {"error": "..."}
     {"signal": {"key": 7, "number": 15}}                                           -> {"sent": true | false}
-    at any time, unasked                                                           -> {"ended": 7, "code": -9}
+    at any time, unprompted                                                        -> {"ended": 7, "code": -9}
 
-The owner's keys, not pids, name processes: a pid may be another's by the time a message is read. The janitor ends
-when told to ({"end": true}), when stdin closes or when the owner's pidfd says that the owner is no more (a forked child of
+The owner's keys, not pids, identify processes: by the time a message is read, the pid may belong to another process. The
+janitor ends on {"end": true}, when stdin closes, or when the owner's pidfd reports that the owner ended (a forked child of
 the owner may still hold the pipe). It then kills all its descendants and removes the folders it was given. As the
 "child subreaper" it inherits every orphan, so a process that a component started and abandoned is a descendant
-too. Should the janitor itself be killed, its children die with it (PR_SET_PDEATHSIG).
+too. If the janitor itself is killed, its children die with it (PR_SET_PDEATHSIG).
 
-Standard library only and run with `python -I -S`: up in some 20 ms.
+It uses the standard library only and runs with `python -I -S`, so it starts within about 20 ms.
 """
 
 import ctypes
@@ -36,17 +36,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Janitor:
-    """Starts, signals, reaps and in the end removes; single-threaded, driven by one selector."""
+    """Starts, signals and reaps processes, and finally removes folders; single-threaded, driven by one selector."""
 
     def __init__(self, owner_pid: int, folders: list[Path]) -> None:
         self.folders = folders
-        # Not yet reaped, by key. The Popen objects are kept so that none reaps on its own when it is collected:
-        # waitpid below does.
+        # Children not yet reaped, by key. It keeps the Popen objects, because a collected one would reap its child itself:
+        # waitpid below does that.
         self.children: dict[int, subprocess.Popen[bytes]] = {}
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         with suppress(ProcessLookupError):
             self.owner = os.pidfd_open(owner_pid)
-        # Our parent is another by now if the owner died before its pidfd was open.
+        # If the owner died before its pidfd was open, we have another parent by now.
         self.ending = os.getppid() != owner_pid
 
     def run(self) -> None:
@@ -111,7 +111,7 @@ class Janitor:
         return {"pid": child.pid}
 
     def signal(self, key: int, number: int) -> bool:
-        """Signals the group of a child that has not been reaped; its pid cannot be another's meanwhile."""
+        """Signals the group of a child. Until the child is reaped, no other process can have its pid."""
         if key not in self.children:
             return False
         with suppress(ProcessLookupError):
@@ -119,7 +119,7 @@ class Janitor:
         return True
 
     def reap(self) -> bool:
-        """Collects whoever has ended. Returns whether any child, ours or inherited, is left."""
+        """Reaps every child that has ended. Returns whether any child, ours or inherited, is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -134,7 +134,7 @@ class Janitor:
                     del self.children[key]
 
     def end(self) -> None:
-        """Kills until nobody is left, then removes the folders. SIGKILL: all of this is throw-away state."""
+        """Kills all descendants, then removes the folders. It uses SIGKILL because all state is disposable."""
         signal.set_wakeup_fd(-1)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         while True:
@@ -148,7 +148,7 @@ class Janitor:
             shutil.rmtree(folder, ignore_errors=True)
 
     def say(self, message: dict[str, Any]) -> None:
-        with suppress(OSError):  # the owner is gone; the selector says so next
+        with suppress(OSError):  # the owner is gone; the selector will report that next
             os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")
 
 
@@ -159,7 +159,7 @@ def descendants(ancestor: int) -> list[int]:
         if not entry.name.isdigit():
             continue
         with suppress(OSError):
-            # pid (comm) state ppid ...; comm may hold blanks and parentheses, so count from the last one.
+            # pid (comm) state ppid ...; comm may contain blanks and parentheses, so split at the last one.
             state, parent = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
             if state != "Z":
                 children.setdefault(int(parent), []).append(int(entry.name))

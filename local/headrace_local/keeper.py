@@ -1,7 +1,7 @@
-"""The process that owns a cluster which is left running: `python -m headrace_local.keeper PROJECT --gpus N`.
+"""The process that owns a cluster that `up` leaves running: `python -m headrace_local.keeper PROJECT --gpus N`.
 
-It tells its parent (`up`) over stdout, in JSON lines, what is done and how long it took; then it stays until
-SIGTERM. Killed in any way, it takes the cluster and `.local` with it (see `janitor.py`).
+It reports to its parent (`up`) over stdout, in JSON lines, which steps are done and how long they took. Then it stays
+until SIGTERM. However it ends, the cluster and `.local` go with it (see `janitor.py`).
 """
 
 import argparse
@@ -29,14 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path)
     parser.add_argument("--gpus", type=int, required=True)
-    parser.add_argument("--control-plane-only", action="store_true", help="neither operator nor node")
+    parser.add_argument("--control-plane-only", action="store_true", help="start neither the operator nor a node")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keep(LocalFolder(options.project), options.gpus, options.control_plane_only)
 
 
 def keep(local: LocalFolder, gpus: int, control_plane_only: bool) -> None:
-    """Starts everything, says that it is ready, and holds it until SIGTERM."""
+    """Starts everything, reports that it is ready, and keeps it running until SIGTERM."""
     local.write_keeper()
     try:
         with Cluster(folder=local.cluster, remove=[local.path]) as cluster:
@@ -61,9 +61,9 @@ def prepare_namespace(cluster: ClusterAccess) -> None:
 
 
 def watch(local: LocalFolder, cluster: ClusterAccess) -> None:
-    """Records processes that end, for `status`; they are not restarted, so that people see what happened."""
+    """Records processes that end, for `status`. It does not restart them, so that people see what happened."""
     with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())  # `up` goes now, and with it the pipe
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())  # `up` exits now, and the pipe closes
     ended: set[str] = set()
     while True:
         now_ended = {process.name for process in cluster.processes.started if not process.running}

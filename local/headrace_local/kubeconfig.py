@@ -1,4 +1,4 @@
-"""Kubeconfig files, with everything embedded so that one file is all a client needs."""
+"""Writes kubeconfig files with everything embedded, so that a client needs only one file."""
 
 import base64
 from pathlib import Path
@@ -10,17 +10,17 @@ from headrace_local.certs import KeyPair
 
 
 def certificate_user(pair: KeyPair) -> dict[str, str]:
-    """A kubeconfig's user that shows a client certificate."""
+    """A kubeconfig user with a client certificate."""
     return {"client-certificate-data": _base64(pair.cert), "client-key-data": _base64(pair.key)}
 
 
 def token_user(token: str) -> dict[str, str]:
-    """A kubeconfig's user that shows a bearer token."""
+    """A kubeconfig user with a bearer token."""
     return {"token": token}
 
 
 def write_kubeconfig(path: Path, api_url: str, ca_file: Path, user: dict[str, str]) -> Path:
-    """Writes `path` (readable by its owner only) and returns it."""
+    """Writes `path`, which only its owner can read, and returns it."""
     config: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Config",

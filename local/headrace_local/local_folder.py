@@ -1,10 +1,10 @@
-"""The `.local` folder of a cluster that is left running (`up`): who keeps it, and what users find in it.
+"""The `.local` folder of a cluster that `up` leaves running: the keeper's records, and files for users.
 
 keeper.json      the process that owns the cluster
-processes.json   what runs, and what has ended by itself
+processes.json   the processes that run, and those that ended by themselves
 keeper.log       stderr of the keeper
-kubeconfig       the administrator's
-env              to be sourced by a shell
+kubeconfig       the administrator's kubeconfig
+env              a file to source in a shell
 bin/kubectl
 cluster/         the cluster's own folder
 """
@@ -24,7 +24,7 @@ from headrace_local.processes import Process
 
 @dataclass(frozen=True)
 class KeeperRecord:
-    """Names a process for good: a pid alone may be somebody else's after a crash or a reboot."""
+    """Identifies a process for good: after a crash or a reboot, a pid alone may belong to another process."""
 
     pid: int
     created: float
@@ -34,22 +34,22 @@ class KeeperRecord:
     def alive(self) -> bool:
         try:
             process = psutil.Process(self.pid)
-            # The kernel counts from boot, and the time of boot may be corrected by a little.
+            # The kernel counts from boot, and the recorded time of boot may shift slightly.
             return abs(process.create_time() - self.created) < 2 and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
 
 class NotOursError(RuntimeError):
-    """The folder holds something that no keeper made."""
+    """The folder contains something that no keeper made."""
 
 
 class NothingUpError(RuntimeError):
-    """What was asked for needs a running cluster."""
+    """The command needs a running cluster."""
 
 
 class LocalFolder:
-    """`.local` below the folder of a project."""
+    """The folder `.local` of a project."""
 
     def __init__(self, project: Path) -> None:
         self.path = project.absolute() / ".local"
@@ -71,7 +71,7 @@ class LocalFolder:
         """The cluster that is up.
 
         Raises:
-            NothingUpError: there is none.
+            NothingUpError: no cluster is up.
         """
         keeper = self.keeper()
         if keeper is None or not keeper.alive or not (self.cluster / "cluster.json").exists():
@@ -79,7 +79,7 @@ class LocalFolder:
         return ClusterAccess(self.cluster)
 
     def clean_up_after_crash(self) -> bool:
-        """Removes what a keeper that is no more left behind (its processes went with it). Returns whether it did.
+        """Removes what a crashed keeper left behind (its processes ended with it). Returns whether there was anything to remove.
 
         Raises:
             NotOursError: the folder is not a keeper's.
@@ -88,7 +88,7 @@ class LocalFolder:
             return False
         keeper = self.keeper()
         if keeper is None and any(entry != self.keeper_log for entry in self.path.iterdir()):
-            raise NotOursError(f"{self.path} holds files but no record of a cluster; move it away and try again")
+            raise NotOursError(f"{self.path} has files but no record of a cluster; move it away and try again")
         if keeper is not None and keeper.alive:
             return False
         shutil.rmtree(self.path)
@@ -100,7 +100,7 @@ class LocalFolder:
         self._keeper.write_text(json.dumps({"pid": process.pid, "created": process.create_time()}))
 
     def write_for_users(self, cluster: ClusterAccess) -> None:
-        """Writes what people and shells use."""
+        """Writes the files that people and shells use."""
         self.kubeconfig.symlink_to(cluster.kubeconfig)
         (self.path / "bin").mkdir()
         (self.path / "bin" / "kubectl").symlink_to(cluster.facts.kubectl)
@@ -110,14 +110,14 @@ class LocalFolder:
         self.env.write_text(exports + on_path(self.path / "bin") + on_path(Path(sys.prefix) / "bin"))
 
     def write_processes(self, processes: list[Process]) -> None:
-        """Records what runs. `ended` is None, or the exit code, or the negative number of a signal."""
+        """Records the processes. `ended` is None while one runs, else its exit code or the negative number of a signal."""
         states = {p.name: {"pid": p.pid, "ended": p.exit_code, "log": str(p.log)} for p in processes}
         partial = self._processes.with_suffix(".partial")
         partial.write_text(json.dumps(states, indent=2))
         partial.rename(self._processes)
 
     def processes(self) -> dict[str, dict[str, str | int | None]]:
-        """What `write_processes` recorded; empty while the cluster starts."""
+        """The processes that `write_processes` recorded; empty while the cluster starts."""
         try:
             states: dict[str, dict[str, str | int | None]] = json.loads(self._processes.read_text())
         except FileNotFoundError:
@@ -126,5 +126,5 @@ class LocalFolder:
 
 
 def on_path(folder: Path) -> str:
-    """A line of shell that puts a folder in front of PATH, once."""
+    """A line of shell that puts a folder in front of PATH, unless it is there already."""
     return f'case ":$PATH:" in *:{shlex.quote(str(folder))}:*) ;; *) export PATH={shlex.quote(str(folder))}:"$PATH" ;; esac\n'

@@ -1,8 +1,8 @@
-"""The cluster's processes as their owner sees them: start, watch, signal; none outlives the owner.
+"""The cluster's processes from their owner's side: start, watch and signal them. None outlives the owner.
 
 Every process is a child of a janitor (`janitor.py`), one per `Processes`, which cleans up even after a SIGKILL of
 the owner. Output goes to one log file per process; an error about a process carries the end of its log, because
-the file goes with the cluster's folder.
+the file disappears with the cluster's folder.
 """
 
 import itertools
@@ -23,11 +23,11 @@ from headrace_local import janitor
 
 
 class ProcessEndedError(RuntimeError):
-    """A process that should be running is not; the message holds its exit code and the end of its log."""
+    """A process that should be running is not; the message has its exit code and the end of its log."""
 
 
 class Process:
-    """One started process. It leads a session and process group of its own."""
+    """One started process. It leads its own session and process group."""
 
     def __init__(self, processes: "Processes", key: int, name: str, pid: int, log: Path) -> None:
         self._processes = processes
@@ -39,7 +39,7 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the number of the signal that ended it."""
+        """None while it runs; if a signal ended it, the signal's negative number."""
         return self._processes.exit_code(self.key)
 
     @property
@@ -47,18 +47,18 @@ class Process:
         return self.exit_code is None
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the process and its group; nothing happens when it has ended."""
+        """Sends a signal to the process and its group; does nothing if it has ended."""
         if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
             self.expected_to_run = False
         self._processes.send_signal(self.key, number)
 
     def kill(self) -> None:
-        """SIGKILL to the process and its group, and waits for the end of the process itself."""
+        """Sends SIGKILL to the process and its group, and waits for the process itself to end."""
         self.signal(signal.SIGKILL)
         self.wait(10)
 
     def stop(self, grace_seconds: float = 10) -> int:
-        """SIGTERM, and SIGKILL once the grace is over. Returns the exit code."""
+        """Sends SIGTERM, and SIGKILL once the grace period is over. Returns the exit code."""
         self.signal(signal.SIGTERM)
         try:
             return self.wait(grace_seconds)
@@ -76,7 +76,7 @@ class Process:
         while (code := self.exit_code) is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"{self.name} (pid {self.pid}) still runs after {timeout} s")
+                raise TimeoutError(f"{self.name} (pid {self.pid}) is still running after {timeout} s")
             self._processes.listen(min(left, 0.5))
         return code
 
@@ -91,27 +91,27 @@ class Process:
     def check(self) -> None:
         """
         Raises:
-            ProcessEndedError: it has ended and nobody asked it to.
+            ProcessEndedError: it has ended, but was not asked to.
         """
         code = self.exit_code
         if code is None or not self.expected_to_run:
             return
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        raise ProcessEndedError(f"{self.name} (pid {self.pid}) ended with {how}; the end of {self.log}:\n{self.log_tail()}")
+        raise ProcessEndedError(f"{self.name} (pid {self.pid}) ended with {how}. The end of {self.log}:\n{self.log_tail()}")
 
 
 class Processes:
     """A janitor and the processes it started for this owner. Thread-safe.
 
     Args:
-        remove: folders that vanish with the last process; they need not exist yet.
+        remove: folders to remove after the last process; they need not exist yet.
     """
 
     def __init__(self, remove: Sequence[Path] = ()) -> None:
         if not sys.platform.startswith("linux"):
             raise RuntimeError(f"the embedded cluster needs Linux; this is {sys.platform}")
         self.started: list[Process] = []
-        self._keys = itertools.count()  # name processes towards the janitor
+        self._keys = itertools.count()  # identify processes to the janitor
         self._exit_codes: dict[int, int] = {}
         self._lock = threading.RLock()
         self._unread = b""
@@ -157,26 +157,26 @@ class Processes:
         return self._exit_codes.get(key)
 
     def listen(self, timeout: float) -> None:
-        """Takes in what the janitor has reported, waiting up to `timeout` seconds for something."""
+        """Reads the janitor's reports, and waits up to `timeout` seconds for one."""
         with self._lock:
             self._receive(timeout)
 
     def check(self) -> None:
         """
         Raises:
-            ProcessEndedError: a process ended without having been asked to.
+            ProcessEndedError: a process has ended, but was not asked to.
         """
         for process in list(self.started):
             process.check()
 
     def kill_all(self) -> None:
-        """Kills and forgets what has been started; more can be started afterwards."""
+        """Kills and forgets all started processes; you can start others afterwards."""
         for process in self.started:
             process.kill()
         self.started = []
 
     def close(self) -> None:
-        """Kills every process, removes the folders and returns when that is done (well under a second)."""
+        """Kills every process and removes the folders; returns when that is done (well under a second)."""
         with self._lock:
             if self._janitor.returncode is not None:
                 return
@@ -185,7 +185,7 @@ class Processes:
             with suppress(BrokenPipeError):
                 self._janitor.stdin.write(b'{"end": true}\n')
             self._janitor.stdin.close()
-            while self._janitor.stdout.read(1 << 16):  # nothing it says now matters, but it must not block
+            while self._janitor.stdout.read(1 << 16):  # its messages no longer matter, but it must not block
                 pass
             self._selector.close()
             self._janitor.stdout.close()

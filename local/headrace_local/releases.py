@@ -1,4 +1,4 @@
-"""Downloads of the official release binaries, each verified against the checksum published beside it."""
+"""Downloads the official release binaries and verifies each against its published checksum."""
 
 import hashlib
 import http.client
@@ -18,21 +18,21 @@ from headrace_local.setup_progress import Step, megabytes
 
 T = TypeVar("T")
 
-# An offline machine must fall through to the build within seconds.
+# An offline machine must go on to the build within seconds.
 CONNECT_SECONDS = 4.0
 CHUNK = 1 << 20
 
 
 class ReleaseUnavailableError(RuntimeError):
-    """The file cannot be had there: another source is tried."""
+    """The file is not available there; the caller tries another source."""
 
 
 class SiteUnreachableError(ReleaseUnavailableError):
-    """The site does not answer at all: nor will it for another file."""
+    """The site does not answer at all, so it will not have other files either."""
 
 
 class ChecksumMismatchError(RuntimeError):
-    """What was downloaded is not what was published. Nobody should go on from here without looking."""
+    """The downloaded file is not the published one. A person must look into it before going on."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Release:
     """Base URL; HEADRACE_{KUBERNETES,ETCD,VERSITYGW,PROMETHEUS,HELM,CRANE}_URL names a mirror."""
     path: str
     checksum_path: str
-    """A file of `<sha256>  <file name>` lines, or of the bare sha256."""
+    """A file with `<sha256>  <file name>` lines, or with the bare sha256."""
 
     @property
     def url(self) -> str:
@@ -56,7 +56,7 @@ class Release:
 
 
 def release_of(program: str, version: str) -> Release:
-    """The release of a program for this machine's processor (Linux)."""
+    """The release of a program for Linux on this machine's processor."""
     machine = platform.machine()
     arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
     match program:
@@ -65,7 +65,7 @@ def release_of(program: str, version: str) -> Release:
             return Release(program, site, f"v{version}/etcd-v{version}-linux-{arch}.tar.gz", f"v{version}/SHA256SUMS")
         case "versitygw":
             site = os.environ.get("HEADRACE_VERSITYGW_URL", "https://github.com/versity/versitygw/releases/download")
-            title = {"amd64": "x86_64"}.get(arch, arch)  # goreleaser's template spells this one as uname does
+            title = {"amd64": "x86_64"}.get(arch, arch)  # here goreleaser's template uses uname's spelling
             archive = f"v{version}/versitygw_v{version}_Linux_{title}.tar.gz"
             return Release(program, site, archive, f"v{version}/checksums.txt")
         case "promtool" | "prometheus":
@@ -89,10 +89,10 @@ def release_of(program: str, version: str) -> Release:
 
 
 def download(release: Release, target: Path, step: Step) -> None:
-    """Writes the program to `target`, which must not be taken for complete before this returns.
+    """Writes the program to `target`, which is complete only once this returns.
 
     Raises:
-        ReleaseUnavailableError: no connection within seconds, or no such file there.
+        ReleaseUnavailableError: no connection within seconds, or the site does not have the file.
         ChecksumMismatchError: the file differs from its published checksum.
     """
     archive = target.with_name(f"{target.name}.download")
@@ -102,7 +102,7 @@ def download(release: Release, target: Path, step: Step) -> None:
         if actual != expected:
             raise ChecksumMismatchError(
                 f"{release.url} has SHA-256 {actual}, but {release.checksum_url} says {expected}; "
-                "nothing was installed. Retry, or ask who changes downloads on this network."
+                "nothing was installed. Retry; if it happens again, something on this network changes downloads."
             )
         if release.path.endswith(".tar.gz"):
             _extract(archive, release.program, target)
@@ -129,7 +129,7 @@ def _read(url: str) -> str:
 
 
 def _fetch(url: str, target: Path, step: Step) -> str:
-    """Downloads to `target` and returns the SHA-256 of what came."""
+    """Downloads to `target` and returns the SHA-256 of the content."""
     digest = hashlib.sha256()
     try:
         with urllib.request.urlopen(url, timeout=30) as response, target.open("wb") as file:
@@ -145,7 +145,7 @@ def _fetch(url: str, target: Path, step: Step) -> str:
 
 
 def _extract(archive: Path, program: str, target: Path) -> None:
-    """Takes the one file named like the program; nothing else of the archive is ever written."""
+    """Extracts only the file with the program's name."""
     with tarfile.open(archive) as tar:
         for member in tar:
             if member.isfile() and member.name.rpartition("/")[2] == program:
@@ -155,11 +155,11 @@ def _extract(archive: Path, program: str, target: Path) -> None:
                     while chunk := content.read(CHUNK):
                         file.write(chunk)
                 return
-    raise ReleaseUnavailableError(f"{archive.name} holds no file named {program}")
+    raise ReleaseUnavailableError(f"{archive.name} has no file named {program}")
 
 
 def _within(seconds: float, site: str, read: Callable[[], T]) -> T:
-    """Runs `read`, bounded also where a timeout of the library does not reach: the resolver's own retries."""
+    """Runs `read` with a limit that also covers what the library's timeout does not: the resolver's own retries."""
     outcome: list[T] = []
     errors: list[Exception] = []
 

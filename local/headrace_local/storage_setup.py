@@ -1,4 +1,4 @@
-"""What jobs of a namespace need of the S3 server: the storage secret, and buckets."""
+"""Creates what jobs of a namespace need of the S3 server: the storage secret and buckets."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,10 @@ SECRET_NAME = "headrace-storage"
 
 
 def create_storage(cluster: ClusterAccess, namespace: str, buckets: Sequence[str]) -> None:
-    """Creates the namespace's storage secret, and those buckets that are not there yet."""
-    from kubernetes import client
-
+    """Creates the namespace's storage secret, and the buckets that do not exist yet."""
+    secret = {"metadata": {"name": SECRET_NAME}, "stringData": cluster.storage_environment()}
     with cluster.api() as api:
-        client.CoreV1Api(api).create_namespaced_secret(
-            namespace,
-            client.V1Secret(metadata=client.V1ObjectMeta(name=SECRET_NAME), string_data=cluster.storage_environment()),
-        )
+        api.request("POST", f"/api/v1/namespaces/{namespace}/secrets", secret)
     store = cluster.minio()
     for bucket in buckets:
         if not store.bucket_exists(bucket):

@@ -1,4 +1,4 @@
-"""`up`, `down` and `status`: a cluster that is left running for a project folder."""
+"""`up`, `down` and `status` of a cluster that keeps running for a project folder."""
 
 import json
 import os
@@ -20,19 +20,19 @@ DOWN_TIMEOUT = 30.0
 
 
 class StartFailedError(RuntimeError):
-    """The cluster did not come up; nothing of it is left."""
+    """The cluster did not start; nothing of it is left."""
 
 
 def up(project: Path, gpus: int, console: Console, control_plane_only: bool = False) -> None:
     """Starts a cluster for `project` and returns when everything is ready.
 
     Raises:
-        StartFailedError: with the cause.
-        NotOursError: `.local` holds something else.
+        StartFailedError: it did not start; the message says why.
+        NotOursError: `.local` contains something else.
     """
     local = LocalFolder(project)
     if local.clean_up_after_crash():
-        console.print(f"Removed {local.path}, left by a cluster that had crashed.")
+        console.print(f"Removed {local.path}, which a crashed cluster had left behind.")
     keeper = local.keeper()
     if keeper is not None:
         console.print(f"Already up (pid {keeper.pid}).")
@@ -59,15 +59,15 @@ def up(project: Path, gpus: int, console: Console, control_plane_only: bool = Fa
             raise
         console.print(f"Ready in {time.monotonic() - started:.1f} s.")
         _print_usage(local, console)
-        # It lives on, by intent: the context manager must not wait for it.
+        # The keeper stays on purpose: the context manager must not wait for it.
         process.returncode = 0
 
 
 def down(project: Path, console: Console) -> None:
-    """Ends the cluster of `project` and removes `.local`.
+    """Stops the cluster of `project` and removes `.local`.
 
     Raises:
-        NotOursError: `.local` holds something else.
+        NotOursError: `.local` contains something else.
     """
     local = LocalFolder(project)
     if local.clean_up_after_crash():
@@ -81,14 +81,14 @@ def down(project: Path, console: Console) -> None:
     try:
         wait_until(lambda: not keeper.alive, "the cluster's end", DOWN_TIMEOUT)
     except TimeoutError:
-        os.kill(keeper.pid, signal.SIGKILL)  # the janitor cleans up all the same
+        os.kill(keeper.pid, signal.SIGKILL)  # the janitor still cleans up
         wait_until(lambda: not keeper.alive, "the keeper's end", DOWN_TIMEOUT)
     wait_until(lambda: not local.path.exists(), f"{local.path} is removed", DOWN_TIMEOUT)
     console.print("Down; nothing is left.")
 
 
 def status(project: Path, console: Console) -> bool:
-    """Prints what runs. Returns whether the cluster is up and whole."""
+    """Prints what is running. Returns whether the whole cluster is up."""
     local = LocalFolder(project)
     keeper = local.keeper()
     if keeper is None or not keeper.alive:
@@ -110,7 +110,7 @@ def status(project: Path, console: Console) -> bool:
 
 
 def _follow(process: "subprocess.Popen[str]", local: LocalFolder, console: Console) -> None:
-    """Prints the keeper's steps until it says that it is ready."""
+    """Prints the keeper's steps until it reports that it is ready."""
     assert process.stdout is not None
     for line in process.stdout:
         match json.loads(line):

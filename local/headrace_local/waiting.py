@@ -1,4 +1,4 @@
-"""Waiting for a condition, bounded and with an early end."""
+"""Waits for a condition, with a time limit, and stops early if waiting is pointless."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ def wait_until(ready: Callable[[], T | None], what: str, timeout: float, check: 
 
     Args:
         what: the condition in words, for the error.
-        check: called between the tries; raises when waiting on is pointless (a process has ended).
+        check: called between tries; raises an error if further waiting is pointless (a process has ended).
 
     Raises:
         TimeoutError: the condition did not come true within `timeout` seconds.
@@ -26,5 +26,5 @@ def wait_until(ready: Callable[[], T | None], what: str, timeout: float, check: 
             return result
         check()
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout:g} s in vain for: {what}")
+            raise TimeoutError(f"waited {timeout:g} s without success for: {what}")
         time.sleep(POLL_SECONDS)

@@ -1,1 +1,1 @@
-"""What a release is made of: the images and their base, the version in every place, the changelog, the lists of what is in it."""
+"""Makes releases: the images and their base, the version in every place, the changelog, the inventories."""

@@ -1,4 +1,4 @@
-"""Images and releases: `python -m headrace_release {base-image,images,ship}`; docs/release.md tells the story."""
+"""Images and releases: `python -m headrace_release {base-image,images,ship}`; docs/release.md explains them."""
 
 import argparse
 import sys
@@ -54,19 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m headrace_release", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     base = commands.add_parser("base-image", help="make the base image from Debian packages")
-    base.add_argument("--renew", action="store_true", help="also what is there already")
+    base.add_argument("--renew", action="store_true", help="make it again even if it exists")
     base.add_argument("--mirror", help="a mirror of Debian; default: Debian's own")
     building = commands.add_parser("images", help="build the operator's and the trainer's image")
     building.add_argument("--only", choices=images.PROGRAMS, help="default: both")
     building.add_argument("--tag", help="default: the version in pyproject.toml")
-    shipping = commands.add_parser("ship", help="make a release: first its version, then all that is shipped")
-    shipping.add_argument("version", help="as in 1.2.3")
+    shipping = commands.add_parser("ship", help="make a release: first set its version, then build everything that ships")
+    shipping.add_argument("version", help="for example 1.2.3")
     for command in (base, building, shipping):
         command.add_argument("--engine", help="docker, podman or buildah; default: the first that works")
     for command in (building, shipping):
-        command.add_argument("--repository", help="what stands before /headrace-operator; default: localhost")
-        command.add_argument("--base", help="the image to stand on; default: the Dockerfile's")
-        command.add_argument("--builder", help="the image to build in; default: the one that belongs to the base")
+        command.add_argument("--repository", help="the part of the image name before /headrace-operator; default: localhost")
+        command.add_argument("--base", help="the image to build on; default: the Dockerfile's")
+        command.add_argument("--builder", help="the image to build in; default: the base's builder")
     return parser
 
 

@@ -1,6 +1,6 @@
-"""A base for the images where no registry is reached: Debian and its Python, made from packages by mmdebstrap.
+"""Makes a base for the images if no registry is reachable: Debian and its Python, from packages, with mmdebstrap.
 
-Two images: what Headrace's images stand on, and the same with venv and pip, in which they are built.
+There are two images: the base of Headrace's images, and the same with venv and pip, for building them.
 """
 
 import tempfile
@@ -15,7 +15,7 @@ SUITE = "bookworm"
 BASE = f"localhost/headrace-base:{SUITE}"
 BUILDER = f"localhost/headrace-base:{SUITE}-build"
 PACKAGES = ("python3", "ca-certificates", "libstdc++6")
-"""torch links libstdc++; the CA certificates are for S3 over TLS."""
+"""torch links libstdc++; S3 over TLS needs the CA certificates."""
 BUILDER_PACKAGES = (*PACKAGES, "python3-venv")
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 KEPT = "/usr/share/doc/*/copyright"
@@ -24,7 +24,7 @@ KEPT = "/usr/share/doc/*/copyright"
 def root_command(packages: Sequence[str], tar: Path, mirror: str | None) -> tuple[str, ...]:
     """The command that writes a root file system: essential packages and these, without apt, its lists, manuals and translations.
 
-    Debian's security updates are in it: mmdebstrap adds their archive unless a mirror is named.
+    It includes Debian's security updates: mmdebstrap adds their archive unless you name a mirror.
     """
     rules = (*(f"path-exclude={path}" for path in LEFT_OUT), f"path-include={KEPT}")
     options = ("--variant=essential", f"--include={','.join(packages)}", *(f"--dpkgopt={rule}" for rule in rules))
@@ -34,16 +34,16 @@ def root_command(packages: Sequence[str], tar: Path, mirror: str | None) -> tupl
 def make_base_images(
     engine: Engine, mirror: str | None, renew: bool = False, execute: Callable[[Sequence[str]], None] = run
 ) -> None:
-    """Makes both and gives them to the engine. What the engine has already is kept, unless it shall be renewed: made again, it is
-    another image, and all that stands on it is built again.
+    """Makes both images and imports them into the engine. It keeps existing ones unless `renew` is set: a new base is a different
+    image, so everything built on it must be built again.
 
     Raises:
-        EngineError: mmdebstrap is not there or failed, or the engine did.
+        EngineError: mmdebstrap is missing or failed, or the engine failed.
     """
     with tempfile.TemporaryDirectory() as folder, SetupProgress() as progress:
         for image, packages in ((BASE, PACKAGES), (BUILDER, BUILDER_PACKAGES)):
             if not renew and engine.has(image):
-                progress.say(f"{image} is there (RENEW=1 makes it again, with Debian's newest packages)")
+                progress.say(f"{image} exists (RENEW=1 makes it again with Debian's newest packages)")
                 continue
             tar = Path(folder, "root.tar")
             with progress.step(f"make {image} from Debian packages"):

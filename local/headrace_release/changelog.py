@@ -1,4 +1,4 @@
-"""CHANGELOG.md: what users notice, by version, newest first. What is not released yet stands under "Unreleased"."""
+"""CHANGELOG.md: what users notice, by version, newest first. Unreleased changes are under "Unreleased"."""
 
 import re
 from datetime import date
@@ -10,32 +10,32 @@ SECTION = re.compile(r"(?m)^## (?P<title>.+)$")
 
 
 class ChangelogError(ValueError):
-    """The file lacks what a release needs; the text says what."""
+    """The file lacks something that a release needs; the message says what."""
 
 
 def sections(text: str) -> dict[str, str]:
-    """What stands under each heading, in the file's order."""
+    """The text under each heading, in the file's order."""
     found = list(SECTION.finditer(text))
     ends = [later.start() for later in found[1:]] + [len(text)]
     return {match["title"]: text[match.end() : end].strip() for match, end in zip(found, ends, strict=True)}
 
 
 def release(text: str, version: str, today: date) -> str:
-    """The text with all that was unreleased under the version's own heading.
+    """The text with everything unreleased moved under the version's heading.
 
     Raises:
-        ChangelogError: nothing stands under "Unreleased", or the version is there already.
+        ChangelogError: there is nothing under "Unreleased", or the version already has a section.
     """
     known = sections(text)
     if not known.get("Unreleased"):
-        raise ChangelogError(f'{FILE}: nothing stands under "{UNRELEASED}"; say there what users will notice in {version}')
+        raise ChangelogError(f'{FILE} has nothing under "{UNRELEASED}"; describe there what users will notice in {version}')
     if any(title.split()[0] == version for title in known):
         raise ChangelogError(f"{FILE} already has a section for {version}")
     return text.replace(f"{UNRELEASED}\n", f"{UNRELEASED}\n\n## {version} ({today.isoformat()})\n", 1)
 
 
 def notes(text: str, version: str) -> str:
-    """What stands under a version.
+    """The text under a version's heading.
 
     Raises:
         ChangelogError: there is no such section.

@@ -1,4 +1,4 @@
-"""The three programs that can build images, behind one face: docker, podman and buildah."""
+"""One interface to the three programs that can build images: docker, podman and buildah."""
 
 import os
 import shlex
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOK = {"docker": ("docker", "info"), "podman": ("podman", "info"), "buildah": ("buildah", "info")}
-"""By name, in the order of preference: what succeeds only if the engine can work here (docker may be there without its daemon)."""
+"""Engines in order of preference, each with a command that succeeds only if the engine works here (docker may lack its daemon)."""
 
 
 class EngineError(Exception):
-    """No engine, or one that failed; the text says which and what would help."""
+    """There is no engine, or a command failed; the message says which, and what would help."""
 
 
 def succeeds(command: Sequence[str]) -> bool:
-    """Whether the program is there and ends with 0."""
+    """Whether the program exists and exits with 0."""
     try:
         return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
@@ -26,16 +26,16 @@ def succeeds(command: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Engine:
-    """One of the programs."""
+    """One of the three programs."""
 
     name: str
 
     @classmethod
     def find(cls, wanted: str | None = None, works: Callable[[Sequence[str]], bool] = succeeds) -> "Engine":
-        """The one that is asked for, or the first that works.
+        """The engine you ask for, or the first that works.
 
         Raises:
-            EngineError: none works; says what was tried.
+            EngineError: none works; the message lists the failed commands.
         """
         if wanted and wanted not in LOOK:
             raise EngineError(f"ENGINE is {wanted!r}; it can be {', '.join(LOOK)}")
@@ -43,7 +43,9 @@ class Engine:
             if works(LOOK[name]):
                 return cls(name)
         tried = ", ".join(f"`{shlex.join(LOOK[name])}`" for name in ([wanted] if wanted else LOOK))
-        raise EngineError(f"nothing here can build images: {tried} failed. hint: apt-get install buildah, or start docker's daemon")
+        raise EngineError(
+            f"no program here can build images: {tried} failed. hint: apt-get install buildah, or start docker's daemon"
+        )
 
     def build_command(
         self, target: str, image: str, arguments: Mapping[str, str], ca: Path | None, output: Path | None = None
@@ -51,7 +53,7 @@ class Engine:
         """The command that builds a target of the Dockerfile in this folder, as an image or (`output`) as a folder of files."""
         command = [self.name, "build"]
         if self.name == "buildah":
-            # Each line's result is kept as the others do it; a chroot needs no more than root, where runc wants cgroups of its own.
+            # Cache each line's result, as the others do. A chroot only needs root, while runc needs its own cgroups.
             command += ["--layers", *(("--isolation", "chroot") if os.geteuid() == 0 else ())]
         elif self.name == "podman":
             command += ["--layers"]
@@ -63,7 +65,7 @@ class Engine:
         return (*command, "--target", target, ".")
 
     def import_commands(self, tar: Path, image: str) -> tuple[tuple[str, ...], ...]:
-        """The commands that make an image of one layer out of a root file system."""
+        """The commands that turn a root file system into an image with one layer."""
         if self.name != "buildah":
             return ((self.name, "import", "--change", "ENV LANG=C.UTF-8", "--change", 'CMD ["python3"]', str(tar), image),)
         container = image.replace("/", "-").replace(":", "-") + "-import"
@@ -75,7 +77,7 @@ class Engine:
         )
 
     def has(self, image: str) -> bool:
-        """Whether it holds an image of this name."""
+        """Whether the engine has an image with this name."""
         words = ("inspect", "--type=image") if self.name == "buildah" else ("image", "inspect")
         return succeeds((self.name, *words, image))
 
@@ -83,7 +85,7 @@ class Engine:
         """The size of an image on disk, in 10^6 bytes."""
         if self.name == "buildah":
             listed = self._read("buildah", "images", "--format", "{{.Size}}", image)
-            number, unit = listed.splitlines()[0].split()  # a line for each of its names
+            number, unit = listed.splitlines()[0].split()  # one line for each of its names
             return float(number) * {"KB": 1e-3, "MB": 1, "GB": 1e3}[unit.upper()]
         return int(self._read(self.name, "image", "inspect", "--format", "{{.Size}}", image)) / 1e6
 
@@ -95,10 +97,10 @@ class Engine:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-    """Runs it with its output on this terminal; that is the progress.
+    """Runs a command with its output on this terminal, as progress.
 
     Raises:
-        EngineError: it is not there or failed; the text repeats the command, to be tried by hand.
+        EngineError: it does not exist or failed; the message repeats the command, so that you can try it by hand.
     """
     print(f"$ {shlex.join(command)}", file=sys.stderr, flush=True)
     try:
@@ -106,4 +108,4 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     except FileNotFoundError as error:
         raise EngineError(f"{command[0]} is not installed") from error
     if code:
-        raise EngineError(f"this ended with {code}: {shlex.join(command)}")
+        raise EngineError(f"exit code {code} from: {shlex.join(command)}")

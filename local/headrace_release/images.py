@@ -1,4 +1,4 @@
-"""`make images`: builds the operator's and the trainer's image, and says how large they are."""
+"""`make images`: builds the operator's and the trainer's image, and prints their sizes."""
 
 import os
 import subprocess
@@ -14,13 +14,13 @@ from headrace_release.engine import Engine, run
 
 PROGRAMS = ("operator", "trainer")
 INDEX_VARIABLES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX")
-"""Where packages come from, taken over from this shell. They stay in the builder stages, which are not shipped."""
+"""Where packages come from, passed on from this shell. They stay in the builder stages, which do not ship."""
 CA_VARIABLE = "SSL_CERT_FILE"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is built and from what."""
+    """What to build, and from what."""
 
     version: str
     revision: str
@@ -33,7 +33,7 @@ class Plan:
         return f"{self.repository}/headrace-{program}:{self.version}"
 
     def arguments(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """The Dockerfile's arguments. What is not said is as the Dockerfile has it."""
+        """The Dockerfile's arguments, without those that keep the Dockerfile's default."""
         builder = self.builder or (base_image.BUILDER if self.base == base_image.BASE else None)
         given = {"BASE": self.base, "BUILDER": builder, "VERSION": self.version, "REVISION": self.revision}
         given |= {name: environment.get(name) for name in INDEX_VARIABLES}
@@ -43,7 +43,7 @@ class Plan:
 def build_images(
     engine: Engine, plan: Plan, programs: Sequence[str] = PROGRAMS, execute: Callable[[Sequence[str]], None] = run
 ) -> dict[str, float]:
-    """Builds them one after the other, with the engine's own progress. Returns seconds by image name."""
+    """Builds the images one after the other, and shows the engine's progress. Returns seconds by image name."""
     took = {}
     for program in programs:
         begun = time.monotonic()
@@ -53,19 +53,19 @@ def build_images(
 
 
 def ca_bundle(environment: Mapping[str, str]) -> Path | None:
-    """The bundle that this machine trusts, if it says so: it is lent to the build and stays out of the images."""
+    """This machine's CA bundle, if it names one. The build uses it, but it stays out of the images."""
     path = environment.get(CA_VARIABLE)
     return Path(path) if path else None
 
 
 def tell(console: Console, engine: Engine, took: Mapping[str, float]) -> None:
-    """A line per image."""
+    """Prints one line per image."""
     for image, seconds in took.items():
         console.print(f"{image}   {engine.size_mb(image):,.0f} MB, built in {seconds:.0f} s", soft_wrap=True)
 
 
 def revision(root: Path) -> str:
-    """The commit that is checked out, with `-dirty` after it if files differ from it; empty where git knows none."""
+    """The checked-out commit, with the suffix `-dirty` if files differ from it; empty if git does not know it."""
     command = ("git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     return ended.stdout.strip() if ended.returncode == 0 else ""

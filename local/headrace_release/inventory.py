@@ -1,4 +1,4 @@
-"""What an image is made of: a CycloneDX list of its Python packages, from the packages' own records in that image."""
+"""Lists an image's Python packages in CycloneDX, from the packages' own records in that image."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ SPECIFICATION = "1.6"
 
 
 def write_inventories(engine: Engine, plan: Plan, folder: Path, execute: Callable[[Sequence[str]], None] = run) -> list[Path]:
-    """One file per image and one for the lock file; returns where they are.
+    """Writes one file per image and one for the lock file; returns their paths.
 
     Raises:
         EngineError: the engine or cyclonedx-py failed.
@@ -24,7 +24,7 @@ def write_inventories(engine: Engine, plan: Plan, folder: Path, execute: Callabl
     for program in PROGRAMS:
         written.append(folder / f"headrace-{program}-{plan.version}.cdx.json")
         with tempfile.TemporaryDirectory() as temporary:
-            # The records alone, in an environment that holds nothing else: cyclonedx-py reads them there as if they were installed.
+            # Only the records, in an otherwise empty environment: cyclonedx-py reads them as if the packages were installed.
             venv.create(temporary, with_pip=False)
             records = Path(temporary, "records")
             arguments = plan.arguments(os.environ)
@@ -35,14 +35,14 @@ def write_inventories(engine: Engine, plan: Plan, folder: Path, execute: Callabl
 
 
 def command(kind: str, output: Path, *rest: str) -> tuple[str, ...]:
-    """A call of cyclonedx-py; its output depends on nothing but its input."""
+    """A command line of cyclonedx-py; its output depends only on its input."""
     options = ("--output-reproducible", "--spec-version", SPECIFICATION, "--output-file", str(output))
-    # PYTHONPATH would show it this shell's packages in every environment.
+    # With PYTHONPATH it would see this shell's packages in every environment.
     return ("env", "--unset=PYTHONPATH", sys.executable, "-m", "cyclonedx_py", kind, *options, *rest)
 
 
 def move_records(records: Path, environment: Path) -> None:
-    """Puts every `.dist-info` below `records` into the environment's site-packages, whichever Python version the image has."""
+    """Puts every `.dist-info` below `records` into the environment's site-packages, whatever Python version the image has."""
     (site_packages,) = environment.glob("lib/python3*/site-packages")
     for record in records.glob("lib/python3*/site-packages/*.dist-info"):
         record.rename(site_packages / record.name)

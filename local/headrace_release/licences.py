@@ -1,8 +1,8 @@
-"""Under which licences the packages are that Headrace's images carry. Writes docs/licences.md.
+"""Lists the licences of the packages in Headrace's images. Writes docs/licences.md.
 
-Packages say their licence in their metadata in three ways: an SPDX expression, a classifier, free text. All become SPDX expressions
-here. One that cannot be read is an error, not a blank: a person reads the package's licence file and writes it into READ_BY_HAND.
-What a package's metadata keep silent about (a library of another author in its binaries) is not seen here.
+Packages name their licence in their metadata in three ways: an SPDX expression, a classifier, or free text. This turns all of them
+into SPDX expressions. If it cannot, it fails instead of leaving a blank: read the package's licence file and add the licence to
+READ_BY_HAND. It does not see what the metadata omit, such as another author's library in a package's binaries.
 """
 
 import re
@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 PROJECT = "headrace"
 PROGRAMS = ("operator", "trainer")
 LEFT_OUT = {"triton"}
-"""The Dockerfile leaves it out of the trainer."""
+"""Packages that the Dockerfile leaves out of the trainer."""
 NVIDIA = "LicenseRef-NVIDIA-Proprietary"
 ACCEPTED = {
     *(
@@ -36,8 +36,8 @@ ACCEPTED = {
     ),
     *("MIT-CMU", "MPL-2.0", "PSF-2.0", "Unlicense", "Zlib", NVIDIA),
 }
-"""Licences that a package may have. Of MPL-2.0 only changed files must be given away, and none is changed; NVIDIA's lets its
-libraries be passed on with a program that uses them. Never in here: the AGPL."""
+"""Licences that a package may have. MPL-2.0 only requires us to publish changed files, and we change none; NVIDIA's allows
+distributing its libraries with a program that uses them. The AGPL must never be in here."""
 SPELLINGS = {
     "Apache 2.0": "Apache-2.0",
     "ISC License": "ISC",
@@ -45,9 +45,9 @@ SPELLINGS = {
     "OSI Approved :: Apache Software License": "Apache-2.0",
     "OSI Approved :: MIT License": "MIT",
 }
-"""What packages write in free text or as a classifier, where that says one thing."""
+"""Unambiguous free texts and classifiers."""
 READ_BY_HAND = {
-    "cuda-toolkit": NVIDIA,  # an empty package: it only names others; NVIDIA's EULA for the toolkit
+    "cuda-toolkit": NVIDIA,  # an empty package that only depends on others; NVIDIA's EULA for the toolkit
     "faster-coco-eval": "Apache-2.0",
     "jinja2": "BSD-3-Clause",
     "mpmath": "BSD-3-Clause",
@@ -55,15 +55,15 @@ READ_BY_HAND = {
     "sympy": "BSD-3-Clause",
     "torchvision": "BSD-3-Clause",
 }
-"""Packages whose metadata say nothing, or only "BSD", of which there are several: as their licence files have it."""
+"""Packages whose metadata say nothing, or only "BSD", which can mean several licences. These come from their licence files."""
 
 
 class LicenceError(Exception):
-    """Packages whose licence is unknown or not accepted; the text names each and says what to do."""
+    """Packages have an unknown or unaccepted licence; the message names each and says what to do."""
 
 
 def licence_of(name: str, metadata: Message) -> str | None:
-    """The SPDX expression of a package, None if it cannot be read."""
+    """The SPDX expression of a package, or None if it cannot be read."""
     if name in READ_BY_HAND:
         return READ_BY_HAND[name]
     classifiers = [
@@ -79,14 +79,14 @@ def licence_of(name: str, metadata: Message) -> str | None:
 
 
 def parts(expression: str) -> set[str]:
-    """The single licences of an expression that joins them by AND; any other joint stays one part, to be looked at by a person."""
+    """The licences of an expression that joins them by AND; any other combination stays one part, for a person to check."""
     return {part.strip("() ") for part in re.split(r"\bAND\b", expression)}
 
 
 def packages_of(
     program: str, requires: Callable[[str], list[str]] = lambda name: distribution(name).requires or []
 ) -> Iterator[str]:
-    """All packages that `headrace[program]` asks for, by itself or through others, on this machine's Python and system."""
+    """All packages that `headrace[program]` requires, directly or indirectly, on this machine's Python and system."""
     waiting: list[tuple[str, frozenset[str]]] = [(PROJECT, frozenset({program}))]
     seen: set[tuple[str, frozenset[str]]] = set()
     while waiting:
@@ -103,7 +103,7 @@ def packages_of(
 
 
 def table() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """By package: its licence and the images that carry it.
+    """For each package, its licence and the images that contain it.
 
     Raises:
         LicenceError: one is unknown or not accepted.
@@ -121,22 +121,22 @@ def table() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def problem_with(name: str, licence: str | None) -> str | None:
-    """What keeps a package from being shipped, None if nothing does."""
+    """Why we cannot ship a package, or None if we can."""
     if licence is None:
-        return f"{name}: its metadata do not say its licence. Read its licence file, then name it in READ_BY_HAND of licences.py"
+        return f"{name}: its metadata do not name its licence. Read its licence file, then add it to READ_BY_HAND in licences.py"
     if unaccepted := sorted(parts(licence) - ACCEPTED):
-        return f"{name}: {', '.join(unaccepted)} is not accepted (ACCEPTED in licences.py says what is); do without the package"
+        return f"{name}: {', '.join(unaccepted)} is not accepted (see ACCEPTED in licences.py); remove the package"
     return None
 
 
 def to_markdown() -> str:
     """docs/licences.md."""
     lines = [
-        "# Licences of what the images carry",
+        "# Licences of the packages in the images",
         "",
-        "Headrace is Apache-2.0. Its images carry these Python packages as their authors publish them; where an author ships the",
-        "licence's text, it lies in the image in the package's `.dist-info`. The base image has licences of its own. Written by",
-        "`make manifests` from the packages' metadata.",
+        "Headrace is Apache-2.0. Its images contain these Python packages as their authors publish them. If a package includes its",
+        "licence's text, you find that in the image, in the package's `.dist-info`. The base image has its own licences.",
+        "`make manifests` writes this page from the packages' metadata.",
         "",
         "| package | licence | image |",
         "|---|---|---|",

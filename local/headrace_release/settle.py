@@ -1,7 +1,7 @@
-"""Makes an installed tree ready for a layer: without what is never read, compiled, and the same bytes whenever it is made.
+"""Prepares an installed tree for an image layer: deletes unused files, compiles, and makes the result reproducible.
 
     python settle.py FOLDER
-    python settle.py --compile FOLDER    # a standard library of the base image: compiled if it is not, else left as it is
+    python settle.py --compile FOLDER    # compile the base image's standard library, unless it is compiled already
 
 Standard library only: the Dockerfile runs it with a Python that has nothing else.
 """
@@ -24,7 +24,7 @@ UNREAD = {
         "numpy/_core/include",
     ),
     "static libraries and build files": ("**/*.a", "torch/share/cmake", "torch/bin/protoc*"),
-    "the code of nvshmem for kernels that are compiled later": ("nvidia/nvshmem/lib/*.bc",),
+    "nvshmem's code for kernels that are compiled later": ("nvidia/nvshmem/lib/*.bc",),
     "cuSOLVER on several GPUs, which torch does not link": ("nvidia/cu13/lib/libcusolverMg.so*",),
     "tests of libraries": (
         "scipy/**/tests",
@@ -36,16 +36,16 @@ UNREAD = {
     ),
     "type stubs": ("**/*.pyi",),
 }
-"""What is deleted, by reason: patterns under site-packages. No library that torch links: importing torch would fail."""
+"""What to delete, by reason: patterns under site-packages. Keep libraries that torch links, or importing torch fails."""
 NEVER_IMPORTED = ("test", "tests", "idlelib", "lib2to3", "turtledemo", "ensurepip", "site-packages", "dist-packages")
-"""Folders of a standard library that nothing of ours imports."""
+"""Folders of the standard library that our code never imports."""
 MIB = 2**20
 EPOCH = 315532800
-"""1980-01-01, the time of every file: a layer made again has the same digest. (Zip files know no earlier time.)"""
+"""1980-01-01, the time of every file, so that a rebuilt layer has the same digest. (Zip files cannot store earlier times.)"""
 
 
 def main(folder: Path) -> None:
-    """Deletes, compiles, and sets the time of all that lies in `folder`. Ends with a line per reason."""
+    """Deletes unused files in `folder`, compiles the rest and sets all times. Prints a line per reason."""
     for site_packages in folder.glob("lib/python3*/site-packages"):
         for reason, patterns in UNREAD.items():
             freed = sum(delete(path) for pattern in patterns for path in list(site_packages.glob(pattern)))
@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
 
 
 def compile_library(library: Path) -> None:
-    """Compiles the modules of a standard library that comes without .pyc files; adds these and changes nothing else."""
+    """Compiles a standard library that comes without .pyc files; adds these and changes nothing else."""
     if (library / "__pycache__").exists():
         return
     skipped = re.compile(rf"/({'|'.join(NEVER_IMPORTED)})(/|$)")
@@ -67,7 +67,7 @@ def compile_library(library: Path) -> None:
 
 
 def delete(path: Path) -> int:
-    """How many bytes that was. A path that went with an earlier one counts 0."""
+    """Deletes a path and returns its size in bytes; 0 if it was deleted with an earlier one."""
     if not path.is_symlink() and path.is_dir():
         size = sum(file.lstat().st_size for file in everything(path))
         shutil.rmtree(path)
@@ -80,15 +80,15 @@ def delete(path: Path) -> int:
 
 
 def compile_all(folder: Path) -> None:
-    """Compiles every module into a .pyc that is used without a look at its source, so that the source's time does not matter.
+    """Compiles every module into a .pyc that Python uses without checking its source, so that the source's time does not matter.
 
-    Some packages ship files that are no Python of this version (templates, tests of syntax errors): those are left as they are.
+    Some packages ship files that are not valid Python of this version (templates, tests of syntax errors); it skips those.
     """
     compileall.compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH, workers=0)
 
 
 def everything(folder: Path) -> Iterator[Path]:
-    """Every file, link and folder below."""
+    """Every file, link and folder below a folder."""
     for root, folders, files in os.walk(folder):
         for name in (*folders, *files):
             yield Path(root, name)

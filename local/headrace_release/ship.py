@@ -1,7 +1,7 @@
 """`make release VERSION=1.2.3`, in two calls with a commit between them.
 
-The first writes the version and asks for the commit; the second, on that commit, makes everything that is shipped. So the revision
-in the images' labels is the one that holds the version, and no program commits anything.
+The first call writes the version and asks you to commit; the second, on that commit, builds everything that ships. So the revision
+in the images' labels is the one with that version, and no program commits anything.
 """
 
 import shlex
@@ -23,14 +23,14 @@ LICENCES = Path("docs/licences.md")
 
 
 class NotReadyError(Exception):
-    """Something stands in the way of a release; the text says what."""
+    """Something prevents a release; the message says what."""
 
 
 def prepare(root: Path, wanted: str, console: Console) -> None:
-    """The first call: the version into pyproject.toml, the chart and the changelog.
+    """The first call: writes the version into pyproject.toml, the chart and the changelog.
 
     Raises:
-        NotReadyError: files differ from the commit. VersionError, ChangelogError: see there; then nothing was written.
+        NotReadyError: files differ from the commit. VersionError, ChangelogError: see there; nothing has been written then.
     """
     refuse_changes(root)
     file = root / changelog.FILE
@@ -44,16 +44,16 @@ def prepare(root: Path, wanted: str, console: Console) -> None:
 
 
 def ship(root: Path, plan: images.Plan, engine: Engine, console: Console, execute: Callable[[Sequence[str]], None] = run) -> None:
-    """The second call: everything that is shipped, into dist/ and the engine's store.
+    """The second call: builds everything that ships, into dist/ and the engine's store.
 
     Raises:
         NotReadyError: files differ from the commit, or a package has a known vulnerability. EngineError: a step failed.
     """
-    # 1. What is shipped is what is committed, and that has passed.
+    # 1. Ship only what is committed and has passed the checks.
     refuse_changes(root)
     notes = changelog.notes((root / changelog.FILE).read_text(), plan.version)
     execute(CHECKS)
-    # 2. No package with a known hole. Where the database is not reached, that is said again at the end.
+    # 2. No package with a known vulnerability. If the database cannot be reached, the end says so again.
     folder = root / DIST
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -63,7 +63,7 @@ def ship(root: Path, plan: images.Plan, engine: Engine, console: Console, execut
     # 3. The images, and the chart that installs them.
     images.tell(console, engine, images.build_images(engine, plan, execute=execute))
     execute((helm(), "package", "charts/headrace", "--destination", str(folder)))
-    # 4. What is in them, under which licences, and what is new.
+    # 4. Their contents, licences and changes.
     inventory.write_inventories(engine, plan, folder, execute)
     shutil.copy(root / LICENCES, folder / LICENCES.name)
     (folder / "notes.md").write_text(notes + "\n")
@@ -85,10 +85,10 @@ def refuse_changes(root: Path) -> None:
 
 
 def helm() -> str:
-    """The helm that is installed, or the one that headrace_local keeps; fetched or built if need be.
+    """The installed helm, or headrace_local's own, which it downloads or builds if necessary.
 
     Raises:
-        BinariesMissingError: it cannot be had.
+        BinariesMissingError: it is not available.
     """
     if found := shutil.which("helm"):
         return found

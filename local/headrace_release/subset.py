@@ -1,9 +1,9 @@
-"""The part of a lock file that belongs to some packages, hashes and all.
+"""Extracts some packages from a lock file, with their hashes.
 
     python subset.py LOCK RESOLVED
 
-`RESOLVED` has a line `name==version` for each package that is wanted, as `uv pip compile` writes it. The part goes to stdout. It
-stays the same until one of these packages changes: a layer that is made from it outlives all other changes of LOCK and pyproject.
+`RESOLVED` has a line `name==version` for each wanted package, as `uv pip compile` writes it. The result goes to stdout. It changes
+only if one of these packages changes, so a layer made from it survives all other changes of LOCK and pyproject.toml.
 Standard library only: the Dockerfile runs it with a Python that has nothing else.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ENTRY = re.compile(r"(?m)^(?=[a-z0-9])")
 COMMENT = re.compile(r"(?m)^ *#.*\n")
-"""Who asked for a package: that changes with packages that are not wanted here."""
+"""Comments say who requires a package, which depends on packages that are not wanted here."""
 PIN = re.compile(r"([a-z0-9._-]+)==(\S+)")
 
 
@@ -21,7 +21,7 @@ def subset(lock: str, resolved: str) -> str:
     """The entries of `lock` with a name in `resolved`.
 
     Raises:
-        ValueError: the lock has no entry for one; its name and version are in the text.
+        ValueError: the lock has no entry for one; the message has its name and version.
     """
     entries = [(pinned.groups(), entry) for entry in ENTRY.split(lock) if (pinned := PIN.match(entry))]
     wanted = {pinned.groups() for line in resolved.splitlines() if (pinned := PIN.match(line))}

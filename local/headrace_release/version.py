@@ -1,4 +1,4 @@
-"""The version of Headrace: it is written in pyproject.toml; the chart and the code repeat it, and a test holds them together."""
+"""The version of Headrace. pyproject.toml defines it, the chart and the code repeat it, and a test compares them."""
 
 import re
 import tomllib
@@ -14,11 +14,11 @@ IN_CHART = re.compile(r'(?m)^(version|appVersion): *"?([^"\n]*?)"? *$')
 
 
 class VersionError(ValueError):
-    """A version that is none, or a place where it cannot be written."""
+    """Not a valid version, or a file where it cannot be written."""
 
 
 def current(root: Path) -> str:
-    """What pyproject.toml says."""
+    """The version in pyproject.toml."""
     version: str = tomllib.loads((root / PYPROJECT).read_text())["project"]["version"]
     return version
 
@@ -27,17 +27,17 @@ def parse(version: str) -> tuple[int, int, int]:
     """Its three numbers.
 
     Raises:
-        VersionError: it is not of the form 1.2.3.
+        VersionError: it does not have the form 1.2.3.
     """
     matched = SHAPE.fullmatch(version)
     if not matched:
-        raise VersionError(f"VERSION is {version!r}; a release has three numbers, as in 1.2.3")
+        raise VersionError(f"VERSION is {version!r}; a release needs three numbers, for example 1.2.3")
     major, minor, patch = (int(part) for part in matched.groups())
     return major, minor, patch
 
 
 def of_chart(root: Path) -> dict[str, str]:
-    """`version` and `appVersion` as the chart has them."""
+    """The chart's `version` and `appVersion`."""
     return dict(IN_CHART.findall((root / CHART).read_text()))
 
 
@@ -45,10 +45,10 @@ def write(root: Path, version: str) -> None:
     """Writes it into pyproject.toml, the chart and the code.
 
     Raises:
-        VersionError: it is not a later one, or a file has no line for it.
+        VersionError: it is not later than the current one, or a file has no line for it.
     """
     if parse(version) <= parse(current(root)):
-        raise VersionError(f"VERSION is {version}, which does not come after {current(root)}")
+        raise VersionError(f"VERSION is {version}, which is not later than {current(root)}")
     texts = {
         root / PYPROJECT: _substituted(root / PYPROJECT, IN_PYPROJECT, f'version = "{version}"', 1),
         root / CODE: _substituted(root / CODE, IN_CODE, f'RELEASE: Final = "{version}"', 1),
@@ -61,5 +61,5 @@ def write(root: Path, version: str) -> None:
 def _substituted(file: Path, pattern: re.Pattern[str], replacement: str, expected: int) -> str:
     text, count = pattern.subn(replacement, file.read_text())
     if count != expected:
-        raise VersionError(f"{file} has {count} lines that match {pattern.pattern!r}, expected {expected}")
+        raise VersionError(f"{file} has {count} lines that match {pattern.pattern!r}; expected {expected}")
     return text

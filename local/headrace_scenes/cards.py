@@ -1,4 +1,4 @@
-"""Cards: one digit on one texture, turned by up to 60 degrees; of each scan there are several."""
+"""Cards: one digit on one texture, turned by up to 60 degrees; several cards show the same scan."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from headrace_scenes.textures import TEXTURES, generator, patch
 
 FARTHEST_DEGREES = 60.0
 CARDS_OF_A_SCAN = 6
-"""About so many cards show the same scan."""
+"""About how many cards show the same scan."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Card:
 
 
 def draw_card(split: str, index: int, cards: int, size: int = 96, seed: int = 0) -> Card:
-    """The card number `index` of the `cards` of a split."""
+    """Card number `index` of a split with `cards` cards."""
     there = scans(split)
     different = min(max(cards // CARDS_OF_A_SCAN, 1), len(there.images))
     chosen = int(generator(seed, "scans", split, 0).permutation(len(there.images))[index % different])

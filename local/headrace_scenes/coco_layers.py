@@ -42,7 +42,7 @@ class CocoLayer(SceneLayer):
             )
 
     def more(self, scene: Scene, number: int) -> dict[str, Any]:  # noqa: ARG002 - boxes have nothing more
-        """What a layer says of a digit besides its box and class."""
+        """A digit's labels besides its box and class."""
         return {}
 
     def close(self) -> None:
@@ -67,10 +67,10 @@ class Instances(CocoLayer):
 
 
 class Keypoints(CocoLayer):
-    """The corners of the rectangles around digits, which are all of one class.
+    """The corners of the rectangles around digits, all of one class.
 
-    The object is the rectangle, also where another digit lies on it: its bounds are the box, and its area is the scale of OKS. The
-    area of the ink that is seen would ask for a tenth of a pixel.
+    The object is the whole rectangle, even if another digit covers part of it: its bounds are the box, and its area is the scale
+    of OKS. With the area of the visible ink, OKS would demand a tenth of a pixel.
     """
 
     task = "keypoint-detection"
@@ -84,7 +84,7 @@ class Keypoints(CocoLayer):
     ]
 
     def more(self, scene: Scene, number: int) -> dict[str, Any]:
-        # COCO's keypoints are numbers of pixels, half a pixel before where the pixel's centre is.
+        # COCO's keypoints are pixel indices, half a pixel less than the pixel's centre.
         corners = scene.corners[number] - 0.5
         visibility = np.where(scene.covered[number], 1, 2)
         triples = np.column_stack((corners.round(2), visibility)).ravel().tolist()
@@ -106,7 +106,7 @@ class Panoptic(SceneLayer):
     format = "coco-panoptic"
     suffix = ".json"
     _STUFF = 100
-    """Ids of textures begin here."""
+    """The first id of textures."""
 
     def __init__(self, root: Path, name: str, split: str) -> None:
         super().__init__(root, name, split)
@@ -134,7 +134,7 @@ class Panoptic(SceneLayer):
         self.path.write_text(json.dumps(content))
 
     def _segments(self, scene: Scene) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        """Ids [S, S], and what each id is."""
+        """Ids [S, S], and the meaning of each id."""
         ids = np.zeros(scene.ground.shape, np.uint32)
         bare = ~scene.masks.any(axis=0)
         parts = [(self._STUFF + texture, (scene.ground == texture) & bare) for texture in range(len(TEXTURES))]

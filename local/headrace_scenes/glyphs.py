@@ -1,4 +1,4 @@
-"""Scans of digits, and how one is enlarged, turned and pasted."""
+"""Scans of digits: enlarges, turns and pastes them."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 DIGITS = tuple(str(digit) for digit in range(10))
 INK = 0.5
-"""Opacity from which on a pixel belongs to the digit."""
+"""A pixel of at least this opacity belongs to the digit."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def scans(split: str) -> Scans:
 
 @dataclass(frozen=True)
 class Stamp:
-    """A digit, ready to be pasted."""
+    """A digit, ready to paste."""
 
     opacity: np.ndarray
     """float [h, w] in 0 to 1"""
@@ -50,7 +50,7 @@ class Stamp:
 
 
 def make_stamp(scan: np.ndarray, side: int, degrees: float) -> Stamp:
-    """A scan as large as `side`, turned clockwise."""
+    """A scan enlarged to `side` and turned clockwise."""
     upright = Image.fromarray((scan * 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
     turned = upright.rotate(-degrees, Image.Resampling.BILINEAR, expand=True)
     rows, columns = (np.flatnonzero((np.asarray(upright) > INK * 255).any(axis=axis)) for axis in (1, 0))
@@ -62,7 +62,7 @@ def make_stamp(scan: np.ndarray, side: int, degrees: float) -> Stamp:
 
 
 def paste(canvas: np.ndarray, stamp: Stamp, top: int, left: int, color: np.ndarray) -> np.ndarray:
-    """Draw on `canvas` float [H, W, 3], in place, and give the digit's pixels, bool [H, W]. What reaches over the edge is cut."""
+    """Draw on `canvas` float [H, W, 3], in place; returns the digit's pixels, bool [H, W]. Cuts off what is beyond the edge."""
     height, width = canvas.shape[:2]
     down, across = slice(max(top, 0), height), slice(max(left, 0), width)
     opacity = stamp.opacity[max(-top, 0) :, max(-left, 0) :]

@@ -1,4 +1,4 @@
-"""What the writers of scenes' labels have in common: one writer a layer and split, that takes scenes one at a time."""
+"""The common part of the writers of scenes' labels. Each layer and split has one writer, which takes one scene at a time."""
 
 import csv
 import json
@@ -15,12 +15,12 @@ from headrace_scenes.scenes import Scene
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """An image as the files of labels speak of it."""
+    """An image as label files refer to it."""
 
     index: int
     stem: str
     path: str
-    """From the dataset's root."""
+    """Relative to the dataset's root."""
     size: int
 
 
@@ -30,9 +30,9 @@ class SceneLayer(ABC):
     task: ClassVar[str]
     format: ClassVar[str]
     suffix: ClassVar[str] = ""
-    """Of the split's file; none: a folder."""
+    """Suffix of the split's file; empty for a folder."""
     extra: ClassVar[Mapping[str, Any]] = {}
-    """More of the layer's entry in dataset.json."""
+    """Additional keys of the layer's entry in dataset.json."""
 
     def __init__(self, root: Path, name: str, split: str) -> None:
         self.path = root / self.place(name, split)
@@ -42,30 +42,30 @@ class SceneLayer(ABC):
 
     @classmethod
     def place(cls, name: str, split: str) -> str:
-        """Where the split is, from the dataset's root."""
+        """The split's path, relative to the dataset's root."""
         return f"{name}_{split}{cls.suffix}" if cls.suffix else f"{name}/{split}"
 
     @classmethod
     def entry(cls, name: str) -> dict[str, Any]:
-        """What dataset.json says of the layer."""
+        """The layer's entry in dataset.json."""
         splits = {split: cls.place(name, split) for split in ("train", "val")}
         return {"name": name, "task": cls.task, "format": cls.format, "splits": splits, **cls.extra}
 
     @abstractmethod
     def add(self, image: ImageEntry, scene: Scene) -> None:
-        """Take a scene."""
+        """Add a scene."""
 
     def close(self) -> None:  # noqa: B027 - folders are written as scenes come
-        """Write what is written in the end."""
+        """Write what needs all scenes."""
 
 
 def write_json_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """An object a line."""
+    """Writes one JSON object per line."""
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """A header and rows."""
+    """Writes a header and rows."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)

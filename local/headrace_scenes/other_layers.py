@@ -1,4 +1,4 @@
-"""How cards, strips, sheets and textures are written: an image, and what a layer says of it."""
+"""Writes cards, strips, sheets and textures: images and their labels."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _SPLITS = ("train", "val")
 
 @dataclass(frozen=True)
 class Part:
-    """A split that is being written."""
+    """The split to write."""
 
     root: Path
     split: str
@@ -29,21 +29,21 @@ class Part:
     size: int
     seed: int
     listed: Callable[[str, int], bool]
-    """Whether a layer lists an image."""
+    """Whether a layer labels an image."""
 
     def path(self, kind: str, index: int, suffix: str = ".jpg", folder: str = "") -> str:
-        """Where an image goes, from the dataset's root."""
+        """An image's path, relative to the dataset's root."""
         return f"{kind}/{self.split}/{folder}{kind}-{self.split}-{index:05d}{suffix}"
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
-    """As PNG or as JPEG of high quality, by the suffix."""
+    """Saves an image as PNG or high-quality JPEG, depending on the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, quality=95)
 
 
 def write_textures(part: Part, layers: Iterable[str]) -> None:
-    """An image folder."""
+    """Write an image folder."""
     for name in layers:
         for index in range(part.images):
             image, texture = draw_texture(part.split, index, part.size, part.seed)
@@ -51,7 +51,7 @@ def write_textures(part: Part, layers: Iterable[str]) -> None:
 
 
 def write_cards(part: Part, layers: Iterable[str]) -> None:
-    """Images, and a CSV for each of the layers."""
+    """Images, and a CSV for each layer."""
     rows: dict[str, list[tuple[str, Any]]] = {name: [] for name in layers}
     for index in range(part.images):
         card = draw_card(part.split, index, part.images, part.size, part.seed)
@@ -73,7 +73,7 @@ _OF_CARD: dict[str, Callable[[Card], Any]] = {
 
 
 def write_strips(part: Part, layers: Iterable[str]) -> None:
-    """Images, and JSON lines with their text."""
+    """Write images, and JSON lines with their text."""
     for name in layers:
         lines = []
         for index in range(part.images):
@@ -85,7 +85,7 @@ def write_strips(part: Part, layers: Iterable[str]) -> None:
 
 
 def write_sheets(part: Part, layers: Iterable[str]) -> None:
-    """Images, JSON lines that say which are odd, and masks of where."""
+    """Images, JSON lines that say which images are odd, and masks that show where."""
     for name in layers:
         lines: list[dict[str, Any]] = []
         for index in range(part.images):
@@ -102,7 +102,7 @@ def write_sheets(part: Part, layers: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of image with the layers that are of it."""
+    """A kind of image, with its layers."""
 
     write: Callable[[Part, Iterable[str]], None]
     entries: dict[str, dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Labels of scenes in all other formats, and which layers of scenes there are."""
+"""Labels of scenes in all other formats, and the list of scenes' layers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +13,11 @@ from headrace_scenes.layer import ImageEntry, SceneLayer, tight_box, write_csv, 
 from headrace_scenes.scenes import IGNORE, REGIONS, Scene
 
 STEPS_OF_DEPTH = 1000
-"""Depth maps are 16-bit PNGs of thousandths."""
+"""Depth maps are 16-bit PNGs in thousandths."""
 
 
 class Digits(SceneLayer):
-    """YOLO's lines `class cx cy w h` in shares of the image, all of class 0."""
+    """YOLO's lines `class cx cy w h` as shares of the image's size, all of class 0."""
 
     task = "object-detection"
     format = "yolo"

@@ -1,4 +1,4 @@
-"""Scenes: digits over one another on two textures."""
+"""Scenes: overlapping digits on two textures."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ IGNORE = 255
 SEAM_PIXELS = 1.5
 """Half the width of the ignored strip between two textures."""
 LEAST_VISIBLE_PIXELS = 24
-"""A digit of which less can be seen, because others lie on it, is left out of the scene."""
+"""If other digits leave a smaller share of a digit visible, the scene leaves it out."""
 SMALLEST, LARGEST = 0.28, 0.45
-"""Sides of digits, as shares of the image's."""
+"""Sides of digits, as shares of the image's side."""
 GROUND_DEPTH = 2.5
-"""The largest digit is at a depth of 1, others as much farther as they are smaller, the ground behind them all."""
+"""The largest digit has a depth of 1; smaller ones are farther away in proportion; the ground is behind them all."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One image and its exact labels; n digits, in the order in which they were pasted."""
+    """One image and its exact labels; n digits, in pasting order."""
 
     image: np.ndarray
     """uint8 [S, S, 3]"""
@@ -32,7 +32,7 @@ class Scene:
     corners: np.ndarray
     """float [n, 4, 2] (x, y): the turned rectangle around each digit, clockwise from the digit's own top left; inside the image."""
     covered: np.ndarray
-    """bool [n, 4]: whether another digit lies on the corner"""
+    """bool [n, 4]: whether another digit covers the corner"""
     regions: np.ndarray
     """uint8 [S, S]: index into REGIONS, or IGNORE."""
     ground: np.ndarray
@@ -42,7 +42,7 @@ class Scene:
 
 
 def draw_scene(split: str, index: int, size: int = 96, seed: int = 0) -> Scene:
-    """The scene number `index` of a split, `size` pixels a side."""
+    """Scene number `index` of a split, with sides of `size` pixels."""
     rng = generator(seed, "scene", split, index)
     image, ground, seam = _ground(rng, size)
     canvas = image.astype(np.float32)
@@ -77,7 +77,7 @@ def draw_scene(split: str, index: int, size: int = 96, seed: int = 0) -> Scene:
 
 
 def _ground(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(image, texture index, whether on the seam) of a ground of two textures with a straight border."""
+    """(image, texture indices, seam mask) of a ground with two textures and a straight border."""
     first, second = rng.choice(len(TEXTURES), 2, replace=False)
     angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.25, 0.25) * size
     y, x = np.mgrid[:size, :size] - size / 2
@@ -88,7 +88,7 @@ def _ground(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _free_place(rng: np.random.Generator, stamp: Stamp, taken: np.ndarray) -> tuple[int, int]:
-    """Top and left of a stamp: the least covered of a few random places, so that digits overlap sometimes and pile up seldom."""
+    """Top and left of a stamp: the least covered of a few random places, so that digits sometimes overlap but rarely pile up."""
     height, width = stamp.opacity.shape
     places = [
         (int(rng.integers(0, taken.shape[0] - height + 1)), int(rng.integers(0, taken.shape[1] - width + 1))) for _ in range(4)
@@ -97,7 +97,7 @@ def _free_place(rng: np.random.Generator, stamp: Stamp, taken: np.ndarray) -> tu
 
 
 def _covered(corners: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """bool [n, 4]: whether a digit pasted later has the pixel of each corner."""
+    """bool [n, 4]: whether a digit pasted later covers each corner."""
     x, y = np.moveaxis(corners.astype(int).clip(0, len(owner) - 1), -1, 0)
     covered: np.ndarray = owner[y, x] > np.arange(len(corners))[:, None]
     return covered

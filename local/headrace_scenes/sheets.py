@@ -1,4 +1,4 @@
-"""Sheets: nine noughts on brick. On every second sheet of the val split one of them is another digit."""
+"""Sheets: nine noughts on brick. On every second sheet of the val split, one of them is another digit."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ NOUGHT = 0
 
 @dataclass(frozen=True)
 class Sheet:
-    """One image and what is odd in it."""
+    """One image, and its odd digit."""
 
     image: np.ndarray
     """uint8 [S, S, 3]"""
     odd: np.ndarray
-    """bool [S, S]: the pixels of the digit that is no nought"""
+    """bool [S, S]: the pixels of the digit that is not a nought"""
 
 
 def draw_sheet(split: str, index: int, size: int = 96, seed: int = 0) -> Sheet:
-    """The sheet number `index` of a split."""
+    """Sheet number `index` of a split."""
     rng = generator(seed, "sheet", split, index)
     canvas = patch(rng, TEXTURES.index("brick"), size).astype(np.float32)
     there, color = scans(split), rng.uniform(170, 255, 3)

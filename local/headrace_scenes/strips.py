@@ -1,4 +1,4 @@
-"""Strips: a row of one to six digits on one texture, three times as wide as high."""
+"""Strips: a row of one to six digits on one texture, three times as wide as it is high."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def draw_strip(split: str, index: int, size: int = 96, seed: int = 0) -> tuple[n
         chosen = int(rng.integers(len(there.images)))
         stamp = make_stamp(there.images[chosen], round(cell * rng.uniform(1.1, 1.4)), rng.uniform(-8, 8))
         down, across = (space - side for space, side in zip((height, cell), stamp.opacity.shape, strict=True))
-        # A scan has a margin: stamps may overlap where nothing is drawn.
+        # Scans have margins, so stamps may overlap where they are empty.
         paste(canvas, stamp, round(down * rng.uniform(0.3, 0.7)), round(left + across / 2), color)
         text += DIGITS[there.digits[chosen]]
         left += cell

@@ -1,4 +1,4 @@
-"""Photographs that everything lies on, and the random numbers that everything is drawn with."""
+"""The photographs behind everything, and the random numbers that draw everything."""
 
 import zlib
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def patch(rng: np.random.Generator, texture: int, size: int) -> np.ndarray:
 
 
 def draw_texture(split: str, index: int, size: int = 96, seed: int = 0) -> tuple[np.ndarray, int]:
-    """An image uint8 [S, S, 3] of one texture, and its index into TEXTURES. Splits show other crops of the same photographs."""
+    """An image uint8 [S, S, 3] of one texture, and its index into TEXTURES. Splits show different crops of the same photographs."""
     rng = generator(seed, "texture", split, index)
     texture = int(rng.integers(len(TEXTURES)))
     return patch(rng, texture, size), texture

@@ -17,7 +17,7 @@ _ENTRIES = {name: writer.entry(name) for name, writer in SCENE_LAYERS.items()} |
 }
 LAYERS = tuple(_ENTRIES)
 _PARTLY_LABELLED = {"objects": "boxes", "digits": "boxes", "regions": "regions", "count": "count", "angle": "angle"}
-"""Layers that `labelled_share` is about, and which of them list the same images."""
+"""Layers to which `labelled_share` applies; layers with the same value label the same images."""
 
 
 def write_digit_scenes(
@@ -31,15 +31,15 @@ def write_digit_scenes(
     others_share: float = 0.25,
     layers: Collection[str] = LAYERS,
 ) -> None:
-    """Writes a dataset of `train` and `val` scenes into `folder`, which must not hold one yet.
+    """Writes a dataset of `train` and `val` scenes into `folder`, which must not contain one yet.
 
-    `labelled_share`: the share of train images that the layers objects and digits list, that regions lists, that count lists and
-    that angle lists; chosen independently, so that below 1 some scenes carry boxes, some regions, some both, some none.
-    `others_share`: so many cards, strips, sheets and textures each, as a share of the scenes; with 0 their layers are left out.
-    `layers`: those of LAYERS that are written; images of which no layer is written are not drawn.
+    `labelled_share`: the share of train images that the layers label: objects with digits, regions, count, and angle. Each chooses
+    its images independently, so below 1 some scenes have boxes, some regions, some both, and some neither.
+    `others_share`: the number of cards, strips, sheets and textures each, as a share of the scenes; 0 leaves out their layers.
+    `layers`: the layers of LAYERS to write; images without a layer are not drawn.
     """
     if unknown := sorted(set(layers) - set(LAYERS)):
-        raise ValueError(f"no layers of digit scenes: {', '.join(unknown)}; there are: {', '.join(LAYERS)}")
+        raise ValueError(f"not layers of digit scenes: {', '.join(unknown)}; the layers are {', '.join(LAYERS)}")
     folder.mkdir(parents=True, exist_ok=True)
     written = [name for name in LAYERS if name in layers and (name in SCENE_LAYERS or others_share > 0)]
     for split, count in (("train", train), ("val", val)):
@@ -72,7 +72,7 @@ def _write_scenes(part: Part, layers: Collection[str]) -> None:
 
 
 def _choice(seed: int, split: str, images: int, share: float) -> Callable[[str, int], bool]:
-    """Whether a layer lists an image."""
+    """Whether a layer labels an image."""
     listed: dict[str, np.ndarray] = {
         group: generator(seed, f"labelled {group}", split, 0).random(images) < share for group in set(_PARTLY_LABELLED.values())
     }

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from headrace_api.environment import BadSettingsError, variable
+from headrace_kube.connection import connect
+from headrace_kube.errors import NoClusterError
 from headrace_operator import handlers, rbac
-from headrace_operator.connection import NoClusterError, connect
 from headrace_operator.kube import Kube
 from headrace_operator.metrics import Metrics
 from headrace_operator.preflight import Preflight
@@ -47,7 +48,7 @@ async def run(settings: Settings) -> None:
     """One replica, from start to SIGTERM."""
     metrics = Metrics()
     identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    async with Kube(connect(), metrics.count_request) as kube:
+    async with Kube(await connect(), metrics.count_request) as kube:
         replica = Replica(kube, settings, metrics, identity)
         ending = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -111,8 +111,7 @@ class Api(Protocol):
         """A new events.k8s.io/v1 Event."""
 
     async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
-        """Whether this account may do something (SelfSubjectAccessReview). `resource` is a kind, or one object as in
-        `pods/NAME`."""
+        """Whether this account may do something (SelfSubjectAccessReview). `resource`: a kind, or one object as in `pods/NAME`."""
 
 
 Json = dict[str, Any]

@@ -1,8 +1,7 @@
 """The decision: `decide(view, settings, now)` says what to do about one project. No I/O, no clock, no client.
 
 It reads like the rules, and each rule is a policy in its own file. A policy looks at the situation and returns a decision; it
-changes nothing. A project's slot is free when none of its pods, of any job, may still be running; then the first job in line gets
-it.
+changes nothing. A project's slot is free when no pod of any of its jobs may still be running; the first job in line gets it.
 """
 
 from datetime import datetime

@@ -8,16 +8,16 @@ Without state-changing handlers kopf never writes to an object: no finalizers, n
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
 
 from headrace_api import names
 from headrace_operator import connection
-from headrace_operator.cache import Cache
+from headrace_operator.cache import Cache, Kind
 from headrace_operator.settings import Settings
-from headrace_operator.state import ProjectKey
+from headrace_operator.state import Job, Pod, ProjectKey
 
 logger = logging.getLogger(__name__)
 
@@ -31,37 +31,38 @@ Enqueue = Callable[[ProjectKey], None]
 """Takes a project that something happened to."""
 
 
-def registry_for(cache: Cache, enqueue: Enqueue, missed: Callable[[], None]) -> kopf.OperatorRegistry:
-    """The two handlers, bound to a cache and a queue.
+def registries_for(cache: Cache, enqueue: Enqueue, missed: Callable[[], None]) -> dict[str, kopf.OperatorRegistry]:
+    """By what is watched, a registry with our login and one handler, bound to a cache and a queue.
 
     kopf LISTs before its first watch and whenever the server has forgotten where a watch was (410 Gone). It tells such objects
     with no type, and says nothing of those that went meanwhile: `missed` is called for that.
     """
-    registry = kopf.OperatorRegistry()
+    jobs, pods = kopf.OperatorRegistry(), kopf.OperatorRegistry()
+    on_job = kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=jobs)
+    on_job(handler(cache.jobs, enqueue, missed))
+    on_pod = kopf.on.event("", "v1", "pods", labels={names.LABEL_MANAGED_BY: names.MANAGED_BY}, registry=pods)
+    on_pod(handler(cache.pods, enqueue, missed))
+    for registry in (jobs, pods):
+        kopf.on.login(registry=registry)(_login)
+    return {"jobs": jobs, "pods": pods}
 
-    @kopf.on.login(registry=registry)
-    def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
-        return connection.login(settings)
 
-    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
-    async def job_event(type: str | None, event: Any, **_: Any) -> None:
+async def _login(**_: Any) -> kopf.ConnectionInfo:
+    return await connection.login()
+
+
+def handler(kind: Kind[Job] | Kind[Pod], enqueue: Enqueue, missed: Callable[[], None]) -> Callable[..., Awaitable[None]]:
+    """What happens at an event of an object of this kind."""
+
+    async def handle(type: str | None, event: Any, **_: Any) -> None:
         raw = event["object"]
         if type is None:
             missed()
-        key = cache.jobs.remove(raw) if type == "DELETED" else cache.jobs.put(raw)
+        key = kind.remove(raw) if type == "DELETED" else kind.put(raw)
         if key is not None:
             enqueue(key)
 
-    @kopf.on.event("", "v1", "pods", labels={names.LABEL_MANAGED_BY: names.MANAGED_BY}, registry=registry)
-    async def pod_event(type: str | None, event: Any, **_: Any) -> None:
-        raw = event["object"]
-        if type is None:
-            missed()
-        key = cache.pods.remove(raw) if type == "DELETED" else cache.pods.put(raw)
-        if key is not None:
-            enqueue(key)
-
-    return registry
+    return handle
 
 
 class NoMemory(kopf.DiffBaseStorage):
@@ -103,21 +104,23 @@ def quiet_kopf() -> None:
 async def watch(cache: Cache, enqueue: Enqueue, settings: Settings, ending: asyncio.Event, missed: Callable[[], None]) -> None:
     """Watches until cancelled; sets `ending` when SIGTERM or SIGINT comes, calls `missed` when deletions may have been missed.
 
-    Each watched namespace has a kopf of its own: where one is deleted, or closed to us, the others are watched on.
+    Each watch has a kopf of its own. Where a namespace is deleted, or closed to us, the others are watched on; and nothing is
+    left of a kopf whose only watch failed, whereas kopf would leave a second watch running, with no public way to find it.
     """
     async with asyncio.TaskGroup() as group:
         for namespace in settings.watch_namespaces or (None,):
-            group.create_task(_keep_watching(registry_for(cache, enqueue, missed), namespace, ending, missed))
+            for what, registry in registries_for(cache, enqueue, missed).items():
+                where = f"{what} of {f'namespace {namespace}' if namespace else 'the cluster'}"
+                group.create_task(_keep_watching(registry, namespace, where, ending, missed))
 
 
 async def _keep_watching(
-    registry: kopf.OperatorRegistry, namespace: str | None, ending: asyncio.Event, missed: Callable[[], None]
+    registry: kopf.OperatorRegistry, namespace: str | None, where: str, ending: asyncio.Event, missed: Callable[[], None]
 ) -> None:
     """Begins the watch again when it fails; kopf itself has tried for about a minute by then."""
-    where = f"namespace {namespace}" if namespace else "the cluster"
     while True:
         try:
-            await _watch(registry, namespace, ending)
+            await watch_once(registry, namespace, ending)
         except Exception as error:
             logger.error("the watch of %s ended, again in %d s: %s", where, WATCH_AGAIN_SECONDS, error)
         else:
@@ -126,8 +129,8 @@ async def _keep_watching(
         missed()
 
 
-async def _watch(registry: kopf.OperatorRegistry, namespace: str | None, ending: asyncio.Event) -> None:
-    """kopf's own tasks, until one of them fails.
+async def watch_once(registry: kopf.OperatorRegistry, namespace: str | None, ending: asyncio.Event) -> None:
+    """kopf's own tasks, until one of them fails; ends all of them.
 
     Not `kopf.operator`: at its end it cancels every task of the loop that began after it, ours among them, and at a signal it
     waits for its streams before anybody else hears of it.
@@ -144,16 +147,9 @@ async def _watch(registry: kopf.OperatorRegistry, namespace: str | None, ending:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        # kopf leaves the other stream running when one fails; it is not among `tasks`, but its name says what it is.
-        streams = [task for task in asyncio.all_tasks() if _is_stream_of(task.get_name(), namespace)]
-        for task in (*tasks, *streams):
+        for task in tasks:
             task.cancel()
-        await asyncio.wait((*tasks, *streams))
+        await asyncio.wait(tasks)
     for task in done:
         if not task.cancelled():
             task.result()
-
-
-def _is_stream_of(name: str, namespace: str | None) -> bool:
-    """Whether a task of this name is one of kopf's watch streams of the namespace."""
-    return name.startswith("watcher for ") and name.endswith(f"@{namespace}")

@@ -1,19 +1,15 @@
-"""The only module that speaks HTTP to the API server: `Api` over one pooled aiohttp session.
+"""`Api` over HTTP: paths, bodies, and what each refusal means to the operator.
 
-Requests are plain JSON; the typed models of the kubernetes package would be parsed for nothing. There is no client-side rate
-limit either (client libraries default to 5-50 requests/s): the server's own priority and fairness says 429 when it has
-enough, and `UnavailableError` makes the work queue wait.
+Sends nothing twice: `UnavailableError` makes the work queue wait.
 """
 
-import json
 import re
-from collections.abc import Callable
-from typing import Any, cast
-from urllib.parse import urlencode
-
-import aiohttp
+from typing import cast
 
 from headrace_api import names
+from headrace_kube.client import JSON, MERGE_PATCH, Client, Observe
+from headrace_kube.connection import Connection
+from headrace_kube.errors import NoAnswerError, StatusError
 from headrace_operator.api import (
     AlreadyExistsError,
     ApiError,
@@ -26,7 +22,6 @@ from headrace_operator.api import (
     RefusedError,
     UnavailableError,
 )
-from headrace_operator.connection import Connection
 from headrace_operator.state import ProjectKey, Raw
 
 JOBS = f"/apis/{names.GROUP}/{names.VERSION}"
@@ -35,34 +30,26 @@ LEASES = "/apis/coordination.k8s.io/v1"
 EVENTS = "/apis/events.k8s.io/v1"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
-MERGE_PATCH = "application/merge-patch+json"
 TIMEOUT_SECONDS = 15
 """Longer than the leader may go without renewing at the defaults; an answer that takes longer is of no use."""
-CONNECTIONS = 64
 SELECT_TRAINERS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
-
-Observe = Callable[[str, int], None]
-"""Told the verb and the HTTP status (0: no answer) of every request."""
 
 
 class Kube:
-    """See `Api`. Use as an async context manager."""
+    """See `Api`. Use as an async context manager.
+
+    Raises:
+        NoClusterError: the connection's certificates cannot be used.
+    """
 
     def __init__(self, connection: Connection, observe: Observe = lambda _verb, _code: None) -> None:
-        self.connection = connection
-        self.observe = observe
-        self.session = aiohttp.ClientSession(
-            base_url=connection.server,
-            connector=aiohttp.TCPConnector(ssl=connection.ssl, limit=CONNECTIONS),
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-            headers={"User-Agent": "headrace-operator", "Accept": "application/json"},
-        )
+        self._client = Client(connection, "headrace-operator", TIMEOUT_SECONDS, observe=observe)
 
     async def __aenter__(self) -> "Kube":
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.session.close()
+        await self._client.__aexit__()
 
     # --- TrainingJobs ---------------------------------------------------------------------------------------------
 
@@ -152,40 +139,22 @@ class Kube:
 
     async def _list(self, path: str, query: dict[str, str]) -> Listing:
         # No resourceVersion in the query: the server answers with the newest state, not with what its cache happens to hold.
-        answer = await self._request("GET", f"{path}?{urlencode(query)}" if query else path)
+        answer = await self._request("GET", path, query=query)
         return Listing(answer["items"], int(answer["metadata"]["resourceVersion"]))
 
-    async def _request(self, verb: str, path: str, body: Raw | None = None, content_type: str = "application/json") -> Json:
-        what = f"{verb} {path}"
-        headers = dict(self.connection.headers())
-        data = None
-        if body is not None:
-            headers["Content-Type"] = content_type
-            data = json.dumps(body, separators=(",", ":")).encode()
+    async def _request(
+        self, verb: str, path: str, body: Raw | None = None, content_type: str = JSON, query: dict[str, str] | None = None
+    ) -> Json:
         try:
-            async with self.session.request(verb, path, data=data, headers=headers) as response:
-                content = await response.read()
-                status = response.status
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            self.observe(verb, 0)
-            raise UnavailableError(f"{what}: {type(error).__name__}: {error or 'no answer in time'}") from error
-        self.observe(verb, status)
-        answer = _parse(content)
-        if status >= 400:
-            raise _error(what, status, answer, content)
-        return answer
+            return await self._client.request(verb, path, body, content_type, query)
+        except NoAnswerError as error:
+            raise UnavailableError(f"{verb} {path}: {error}") from error
+        except StatusError as error:
+            raise _error(f"{verb} {path}", error) from error
 
 
 def _in(namespace: str | None) -> str:
     return f"/namespaces/{namespace}" if namespace else ""
-
-
-def _parse(content: bytes) -> Json:
-    try:
-        answer: Any = json.loads(content)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 _RBAC_DENIES = re.compile(r" cannot \w+ resource \"")
@@ -193,10 +162,9 @@ _POLICY_DENIES = re.compile(r"denied (the )?request")
 """What webhooks (400 unless they choose a code) and ValidatingAdmissionPolicy (422) say: no, until one of the two changes."""
 
 
-def _error(what: str, status: int, answer: Json, content: bytes) -> ApiError:
-    """The typed error of an answer that is not a success."""
-    message = answer.get("message") or content[:200].decode(errors="replace") or "no text"
-    reason = answer.get("reason", "")
+def _error(what: str, refusal: StatusError) -> ApiError:
+    """What a refusal means to the operator."""
+    status, reason, message = refusal.status, refusal.reason, refusal.message
     text = f"{what}: {status} {reason}: {message}"
     if status == 404:
         return NotFoundError(text)

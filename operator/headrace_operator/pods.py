@@ -88,7 +88,8 @@ def pod_for(job: Job, spec: TrainingJobSpec, attempt: int, settings: Settings) -
                 {"name": "job", "downwardAPI": {"items": [_job_file()]}},
                 {"name": "workspace", "emptyDir": {"sizeLimit": spec.resources.workspace}},
                 {"name": "temporary", "emptyDir": {}},
-                # Data loaders pass batches through it; its contents count towards the container's memory.
+                # Our trainer does not use it: its data loader is threads. An image of your own may, for loader processes of
+                # torch or NCCL, and runtimes give only 64 MB. What is in it counts towards the container's memory.
                 {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},
             ],
         },
@@ -118,8 +119,7 @@ def owner_reference(job: Job) -> Json:
 
 
 def _job_json(job: Job, spec: TrainingJobSpec) -> str:
-    """The job as the trainer reads it: what its author set, with the operator's storage, output and image where the author set
-    none.
+    """The job as the trainer reads it: what its author set, plus the operator's storage, output and image as defaults.
 
     `spec.image` may belong to an older release, whose trainer rejects unknown fields, so fields that the author did not set must be
     absent. The API server stores the CRD's defaults, which cannot be told apart from the author's settings; but a field with its

@@ -66,8 +66,7 @@ class Preflight:
         raise problems[0]
 
     async def _tell_missing_permissions(self) -> None:
-        """Logs every permission that this account lacks, once. Those that cannot be checked now fail later, when they are
-        needed."""
+        """Logs every permission that this account lacks, once. Those that cannot be checked now fail when they are needed."""
         if self._permissions_told:
             return
         try:

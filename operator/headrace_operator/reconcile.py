@@ -58,8 +58,7 @@ class Reconciler:
         try:
             return await self._reconcile(key)
         except (ConflictError, NotFoundError, SlotTakenError) as error:
-            # Someone was faster: the user, the garbage collector, another operator. Do not force anything; the next pass looks
-            # again.
+            # Someone was faster: the user, the garbage collector, another operator. Never force; the next pass looks again.
             logger.debug("%s: %s", key, error)
             self.doubtful.add(key)
             return later(self.clock.now(), LOOK_AGAIN_SECONDS)

@@ -104,8 +104,7 @@ class Slots:
         self.known[key] = lease
 
     def _lease(self, job: Job, old: Raw | None) -> Json:
-        """The Lease held by a job. The job it was created for owns it, and it is deleted with that job; the next start creates a
-        new one.
+        """The Lease held by a job. It belongs to the job it was created for and is deleted with it; the next start creates another.
 
         Its owner never changes: with OwnerReferencesPermissionEnforcement, that would need the permission to delete Leases.
 

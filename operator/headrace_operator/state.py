@@ -191,8 +191,7 @@ class View:
 
 
 class JobReader:
-    """Reads TrainingJobs from the API server. Parses a spec once per generation, not once per event: most only change the
-    status."""
+    """Reads TrainingJobs from the API server. Parses a spec once per generation, not per event: most only change the status."""
 
     def __init__(self) -> None:
         self.specs: dict[str, tuple[int, TrainingJobSpec | None, str]] = {}

@@ -1,7 +1,6 @@
 """A queue of keys, not events: a key waits once however often it is added, and only one worker has it at a time.
 
-Like client-go's workqueue: a key added while it is being worked on is queued again afterwards, so no event is lost and no work is
-done twice for nothing.
+Like client-go's workqueue: a key added while it is being worked on is queued again afterwards, so no event is lost or repeated.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ from headrace_e2e.kubelet_cluster import KubeletCluster
 from headrace_e2e.lab import ENDLESS, Lab, manifest
 from headrace_local.access import KubectlError
 
-# Shared memory counts towards the container's limit: this plays a data loader that never frees any. It ends once the kernel has
+# Files in /dev/shm count towards the container's limit: this plays a trainer that never frees memory. It ends once the kernel has
 # killed the largest process, the worker, or together with the container, which then ends too.
 FILL_MEMORY = """
 import os, pathlib

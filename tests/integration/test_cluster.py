@@ -13,6 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from headrace_local.access import ClusterAccess, KubectlError
 from headrace_local.kubeconfig import token_user, write_kubeconfig
 from headrace_testing.clusters import Storage
+from headrace_testing.typed_client import typed_client
 
 
 def test_the_api_server_knows_training_jobs(cluster: ClusterAccess) -> None:
@@ -22,7 +23,7 @@ def test_the_api_server_knows_training_jobs(cluster: ClusterAccess) -> None:
 
 def test_a_service_account_without_a_role_is_forbidden_everything(cluster: ClusterAccess, namespace: str) -> None:
     kubeconfig = cluster.service_account_kubeconfig(namespace, "default")
-    with cluster.api(kubeconfig) as api, pytest.raises(ApiException) as refusal:
+    with typed_client(cluster, kubeconfig) as api, pytest.raises(ApiException) as refusal:
         client.CoreV1Api(api).list_namespaced_secret(namespace)
     assert refusal.value.status == 403
     assert f"system:serviceaccount:{namespace}:default" in refusal.value.body
@@ -31,7 +32,7 @@ def test_a_service_account_without_a_role_is_forbidden_everything(cluster: Clust
 def test_a_role_gives_a_service_account_what_it_says_and_no_more(cluster: ClusterAccess, namespace: str) -> None:
     cluster.kubectl("-n", namespace, "create", "role", "reader", "--verb=list", "--resource=pods")
     cluster.kubectl("-n", namespace, "create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={namespace}:default")
-    with cluster.api(cluster.service_account_kubeconfig(namespace, "default")) as api:
+    with typed_client(cluster, cluster.service_account_kubeconfig(namespace, "default")) as api:
         core = client.CoreV1Api(api)
         assert core.list_namespaced_pod(namespace).items == []
         with pytest.raises(ApiException, match="403"):
@@ -44,13 +45,13 @@ def test_a_forged_token_is_refused(cluster: ClusterAccess, namespace: str, tmp_p
     forged = base64.urlsafe_b64encode(bytes(b ^ 1 for b in base64.urlsafe_b64decode(signature + "=="))).decode()
     user = token_user(f"{claims}.{forged.rstrip('=')}")
     kubeconfig = write_kubeconfig(tmp_path / "forged", cluster.api_url, cluster.ca_file, user)
-    with cluster.api(kubeconfig) as api, pytest.raises(ApiException) as refusal:
+    with typed_client(cluster, kubeconfig) as api, pytest.raises(ApiException) as refusal:
         client.CoreV1Api(api).list_namespaced_pod(namespace)
     assert refusal.value.status == 401
 
 
 def test_a_node_may_touch_only_its_own_object(cluster: ClusterAccess) -> None:
-    with cluster.api(cluster.node_kubeconfig("mine")) as api:
+    with typed_client(cluster, cluster.node_kubeconfig("mine")) as api:
         core = client.CoreV1Api(api)
         core.create_node({"metadata": {"name": "mine"}})
         try:
@@ -63,7 +64,7 @@ def test_a_node_may_touch_only_its_own_object(cluster: ClusterAccess) -> None:
 
 
 def test_a_deleted_owner_takes_its_dependants_along(cluster: ClusterAccess, namespace: str) -> None:
-    with cluster.api() as api:
+    with typed_client(cluster) as api:
         core = client.CoreV1Api(api)
         owner = core.create_namespaced_config_map(namespace, {"metadata": {"name": "owner"}})
         reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.metadata.uid}

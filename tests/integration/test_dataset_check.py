@@ -39,6 +39,6 @@ def test_a_dataset_in_s3_is_checked_by_its_annotations_and_the_headers_of_its_im
     assert result.returncode == 1
     assert report["sides"] == [300, 400]
     assert report["problems"] == [
-        f"layer 'instances': images/{image}: made for 60 x 40 pixels; it has 400 x 300" for image in ("a.png", "v.png")
+        f"layer 'instances': images/{image}: made for 60 x 40 pixels; the image has 400 x 300" for image in ("a.png", "v.png")
     ]
     assert not list(tmp_path.glob("headrace-check-*")), "what was pulled is gone"

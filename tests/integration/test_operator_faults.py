@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from headrace_api.names import Reason
+from headrace_kube.connection import connect
 from headrace_local.access import ClusterAccess
 from headrace_local.cluster_operator import PROGRAM
 from headrace_local.http_check import answers
 from headrace_operator.actions import Actions
 from headrace_operator.cache import Cache
 from headrace_operator.clock import SystemClock
-from headrace_operator.connection import connect
 from headrace_operator.kube import Kube
 from headrace_operator.metrics import Metrics
 from headrace_operator.rbac import manifests, to_yaml
@@ -90,7 +90,7 @@ def test_an_operator_killed_at_any_call_is_followed_by_one_that_finishes_the_wor
     monkeypatch.setenv("KUBECONFIG", operated.environment()["KUBECONFIG"])
 
     async def die_everywhere() -> list[bool]:
-        async with Kube(connect()) as kube:
+        async with Kube(await connect()) as kube:
             clients = [FaultyClient(kube, at, took_effect=took_effect) for at in range(1, CALLS_OF_TWO_JOBS)]
             return await asyncio.gather(*(two_jobs(client, player, f"kill-{client.at}") for client in clients))
 

@@ -19,10 +19,10 @@ def test_a_folder_is_put_with_everything_below_it(storage: Storage, tmp_path: Pa
 
 @pytest.mark.parametrize("uri", ["/street", "s3://"])
 def test_a_uri_outside_object_storage_is_refused(storage: Storage, tmp_path: Path, uri: str) -> None:
-    with pytest.raises(ValueError, match="s3://bucket/prefix/ is meant"):
+    with pytest.raises(ValueError, match="write it as s3://bucket/prefix/"):
         put_folder(storage.client, tmp_path, uri)
 
 
 def test_an_empty_folder_is_refused(storage: Storage, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no file below"):
+    with pytest.raises(FileNotFoundError, match="there are no files below"):
         put_folder(storage.client, tmp_path, storage.uri("street/"))

@@ -1,5 +1,4 @@
-"""The meaning of a head's numbers: names of classes, keypoints and values, characters. Comes from the dataset, stored in the
-model."""
+"""The meaning of a head's numbers: names of classes, keypoints and values, characters. From the dataset, stored in the model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

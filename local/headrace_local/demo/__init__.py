@@ -1,4 +1,4 @@
-"""`make demo`: jobs of two projects on a cluster of their own, watched with a user's eyes, every claim checked."""
+"""`make demo`: runs jobs of two projects on their own cluster, watches them as a user would, and checks every claim."""
 
 from headrace_local.demo.story import main
 

@@ -1,4 +1,4 @@
-"""What the demo claims at its end, each claim checked against what was observed, and the facts as JSON."""
+"""The demo's claims at its end, each checked against the observations, and the facts as JSON."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from headrace_local.demo.observer import Observed, Observer
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence, and whether it was observed to be true."""
+    """A sentence, and whether the demo observed it to be true."""
 
     text: str
     true: bool
@@ -22,19 +22,19 @@ class Claim:
 def claims(
     observer: Observer, keys: Mapping[str, list[str]], pictures: Mapping[str, Path], workspaces: Mapping[Path, int]
 ) -> list[Claim]:
-    """Everything the demo says at its end.
+    """Everything that the demo claims at its end.
 
-    `keys`: for each job the keys of its run folder; `pictures`: for each job the one saved; `workspaces`: files left
+    `keys`: the keys of each job's run folder; `pictures`: each job's saved picture; `workspaces`: the number of files left
     in each workspace that is still on the node's disk.
     """
     observed = list(observer.observed.values())
     found = [claim for project in observer.most_live_pods for claim in _claims_of_order(observer, project)]
     found += [claim for entry in observed for claim in _claims_of_end(entry, keys.get(entry.job.name, []), pictures)]
     waited = [entry for entry in observed if any(message.startswith("behind ") for message in entry.messages)]
-    found.append(Claim(f"{', '.join(e.job.name for e in waited) or 'no job'} said what it was waiting for", bool(waited)))
+    found.append(Claim(f"{', '.join(e.job.name for e in waited) or 'no job'} reported what it was waiting for", bool(waited)))
     left = sum(workspaces.values())
     found.append(
-        Claim(f"{len(workspaces)} workspaces on the node's disk are wiped: {left} files left", bool(workspaces) and left == 0)
+        Claim(f"{len(workspaces)} workspaces on the node's disk are empty: {left} files left", bool(workspaces) and left == 0)
     )
     return found
 
@@ -42,12 +42,12 @@ def claims(
 def _claims_of_order(observer: Observer, project: str) -> Iterator[Claim]:
     jobs = [entry for entry in observer.observed.values() if entry.job.project == project]
     begun = [entry for entry in jobs if entry.pod_created]
-    # Compared to the second: that is how exactly the API server tells when a pod was created.
+    # Compared to the second, the precision of the API server's creation times.
     in_order = all(
         (earlier.status.get("completionTime") or "~")[:19] <= (later.pod_created or "")[:19] for earlier, later in pairwise(begun)
     )
     names = " → ".join(entry.job.name for entry in sorted(begun, key=lambda entry: entry.pod_created or ""))
-    yield Claim(f"project {project}: each job began after the one before it was over: {names}", in_order and begun == jobs)
+    yield Claim(f"project {project}: each job started after the previous one had ended: {names}", in_order and begun == jobs)
     most = observer.most_live_pods[project]
     yield Claim(f"project {project}: at most {most} trainer pod was alive at any time", most == 1)
 
@@ -57,11 +57,11 @@ def _claims_of_end(entry: Observed, keys: list[str], pictures: Mapping[str, Path
     right_reason = job.reason is None or entry.status.get("reason") == job.reason
     yield Claim(f"{name} ended as {entry.state} ({entry.status.get('reason')})", entry.state is job.state and right_reason)
     yield Claim(
-        f"{name}: its run folder holds job, logs and outcome", {JOB, OUTCOME} <= set(keys) and any("/logs/" in k for k in keys)
+        f"{name}: its run folder has job, logs and outcome", {JOB, OUTCOME} <= set(keys) and any("/logs/" in k for k in keys)
     )
     if job.state is State.ERROR:
         helpful = "its layers are" in entry.status.get("message", "")
-        yield Claim(f"{name}: the error says which layers there are", helpful)
+        yield Claim(f"{name}: the error lists the existing layers", helpful)
         return
     iteration = entry.status.get("checkpoint", {}).get("iteration", 0)
     stored = LATEST in keys and any(key.startswith("checkpoints/") and key.endswith(".safetensors") for key in keys)
@@ -71,7 +71,7 @@ def _claims_of_end(entry: Observed, keys: list[str], pictures: Mapping[str, Path
         yield Claim(f"{name}: a picture of predictions was saved", name in pictures)
         for (head, score), chance in job.better_than.items():
             value = entry.scores.get((head, score), float("nan"))
-            yield Claim(f"{name}: {head} {score} {value:.3f} is above {chance}, beyond guessing", value > chance)
+            yield Claim(f"{name}: {head} {score} {value:.3f} is above {chance}, better than guessing", value > chance)
     else:
         yield Claim(f"{name}: stopped at iteration {iteration}, long before {job.iterations}", 0 < iteration < job.iterations)
 

@@ -1,4 +1,4 @@
-"""What the demo submits: two projects, in the order they are applied."""
+"""The jobs that the demo submits: two projects, in the order in which it applies them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ RUN_BUCKET = "runs"
 DATASET_KEY = "dataset"
 
 SIZE = 96
-"""Pixels a side that the networks see."""
+"""Side of the networks' input images, in pixels."""
 
 
 @dataclass(frozen=True)
 class DemoJob:
-    """A job, and what must have been seen of it at the end."""
+    """A job, and what the demo must have observed of it at the end."""
 
     name: str
     project: str
@@ -29,11 +29,11 @@ class DemoJob:
     state: State = State.DONE
     reason: Reason | None = None
     better_than: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(head, score) -> a bar above what guessing reaches (AP50 0, mIoU 0.06, mAP 0.6, top1 0.25); the network must clear it."""
+    """(head, score) -> what the network must exceed; it is above the score of guessing (AP50 0, mIoU 0.06, mAP 0.6, top1 0.25)."""
 
     def manifest(self) -> dict[str, Any]:
         """The TrainingJob as a user would write it."""
-        # Digits are 25 to 45 pixels: level 4, of stride 16, is the highest that sees one as a whole.
+        # Digits are 25 to 45 pixels: level 4, with stride 16, is the highest that sees a whole digit.
         neck = {"fpn": {"channels": 64}, "bottomLevel": 2, "topLevel": 4}
         return {
             "apiVersion": API_VERSION,
@@ -55,7 +55,7 @@ class DemoJob:
                     "evaluateEvery": 1000,
                     "checkpointEvery": 50,
                 },
-                # One core a job, so that the two projects do not slow each other down on two cores.
+                # One core per job, so that the two projects do not slow each other down on two cores.
                 "resources": {"gpus": 1, "cpu": 1, "memory": "4Gi", "workspace": "2Gi"},
                 "terminationGracePeriodSeconds": 60,
             },
@@ -70,7 +70,7 @@ WRONG = {"name": "boxes", "annotations": "digit-boxes", "objectDetection": {}}
 
 
 def jobs_on_digit_scenes() -> list[DemoJob]:
-    """What is submitted when the demo draws its own dataset."""
+    """The jobs for the dataset that the demo draws itself."""
     return [
         DemoJob(
             "digits-1",
@@ -80,7 +80,7 @@ def jobs_on_digit_scenes() -> list[DemoJob]:
             iterations=180,
             better_than={("boxes", "AP50"): 0.1, ("tags", "mAP"): 0.63},
         ),
-        DemoJob("digits-2", "digits", "names a layer that is not there", [WRONG], state=State.ERROR, reason=Reason.NO_SUCH_LAYER),
+        DemoJob("digits-2", "digits", "names a layer that does not exist", [WRONG], state=State.ERROR, reason=Reason.NO_SUCH_LAYER),
         DemoJob(
             "digits-3",
             "digits",
@@ -111,11 +111,11 @@ def jobs_on_digit_scenes() -> list[DemoJob]:
 
 
 def jobs_on_own_dataset(heads: Sequence[dict[str, Any]]) -> list[DemoJob]:
-    """What is submitted for a folder of the user's; no score is promised. Without `heads`, each layer gets one."""
+    """The jobs for a user's folder, which promise no scores. Without `heads`, each layer gets one."""
     learns = "learns every layer of the dataset" if not heads else "learns without labels"
     return [
         DemoJob("first-1", "first", learns, list(heads), iterations=150),
-        DemoJob("first-2", "first", "names a layer that is not there", [WRONG], state=State.ERROR, reason=Reason.NO_SUCH_LAYER),
+        DemoJob("first-2", "first", "names a layer that does not exist", [WRONG], state=State.ERROR, reason=Reason.NO_SUCH_LAYER),
         DemoJob("first-3", "first", "waits its turn", list(heads), iterations=60),
         DemoJob(
             "second-1",

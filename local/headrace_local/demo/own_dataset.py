@@ -1,4 +1,4 @@
-"""A dataset of the user's, looked at before a cluster is started for it: by the program behind `headrace dataset check`."""
+"""Checks a user's dataset before the demo starts a cluster for it, with the program behind `headrace dataset check`."""
 
 import json
 import subprocess
@@ -19,26 +19,26 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True)
 class OwnDataset:
-    """What is known of it."""
+    """What the check found out."""
 
     folder: Path
     found: tuple[str, ...]
-    """Lines for people: its layers, and its problems, which need not keep jobs from learning."""
+    """Lines for people: its layers, and its problems, which do not always keep jobs from learning."""
     heads: tuple[dict[str, Any], ...]
-    """What jobs learn: none, which means a head for each layer, or what does without labels where there is no layer."""
+    """The jobs' heads. Empty means a head for each layer; without layers it has one that learns without labels."""
 
 
 def look_at(folder: Path) -> OwnDataset:
-    """Raises UnusableError where there is no dataset, or what it is cannot be read for certain."""
+    """Raises UnusableError if there is no dataset, or if it cannot be read reliably."""
     check = subprocess.run([sys.executable, "-m", _CHECK, "--json", "--", str(folder)], capture_output=True, text=True, check=False)
     if not check.stdout:
         raise UnusableError(check.stderr.strip())
     report: dict[str, Any] = json.loads(check.stdout)
     unreadable = report["manifest"] is None or (report["manifest"]["layers"] and not report["layers"])
     if report["suggested"] or unreadable:
-        raise UnusableError(f"{report['problems'][0]}\n`headrace dataset check {folder}` tells more")
+        raise UnusableError(f"{report['problems'][0]}\n`headrace dataset check {folder}` shows more")
     layers = tuple(f"layer '{layer['name']}': {layer['task']}, {_images(layer['splits'])}" for layer in report["layers"])
-    found = (*(layers or ("no labels: what is learnt is to draw the images again",)), *_problems(report["problems"]))
+    found = (*(layers or ("no labels: the network learns to reconstruct the images",)), *_problems(report["problems"]))
     return OwnDataset(folder, found, () if layers else (_WITHOUT_LABELS,))
 
 
@@ -49,5 +49,5 @@ def _images(splits: dict[str, dict[str, int]]) -> str:
 def _problems(problems: list[str]) -> tuple[str, ...]:
     if not problems:
         return ()
-    where = " (`headrace dataset check` has them all)" if len(problems) > 1 else ""
+    where = " (`headrace dataset check` lists them)" if len(problems) > 1 else ""
     return (f"problem: {first_few(problems, 1, '; ')}{where}",)

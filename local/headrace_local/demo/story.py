@@ -35,14 +35,14 @@ from headrace_scenes import write_digit_scenes
 
 NODE = "node-0"
 _LAYERS = ("objects", "digits", "instances", "regions", "panoptic", "texture")
-"""What the demo's jobs use, and a little more to look at: every file is uploaded, and pulled by each job."""
+"""The layers that the demo's jobs use, and a few more to look at. Not all layers: each job pulls every file."""
 LOOK_SECONDS = 0.5
 LIMIT_SECONDS = 1800
-"""Then something hangs: what was seen until then is reported, and the demo fails."""
+"""After this time something hangs: the demo reports what it has seen until then, and fails."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry of `python -m headrace_local demo`; returns the exit status: 0 only if every claim was observed."""
+    """Entry of `python -m headrace_local demo`; returns the exit status: 0 only if it observed every claim."""
     options = _parse(arguments)
     console = Console(stderr=False)
     own = options.own
@@ -75,15 +75,15 @@ def main(arguments: list[str] | None = None) -> int:
             observer = Observer(api, jobs)
             _watch(observer, console)
 
-        console.rule("[bold]4. What was learnt, and what is left")
+        console.rule("[bold]4. What the networks learnt, and what is left")
         keys = {job.name: _keys(cluster.minio(), observer.observed[job.name].status.get("output")) for job in jobs}
         pictures = _save_pictures(cluster.minio(), observer, keys, options.output)
         workspaces = _files_in_workspaces(cluster.folder / "nodes" / NODE)
         _show_results(console, observer, keys, pictures)
 
     checked = findings.claims(observer, keys, pictures, workspaces)
-    checked.append(findings.Claim("the cluster is gone, its folder with it", not cluster.folder.exists()))
-    console.rule("[bold]5. What was claimed, and whether it was seen")
+    checked.append(findings.Claim("the cluster and its folder are gone", not cluster.folder.exists()))
+    console.rule("[bold]5. The claims, and whether they were observed")
     for claim in checked:
         console.print(
             f"[green]  seen    [/] {claim.text}" if claim.true else f"[bold red]  NOT SEEN[/] {claim.text}",
@@ -103,9 +103,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="headrace_local demo", description=__doc__)
-    parser.add_argument("--dataset", type=Path, help="a folder, with or without a dataset.json; default: digit scenes are drawn")
-    parser.add_argument("--output", type=Path, default=Path("demo-output"), help="takes the pictures (default: demo-output)")
-    parser.add_argument("--report", type=Path, help="takes the facts as JSON")
+    parser.add_argument("--dataset", type=Path, help="a folder, with or without a dataset.json; default: draw digit scenes")
+    parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for the pictures (default: demo-output)")
+    parser.add_argument("--report", type=Path, help="file for the facts as JSON")
     options = parser.parse_args(arguments)
     try:
         options.own = look_at(options.dataset) if options.dataset else None
@@ -115,13 +115,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _draw_dataset(folder: Path) -> Path:
-    """600 scenes to learn from, of which each layer lists 70 %, and 80 held out."""
+    """600 scenes to learn from, 70 % of them labelled in each layer, and 80 held-out scenes."""
     write_digit_scenes(folder, train=600, val=80, labelled_share=0.7, layers=_LAYERS)
     return folder
 
 
 def _watch(observer: Observer, console: Console) -> None:
-    """Until every job is over, the table; on the way the user stops one job."""
+    """Shows the table until every job is over; meanwhile the user stops one job."""
     begun = time.monotonic()
     stopped: set[str] = set()
     said: dict[str, tuple[object, ...]] = {}
@@ -151,7 +151,7 @@ def _watch(observer: Observer, console: Console) -> None:
 
 
 def _keys(store: Minio, run_folder: str | None) -> list[str]:
-    """Keys below a run folder, relative to it."""
+    """The keys below a run folder, relative to it."""
     if not run_folder:
         return []
     bucket, _, prefix = run_folder.removeprefix("s3://").partition("/")
@@ -159,7 +159,7 @@ def _keys(store: Minio, run_folder: str | None) -> list[str]:
 
 
 def _save_pictures(store: Minio, observer: Observer, keys: dict[str, list[str]], folder: Path) -> dict[str, Path]:
-    """The last picture of predictions of each job, as <folder>/<job>.png."""
+    """Saves each job's last picture of predictions as <folder>/<job>.png."""
     folder.mkdir(parents=True, exist_ok=True)
     saved = {}
     for name, entry in observer.observed.items():
@@ -173,7 +173,7 @@ def _save_pictures(store: Minio, observer: Observer, keys: dict[str, list[str]],
 
 
 def _files_in_workspaces(node: Path) -> dict[Path, int]:
-    """How many files are left in each workspace of a trainer pod, on the node's disk; a deleted pod's is gone altogether."""
+    """The number of files left in each workspace of a trainer pod on the node's disk. A deleted pod's workspace does not exist."""
     return {folder: sum(path.is_file() for path in folder.rglob("*")) for folder in node.glob("pods/*/volumes/workspace")}
 
 

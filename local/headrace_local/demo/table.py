@@ -32,11 +32,11 @@ class JobsTable:
     notes: Sequence[str]
 
     def live(self) -> RenderableType:
-        """To be redrawn in place. A terminal that is narrower than a note cuts it."""
+        """The table for redrawing in place. A terminal narrower than a note cuts the note."""
         return Group(self.table, *(Text(note, no_wrap=True, overflow="ellipsis") for note in self.notes))
 
     def print(self, console: Console) -> None:
-        """For good: each note is one line, whatever the width."""
+        """Prints the table for good. Each note is one line, whatever the width."""
         console.print(self.table)
         for note in self.notes:
             console.print(note, soft_wrap=True, markup=False, highlight=False)

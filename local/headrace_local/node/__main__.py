@@ -7,20 +7,18 @@ import os
 import sys
 from pathlib import Path
 
-import aiohttp
-
+from headrace_kube.errors import KubeError, NoClusterError
 from headrace_local.node.agent import AgentOptions, FolderInUseError, HelperEndedError, run
-from headrace_local.node.api import ApiError
 from headrace_local.node.images import parse_image
 
 
 def options_from(words: list[str] | None = None) -> AgentOptions:
-    """The options of a command line; exits with a message for a wrong one."""
+    """Parses the command line; exits with a message if it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m headrace_local.node", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, required=True, help="credentials of system:node:NAME")
     parser.add_argument("--name", required=True, help="the Node's name")
-    parser.add_argument("--folder", type=Path, required=True, help="where pods have their files")
-    parser.add_argument("--gpus", type=int, required=True, help="nvidia.com/gpu to offer")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for the pods' files")
+    parser.add_argument("--gpus", type=int, required=True, help="number of nvidia.com/gpu to offer")
     parser.add_argument("--cpu", default=str(os.cpu_count() or 1), help="cores to offer (default: all)")
     parser.add_argument("--memory", default="16Gi", help="memory to offer (default: %(default)s)")
     parser.add_argument(
@@ -28,19 +26,24 @@ def options_from(words: list[str] | None = None) -> AgentOptions:
         action="append",
         default=[],
         metavar="NAME=ARGV...",
-        help="an image and its entrypoint, quoted as for a shell; may be given many times, or without ARGV",
+        help="an image and its entrypoint, with shell quoting; ARGV may be empty; can be repeated",
     )
     parser.add_argument("--serving-cert", type=Path, required=True, help="certificate of the logs server")
     parser.add_argument("--serving-key", type=Path, required=True, help="its key")
-    parser.add_argument("--client-ca", type=Path, required=True, help="who may ask for logs: certificates of it")
+    parser.add_argument("--client-ca", type=Path, required=True, help="authority of the clients that may read logs")
     parser.add_argument(
         "--taint",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="keep pods away that do not tolerate this (NoSchedule); may be given many times",
+        help="keep away pods that do not tolerate this (NoSchedule); can be repeated",
     )
-    parser.add_argument("--lease-seconds", type=int, default=8, help="lease duration, renewed four times (default: %(default)s)")
+    parser.add_argument(
+        "--lease-seconds",
+        type=int,
+        default=8,
+        help="lease duration; the node renews its lease four times in it (default: %(default)s)",
+    )
     values = vars(parser.parse_args(words))
     try:
         images = dict(parse_image(image) for image in values.pop("image"))
@@ -55,7 +58,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(run(options))
-    except (FolderInUseError, HelperEndedError, ApiError, aiohttp.ClientError) as error:
+    except (FolderInUseError, HelperEndedError, KubeError, NoClusterError) as error:
         sys.exit(f"error: node {options.name}: {error}")
 
 

@@ -1,4 +1,4 @@
-"""An address of its own for every pod, in 127.0.0.0/8, where every address is this machine's without set-up."""
+"""Gives every pod its own address in 127.0.0.0/8, where every address belongs to this machine without set-up."""
 
 import random
 import socket
@@ -9,13 +9,13 @@ HOST_IP = "127.0.0.1"
 class PodAddress:
     """A 127.x.y.z that no other process node on this machine uses while this object is open.
 
-    The claim is a Unix socket in Linux's abstract namespace: exclusive on the whole machine, released by the kernel
-    with the process, and no file to leave behind.
+    The claim is a Unix socket in Linux's abstract namespace: it is exclusive on the whole machine, the kernel releases
+    it with the process, and it leaves no file behind.
     """
 
     def __init__(self) -> None:
         while True:
-            # 127.0.0.0/16 and 127.1.0.0/16 hold the addresses systems use themselves (127.0.0.53, 127.0.1.1).
+            # 127.0.0.0/16 and 127.1.0.0/16 have the addresses that systems use themselves (127.0.0.53, 127.0.1.1).
             second, third, fourth = random.randint(2, 254), random.randint(0, 255), random.randint(1, 254)
             self.ip = f"127.{second}.{third}.{fourth}"
             self._claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""What a pod may ask for that this node cannot give: refused at once, in words, never half done."""
+"""Finds what a pod asks for that this node cannot provide, so that the node refuses it at once instead of half running it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ Json = Mapping[str, Any]
 
 
 def unsupported(pod: Json) -> list[str]:
-    """Everything in the pod that the process node does not do; empty for a pod it can run."""
+    """Everything in the pod that the process node does not support; empty for a pod it can run."""
     return [*_in_volumes(pod), *_in_pod(pod), *_in_containers(pod)]
 
 

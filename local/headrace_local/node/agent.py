@@ -14,8 +14,10 @@ from typing import Any
 
 import aiohttp
 
+from headrace_kube.client import Client
+from headrace_kube.connection import connect
+from headrace_kube.follow import follow
 from headrace_local.node.addresses import HOST_IP
-from headrace_local.node.api import Api
 from headrace_local.node.devices import GPU, Devices, real_gpus
 from headrace_local.node.logs_server import LogsServer
 from headrace_local.node.pod_context import Node
@@ -30,7 +32,7 @@ MAX_PODS = 500
 
 @dataclass(frozen=True)
 class AgentOptions:
-    """What the command line says; `cpu` and `memory` are Kubernetes quantities."""
+    """The options of the command line; `cpu` and `memory` are Kubernetes quantities."""
 
     kubeconfig: Path
     name: str
@@ -46,17 +48,17 @@ class AgentOptions:
     taints: Mapping[str, str]
 
     def resources(self) -> dict[str, str]:
-        """What the Node offers."""
+        """The resources that the Node offers."""
         offered = {"cpu": self.cpu, "memory": self.memory, "pods": str(MAX_PODS)}
         return offered | ({GPU: str(self.gpus)} if self.gpus else {})
 
 
 class FolderInUseError(Exception):
-    """Another agent runs in the folder."""
+    """Another agent is using the folder."""
 
 
 class HelperEndedError(Exception):
-    """The node cannot start processes any more."""
+    """The node can no longer start processes."""
 
 
 class Agent:
@@ -67,18 +69,19 @@ class Agent:
         self._runners: dict[str, PodRunner] = {}
 
     def find(self, namespace: str, name: str) -> PodRunner | None:
-        """The pod of this name; the newest, while an earlier one of the name is still ending."""
+        """The pod with this name; the newest, if an earlier one with the name is still ending."""
         for runner in reversed(self._runners.values()):
             if (runner.context.namespace, runner.context.name) == (namespace, name):
                 return runner
         return None
 
     async def follow_pods(self) -> None:
-        """Keep what runs here equal to what is bound here, for ever."""
-        await self._node.api.follow("/api/v1/pods", self._on_list, self._on_event, fieldSelector=f"spec.nodeName={self._node.name}")
+        """Run exactly the pods that are bound to this node, forever."""
+        mine = {"fieldSelector": f"spec.nodeName={self._node.name}"}
+        await follow(self._node.api, "/api/v1/pods", self._on_list, self._on_event, mine)
 
     async def close(self) -> None:
-        """Stop looking after the pods, without a word to the API server."""
+        """Stop managing the pods, without telling the API server."""
         tasks = {runner.task for runner in self._runners.values()}
         for task in tasks:
             task.cancel()
@@ -89,7 +92,7 @@ class Agent:
         present = {pod["metadata"]["uid"] for pod in pods}
         for folder in self._node.folder.iterdir():
             if folder.name not in present and folder.name not in self._runners:
-                shutil.rmtree(folder, ignore_errors=True)  # left by an agent that died
+                shutil.rmtree(folder, ignore_errors=True)  # left behind by an agent that died
         for uid, runner in list(self._runners.items()):
             if uid not in present:
                 runner.gone()
@@ -110,11 +113,11 @@ class Agent:
     def _on_end(self, uid: str, task: asyncio.Task[None]) -> None:
         runner = self._runners.pop(uid)
         if not task.cancelled() and (error := task.exception()):
-            logger.error("pod %s/%s was given up", runner.context.namespace, runner.context.name, exc_info=error)
+            logger.error("gave up on pod %s/%s", runner.context.namespace, runner.context.name, exc_info=error)
 
 
 async def run(options: AgentOptions) -> None:
-    """Be the node until SIGTERM or SIGINT; then kill every pod's processes. Raises FolderInUseError, HelperEndedError."""
+    """Act as the node until SIGTERM or SIGINT; then kill every pod's processes. Raises FolderInUseError, HelperEndedError."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -123,7 +126,7 @@ async def run(options: AgentOptions) -> None:
     resources = options.resources()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_lock(options.folder / "agent.lock"))
-        api = await stack.enter_async_context(Api.from_kubeconfig(options.kubeconfig))
+        api = await stack.enter_async_context(Client(await connect(options.kubeconfig), f"process-node/{options.name}"))
         spawner = Spawner()
         stack.push_async_callback(spawner.close)
         node = Node(
@@ -149,7 +152,7 @@ async def run(options: AgentOptions) -> None:
 
 
 async def _serve(options: AgentOptions, node: Node, agent: Agent, logs_port: int, stop: asyncio.Event) -> None:
-    """Register, then work until told to stop or until one of the loops fails."""
+    """Register, then work until asked to stop or until one of the loops fails."""
     manifest = node_object(options.name, logs_port, options.resources(), options.taints, datetime.now(UTC))
     await register(node.api, manifest)
     logger.info("node %s is registered, offering %s", options.name, options.resources())
@@ -157,7 +160,7 @@ async def _serve(options: AgentOptions, node: Node, agent: Agent, logs_port: int
         asyncio.create_task(keep_alive(node.api, options.name, options.lease_seconds)),
         asyncio.create_task(agent.follow_pods()),
     ]
-    # Without the helper every pod would fail here, and the scheduler send more: better no node than such a one.
+    # Without the helper every pod would fail here while the scheduler sends more: better no node than a broken one.
     ends = [asyncio.create_task(event.wait()) for event in (stop, node.spawner.broken)]
     done, _pending = await asyncio.wait({*ends, *loops}, return_when=asyncio.FIRST_COMPLETED)
     for task in (*ends, *loops):
@@ -170,10 +173,10 @@ async def _serve(options: AgentOptions, node: Node, agent: Agent, logs_port: int
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock file; the kernel lets go of it with the process."""
+    """Hold a lock file; the kernel releases it with the process."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise FolderInUseError(f"{path.parent} is in use by another process node; give each its own") from error
+            raise FolderInUseError(f"{path.parent} is in use by another process node; use another folder") from error
         yield

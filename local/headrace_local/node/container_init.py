@@ -1,16 +1,16 @@
 """The parent of one container's processes, and the process that forks such parents.
 
-Run by the agent as a script with Python's isolated mode, so it imports the standard library only. The agent asks
+The agent runs it as a script in Python's isolated mode, so it imports only the standard library. The agent asks
 for a container by sending one end of a socket pair; the spawner forks an *init* for it, which
 
-* starts the container's main process in a session of its own and is the subreaper of everything below it, so that
+* starts the container's main process in its own session and is the subreaper of everything below it, so that
   processes which detach themselves (`setsid`, double fork) stay within reach;
-* copies stdout and stderr to the container's log file, one timestamp per line, in the format of a kubelet;
+* copies stdout and stderr to the container's log file in a kubelet's format, with a timestamp on each line;
 * passes signals on to the main process, as a kubelet does to PID 1;
-* samples the memory of all processes when there is a limit;
+* samples the memory of all processes if there is a limit;
 * kills every process left once the main one has ended, or once the agent is gone (its end of the socket closes).
 
-Forking from this small process takes about 2 ms, a fresh interpreter per container would take 15 ms of CPU.
+Forking from this small process takes about 2 ms; a new interpreter per container would take 15 ms of CPU.
 
 Messages are JSON lines. Agent to init: first the request (see `Request`), then `{"signal": 15}` or `{"kill": true}`.
 Init to agent: `{"pid": n}` or `{"error": "why the program could not be started"}`, then `{"exit": n, "oom": bool}`.
@@ -65,7 +65,7 @@ class LogFile:
             os.write(self._file, b"".join(out))
 
     def close(self) -> None:
-        """Write what had no newline at its end (marked P: a reader adds none)."""
+        """Write lines without a newline at their end, marked P, so that readers do not add one."""
         if self._file is not None:
             for stream, rest in self._pending.items():
                 if rest:
@@ -96,7 +96,7 @@ class ContainerInit:
         self._out_of_memory = False
 
     def run(self) -> None:
-        """Start the main process, serve the agent until it has ended, leave nothing running."""
+        """Start the main process, serve the agent until the process ends, and leave nothing running."""
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
@@ -123,7 +123,7 @@ class ContainerInit:
         """Fork and exec the main process; fills `streams` with the pipes to read. The error, if it failed."""
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
-        # Closed by a successful exec; carries the reason of a failed one.
+        # A successful exec closes it; a failed one sends the reason through it.
         failure_read, failure_write = os.pipe()
         self._main = os.fork()
         if self._main == 0:
@@ -141,7 +141,7 @@ class ContainerInit:
         return None
 
     def _serve(self, memory: int | None, log: LogFile, streams: dict[int, str], wake: int) -> int:
-        """Copy output, obey the agent and reap, until the main process has ended. Its exit code."""
+        """Copy output, obey the agent and reap until the main process ends. Returns its exit code."""
         poll = select.poll()
         for fd in (wake, self._control.fileno(), *streams):
             poll.register(fd, select.POLLIN)
@@ -169,7 +169,7 @@ class ContainerInit:
                     os.kill(self._main, signal.SIGKILL)
 
     def _reap(self) -> int | None:
-        """Collect every child that ended. The main process's exit code, once it is among them."""
+        """Reap every child that ended. Returns the main process's exit code once it has ended."""
         code = None
         while True:
             try:
@@ -204,7 +204,7 @@ class ContainerInit:
         return line
 
     def _send(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # the agent is gone: nobody is left to tell
+        with contextlib.suppress(OSError):  # the agent is gone
             self._control.sendall(json.dumps(message).encode() + b"\n")
 
 
@@ -229,8 +229,8 @@ def become(request: Request, stdout: int, stderr: int, failure: int) -> None:
 def reaches_pid_1(pid: int, number: int) -> bool:
     """Whether a signal sent from outside would have any effect on a container's PID 1.
 
-    The kernel spares PID 1 of a namespace the default action of a signal: a program that neither handles nor
-    blocks SIGTERM runs on until SIGKILL, and so it must here.
+    The kernel does not apply a signal's default action to PID 1 of a namespace: a program that neither handles nor
+    blocks SIGTERM keeps running until SIGKILL. It must do so here, too.
     """
     bit = 1 << (number - 1)
     with Path(f"/proc/{pid}/status").open() as status:
@@ -251,12 +251,12 @@ def descendants() -> list[int]:
                 found += pids
                 queue += pids
         except OSError:
-            continue  # it ended while we looked
+            continue  # it ended in the meantime
     return found
 
 
 def kill_descendants() -> None:
-    """Kill and reap until this process has no child; what is orphaned by a kill becomes our child."""
+    """Kill and reap until this process has no children; processes orphaned by a kill become our children."""
     while True:
         for pid in descendants():
             with contextlib.suppress(ProcessLookupError):
@@ -268,10 +268,10 @@ def kill_descendants() -> None:
 
 
 def over_memory(limit: int) -> bool:
-    """Whether the container's processes hold more than `limit` bytes, page cache not counted.
+    """Whether the container's processes use more than `limit` bytes, without the page cache.
 
-    Resident pages are quick to read but count shared ones once per process; the exact figure makes the kernel walk
-    page tables, so it is asked for only when the quick one is over the limit.
+    Resident pages are quick to read but include shared pages once per process. For the exact figure the kernel must
+    walk page tables, so this reads it only if the quick one is over the limit.
     """
     pids = descendants()
     resident = sum(memory_of(pid, "status", ("RssAnon:", "RssShmem:")) for pid in pids)
@@ -290,7 +290,7 @@ def memory_of(pid: int, table: str, rows: tuple[str, ...]) -> int:
 
 
 def copy_some(pipe: int, stream: str, log: LogFile) -> bool:
-    """Copy what one read gives. False at the end of the stream."""
+    """Copy the result of one read. Returns False at the end of the stream."""
     try:
         data = os.read(pipe, 65536)
     except BlockingIOError:
@@ -301,7 +301,7 @@ def copy_some(pipe: int, stream: str, log: LogFile) -> bool:
 
 
 def copy_all(pipe: int, stream: str, log: LogFile) -> None:
-    """Copy what the pipe still holds; nobody writes to it any more."""
+    """Copy what is left in the pipe; it has no writers any more."""
     with contextlib.suppress(BlockingIOError):
         while data := os.read(pipe, 65536):
             log.write(stream, data)
@@ -310,7 +310,7 @@ def copy_all(pipe: int, stream: str, log: LogFile) -> None:
 def main() -> None:
     """Fork an init for every socket that arrives on the socket whose number is the first argument."""
     requests = socket.socket(fileno=int(sys.argv[1]))
-    # Inits are not waited for: each one says itself how its container ended.
+    # It need not wait for inits: each one reports how its container ended.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:

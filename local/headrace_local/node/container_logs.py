@@ -1,4 +1,4 @@
-"""Reading containers' log files: `<RFC 3339 time> stdout|stderr F|P <text>`, one line each."""
+"""Reads containers' log files: `<RFC 3339 time> stdout|stderr F|P <text>`, one line each."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class LogQuery:
-    """What of a log is wanted: the last `tail` lines, those since a time, with their times."""
+    """Which part of a log is wanted: the last `tail` lines, lines since a time, with or without timestamps."""
 
     tail: int | None = None
     since: datetime | None = None
@@ -17,7 +17,7 @@ class LogQuery:
 
 
 def select(lines: Iterable[bytes], query: LogQuery) -> Iterator[bytes]:
-    """The wanted part of a log file's raw lines, as `kubectl logs` prints it."""
+    """Selects the wanted part of a log file's raw lines, as `kubectl logs` prints it."""
     if query.since is not None:
         since = query.since
         lines = (line for line in lines if datetime.fromisoformat(_parts(line)[0].decode()) >= since)
@@ -27,14 +27,14 @@ def select(lines: Iterable[bytes], query: LogQuery) -> Iterator[bytes]:
 
 
 def render(line: bytes, timestamps: bool = False) -> bytes:
-    """The text of one raw line: a partial one (P) has no line end of its own."""
+    """The text of one raw line. A partial line (P) has no newline."""
     time, _stream, tag, text = _parts(line)
     ending = b"" if tag == b"P" else b"\n"
     return (time + b" " if timestamps else b"") + text + ending
 
 
 def tail_text(path: Path, max_bytes: int, max_lines: int) -> str:
-    """The end of a log file, for a termination message; empty when there is no file."""
+    """The end of a log file, for a termination message; empty if there is no file."""
     if not path.exists():
         return ""
     with path.open("rb") as log:

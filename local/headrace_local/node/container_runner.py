@@ -1,4 +1,4 @@
-"""A container's life: find its program, configure it, run it, probe it, restart it when the pod says so."""
+"""A container's life: find its program, configure it, run it, probe it, restart it if the pod says so."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from headrace_api.backoff import Backoff
-from headrace_local.node.api import ApiError
+from headrace_kube.errors import KubeError
 from headrace_local.node.container_setup import command_for, termination_message
 from headrace_local.node.environment import ConfigError, Json
 from headrace_local.node.images import ImageNotFoundError
@@ -21,18 +21,18 @@ from headrace_local.node.status import Running, Terminated, Waiting, recorded
 
 logger = logging.getLogger(__name__)
 
-# A run this long makes the next crash count as the first again.
-# A kubelet's, for containers: the first pause and the longest, and a life after which a crash counts as the first.
+# A kubelet's pauses before it starts a container again: the first and the longest.
 BACKOFF_SECONDS = (10.0, 300.0)
+# After a run this long, the next crash counts as the first again.
 BACKOFF_RESET_SECONDS = 600.0
-# What is reported for a program that could not be executed, as by containerd.
+# The exit code of a program that could not be executed, as in containerd.
 START_ERROR_CODE = 128
-# ErrImagePull is shown this long before it becomes ImagePullBackOff.
+# ErrImagePull stays this long before it becomes ImagePullBackOff.
 PULL_ERROR_SECONDS = 1.0
 
 
 class ContainerRunner:
-    """One container of a pod; `record` says how it is, `changed` is called whenever that changes."""
+    """One container of a pod. `record` has its state; the runner calls `changed` whenever that changes."""
 
     def __init__(self, context: PodContext, name: str, *, init: bool, changed: Callable[[], None]) -> None:
         self._context = context
@@ -52,13 +52,13 @@ class ContainerRunner:
 
     @property
     def spec(self) -> Json:
-        """The container's part of the newest pod object (its image may be changed in place)."""
+        """The container's part of the newest pod object (users may change its image in place)."""
         kind = "initContainers" if self._init else "containers"
         spec: Json = next(item for item in self._context.pod["spec"][kind] if item["name"] == self._name)
         return spec
 
     async def run(self) -> None:
-        """Start and restart the container until it is over for good."""
+        """Start and restart the container until it has ended for good."""
         self._task = asyncio.current_task()
         while not self._stopping:
             if not isinstance(self.record.state, Terminated):
@@ -70,7 +70,7 @@ class ContainerRunner:
             await self._back_off(self.record.state)
 
     async def stop(self, grace_seconds: float) -> None:
-        """End the container: preStop, SIGTERM, SIGKILL when the grace is over. Returns when nothing of it is left."""
+        """End the container: preStop, SIGTERM, then SIGKILL after the grace period. Returns when nothing of it is left."""
         self._stopping = True
         if self._process is not None:
             await self._end(self._process, grace_seconds)
@@ -80,7 +80,7 @@ class ContainerRunner:
             await asyncio.wait({self._task})
 
     def hasten(self, grace_seconds: float) -> None:
-        """A stop under way gets less time than it was given."""
+        """Shorten the grace period of a stop that is under way."""
         if self._process is not None:
             asyncio.get_running_loop().call_later(grace_seconds, self._process.kill)
 
@@ -109,7 +109,7 @@ class ContainerRunner:
         return self._terminated(end, started, command)
 
     async def _configured(self) -> Command:
-        """The command for the next start; while there is none, the reason is what the container waits for."""
+        """The command for the next start. Until there is one, the container waits, and its state says for what."""
         pulls, retries = Backoff(*BACKOFF_SECONDS), Backoff(first=1.0, longest=10.0)
         while True:
             try:
@@ -120,12 +120,12 @@ class ContainerRunner:
                 image = self.spec["image"]
                 self._wait_for("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {error}')
                 await asyncio.sleep(pulls.next())
-            except (ConfigError, ApiError) as error:
+            except (ConfigError, KubeError) as error:
                 self._wait_for("CreateContainerConfigError", str(error))
                 await asyncio.sleep(retries.next())
 
     async def _back_off(self, end: Terminated) -> None:
-        """Between two starts: at once after the first crash, then 10 s, 20 s, … as a kubelet does."""
+        """Wait between two starts: not at all after the first crash, then 10 s, 20 s, … like a kubelet."""
         self.record.last = end
         delay = self._crashes.next() if self.record.restarts else 0.0
         if delay:
@@ -200,7 +200,7 @@ class ContainerRunner:
                 await self._end_unhealthy(process, "liveness", probe)
 
     async def _end_unhealthy(self, process: Process, kind: str, probe: Json) -> None:
-        if self._stopping:  # a container that is being ended answers no probe, and should not
+        if self._stopping:  # a container that is ending may fail its probes
             return
         logger.info("container %s of %s failed its %s probe", self._name, self._context.name, kind)
         default = self._context.pod["spec"].get("terminationGracePeriodSeconds", 30)
@@ -230,6 +230,6 @@ class ContainerRunner:
             process = await self._context.node.spawner.spawn(command)
         except StartError as error:
             raise ProbeError(str(error)) from error
-        end = await process.exited  # not shielded: out of time, the program is killed
+        end = await process.exited  # not shielded: a timeout kills the program
         if end.code:
             raise ProbeError(f"command exited with {end.code}")

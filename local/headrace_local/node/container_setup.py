@@ -1,4 +1,4 @@
-"""From a container's spec to the command that runs it on this machine."""
+"""Turns a container's spec into the command that runs it on this machine."""
 
 import os
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ LOG_MESSAGE_LINES = 80
 
 
 async def command_for(context: PodContext, container: Json, restarts: int) -> Command:
-    """What to execute for a container's next start.
+    """The command for a container's next start.
 
     Raises ImageNotFoundError, ConfigError (a Secret, ConfigMap or key is missing), ApiError, StartError (no program).
     """
@@ -32,9 +32,9 @@ async def command_for(context: PodContext, container: Json, restarts: int) -> Co
 
     home, termination_log = context.home(container["name"]), context.termination_log(container["name"])
     home.mkdir(parents=True, exist_ok=True)
-    termination_log.write_bytes(b"")  # the message of an earlier start is gone
+    termination_log.write_bytes(b"")  # delete the message of an earlier start
     mounts = mounts_of(container, context.volumes)
-    for place in mounts.values():  # a subPath that is not there yet is made, as by a kubelet
+    for place in mounts.values():  # create missing subPaths, as a kubelet does
         if not place.exists():
             place.mkdir(parents=True)
     rewritten = mounts | {_termination_path(container): termination_log}
@@ -49,7 +49,7 @@ async def command_for(context: PodContext, container: Json, restarts: int) -> Co
 
 
 def termination_message(context: PodContext, container: Json, code: int, log: Path | None) -> str:
-    """What the container left in its terminationMessagePath, or the end of its log where the pod says so."""
+    """What the container wrote to its terminationMessagePath, or the end of its log if the pod says so."""
     with context.termination_log(container["name"]).open("rb") as file:
         message = file.read(MESSAGE_BYTES).decode(errors="replace")
     if message or code == 0 or container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
@@ -58,7 +58,7 @@ def termination_message(context: PodContext, container: Json, code: int, log: Pa
 
 
 def _image_env(context: PodContext, home: Path, mounts: Mapping[str, Path]) -> dict[str, str]:
-    """The environment an image and a kubelet would give: nothing of the agent's own but where programs are."""
+    """The environment that an image and a kubelet would set. Of the agent's own environment it only has PATH."""
     env = {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",

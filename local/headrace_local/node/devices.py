@@ -8,11 +8,11 @@ GPU = "nvidia.com/gpu"
 
 
 class NoDevicesError(Exception):
-    """More GPUs asked for than are free: only a pod that no scheduler placed can ask so."""
+    """The pod requests more GPUs than are free. Only a pod that bypassed the scheduler can do so."""
 
 
 class Devices:
-    """`offered` GPU slots over the GPUs this machine really has (often none: the resource is then a counter)."""
+    """`offered` GPU slots over the GPUs that this machine really has (often 0; then the resource is only a counter)."""
 
     def __init__(self, offered: int, real: int) -> None:
         self._free = list(range(offered))
@@ -20,7 +20,7 @@ class Devices:
         self._held: dict[str, list[int]] = {}
 
     def allocate(self, uid: str, count: int) -> dict[str, str]:
-        """Give a pod its GPUs; the environment that shows them to CUDA. Raises NoDevicesError."""
+        """Give a pod its GPUs; returns the environment that shows them to CUDA. Raises NoDevicesError."""
         if count > len(self._free):
             raise NoDevicesError(
                 f"Allocate failed due to requested number of devices unavailable for {GPU}. "
@@ -29,7 +29,7 @@ class Devices:
         self._held[uid] = [self._free.pop(0) for _ in range(count)]
         if not self._real:
             return {}
-        # More slots than GPUs is allowed (a demo of two jobs on one GPU): slots then share.
+        # A node may offer more slots than GPUs (a demo of two jobs on one GPU); then slots share GPUs.
         return {"CUDA_VISIBLE_DEVICES": ",".join(str(slot % self._real) for slot in self._held[uid])}
 
     def release(self, uid: str) -> None:
@@ -37,11 +37,11 @@ class Devices:
 
 
 def gpus_of(pod: Mapping[str, Any]) -> int:
-    """How many GPUs the pod's containers ask for together."""
+    """How many GPUs the pod's containers request together."""
     limits = (container.get("resources", {}).get("limits", {}) for container in pod["spec"]["containers"])
     return sum(int(limit.get(GPU, 0)) for limit in limits)
 
 
 def real_gpus() -> int:
-    """The NVIDIA GPUs of this machine."""
+    """The number of NVIDIA GPUs in this machine."""
     return len(list(Path("/dev").glob("nvidia[0-9]*")))

@@ -1,4 +1,4 @@
-"""A container's environment and words, resolved as a kubelet does. Pure: what is referred to is fetched before."""
+"""Resolves a container's environment and words as a kubelet does. Pure: the caller fetches referenced objects before."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ Kind = Literal["Secret", "ConfigMap"]
 Json = Mapping[str, Any]
 
 _VARIABLE = re.compile(r"\$(?:\$|\(([^()\s]*)\))")
-# A name a C program can hold; envFrom keys that are not are left out, as by a kubelet.
+# A name that a C program can have in its environment; other envFrom keys are skipped, as a kubelet does.
 _USABLE_NAME = re.compile(r"[^=\x00]+")
 
 
@@ -27,12 +27,12 @@ class Reference:
     name: str
 
 
-# What is there, by reference: key to bytes; None for an object that does not exist.
+# The objects' contents by reference: key to bytes, or None for an object that does not exist.
 Objects = Mapping[Reference, Mapping[str, bytes] | None]
 
 
 def references(container: Json) -> Iterator[Reference]:
-    """The objects a container's environment is made from."""
+    """The objects that a container's environment refers to."""
     for source in container.get("envFrom", ()):
         if "secretRef" in source:
             yield Reference("Secret", source["secretRef"]["name"])
@@ -66,7 +66,7 @@ def environment_of(container: Json, pod: Json, objects: Objects, allocatable: Ma
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Replace $(NAME); `$$` stands for `$`, and what is not a known variable stays as it is."""
+    """Replace $(NAME); `$$` stands for `$`, and unknown variables stay as they are."""
 
     def value(match: re.Match[str]) -> str:
         if match[0] == "$$":
@@ -129,7 +129,7 @@ def _all_keys(source: Json, objects: Objects) -> dict[str, str]:
 
 
 def _referred(value_from: Json, container: Json, pod: Json, objects: Objects, allocatable: Mapping[str, str]) -> str | None:
-    """The value of one `valueFrom`; None where an optional reference leads nowhere."""
+    """The value of one `valueFrom`; None if the target of an optional reference does not exist."""
     if "fieldRef" in value_from:
         return field_value(value_from["fieldRef"]["fieldPath"], pod)
     if "resourceFieldRef" in value_from:
@@ -159,6 +159,6 @@ def _listing(pairs: Mapping[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """As Go's %q quotes a string, for everything an annotation usually holds."""
+    """Quotes a string like Go's %q, for everything that annotations usually contain."""
     escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     return '"' + "".join(escapes.get(letter, letter) for letter in value) + '"'

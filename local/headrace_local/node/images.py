@@ -10,7 +10,7 @@ class ImageNotFoundError(Exception):
 
 
 def parse_image(option: str) -> tuple[str, tuple[str, ...]]:
-    """`NAME=ARGV...` to (name, entrypoint words); shell quoting, nothing after `=` for an image without one."""
+    """Parses `NAME=ARGV...` into (name, entrypoint words), with shell quoting; ARGV is empty for an image without an entrypoint."""
     name, equals, words = option.partition("=")
     if not name or not equals:
         raise ValueError(f"--image {option!r} is not NAME=ARGV..., for example trainer:dev='python -m trainer'")
@@ -20,7 +20,7 @@ def parse_image(option: str) -> tuple[str, tuple[str, ...]]:
 def command_line(container: Mapping[str, Any], images: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
     """(the image's entrypoint, the pod's own words): `command` replaces the entrypoint, `args` follow either.
 
-    They are kept apart because only the pod's words speak of paths in the container; the entrypoint is a program of this machine.
+    They are separate because only the pod's words contain paths in the container; the entrypoint is a program on this machine.
 
     Raises ImageNotFoundError.
     """

@@ -1,11 +1,11 @@
-"""Starting process nodes for a running cluster: `make up`, the demo and the tests."""
+"""Starts process nodes for a running cluster: `make up`, the demo and the tests."""
 
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from headrace_local.access import ClusterAccess, found
+from headrace_local.access import ClusterAccess
 from headrace_local.node.addresses import HOST_IP
 from headrace_local.processes import Process
 
@@ -17,13 +17,11 @@ def start_node(
 
     Args:
         images: image names and their entrypoints.
-        options: further words of the command line, such as `("--cpu", "8")`.
+        options: additional words for the command line, such as `("--cpu", "8")`.
 
     Raises:
         ProcessEnded, TimeoutError: as `ClusterAccess.start`.
     """
-    from kubernetes import client
-
     certificate, key = cluster.serving_certificate(name, HOST_IP)
     argv: list[str | Path] = [sys.executable, "-m", "headrace_local.node"]
     argv += ["--kubeconfig", cluster.node_kubeconfig(name), "--name", name]
@@ -33,12 +31,11 @@ def start_node(
         argv += ["--image", f"{image}={shlex.join(words)}"]
 
     with cluster.api() as api:
-        core = client.CoreV1Api(api)
 
         def schedulable() -> bool:
-            node = found(lambda: core.read_node(name))
-            if node is None or any(taint.key.startswith("node.kubernetes.io/") for taint in node.spec.taints or ()):
+            node = api.find(f"/api/v1/nodes/{name}")
+            if node is None or any(taint["key"].startswith("node.kubernetes.io/") for taint in node["spec"].get("taints", ())):
                 return False
-            return any(item.type == "Ready" and item.status == "True" for item in node.status.conditions or ())
+            return any(item["type"] == "Ready" and item["status"] == "True" for item in node["status"].get("conditions", ()))
 
         return cluster.start(name, [*argv, *options], ready=schedulable)

@@ -1,6 +1,6 @@
-"""`kubectl logs`: the kubelet's /containerLogs over HTTPS, for callers with a certificate of the cluster.
+"""Serves `kubectl logs`: the kubelet's /containerLogs over HTTPS, for callers with a certificate of the cluster.
 
-The API server is the only caller; whoever it forwards for has passed its authorization of `pods/log`.
+The API server is the only caller, and it has authorized `pods/log` for the user it forwards for.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from headrace_local.node.container_runner import ContainerRunner
 from headrace_local.node.pod_runner import PodRunner
 from headrace_local.node.status import Terminated, Waiting
 
-# A file has no "there is more" to wait for; this is looked at only while somebody follows.
+# A file cannot notify of new lines, so followers poll it this often.
 FOLLOW_SECONDS = 0.1
 
 FindPod = Callable[[str, str], PodRunner | None]
@@ -32,11 +32,11 @@ class LogsServer:
         self._find_pod = find_pod
         app = web.Application()
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
-        # Followers of a log must not hold up the agent's end.
+        # Followers of a log must not delay the agent's shutdown.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
 
     async def start(self, host: str) -> int:
-        """Start serving; the port."""
+        """Start serving; returns the port."""
         await self._runner.setup()
         await web.TCPSite(self._runner, host, 0, ssl_context=self._tls).start()
         port: int = self._runner.addresses[0][1]
@@ -67,7 +67,7 @@ class LogsServer:
                 if limit == 0:
                     return response
             while follow:
-                over = _run_is_over(container, number)  # asked before reading: nothing is written after it
+                over = _run_is_over(container, number)  # checked before reading, because nothing is written after the end
                 for line in log:
                     await response.write(render(line, query.timestamps))
                 if over:
@@ -77,11 +77,11 @@ class LogsServer:
 
 
 def _run_number(container: ContainerRunner, pod: str, *, previous: bool) -> int:
-    """Which start of the container is asked for; an HTTP error in the kubelet's words when there was none."""
+    """Which start of the container the request means; an HTTP error in the kubelet's words if there was none."""
     record = container.record
     waiting = isinstance(record.state, Waiting)
     if previous:
-        # While it waits for a restart, the run before is still the newest.
+        # While the container waits for a restart, its last run is still the newest.
         number = record.restarts - 1
         if number < 0:
             raise web.HTTPBadRequest(text=f'previous terminated container "{record.name}" in pod "{pod}" not found')

@@ -1,14 +1,14 @@
-"""Paths a container would see through its mounts, rewritten to where they are on this machine."""
+"""Rewrites paths that a container would see through its mounts to their places on this machine."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 
 def rewrite(word: str, mounts: Mapping[str, Path]) -> str:
-    """The word itself, or its place on this machine when it equals a mount path or lies below one.
+    """The word itself, or its place on this machine if it is a mount path or below one.
 
     `mounts` maps absolute paths in the container to paths here. Matching goes by path components (`/work` does not
-    match `/workspace`), and the longest mount path wins, as with nested mounts.
+    match `/workspace`), and the longest mount path wins, as in nested mounts.
     """
     if not word.startswith("/"):
         return word

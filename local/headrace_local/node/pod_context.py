@@ -9,8 +9,9 @@ from typing import Any
 
 import aiohttp
 
+from headrace_kube.client import Client
+from headrace_kube.errors import KubeError, StatusError
 from headrace_local.node.addresses import PodAddress
-from headrace_local.node.api import Api, ApiError
 from headrace_local.node.devices import Devices
 from headrace_local.node.environment import Json, Objects, Reference
 from headrace_local.node.processes import Spawner
@@ -23,29 +24,29 @@ from headrace_local.node.volumes import (
     write_files,
 )
 
-# The Node authorizer learns of a binding a moment after this node does; until then it forbids the pod's secrets.
+# The Node authorizer learns of a binding a moment after this node; until then it denies access to the pod's secrets.
 AUTHORIZER_DELAY_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
 class Node:
-    """The node's own things, shared by all of its pods. `folder` holds one folder per pod, by uid."""
+    """What all pods of the node share. `folder` has one folder per pod, by uid."""
 
     name: str
     host_ip: str
     folder: Path
     images: Mapping[str, tuple[str, ...]]
     allocatable: Mapping[str, str]
-    api: Api
+    api: Client
     spawner: Spawner
     devices: Devices
     probe_session: aiohttp.ClientSession
 
 
 class PodContext:
-    """One pod on this node. `pod` is always the newest object the watch brought.
+    """One pod on this node. `pod` is always the newest object from the watch.
 
-    Its folder holds `volumes/<volume>/`, and for each container `home/<name>/`, `<name>.<restarts>.log` and
+    Its folder contains `volumes/<volume>/`, and for each container `home/<name>/`, `<name>.<restarts>.log` and
     `<name>.termination-log`.
     """
 
@@ -62,7 +63,7 @@ class PodContext:
         self._address: PodAddress | None = None
 
     def take_address(self) -> None:
-        """Give the pod an address of its own, or the node's for a pod in the host's network."""
+        """Give the pod its own address, or the node's if the pod uses the host's network."""
         if self.pod["spec"].get("hostNetwork"):
             self.ip = self.node.host_ip
         else:
@@ -70,17 +71,17 @@ class PodContext:
             self.ip = self._address.ip
 
     def release(self) -> None:
-        """Give the address and the GPUs back."""
+        """Release the address and the GPUs."""
         self.node.devices.release(self.uid)
         if self._address is not None:
             self._address.release()
 
     async def remove_folder(self) -> None:
-        """Remove everything the pod left, which may be many files."""
+        """Remove everything that the pod left, which may be many files."""
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def described(self) -> dict[str, Any]:
-        """The pod as fieldRefs see it: with the addresses it has just been given."""
+        """The pod as fieldRefs see it, with its new addresses."""
         return {**self.pod, "status": {"hostIP": self.node.host_ip, "podIP": self.ip}}
 
     def log_path(self, container: str, restarts: int) -> Path:
@@ -96,12 +97,12 @@ class PodContext:
         return self.folder / "home" / container
 
     async def mount(self) -> None:
-        """Write the pod's volumes. Raises MountError while something they are made from is missing."""
+        """Write the pod's volumes. Raises MountError while something that they need is missing."""
         volumes = self.pod["spec"].get("volumes", ())
         try:
             objects = await self.objects(volume_references(self.pod))
             tokens = {request["path"]: await self._token(request) for request in token_requests(self.pod)}
-        except ApiError as error:
+        except KubeError as error:
             raise MountError(str(error)) from error
         for volume in volumes:
             folder = self.folder / "volumes" / volume["name"]
@@ -109,7 +110,7 @@ class PodContext:
             self.volumes[volume["name"]] = folder
 
     async def objects(self, references: Iterable[Reference]) -> Objects:
-        """The contents of Secrets and ConfigMaps, None for those that do not exist. Raises ApiError."""
+        """The contents of Secrets and ConfigMaps, None for those that do not exist. Raises KubeError."""
         wanted = sorted(set(references))
         return dict(zip(wanted, await asyncio.gather(*map(self._object, wanted)), strict=True))
 
@@ -119,10 +120,10 @@ class PodContext:
         while True:
             try:
                 return object_data(reference.kind, await self.node.api.request("GET", path))
-            except ApiError as error:
-                if error.code == 404:
+            except StatusError as error:
+                if error.status == 404:
                     return None
-                if error.code != 403 or waited >= AUTHORIZER_DELAY_SECONDS:
+                if error.status != 403 or waited >= AUTHORIZER_DELAY_SECONDS:
                     raise
             await asyncio.sleep(0.1)
             waited += 0.1

@@ -1,4 +1,4 @@
-"""A pod's life on this node, from the scheduler's binding to the day the object is gone."""
+"""A pod's life on this node, from the scheduler's binding until the object is gone."""
 
 import asyncio
 import logging
@@ -21,16 +21,16 @@ from headrace_local.node.volumes import MountError, folder_bytes
 logger = logging.getLogger(__name__)
 
 FINAL = ("Succeeded", "Failed")
-# A kubelet gives at least this much: to a pod whose object vanished (forced deletion), or that it evicts.
+# A kubelet grants at least this much, even to a pod that it evicts or whose object is gone (forced deletion).
 SHORT_GRACE_SECONDS = 1.0
-# Disk usage is looked at after 1 s, then ever less often: walking a large workspace is not free.
+# The node checks disk usage after 1 s, then less and less often: walking a large workspace is not free.
 DISK_FIRST_SECONDS = 1.0
 DISK_CAP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Ending:
-    """Why the node ends a pod: a deletion has no reason, else the pod fails with reason and message."""
+    """Why the node ends a pod: a deletion has no reason; otherwise the pod fails with reason and message."""
 
     grace_seconds: float
     reason: str | None = None
@@ -38,7 +38,7 @@ class Ending:
 
 
 class RefusedError(Exception):
-    """The node does not take the pod: status.reason and the message."""
+    """The node refuses the pod, with status.reason and the message."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -70,7 +70,7 @@ class PodRunner:
         self.task = asyncio.create_task(self._run())
 
     def update(self, pod: Json) -> None:
-        """The watch brought a newer object."""
+        """Take over a newer object from the watch."""
         self.context.pod = pod
         if "deletionTimestamp" in pod["metadata"]:
             self._deleted.set()
@@ -78,10 +78,10 @@ class PodRunner:
             self._end(Ending(max(grace, SHORT_GRACE_SECONDS)))
 
     def gone(self) -> None:
-        """The object does not exist any more."""
+        """Clean up, because the object no longer exists."""
         self._deleted.set()
         self._gone.set()
-        self.context.node.devices.release(self.context.uid)  # the scheduler counts them as free from now on
+        self.context.node.devices.release(self.context.uid)  # from now on the scheduler counts them as free
         self._end(Ending(SHORT_GRACE_SECONDS))
 
     def container(self, name: str) -> ContainerRunner | None:
@@ -101,7 +101,7 @@ class PodRunner:
             self.context.release()
 
     async def _live(self) -> None:
-        """Admit the pod, run it until it is over or has to end, report the end."""
+        """Admit the pod, run it until it ends or must end, and report the end."""
         try:
             self._admit()
         except RefusedError as refusal:
@@ -122,18 +122,18 @@ class PodRunner:
         finally:
             work.cancel()
             limits.cancel()
-        # The scheduler gives the GPUs to the next pod as soon as it hears the end.
+        # The scheduler gives the GPUs to the next pod as soon as it learns of the end.
         self.context.release()
-        if by_itself:  # the ended containers are reported first, then the pod's end
+        if by_itself:  # report the ended containers first, then the pod's end
             await self._writer.flush()
         self._publish(self._facts(), over=True)
         await self._writer.flush()
 
     def _admit(self) -> None:
-        """Take the pod on: what it asks for exists here, and is now its own. Raises RefusedError."""
+        """Accept the pod and give it what it requests. Raises RefusedError if that does not exist here."""
         problems = unsupported(self.context.pod)
         if problems:
-            raise RefusedError("UnsupportedByProcessNode", f"A process node does not have: {'; '.join(problems)}")
+            raise RefusedError("UnsupportedByProcessNode", f"A process node does not support: {'; '.join(problems)}")
         try:
             self.context.device_env = self.context.node.devices.allocate(self.context.uid, gpus_of(self.context.pod))
         except NoDevicesError as error:
@@ -141,7 +141,7 @@ class PodRunner:
         self.context.take_address()
 
     async def _work(self) -> None:
-        """Volumes, init containers one by one, then the containers together; returns when all are over for good."""
+        """Set up volumes, run init containers one by one, then all containers together; returns when all have ended for good."""
         retries = Backoff(first=0.5, longest=10.0)
         while True:
             try:
@@ -188,7 +188,7 @@ class PodRunner:
                 return
 
     def _end(self, ending: Ending) -> None:
-        """Have the pod ended; a later, shorter grace shortens an end under way."""
+        """Start ending the pod. A later call with a shorter grace period shortens an end that is under way."""
         if not self._ending.done():
             self._ending.set_result(ending)
         elif ending.grace_seconds < self._ending.result().grace_seconds:
@@ -196,7 +196,7 @@ class PodRunner:
                 runner.hasten(ending.grace_seconds)
 
     async def _stop(self, ending: Ending) -> None:
-        """End every container, then account for those that never ran."""
+        """End every container, then set the records of those that never ran."""
         if ending.reason is not None:
             self._changed()
         await asyncio.gather(*(runner.stop(ending.grace_seconds) for runner in self._runners()))
@@ -220,7 +220,7 @@ class PodRunner:
         self._publish(facts, over=True)
 
     def _changed(self) -> None:
-        """Publish the containers' records, except the last of an ending: that goes out with the final phase."""
+        """Publish the containers' records, except the last record of an ending pod: the final phase includes that."""
         over = all(isinstance(runner.record.state, Terminated) for runner in self._containers)
         if not (self._ending.done() and over):
             self._publish(self._facts(), over=False)
@@ -241,7 +241,7 @@ class PodRunner:
         )
 
     def _publish(self, facts: PodFacts, *, over: bool) -> None:
-        """Write the status; the final phases only once everything is over."""
+        """Write the status, with a final phase only once everything is over."""
         if self._gone.is_set():
             return
         phase = phase_of(self.context.pod, facts)

@@ -1,4 +1,4 @@
-"""Startup, readiness and liveness probes: one check, and verdicts once the thresholds are met."""
+"""Startup, readiness and liveness probes: runs checks, and gives verdicts once the thresholds are met."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,12 +12,12 @@ Check = Callable[[], Awaitable[None]]
 
 
 class ProbeError(Exception):
-    """The check did not succeed; the message is what a kubelet puts into its Unhealthy event."""
+    """The check failed; the message is the one that a kubelet puts into its Unhealthy event."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """When to probe, in seconds, and how many results in a row count. Defaults are the API server's."""
+    """When to probe, in seconds, and how many equal results in a row count. The defaults are the API server's."""
 
     initial_delay: float
     period: float
@@ -37,7 +37,7 @@ class Timing:
 
 
 async def verdicts(timing: Timing, check: Check) -> AsyncIterator[bool]:
-    """Probe for ever; yields True or False whenever as many results in a row as the threshold asks for agree."""
+    """Probe forever; yields True or False whenever enough results in a row agree to meet the threshold."""
     await asyncio.sleep(timing.initial_delay)
     streak, last = 0, None
     while True:
@@ -54,7 +54,7 @@ async def verdicts(timing: Timing, check: Check) -> AsyncIterator[bool]:
 
 
 async def check_http(session: aiohttp.ClientSession, action: Json, port: int, pod_ip: str) -> None:
-    """`httpGet`: any status from 200 to 399 is success; a certificate is not verified, as by a kubelet."""
+    """`httpGet`: any status from 200 to 399 is success. Like a kubelet, it does not verify certificates."""
     url = f"{action.get('scheme', 'HTTP').lower()}://{action.get('host') or pod_ip}:{port}"
     headers = {"User-Agent": "kube-probe/1.35"}
     headers |= {header["name"]: header["value"] for header in action.get("httpHeaders", ())}
@@ -67,7 +67,7 @@ async def check_http(session: aiohttp.ClientSession, action: Json, port: int, po
 
 
 async def check_tcp(host: str, port: int) -> None:
-    """`tcpSocket`: success once the connection stands."""
+    """`tcpSocket`: succeeds once it is connected."""
     try:
         _reader, writer = await asyncio.open_connection(host, port)
     except OSError as error:
@@ -76,7 +76,7 @@ async def check_tcp(host: str, port: int) -> None:
 
 
 def port_number(port: int | str, container: Json) -> int:
-    """A probe's port, by number or by the name of one of the container's ports. Raises ProbeError."""
+    """A probe's port, given by number or by the name of one of the container's ports. Raises ProbeError."""
     if isinstance(port, int):
         return port
     for declared in container.get("ports", ()):

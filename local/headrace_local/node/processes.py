@@ -1,4 +1,4 @@
-"""Processes of containers as the agent sees them: start one, signal it, learn how it ended."""
+"""Containers' processes from the agent's side: starts them, signals them and learns how they ended."""
 
 import asyncio
 import json
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONTAINER_INIT = Path(__file__).with_name("container_init.py")
-# SIGKILL needs no time but for a process in the middle of a disk or device operation.
+# SIGKILL is instant, except for a process in the middle of a disk or device operation.
 KILL_SECONDS = 5.0
 
 
 class StartError(Exception):
-    """The program could not be executed; the message is what the operating system said."""
+    """The program could not be executed; the message is the operating system's."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Command:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a container's main process ended: exit code (128 + n for signal n), and whether it was for memory."""
+    """How a container's main process ended: exit code (128 + n for signal n), and whether it ran out of memory."""
 
     code: int
     out_of_memory: bool = False
 
 
 class Process:
-    """A container's main process. `exited` is done once it and every process below it are gone.
+    """A container's main process. `exited` is done once the process and every process below it are gone.
 
     Cancelling `exited` kills them.
     """
@@ -59,7 +59,7 @@ class Process:
         self.exited: asyncio.Task[Exit] = asyncio.create_task(self._wait(reader))
 
     def signal(self, number: int) -> None:
-        """Send a signal to the main process; to one that has ended it does nothing."""
+        """Send a signal to the main process; does nothing if it has ended."""
         if not self.exited.done():
             self._writer.write(json.dumps({"signal": number}).encode() + b"\n")
 
@@ -69,14 +69,14 @@ class Process:
             self._writer.write(b'{"kill": true}\n')
 
     async def wait(self) -> Exit:
-        """How it ended, once it has. Cancelling the caller leaves the process alone."""
+        """Wait for the end and return how it ended. Cancelling the caller does not affect the process."""
         return await asyncio.shield(self.exited)
 
     async def _wait(self, reader: asyncio.StreamReader) -> Exit:
         try:
             line = await reader.readline()
         finally:
-            # Closing tells the init to kill everything: right both after the end and when the agent stops.
+            # Closing makes the init kill everything, which is right both after the end and when the agent stops.
             self._writer.close()
         if not line:  # the init itself was killed
             return Exit(137)
@@ -87,8 +87,8 @@ class Process:
 class Spawner:
     """Starts processes through one small helper process (see container_init.py).
 
-    When this object's process dies, however it dies, the sockets close and every container is killed. Should the
-    helper die, `broken` gets set: what runs goes on, and nothing new can be started.
+    However this object's process dies, the sockets close and every container is killed. If the helper dies, `broken`
+    is set: running containers continue, but no new ones can start.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Spawner:
                 pass_fds=[child.fileno()],
                 env={},
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in the agent's terminal is for the agent alone
+                start_new_session=True,  # Ctrl-C in the agent's terminal must reach only the agent
             )
         self.broken = asyncio.Event()
         # The helper never writes: readable means closed.
@@ -111,7 +111,7 @@ class Spawner:
         return self._helper.pid
 
     async def spawn(self, command: Command) -> Process:
-        """Start a program; returns once it has been executed. Raises StartError."""
+        """Start a program; returns once it is executing. Raises StartError."""
         ours, theirs = socket.socketpair()
         with theirs:
             socket.send_fds(self._requests, [b"+"], [theirs.fileno()])

@@ -1,4 +1,4 @@
-"""The Node object and its heartbeats: what makes the scheduler send pods here and notice when nobody is here."""
+"""The Node object and its heartbeats, by which the scheduler sends pods here and notices when the node is gone."""
 
 import asyncio
 import logging
@@ -7,24 +7,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
-
+from headrace_kube.client import MERGE_PATCH, STRATEGIC_MERGE_PATCH, Client
+from headrace_kube.errors import KubeError, StatusError
 from headrace_local.node.addresses import HOST_IP
-from headrace_local.node.api import MERGE, STRATEGIC_MERGE, Api, ApiError
 from headrace_local.node.status import timestamp
 
 logger = logging.getLogger(__name__)
 
-# Renewals per lease duration: as a kubelet's 40 s and 10 s.
+# Renewals per lease duration: the ratio of a kubelet's 40 s and 10 s.
 RENEWALS = 4
-# Every so many renewals the conditions are written too, should somebody have declared the node unknown.
+# After this many renewals, write the conditions too, in case the node was declared unknown.
 RENEWALS_PER_STATUS = 5
 
 
 def node_object(
     name: str, logs_port: int, resources: Mapping[str, str], taints: Mapping[str, str], now: datetime
 ) -> dict[str, Any]:
-    """The Node a kubelet of this machine would register; `taints` (key to value) keep other pods away."""
+    """The Node that a kubelet on this machine would register; `taints` (key to value) keep other pods away."""
     labels = {
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
@@ -68,21 +67,21 @@ def node_status(name: str, logs_port: int, resources: Mapping[str, str], now: da
     }
 
 
-async def register(api: Api, node: Mapping[str, Any]) -> None:
-    """Create the Node, or bring the one of an earlier agent up to date."""
+async def register(api: Client, node: Mapping[str, Any]) -> None:
+    """Create the Node, or update the one of an earlier agent."""
     name = node["metadata"]["name"]
     try:
         await api.request("POST", "/api/v1/nodes", node)
-    except ApiError as error:
-        if error.code != 409:
+    except StatusError as error:
+        if error.status != 409:
             raise
         labels = {"metadata": {"labels": node["metadata"]["labels"]}}
-        await api.request("PATCH", f"/api/v1/nodes/{name}", labels, MERGE)
-        await api.request("PATCH", f"/api/v1/nodes/{name}/status", {"status": node["status"]}, STRATEGIC_MERGE)
+        await api.request("PATCH", f"/api/v1/nodes/{name}", labels, MERGE_PATCH)
+        await api.request("PATCH", f"/api/v1/nodes/{name}/status", {"status": node["status"]}, STRATEGIC_MERGE_PATCH)
 
 
-async def keep_alive(api: Api, name: str, lease_seconds: int) -> None:
-    """Renew the node's Lease and, less often, its Ready condition, for ever."""
+async def keep_alive(api: Client, name: str, lease_seconds: int) -> None:
+    """Renew the node's Lease and, less often, its Ready condition, forever."""
     await _hold_lease(api, name, lease_seconds)
     count = 0
     while True:
@@ -93,12 +92,12 @@ async def keep_alive(api: Api, name: str, lease_seconds: int) -> None:
             if count % RENEWALS_PER_STATUS == 0:
                 now = datetime.now(UTC)
                 ready = {"status": {"conditions": [_condition("Ready", "True", "KubeletReady", now)]}}
-                await api.request("PATCH", f"/api/v1/nodes/{name}/status", ready, STRATEGIC_MERGE)
-        except (ApiError, aiohttp.ClientError, OSError) as error:
+                await api.request("PATCH", f"/api/v1/nodes/{name}/status", ready, STRATEGIC_MERGE_PATCH)
+        except KubeError as error:
             logger.warning("heartbeat of node %s failed: %s", name, error)
 
 
-async def _hold_lease(api: Api, name: str, lease_seconds: int) -> None:
+async def _hold_lease(api: Client, name: str, lease_seconds: int) -> None:
     spec = {"holderIdentity": name, "leaseDurationSeconds": lease_seconds, "renewTime": _micro(datetime.now(UTC))}
     lease = {"metadata": {"name": name, "namespace": "kube-node-lease"}, "spec": spec}
     leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -106,22 +105,22 @@ async def _hold_lease(api: Api, name: str, lease_seconds: int) -> None:
         try:
             await api.request("POST", leases, lease)
             return
-        except ApiError as error:
-            if error.code == 409:
-                await api.request("PATCH", f"{leases}/{name}", {"spec": spec}, MERGE)
+        except StatusError as error:
+            if error.status == 409:
+                await api.request("PATCH", f"{leases}/{name}", {"spec": spec}, MERGE_PATCH)
                 return
-            if error.code != 404:  # a new cluster makes the namespace a moment after it is ready
+            if error.status != 404:  # a new cluster creates the namespace a moment after it is ready
                 raise
         await asyncio.sleep(0.5)
 
 
-async def _renew(api: Api, name: str) -> None:
+async def _renew(api: Client, name: str) -> None:
     path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}"
-    await api.request("PATCH", path, {"spec": {"renewTime": _micro(datetime.now(UTC))}}, MERGE)
+    await api.request("PATCH", path, {"spec": {"renewTime": _micro(datetime.now(UTC))}}, MERGE_PATCH)
 
 
 def _micro(moment: datetime) -> str:
-    """A MicroTime, as Lease times are."""
+    """A MicroTime, the format of times in a Lease."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

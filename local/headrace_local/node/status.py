@@ -1,7 +1,7 @@
-"""What the node knows of a pod's containers, and the PodStatus a kubelet would write for it. Pure.
+"""What the node knows about a pod's containers, and the PodStatus that a kubelet would write for it. Pure.
 
-Sources: kubelet's getPhase and pkg/kubelet/status/generate.go of Kubernetes 1.35, and what was observed on a real
-kubelet of 1.35 (docs/decisions/0004-process-node.md).
+Sources: kubelet's getPhase and pkg/kubelet/status/generate.go of Kubernetes 1.35, and observations of a real
+1.35 kubelet (docs/decisions/0004-process-node.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Running:
-    """The main process runs since `started_at` (UTC)."""
+    """The main process has been running since `started_at` (UTC)."""
 
     started_at: datetime
 
 
 @dataclass(frozen=True)
 class Terminated:
-    """The main process and everything below it ended. Times are UTC; None where nobody saw it."""
+    """The main process and everything below it ended. Times are UTC; None if unknown."""
 
     exit_code: int
     reason: str
@@ -58,7 +58,7 @@ class ContainerRecord:
         return isinstance(self.state, Terminated) and self.state.exit_code == 0
 
     def lose(self) -> None:
-        """The container is not there although the pod is over: what a kubelet reports then."""
+        """Set the state that a kubelet reports if it cannot find a container of a pod that ended."""
         self.state = Terminated(
             UNKNOWN_EXIT,
             "ContainerStatusUnknown",
@@ -68,9 +68,9 @@ class ContainerRecord:
 
 
 def recorded(name: str, image: str, waiting: Waiting, before: Json | None) -> ContainerRecord:
-    """A container's record when this agent meets the pod, from what an earlier agent wrote of it, if any.
+    """A container's record when this agent first sees the pod, from an earlier agent's status, if any.
 
-    A container that ran then is not ours and is gone: its processes died with the agent that had started them.
+    A container that was running then is gone: its processes died with the agent that had started them.
     """
     record = ContainerRecord(name, image, waiting)
     if before is None:
@@ -99,14 +99,14 @@ def _terminated(state: Json) -> Terminated:
 
 @dataclass(frozen=True)
 class PodFacts:
-    """Everything a PodStatus is made of, besides the pod itself."""
+    """Everything that goes into a PodStatus, besides the pod itself."""
 
     init: Sequence[ContainerRecord]
     containers: Sequence[ContainerRecord]
     host_ip: str
     pod_ip: str | None
     started_at: datetime
-    # The pod is being ended (deleted, out of time, evicted): nothing restarts any more.
+    # The pod is ending (deleted, past its deadline, evicted): containers no longer restart.
     ending: bool = False
     # Why the node ended or refused the pod: status.reason and status.message.
     reason: str | None = None
@@ -139,9 +139,9 @@ def pod_status(
     now: datetime,
     phase: str | None = None,
 ) -> dict[str, Any]:
-    """The `status` to patch. `previous` are the conditions written before (their transition times are kept).
+    """The `status` to patch. `previous` are the conditions from the last write (they keep their transition times).
 
-    `phase` overrides the phase alone: a kubelet reports ended containers first and the pod's end after.
+    `phase` overrides only the phase: a kubelet reports ended containers first, then the pod's end.
     """
     final = phase_of(pod, facts)
     status: dict[str, Any] = {
@@ -153,7 +153,7 @@ def pod_status(
         "startTime": timestamp(facts.started_at),
     }
     if facts.pod_ip:
-        # A merge keyed by address would add to the one that an agent before this gave the pod.
+        # A merge by address would add to the address that an earlier agent gave the pod.
         status |= {"podIP": facts.pod_ip, "podIPs": [{"$patch": "replace"}, {"ip": facts.pod_ip}]}
     if facts.reason:
         status |= {"reason": facts.reason, "message": facts.message}
@@ -182,7 +182,7 @@ def container_status(record: ContainerRecord) -> dict[str, Any]:
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in whole seconds, as every time in a PodStatus."""
+    """RFC 3339 in whole seconds, the format of times in a PodStatus."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -243,9 +243,9 @@ def _false(kind: str, reason: str, message: str, names: Sequence[str]) -> dict[s
 
 
 def _stamped(conditions: list[dict[str, Any]], previous: Sequence[Json], now: datetime) -> list[dict[str, Any]]:
-    """The conditions with their last transition: now where the status changed.
+    """The conditions with their last transition, which is now if the status changed.
 
-    A strategic merge patch leaves fields alone that are not named, so reason and message are named even if empty.
+    A strategic merge patch does not change fields that it does not name, so this names reason and message even if empty.
     """
     before = {condition["type"]: condition for condition in previous}
     result = []

@@ -1,21 +1,21 @@
-"""Sends a pod's status to the API server: the newest only, one request at a time, until it arrives."""
+"""Sends a pod's status to the API server: only the newest, one request at a time, until it arrives."""
 
 import asyncio
 import logging
 from typing import Any
 
-import aiohttp
-
 from headrace_api.backoff import Backoff
-from headrace_local.node.api import AGAIN_SECONDS, STRATEGIC_MERGE, Api, ApiError
+from headrace_kube.client import JSON, STRATEGIC_MERGE_PATCH, Client
+from headrace_kube.errors import KubeError, StatusError
+from headrace_kube.follow import AGAIN_SECONDS
 
 logger = logging.getLogger(__name__)
 
 
 class StatusWriter:
-    """Writes of one pod. States that pass while a request is under way are skipped, as by a kubelet."""
+    """Writes the status of one pod. Like a kubelet, it skips states that pass while a request is under way."""
 
-    def __init__(self, api: Api, namespace: str, name: str, uid: str) -> None:
+    def __init__(self, api: Client, namespace: str, name: str, uid: str) -> None:
         self._api = api
         self._pod = f"/api/v1/namespaces/{namespace}/pods/{name}"
         self._uid = uid
@@ -23,7 +23,7 @@ class StatusWriter:
         self._writing: asyncio.Task[None] | None = None
 
     def put(self, status: dict[str, Any]) -> None:
-        """Have this status written soon."""
+        """Schedule this status to be written."""
         self._wanted = status
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
@@ -36,14 +36,14 @@ class StatusWriter:
     async def delete(self) -> None:
         """Tell the API server that nothing of the pod is left, which ends its graceful deletion."""
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": self._uid}}
-        await self._send("DELETE", self._pod, body, "application/json")
+        await self._send("DELETE", self._pod, body, JSON)
 
     async def _write(self) -> None:
         while self._wanted is not None:
             status, self._wanted = self._wanted, None
-            # The uid makes the server refuse the patch when a new pod has taken the name.
+            # With the uid, the server refuses the patch if a new pod has taken the name.
             patch = {"metadata": {"uid": self._uid}, "status": status}
-            await self._send("PATCH", f"{self._pod}/status", patch, STRATEGIC_MERGE)
+            await self._send("PATCH", f"{self._pod}/status", patch, STRATEGIC_MERGE_PATCH)
 
     async def _send(self, method: str, path: str, body: dict[str, Any], content_type: str) -> None:
         """Repeat a request until the server answers it; give up when the pod is gone or not ours."""
@@ -52,15 +52,13 @@ class StatusWriter:
             try:
                 await self._api.request(method, path, body, content_type)
                 return
-            except ApiError as error:
-                if error.code in (404, 409):
-                    return
-                if error.code in (400, 403, 422):
-                    logger.error("%s %s refused: %s", method, path, error)
-                    return
-                problem: Exception = error
-            except (aiohttp.ClientError, OSError) as error:
-                problem = error
-            delay = failures.next()
-            logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, problem)
+            except KubeError as error:
+                if isinstance(error, StatusError):
+                    if error.status in (404, 409):
+                        return
+                    if error.status in (400, 403, 422):
+                        logger.error("%s %s refused: %s", method, path, error)
+                        return
+                delay = failures.next()
+                logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, error)
             await asyncio.sleep(delay)

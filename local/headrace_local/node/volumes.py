@@ -1,4 +1,4 @@
-"""A pod's volumes as folders: what files they hold (pure), and how they are written."""
+"""A pod's volumes as folders: determines their files (pure) and writes them."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ class File:
 
 
 def volume_references(pod: Json) -> Iterator[Reference]:
-    """The Secrets and ConfigMaps the pod's volumes are made from."""
+    """The Secrets and ConfigMaps that the pod's volumes need."""
     for volume in pod["spec"].get("volumes", ()):
         for source in _sources(volume):
             if "secret" in source:
@@ -54,7 +54,7 @@ def files_of(
 ) -> dict[str, File]:
     """The files of one volume by relative path; none for an emptyDir. Raises MountError.
 
-    `tokens` holds the service account tokens by the path they are asked for under.
+    `tokens` has the service account tokens by their requested paths.
     """
     kind = next((kind for kind in SUPPORTED if kind in volume), "emptyDir")
     mode = volume.get(kind, {}).get("defaultMode", _DEFAULT_MODE)
@@ -73,7 +73,7 @@ def files_of(
 
 
 def write_files(folder: Path, files: Mapping[str, File]) -> None:
-    """Write a volume's files; the API server has refused paths that leave the folder."""
+    """Write a volume's files. The API server has already refused paths that leave the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for path, file in files.items():
         target = folder / path
@@ -92,12 +92,12 @@ def object_data(kind: Kind, manifest: Json) -> dict[str, bytes]:
 
 
 def mounts_of(container: Json, volumes: Mapping[str, Path]) -> dict[str, Path]:
-    """The container's mount paths and where they are on this machine."""
+    """The container's mount paths and their places on this machine."""
     return {mount["mountPath"]: volumes[mount["name"]] / mount.get("subPath", "") for mount in container.get("volumeMounts", ())}
 
 
 def folder_bytes(folder: Path) -> int:
-    """Disk space of everything below a folder, as `du` counts it; what vanishes meanwhile is not counted."""
+    """Disk space of everything below a folder, as `du` counts it, without files that disappear meanwhile."""
     total = 0
     folders = [folder]
     while folders:

@@ -12,6 +12,7 @@ from headrace_api import names
 from headrace_local.access import ClusterAccess
 from headrace_local.http_check import answers
 from headrace_local.ports import free_ports
+from headrace_testing.typed_client import typed_client
 
 INTERVAL = "2s"
 
@@ -52,7 +53,7 @@ def configuration(cluster: ClusterAccess) -> dict[str, Any]:
 
 
 def _job(cluster: ClusterAccess, name: str, port: int, relabelings: list[dict[str, Any]]) -> dict[str, Any]:
-    with cluster.api() as api:
+    with typed_client(cluster) as api:
         server = api.configuration
     bearer = server.api_key.get("authorization", "").removeprefix("Bearer ")
     token = {"authorization": {"credentials": bearer}} if bearer else {}

@@ -20,6 +20,7 @@ from headrace_local.binaries import ALL, find_binaries
 from headrace_local.put import put_folder
 from headrace_local.storage_setup import create_storage
 from headrace_scenes import write_digit_scenes
+from headrace_testing.typed_client import typed_client
 
 GPUS = 8
 """More than ever run at once: cores are the limit here."""
@@ -50,7 +51,7 @@ def laboratory(say: Callable[[str], None]) -> Iterator[Lab]:
         namespace = f"e2e-{secrets.token_hex(3)}"
         cluster.create_namespace(namespace)
         stack.callback(cluster.kubectl, "delete", "namespace", namespace, "--timeout=120s")
-        history = stack.enter_context(History(cluster.api, namespace))
+        history = stack.enter_context(History(lambda: typed_client(cluster), namespace))
         prometheus_url = start_prometheus(cluster, programs["prometheus"])
         # 3. Data, and the key to read it.
         create_storage(cluster, namespace, [BUCKET])

@@ -16,6 +16,7 @@ from headrace_api.names import Reason
 from headrace_api.report import Verdict
 from headrace_local.access import ClusterAccess
 from headrace_testing.builders import manifest, outcome
+from headrace_testing.typed_client import typed_client
 
 Json = dict[str, Any]
 
@@ -39,7 +40,7 @@ class Player:
     def __init__(self, cluster: ClusterAccess, namespace: str) -> None:
         self.cluster = cluster
         self.namespace = namespace
-        self.api = cluster.api()
+        self.api = typed_client(cluster)
         self.core = client.CoreV1Api(self.api)
         self.jobs = client.CustomObjectsApi(self.api)
         self.node = f"player-{namespace}"

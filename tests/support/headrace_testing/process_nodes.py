@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from headrace_local.access import ClusterAccess
 from headrace_local.node.launch import start_node
 from headrace_local.processes import Process
+from headrace_testing.typed_client import typed_client
 
 IMAGES = {"busybox": (), "greeter": ("sh", "-c", "echo hello $0"), "python": (sys.executable,)}
 MESSAGE_ENV = [{"name": "MESSAGE", "value": "/dev/termination-log"}]
@@ -91,7 +92,7 @@ class PodWatch:
     @classmethod
     @contextlib.contextmanager
     def open(cls, cluster: ClusterAccess, namespace: str) -> Iterator[Self]:
-        with cluster.api() as api:
+        with typed_client(cluster) as api:
             self = cls(client.CoreV1Api(api), namespace)
             listing: Any = self.core.list_namespaced_pod(namespace)
             stream: Any = self.core.list_namespaced_pod(

@@ -11,6 +11,7 @@ from kubernetes import client, watch
 from headrace_api import names
 from headrace_local.access import ClusterAccess
 from headrace_testing.invariants import Checker
+from headrace_testing.typed_client import typed_client
 
 Json = dict[str, Any]
 
@@ -22,7 +23,7 @@ class RecordedHistory:
         self.namespace = namespace
         self.changes: list[tuple[int, str, Json, bool]] = []
         """resourceVersion, kind, object, whether it is deleted."""
-        self._api = cluster.api()
+        self._api = typed_client(cluster)
         jobs, pods = client.CustomObjectsApi(self._api), client.CoreV1Api(self._api)
         self._watches = [watch.Watch(), watch.Watch()]
         of_jobs = (jobs.list_namespaced_custom_object, names.GROUP, names.VERSION, namespace, names.PLURAL)

@@ -1,9 +1,9 @@
 """What is wrong with a document, field by field, and how to fix it."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from headrace_api.dataset import Manifest
 from headrace_api.trainingjob import TrainingJob
@@ -95,6 +95,20 @@ def test_a_very_long_value_is_cut_short() -> None:
 
 def test_the_alternatives_of_a_field_are_in_one_sentence() -> None:
     assert wrong_in(classes=5) == ["layers.0.classes: should be a valid string or a valid list or an object, but is 5"]
+
+
+def test_the_tag_of_a_union_is_no_step_of_the_path() -> None:
+    class Stepped(BaseModel):
+        kind: Literal["stepped"]
+        iteration: int
+
+    class Saved(BaseModel):
+        kind: Literal["saved"]
+
+    message: Any = Annotated[Stepped | Saved, Field(discriminator="kind")]
+    with pytest.raises(ValidationError) as error:
+        TypeAdapter(message).validate_python({"kind": "stepped", "iteration": "many"})
+    assert wrong_fields_in_words(error.value, message) == "iteration: should be a valid integer, and is 'many'"
 
 
 def test_an_entry_of_one_of_the_alternatives_has_a_path_without_it() -> None:

@@ -161,7 +161,7 @@ def test_the_named_folder_comes_first(machine: Machine) -> None:
 
 def test_a_named_folder_without_any_program_is_an_error(machine: Machine) -> None:
     machine.monkeypatch.setenv("HEADRACE_BINARIES", "/no/such/folder")
-    with pytest.raises(BinariesMissingError, match="HEADRACE_BINARIES=/no/such/folder holds none of the programs"):
+    with pytest.raises(BinariesMissingError, match="HEADRACE_BINARIES=/no/such/folder has none of the programs"):
         find_binaries()
 
 
@@ -283,7 +283,7 @@ def test_without_go_and_without_an_index_the_error_says_what_to_do(machine: Mach
         find_binaries()
     said = str(refusal.value)
     assert "cannot get kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, etcd, versitygw" in said
-    assert "there is no Go in PATH, and 1.25.0 or newer is needed" in said
+    assert "Go is not in PATH, but Go 1.25.0 or newer is needed" in said
     assert "install --target" in said
     assert "Connection refused" in said
     assert "HEADRACE_BINARIES" in said
@@ -291,7 +291,7 @@ def test_without_go_and_without_an_index_the_error_says_what_to_do(machine: Mach
 
 def test_a_go_that_is_too_old_is_named(machine: Machine) -> None:
     machine.have_go(version="1.19.8")
-    with pytest.raises(BinariesMissingError, match=r"path/go is Go 1\.19\.8, and 1\.25\.0 or newer is needed"):
+    with pytest.raises(BinariesMissingError, match=r"path/go is Go 1\.19\.8, but Go 1\.25\.0 or newer is needed"):
         find_binaries()
 
 
@@ -299,6 +299,6 @@ def test_a_full_disk_is_noticed_before_the_build(machine: Machine, monkeypatch: 
     machine.have_go()
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(go_build.shutil, "disk_usage", lambda _: usage(10**11, 98 * 10**9, 2 * 10**9))
-    with pytest.raises(BinariesMissingError, match=r"needs about 6\.4 GB, and .* has 2\.0 GB free"):
+    with pytest.raises(BinariesMissingError, match=r"needs about 6\.4 GB, but .* has 2\.0 GB free"):
         find_binaries()
     assert machine.built() == []

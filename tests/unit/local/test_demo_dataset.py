@@ -26,7 +26,7 @@ def test_a_dataset_without_dataset_json_is_recognised_and_its_problems_are_repor
 
 def test_images_alone_are_learnt_without_labels(tmp_path: Path) -> None:
     own = look_at(DatasetFolder(tmp_path).image("a.png").image("b.png").root)
-    assert own.found == ("no labels: what is learnt is to draw the images again",)
+    assert own.found == ("no labels: the network learns to reconstruct the images",)
     job = TrainingJob.model_validate(jobs_on_own_dataset(own.heads)[0].manifest())
     assert [head.task.value for head in job.spec.model.heads] == ["autoencoding"]
 
@@ -37,4 +37,4 @@ def test_an_ambiguous_dataset_ends_the_demo_before_it_starts_a_cluster(tmp_path:
         main(["--dataset", str(folder.root)])
     said = capsys.readouterr().err
     assert "can be read in several ways: the table a.csv; the table b.csv" in said
-    assert f"`headrace dataset check {folder.root}` tells more" in said
+    assert f"`headrace dataset check {folder.root}` shows more" in said

@@ -53,7 +53,7 @@ def test_a_start_that_was_cut_off_at_once_is_removed(local: LocalFolder) -> None
 def test_a_strangers_folder_is_kept_and_named(local: LocalFolder) -> None:
     local.path.mkdir()
     (local.path / "thesis.tex").touch()
-    with pytest.raises(NotOursError, match=r"\.local holds files but no record of a cluster"):
+    with pytest.raises(NotOursError, match=r"\.local has files but no record of a cluster"):
         local.clean_up_after_crash()
     assert (local.path / "thesis.tex").exists()
 

@@ -11,7 +11,7 @@ def test_returns_what_became_true(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_what_it_waited_for() -> None:
-    with pytest.raises(TimeoutError, match="waited 0 s in vain for: the moon"):
+    with pytest.raises(TimeoutError, match="waited 0 s without success for: the moon"):
         wait_until(lambda: None, "the moon", 0)
 
 

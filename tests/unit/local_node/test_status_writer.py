@@ -1,12 +1,16 @@
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from headrace_local.node.api import Api, ApiError
+import pytest
+
+from headrace_kube.client import JSON, Client
+from headrace_kube.errors import NoAnswerError, StatusError
+from headrace_local.node import status_writer
 from headrace_local.node.status_writer import StatusWriter
 
 
-class ScriptedApi(Api):
+class ScriptedApi(Client):
     """Records requests; each waits for `go`, then takes the next scripted error, if any is left."""
 
     def __init__(self, *errors: Exception | None) -> None:
@@ -16,7 +20,7 @@ class ScriptedApi(Api):
         self._errors = list(errors)
 
     async def request(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json", **query: str
+        self, method: str, path: str, body: Any = None, content_type: str = JSON, query: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         self.sent.append((method, path, body))
         await self.go.wait()
@@ -36,7 +40,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-def writer_on(api: Api) -> StatusWriter:
+def writer_on(api: Client) -> StatusWriter:
     return StatusWriter(api, "n", "p", "uid-1")
 
 
@@ -71,9 +75,11 @@ def test_every_write_is_bound_to_the_pods_uid() -> None:
     run(test)
 
 
-def test_a_write_is_repeated_until_the_server_answers() -> None:
+def test_a_write_is_repeated_until_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_writer, "AGAIN_SECONDS", (0.0, 0.0))
+
     async def test() -> None:
-        api = ScriptedApi(ConnectionRefusedError(), ApiError(503, "starting"), None)
+        api = ScriptedApi(NoAnswerError(), StatusError(503, "starting"), None)
         writer = writer_on(api)
         writer.put({"phase": "Running"})
         await writer.flush()
@@ -85,7 +91,7 @@ def test_a_write_is_repeated_until_the_server_answers() -> None:
 def test_a_pod_that_is_gone_or_replaced_is_not_written_again() -> None:
     async def test() -> None:
         for code in (404, 409, 422):
-            api = ScriptedApi(ApiError(code, "no"))
+            api = ScriptedApi(StatusError(code, "no"))
             writer = writer_on(api)
             writer.put({"phase": "Running"})
             await writer.flush()

@@ -1,62 +1,52 @@
-"""Credentials: where they come from, and that a renewed token is picked up."""
+"""kopf gets the credentials that our own requests use."""
 
-import ssl
-import time
+import asyncio
 from pathlib import Path
 
 import kopf
 import pytest
 import yaml
 
-from headrace_operator import connection
-from headrace_operator.connection import Connection, NoClusterError, connect
+from headrace_kube.errors import NoClusterError
+from headrace_operator.connection import login
 
 
-@pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hides the kubeconfig of the user who runs the tests."""
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-
-def test_without_a_cluster_it_says_what_to_set() -> None:
-    with pytest.raises(NoClusterError, match="set KUBECONFIG"):
-        connect()
-
-
-def test_a_kubeconfig_names_server_and_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / "config"
+def logged_in(monkeypatch: pytest.MonkeyPatch, folder: Path, user: dict[str, str]) -> kopf.ConnectionInfo:
+    """What kopf gets of a kubeconfig with this user."""
+    cluster = {"server": "https://api.example", "insecure-skip-tls-verify": True, "proxy-url": "http://proxy:3128"}
     config = {
-        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1", "insecure-skip-tls-verify": True}}],
-        "users": [{"name": "u", "user": {"token": "secret"}}],
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
-    path.write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("KUBECONFIG", str(path))
-    made = connect()
-    assert (made.server, made.headers()) == ("https://127.0.0.1:1", {"Authorization": "Bearer secret"})
+    (folder / "config").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(folder / "config"))
+    return asyncio.run(login())
 
 
-@pytest.mark.parametrize(("host", "server"), [("10.96.0.1", "https://10.96.0.1:6443"), ("fd00::1", "https://[fd00::1]:6443")])
-def test_in_a_pod_the_server_is_found_without_dns(monkeypatch: pytest.MonkeyPatch, host: str, server: str) -> None:
-    account = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="secret")
-    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: account)
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
-    made = connect()
-    assert (made.server, made.headers()) == (server, {"Authorization": "Bearer secret"})
+def test_server_proxy_and_token_are_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    info = logged_in(monkeypatch, tmp_path, {"token": "secret"})
+    assert (info.server, info.insecure, info.proxy_url) == ("https://api.example", True, "http://proxy:3128")
+    assert info.as_http_headers() == {"Authorization": "Bearer secret"}
 
 
-def test_a_token_that_is_renewed_in_its_file_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    moment = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: moment[0])
-    token = tmp_path / "token"
-    token.write_text("first\n")
-    made = Connection("https://x", ssl.create_default_context(), {}, token)
-    assert made.headers() == {"Authorization": "Bearer first"}
-    token.write_text("second\n")
-    moment[0] += connection.TOKEN_SECONDS - 1
-    assert made.headers() == {"Authorization": "Bearer first"}
-    moment[0] += 2
-    assert made.headers() == {"Authorization": "Bearer second"}
+def test_a_name_and_password_are_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    info = logged_in(monkeypatch, tmp_path, {"username": "ann", "password": "p"})
+    assert info.as_http_headers() == {"Authorization": "Basic YW5uOnA="}
+
+
+def test_a_client_certificate_is_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("crt", "key"):
+        (tmp_path / name).touch()
+    info = logged_in(monkeypatch, tmp_path, {"client-certificate": "crt", "client-key": "key"})
+    assert (info.certificate_path, info.private_key_path) == (str(tmp_path / "crt"), str(tmp_path / "key"))
+    assert info.as_http_headers() == {}
+
+
+def test_without_a_cluster_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(NoClusterError, match="set KUBECONFIG"):
+        asyncio.run(login())

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,9 +18,9 @@ from headrace_operator.api import (
     RefusedError,
     UnavailableError,
 )
-from headrace_operator.connection import Connection
 from headrace_operator.kube import Kube
 from headrace_operator.state import ProjectKey
+from headrace_testing.scripted_server import connection_to, scripted_server
 
 KEY = ProjectKey("vision", "street")
 Ask = Callable[[Kube], Awaitable[Any]]
@@ -57,19 +56,11 @@ class Server:
         """What the client makes of the answer."""
 
         async def story() -> Any:
-            application = web.Application()
-            application.router.add_route("*", "/{path:.*}", self.handle)
-            runner = web.AppRunner(application)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            connection = Connection(
-                f"http://127.0.0.1:{runner.addresses[0][1]}", ssl.create_default_context(), {"Authorization": "Bearer t"}
-            )
-            try:
-                async with Kube(connection, lambda verb, code: self.observed.append((verb, code))) as kube:
-                    return await question(kube)
-            finally:
-                await runner.cleanup()
+            async with (
+                scripted_server(self.handle) as server,
+                Kube(connection_to(server, "t"), lambda verb, code: self.observed.append((verb, code))) as kube,
+            ):
+                return await question(kube)
 
         return asyncio.run(story())
 
@@ -115,7 +106,7 @@ def test_every_failure_has_its_type_and_says_what_was_asked(code: int, answer: A
 
 def test_a_missing_server_is_unavailable() -> None:
     async def story() -> None:
-        async with Kube(Connection("http://127.0.0.1:1", ssl.create_default_context(), {})) as kube:
+        async with Kube(connection_to("http://127.0.0.1:1")) as kube:
             await kube.get_node("n")
 
     with pytest.raises(UnavailableError, match="GET /api/v1/nodes/n: "):

@@ -48,6 +48,11 @@ def leads(replica: Replica) -> bool:
     return replica.ready and bool(replica.leader.leading)
 
 
+def idle(replica: Replica) -> bool:
+    """No pass runs, and none is due."""
+    return not (replica.queue.dirty or replica.queue.working)
+
+
 def test_a_job_deleted_while_the_watch_was_broken_is_forgotten_when_the_watch_restarts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -58,11 +63,12 @@ def test_a_job_deleted_while_the_watch_was_broken_is_forgotten_when_the_watch_re
         await until(lambda: leads(replica))
         replica.queue.add(KEY)
         await until(lambda: server.get("TrainingJob", "ns", "ghost").get("status", {}).get("attempts") == 1)
-        await asyncio.sleep(0.05)  # let any running pass finish
+        await until(lambda: idle(replica))
         server.remove("Pod", "ns", "ghost-1")
         server.remove("TrainingJob", "ns", "ghost")
         replica.queue.add(KEY)
-        await asyncio.sleep(0.05)
+        assert not idle(replica)
+        await until(lambda: idle(replica))
         assert replica.cache.jobs.objects[KEY], "no watch reported it, and a pass does not LIST without need"
         replica.list_again()
         await until(lambda: not replica.cache.jobs.objects[KEY])
@@ -104,7 +110,7 @@ def test_a_namespace_is_reported_once_when_it_cannot_be_read_and_once_when_it_ca
 
 def test_a_standby_queues_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its queue has no worker, so Prometheus would show more and more projects waiting for one."""
-    monkeypatch.setattr(module.Leader, "run", lambda _: asyncio.sleep(3600))  # another replica has the Lease
+    monkeypatch.setattr(module.Leader, "run", lambda _: asyncio.Event().wait())  # another replica has the Lease
 
     async def story(replica: Replica, server: SimulatedServer) -> None:
         await until(lambda: replica.ready)

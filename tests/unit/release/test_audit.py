@@ -20,7 +20,7 @@ SKIPPED = {"name": "torch", "skip_reason": "not found"}
 
 def test_a_vulnerability_is_named_with_the_version_that_fixes_it() -> None:
     result = read(answer(SOUND, HOLED))
-    assert result.vulnerable == ("urllib3 1.0: PYSEC-1 (mended in 1.1); PYSEC-2 (mended in no version yet)",)
+    assert result.vulnerable == ("urllib3 1.0: PYSEC-1 (fixed in 1.1); PYSEC-2 (fixed in no version yet)",)
     assert result.words == "2 packages looked up, 1 with known vulnerabilities"
 
 
@@ -30,7 +30,7 @@ def test_a_package_that_could_not_be_looked_up_is_counted() -> None:
 
 def test_a_database_that_answers_for_nothing_does_not_count_as_an_audit() -> None:
     assert read(answer(SKIPPED)).words.startswith(
-        "NOT AUDITED: the database of vulnerabilities was not reached (it answered for none of 1"
+        "NOT AUDITED: no answer from the vulnerability database (it answered for none of 1"
     )
 
 

@@ -15,7 +15,7 @@ def test_what_was_unreleased_gets_the_version_and_the_day() -> None:
 
 
 def test_an_empty_release_is_refused() -> None:
-    with pytest.raises(changelog.ChangelogError, match="nothing stands under"):
+    with pytest.raises(changelog.ChangelogError, match="has nothing under"):
         changelog.release(TEXT.replace("- new\n", ""), "0.2.0", TODAY)
 
 

@@ -32,7 +32,7 @@ def test_the_agpl_is_not_accepted_in_any_form() -> None:
 def test_a_package_without_a_licence_is_named() -> None:
     licence = licences.licence_of("a-package", metadata(License="BSD"))
     assert licence is None, "several licences are called BSD"
-    assert "a-package: its metadata do not say" in (licences.problem_with("a-package", licence) or "")
+    assert "a-package: its metadata do not name its licence" in (licences.problem_with("a-package", licence) or "")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_a_version_has_three_numbers(copy: Path, wrong: str) -> None:
 
 
 def test_a_version_is_higher_than_the_last(copy: Path) -> None:
-    with pytest.raises(version.VersionError, match="does not come after"):
+    with pytest.raises(version.VersionError, match="is not later than"):
         version.write(copy, version.current(copy))
 
 

@@ -162,7 +162,7 @@ def test_only_requested_layers_are_written(tmp_path):
     write_digit_scenes(tmp_path / "none", train=2, val=2, size=32, others_share=0)
     names = [layer["name"] for layer in json.loads((tmp_path / "none/dataset.json").read_text())["layers"]]
     assert names == [*("objects", "digits", "instances", "keypoints", "quads", "regions", "panoptic", "depth", "count")]
-    with pytest.raises(ValueError, match="no layers of digit scenes: colours; there are: objects, "):
+    with pytest.raises(ValueError, match="not layers of digit scenes: colours; the layers are objects, "):
         write_digit_scenes(tmp_path / "wrong", 1, 1, layers=["colours"])
 
 

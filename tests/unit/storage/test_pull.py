@@ -11,8 +11,9 @@ from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import Reason
 from headrace_storage.pull import Pull, check_space, in_words
 from headrace_storage.retry import Retry
-from headrace_storage.stop import Stop, StoppedError
+from headrace_storage.stop import StoppedError
 from headrace_storage.store import DamagedError, NotFoundError, StoredObject, UnavailableError, never
+from headrace_testing.moved_time import MovedTime
 
 
 class FakeStore:
@@ -42,8 +43,8 @@ class FakeStore:
 
 
 @pytest.fixture
-def stop() -> Iterator[Stop]:
-    stop = Stop()
+def stop() -> Iterator[MovedTime]:
+    stop = MovedTime()
     yield stop
     stop.close()
 
@@ -53,14 +54,14 @@ def store() -> FakeStore:
     return FakeStore({f"images/{i}/{i}.jpg": b"x" * i for i in range(20)} | {"dataset.json": b"{}"})
 
 
-def puller(store: FakeStore, folder: Path, stop: Stop, patience: float = 30) -> Pull:
+def puller(store: FakeStore, folder: Path, stop: MovedTime, patience: float = 30) -> Pull:
     (folder / "partial").mkdir(exist_ok=True)
     (folder / "dataset").mkdir(exist_ok=True)
     said: list[str] = []
-    return Pull(store, folder / "dataset", folder / "partial", Retry(patience, stop, said.append), connections=4)
+    return Pull(store, folder / "dataset", folder / "partial", Retry(patience, stop, said.append, lambda: stop.now), connections=4)
 
 
-def test_everything_arrives_and_progress_is_reported(store: FakeStore, tmp_path: Path, stop: Stop) -> None:
+def test_everything_arrives_and_progress_is_reported(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     told: list[tuple[int, int]] = []
     puller(store, tmp_path, stop).run(store.list(), lambda files, size: told.append((files, size)))
     for key, content in store.objects.items():
@@ -70,14 +71,14 @@ def test_everything_arrives_and_progress_is_reported(store: FakeStore, tmp_path:
     assert not list((tmp_path / "partial").iterdir())
 
 
-def test_a_broken_download_starts_over(store: FakeStore, tmp_path: Path, stop: Stop) -> None:
+def test_a_broken_download_starts_over(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     store.trouble = {"images/7/7.jpg": [UnavailableError("reset"), DamagedError("short")]}
     puller(store, tmp_path, stop).run(store.list())
     assert (tmp_path / "dataset/images/7/7.jpg").read_bytes() == b"x" * 7
     assert store.fetched.count("images/7/7.jpg") == 3
 
 
-def test_complete_files_are_not_fetched_again(store: FakeStore, tmp_path: Path, stop: Stop) -> None:
+def test_complete_files_are_not_fetched_again(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     store.trouble = {"images/7/7.jpg": [UnavailableError("down")] * 100}
     with pytest.raises(RetryableError, match=r"pulling images/7/7.jpg: gave up after .*: down"):
         puller(store, tmp_path, stop, patience=0).run(store.list())
@@ -88,27 +89,27 @@ def test_complete_files_are_not_fetched_again(store: FakeStore, tmp_path: Path, 
     assert set(store.fetched) == store.objects.keys() - there
 
 
-def test_a_hostile_key_is_refused_before_anything_is_fetched(store: FakeStore, tmp_path: Path, stop: Stop) -> None:
+def test_a_hostile_key_is_refused_before_anything_is_fetched(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     store.objects["zzz/../../../escape"] = b"evil"
     with pytest.raises(FatalError, match=r"'\.\.' segment"):
         puller(store, tmp_path, stop).run(store.list())
     assert store.fetched == []
 
 
-def test_an_object_that_vanished_is_named(store: FakeStore, tmp_path: Path, stop: Stop) -> None:
+def test_an_object_that_vanished_is_named(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     store.trouble = {"images/3/3.jpg": [NotFoundError("gone")]}
     with pytest.raises(RetryableError, match=r"images/3/3.jpg was listed but is gone"):
         puller(store, tmp_path, stop).run(store.list())
 
 
-def test_a_full_disk_is_reported_as_such(store: FakeStore, tmp_path: Path, stop: Stop) -> None:
+def test_a_full_disk_is_reported_as_such(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     store.trouble = {"images/3/3.jpg": [OSError(errno.ENOSPC, "No space left on device")]}
     with pytest.raises(RetryableError, match=r"the disk filled up while pulling images/3/3.jpg") as error:
         puller(store, tmp_path, stop).run(store.list())
     assert error.value.reason is Reason.DISK_FULL
 
 
-def test_a_stop_ends_the_pull(store: FakeStore, tmp_path: Path, stop: Stop) -> None:
+def test_a_stop_ends_the_pull(store: FakeStore, tmp_path: Path, stop: MovedTime) -> None:
     stop.request()
     with pytest.raises(StoppedError):
         puller(store, tmp_path, stop).run(store.list())

@@ -7,20 +7,9 @@ import pytest
 from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import Reason
 from headrace_storage.retry import Failures, Retry
-from headrace_storage.stop import Stop, StoppedError
+from headrace_storage.stop import StoppedError
 from headrace_storage.store import NotFoundError, UnavailableError
-
-
-class MovedTime(Stop):
-    """A stop whose waits move a clock instead of taking time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def wait(self, seconds: float) -> bool:
-        self.now += seconds
-        return self.requested
+from headrace_testing.moved_time import MovedTime
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""`headrace dataset check`: whether a dataset can be read, and what is in it."""
+"""`headrace dataset check`: says whether a dataset can be read, and what is in it."""

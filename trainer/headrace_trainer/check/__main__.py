@@ -1,8 +1,8 @@
 """`headrace dataset check` as a program: `python -m headrace_trainer.check FOLDER|s3://... [--images] [--json]`.
 
-The report goes to stdout, what is under way to stderr. Exit status: 0 no problem, 1 problems (or an end that another try may not
-meet), 2 there is no dataset to look at, or storage refuses it. Of a stored dataset the annotation files are pulled into a temporary
-folder, and of the images what their headers need; with `--images` all of it.
+The report goes to stdout, progress to stderr. Exit status: 0 no problems, 1 problems (or a failure that a retry may fix), 2 no
+dataset to check, or storage refuses access. From object storage, the check pulls the annotation files into a temporary folder, and
+only the headers of images; with `--images`, it pulls everything.
 """
 
 import argparse
@@ -28,17 +28,17 @@ from headrace_trainer.data.files import is_image
 from headrace_trainer.data.picture import Picture
 
 _HEADER_BYTES = 1 << 16
-"""An image's size stands in its first bytes; before it there may be a preview, of up to 64 KiB in JPEG. Where that is not enough,
-the whole image is pulled."""
+"""An image's size is in its first bytes, but a preview may come first, of up to 64 KiB in JPEG. If this is not enough, the whole
+image is pulled."""
 _CONNECTIONS = 32
 _PATIENCE_SECONDS = 30.0
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> ExitCode:
-    """Check, and print what was found."""
+    """Check the dataset, and print what was found."""
     parser = argparse.ArgumentParser(prog="python -m headrace_trainer.check", description=__doc__)
-    parser.add_argument("dataset", help="a folder, which is only read, or s3://bucket/prefix/")
-    parser.add_argument("--images", action="store_true", help="read all of every image, and draw every annotation")
+    parser.add_argument("dataset", help="a folder, never written to, or s3://bucket/prefix/")
+    parser.add_argument("--images", action="store_true", help="decode every image, and draw every annotation")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     try:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 
 
 def _refuse_nothing(root: Path) -> None:
-    """FatalError(BAD_DATASET) where there is no folder to look into, or nothing in it."""
+    """Raise FatalError(BAD_DATASET) if there is no such folder, or nothing in it."""
     try:
         empty = not any(True for _ in root.iterdir())
     except OSError as error:
@@ -70,16 +70,16 @@ def _refuse_nothing(root: Path) -> None:
 
 @dataclass(frozen=True)
 class _Stored:
-    """A dataset in object storage, of which `scratch` takes what is needed."""
+    """A dataset in object storage. What the check needs of it is pulled into `scratch`."""
 
     store: Store
     scratch: Path
     retry: Retry
     whole: bool
-    """Images too."""
+    """Pull all of every image, not only its header."""
 
     def pull(self) -> Path:
-        """The folder that it is in then."""
+        """Pull what is needed, and return its folder."""
         objects = self.retry.call("listing the dataset", self.store.list)
         if not objects:
             raise FatalError(Reason.BAD_DATASET, f"{self.store.uri} is empty: check the URI")
@@ -99,7 +99,7 @@ class _Stored:
         return folder
 
     def _without_size(self, images: Sequence[StoredObject], folder: Path) -> list[StoredObject]:
-        """Write the beginning of each image; those that it does not tell the size of are left out, and given."""
+        """Write the beginning of each image; return those whose size it does not tell, which are not written."""
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
             told = pool.map(lambda one: self._header(one, path_for(folder, one.key)), images)
             return [one for one, is_told in zip(images, told, strict=True) if not is_told]
@@ -111,7 +111,7 @@ class _Stored:
         try:
             with Picture(path):
                 return True
-        except Exception:  # whatever is wrong with it, the whole image shows it
+        except Exception:  # the whole image will show what is wrong with it
             path.unlink()
             return False
 

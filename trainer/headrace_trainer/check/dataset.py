@@ -1,6 +1,6 @@
 """Checks a dataset as a whole: every layer, every annotation, and the header or all of every image.
 
-Other than opening it to train, it goes on after a problem, and tells them all.
+Opening a dataset to train stops at the first fatal problem; a check continues and reports them all.
 """
 
 from collections import Counter
@@ -26,11 +26,10 @@ _NAMED_CLASSES = 12
 
 
 def check_dataset(root: Path, uri: str, decode: bool) -> Report:
-    """Look at the dataset in `root`, called `uri` in the report.
+    """Check the dataset in `root`, which the report calls `uri`.
 
-    With `decode` every image is decoded and every annotation drawn; without it headers are read, and masks and depth maps that lie
-    in files of their own are looked for and not into: which classes masks have is not known then. MemoryError and OSError of the
-    machine are raised.
+    With `decode`, every image is decoded and every annotation drawn. Without it, only headers are read; the pixels of masks and
+    depth maps in files of their own are not, so the classes in masks are unknown. Raises the machine's MemoryError and OSError.
     """
     report = Report(uri, decoded=decode)
     try:
@@ -50,7 +49,7 @@ def check_dataset(root: Path, uri: str, decode: bool) -> Report:
 
 
 def _find_manifest(root: Path, report: Report) -> None:
-    """The dataset.json, or what is recognised, or what could be where that is not certain."""
+    """Find the dataset.json, or what is recognised, or a suggestion if recognition is not certain."""
     if (root / MANIFEST).is_file():
         report.manifest = read_manifest(root)
         return
@@ -69,15 +68,15 @@ def _find_manifest(root: Path, report: Report) -> None:
 
 
 def _unused(names: Iterable[str], manifest: Manifest) -> list[str]:
-    """Image files that are neither images of the manifest nor its layers' maps."""
+    """Image files that are neither the manifest's images nor its layers' maps."""
     maps = (folder for layer in manifest.layers for folder in folders_of_maps(layer))
     used = tuple("" if folder == "." else f"{folder}/" for folder in (manifest.images, *maps))
     return [name for name in names if is_image(name) and not name.startswith(used)]
 
 
 def _read_layers(report: Report, files: DatasetFiles) -> Layers:
-    """The layers that can be read, and their problems."""
-    assert report.manifest is not None, "it is opened"
+    """The layers that can be read; the report takes their problems."""
+    assert report.manifest is not None, "its files are open"
     found = {layer.name: Problems(_any_number(), lambda _: None) for layer in report.manifest.layers}
     read: Layers = {}
     for layer in report.manifest.layers:
@@ -98,7 +97,7 @@ def _read_layers(report: Report, files: DatasetFiles) -> Layers:
 
 
 def _any_number() -> int:
-    """The bound of a check, which is none."""
+    """A check has no limit on bad images."""
     return 1 << 62
 
 
@@ -133,16 +132,16 @@ def _split_report(layer: Layer, annotations: Mapping[str, Annotation]) -> SplitR
 
 
 def _check_splits(report: Report, layers: Layers) -> None:
-    """Whether there is something to train on and to score on, in all and for each layer."""
+    """Report whether there is something to train on and to score on, overall and for each layer."""
     if not layers:
         return
     listed = {split: {image for data in layers.values() for image in data.splits.get(split, {})} for split in SPLITS}
     if in_both := listed["train"] & listed["val"]:
-        report.notes.append(f"{len(in_both)} images are in both splits and are taken out of train: {min(in_both)} for one")
+        report.notes.append(f"{len(in_both)} images are in both splits and are taken out of train, for example {min(in_both)}")
     if not listed["val"]:
         report.problems.append("no image is in the split 'val' of any layer: nothing would be scored")
     if report.images == len(listed["train"] | listed["val"]) == 1:
-        report.problems.append("there is one image in all, and two are needed: one to train on and one to score on")
+        report.problems.append("the dataset has only one image; it needs two, one to train on and one to score on")
     for layer in report.layers:
         name, data = layer.layer.name, layers[layer.layer.name]
         train = {image: found for image, found in data.splits.get("train", {}).items() if image not in listed["val"]}
@@ -155,9 +154,9 @@ def _check_splits(report: Report, layers: Layers) -> None:
 
 
 def _check_classes(report: Report) -> None:
-    """Classes that are scored on and cannot be learnt; identities are new in val by nature."""
+    """Note classes that are scored but cannot be learnt; identities in val are meant to be new."""
     for layer in report.layers:
         unseen = [of for of, counts in layer.classes.items() if counts.get("val") and not counts.get("train")]
         if unseen and not describe(layer.layer.task).new_classes_in_val:
             named_ones = first_few(unseen, _NAMED_CLASSES)
-            report.notes.append(f"layer '{layer.layer.name}': classes in val and not in train: {named_ones}")
+            report.notes.append(f"layer '{layer.layer.name}': classes in val but not in train: {named_ones}")

@@ -1,4 +1,4 @@
-"""The part of a dataset's check that opens files: every image's header or all of it, and what is annotated in it."""
+"""The part of a dataset's check that opens files: every image's header, or all of it, and its annotations."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -23,11 +23,11 @@ SPLITS: tuple[SplitName, ...] = ("train", "val")
 Layers = dict[str, LayerData]
 _THREADS = 8
 _DRAWN_AT = (64, 64)
-"""Pixels that annotations are drawn at to see whether they can be: few, since nobody looks at them."""
+"""Size in pixels at which annotations are drawn to see whether they can be: small, because only failures matter."""
 
 
 def check_images(report: Report, files: DatasetFiles, layers: Layers, decode: bool) -> None:
-    """Every image, and what is annotated in it; the classes that maps are seen to have are added to the layers' reports."""
+    """Check every image and its annotations, and add the classes found in maps to the layers' reports."""
     annotations: dict[str, list[_Found]] = {image: [] for image in files.images()}
     for name, data in layers.items():
         for split in SPLITS:
@@ -47,14 +47,14 @@ def check_images(report: Report, files: DatasetFiles, layers: Layers, decode: bo
             for found, indices in looked.classes:
                 seen[found.layer][found.split].update(indices)
     if faint:
-        report.notes.append(f"{counted(len(faint), 'images')} ({faint[0]} for one) have {FAINT}")
+        report.notes.append(f"{counted(len(faint), 'images')} (for example {faint[0]}) have {FAINT}")
     report.sides = (min(sides), max(sides)) if sides else None
     report.layers = [_with_classes(layer, layers[layer.layer.name], seen.get(layer.layer.name)) for layer in report.layers]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What a layer has of an image."""
+    """A layer's annotation of an image."""
 
     layer: str
     split: SplitName
@@ -63,19 +63,19 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Looked:
-    """What is known of an image."""
+    """What is known about an image."""
 
     size: tuple[int, int] | None
     """Height and width, if it can be read."""
     problems: list[str]
     classes: list[tuple[_Found, list[int]]] = field(default_factory=list)
-    """Which classes the maps have that were read."""
+    """The classes in the maps that were read."""
     faint: bool = False
-    """`Picture.faint`, where it was decoded."""
+    """`Picture.faint`, if it was decoded."""
 
 
 def _with_classes(report: LayerReport, data: LayerData, seen: Mapping[str, Counter[int]] | None) -> LayerReport:
-    """With the number of images that each class is seen in, where maps were read."""
+    """Add the number of images that each class occurs in, if maps were read."""
     if seen is None:
         return report
     classes = {name: {split: seen[split][index] for split in report.splits} for index, name in enumerate(data.classes.names)}
@@ -83,14 +83,14 @@ def _with_classes(report: LayerReport, data: LayerData, seen: Mapping[str, Count
 
 
 def _check_image(path: Path, image: str, annotations: list[_Found], decode: bool) -> _Looked:
-    """What is wrong with an image and its annotations."""
+    """Find what is wrong with an image and its annotations."""
     try:
         with Picture(path) as picture:
             sizes = {picture.size, picture.stored_size}
             if decode:
                 picture.pixels(picture.size)
             size, faint = picture.size, picture.faint
-    except Exception as problem:  # decoders meet hostile files here, and raise whatever they like
+    except Exception as problem:  # hostile files can make decoders raise anything
         if is_of_the_machine(problem):
             raise
         return _Looked(None, [f"{image}: cannot be read as an image: {problem or type(problem).__name__}"])
@@ -100,7 +100,7 @@ def _check_image(path: Path, image: str, annotations: list[_Found], decode: bool
         try:
             stated = found.annotation.stated_size()
             if stated is not None and stated not in sizes:
-                looked.problems.append(f"{where}: made for {stated[1]} x {stated[0]} pixels; it has {size[1]} x {size[0]}")
+                looked.problems.append(f"{where}: made for {stated[1]} x {stated[0]} pixels; the image has {size[1]} x {size[0]}")
             elif decode or not _in_a_file(found.annotation):
                 looked.classes.extend((found, indices) for indices in _draw(found.annotation, stated or size))
         except BadSampleError as problem:
@@ -113,7 +113,7 @@ def _check_image(path: Path, image: str, annotations: list[_Found], decode: bool
 
 
 def _draw(annotation: Annotation, size: tuple[int, int]) -> Iterator[list[int]]:
-    """Draw it, which shows whether it can be; of a class map in a file, the classes that it has."""
+    """Draw it, to see whether that works; for a class map in a file, yield its classes."""
     if not isinstance(annotation, MaskFile):
         annotation.render(letterbox(size, _DRAWN_AT))
         return
@@ -122,5 +122,5 @@ def _draw(annotation: Annotation, size: tuple[int, int]) -> Iterator[list[int]]:
 
 
 def _in_a_file(annotation: Annotation) -> bool:
-    """Whether its pixels lie in a file of their own."""
+    """Whether its pixels are in a file of their own."""
     return any(isinstance(value, Path) for value in vars(annotation).values())

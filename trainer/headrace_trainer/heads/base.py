@@ -10,7 +10,7 @@ a task has stands in its description, `headrace_trainer/tasks/<task>.py`. The st
 
 and in training, for heads whose `uses_defects` is True:
 
-    defects    bool    [B, H, W]     pixels of the second look's made-up defects
+    defects    bool    [B, H, W]     pixels of the second look's synthetic defects
 
 `labelled`, bool [B], says which images carry this head's labels at all: "no object in this image" is a label, "not annotated" is
 not. Every image is labelled for a self-supervised head. The rows of unlabelled images hold padding and must not be used.

@@ -97,8 +97,7 @@ class DynamicMasks(nn.Module):
         return F.pixel_shuffle(quarters, SUB_CELLS).squeeze(2).float()
 
     def probabilities(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """The result of `logits` -> the probability that each pixel of an image of `size` (H, W) belongs to each mask: [B, M, H,
-        W].
+        """The result of `logits` -> each mask's probability at each pixel of an image of `size` (H, W): [B, M, H, W].
 
         Interpolates probabilities, not logits: they stand for shares of sub-cells, and the edge is where they cross 0.5.
         """
@@ -180,7 +179,6 @@ def _coverage(masks: Tensor, side: int, shape: tuple[int, int]) -> Tensor:
 
 
 def _count(masks: Tensor, side: int) -> Tensor:
-    """True pixels in each square of `side` pixels; by slices, because pooling does not take bool and float is four times as
-    large."""
+    """True pixels in each square of `side` pixels; by slices, because pooling needs float, which is four times as large."""
     slices = [masks[..., row::side, column::side] for row in range(side) for column in range(side)]
     return torch.stack([x.float() for x in slices]).sum(dim=0) if side > 1 else slices[0].float()

@@ -150,8 +150,7 @@ class KeypointDetectionHead(Head):
         return canvas.pixels()
 
     def _points(self, outputs: Outputs, cells: Cells, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions of some cells (int64 [B, ...]): keypoints [B, ..., P, 2] in pixels and the logits of their scores [B, ...,
-        P]."""
+        """Predictions of some cells (int64 [B, ...]): keypoints [B, ..., P, 2] in pixels and their score logits [B, ..., P]."""
         said = at_cells(in_a_row(outputs, "points", self.levels), cell).unflatten(-1, (-1, 3))
         # Detached: keypoints do not train the boxes.
         return from_frame(said[..., :2], at_cells(cells.boxes.detach(), cell)), said[..., 2]

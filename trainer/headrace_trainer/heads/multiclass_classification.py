@@ -38,8 +38,8 @@ CALIBRATION_BINS = 15
 
 
 class MulticlassClassificationHead(Head):
-    """Outputs {"logits": float32 [B, C]}, log probabilities if `ordinal`; predictions {"probabilities": float32 [B, C]}, whose rows
-    sum to 1.
+    """Outputs {"logits": float32 [B, C]}, log probabilities if `ordinal`; predictions {"probabilities": float32 [B, C]}; rows sum
+    to 1.
 
     Raises FatalError(BAD_DATASET) if `ordinal` and there are fewer than two classes.
     """

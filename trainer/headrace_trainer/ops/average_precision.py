@@ -1,5 +1,4 @@
-"""COCO's average precision (https://cocodataset.org/#detection-eval) for any similarity measure: what pycocotools computes, from
-similarity matrices.
+"""COCO's average precision (https://cocodataset.org/#detection-eval) for any similarity measure, computed as in pycocotools.
 
 D predictions and G objects of one class in one image; T thresholds.
 """

@@ -53,8 +53,7 @@ class Unreadable:
 
 
 def find_images(places: Sequence[Path]) -> list[Source]:
-    """The image files in `places`, in that order, without duplicates; folders give all files below them by name, except hidden
-    ones.
+    """The image files in `places`, in order, without duplicates; folders give all files below them by name, except hidden ones.
 
     Raises FatalError(BAD_DATASET) if a place does not exist or there are no images.
     """
@@ -69,8 +68,7 @@ def find_images(places: Sequence[Path]) -> list[Source]:
 
 
 def _files(place: Path) -> Iterator[Path]:
-    """Absolute paths, so that `a/../a/x.jpg` and `a/x.jpg` are one image. Links are not resolved: people know files by these
-    names."""
+    """Absolute paths, so that `a/../a/x.jpg` and `a/x.jpg` are one image. Links are not resolved: people know files by name."""
     absolute = Path(os.path.normpath(place.absolute()))
     if absolute.is_file():
         yield absolute

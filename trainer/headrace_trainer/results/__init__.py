@@ -1,1 +1,1 @@
-"""How predictions are written down: files in the usual format of each kind. A head says which kind its own are."""
+"""Writes predictions to files, each kind in its usual format. A head says which kind it predicts."""

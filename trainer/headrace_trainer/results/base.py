@@ -13,7 +13,7 @@ from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.results.placement import Placement
 
 Predictions = Mapping[str, Tensor]
-"""What a head's decoding gives: batched and padded, or for one image. Each head documents its keys."""
+"""What a head's decoding returns: batched and padded, or for one image. Each head documents its keys."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Image:
     """Counted from 1, in order of processing."""
     name: str
     output: str
-    """Name for files about it, without suffix; may contain folders."""
+    """Name of the files about it, without suffix; may contain folders."""
     size: tuple[int, int]
-    """Height and width, upright."""
+    """Height and width of the upright image."""
 
     def to_coco(self) -> dict[str, Any]:
         """An entry of COCO's `images`."""
@@ -34,7 +34,7 @@ class Image:
 
 
 class Results(ABC):
-    """The files of one head in `folder`, which exists. `labels` says what its numbers mean. Objects that score below `least_score`
+    """One head's files in `folder`, which must exist. `labels` says what the numbers mean. Objects that score below `least_score`
     are left out."""
 
     def __init__(self, folder: Path, labels: LabelSpace, least_score: float) -> None:
@@ -45,7 +45,7 @@ class Results(ABC):
         """Add one image's predictions, without the batch dimension, in the network's pixels; `placement` maps to the image's."""
 
     def close(self) -> None:  # noqa: B027 - not needed with one file per image
-        """Write what is left; only then are the results complete."""
+        """Write what is left. The results are complete only after this."""
 
     def file(self, image: Image, suffix: str) -> Path:
         """Path of a file about `image`; creates its folder."""
@@ -63,7 +63,7 @@ class GrowingFile:
         self._file = self._partial.open("w", newline="", encoding="utf-8")
 
     def write(self, text: str) -> int:
-        """As TextIO."""
+        """Like TextIO.write."""
         return self._file.write(text)
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class JsonArray:
         self._separator = ",\n"
 
     def close(self, fields: Mapping[str, Any] | None = None) -> None:
-        """End the array, and the object with its other fields."""
+        """End the array, then write the object's other fields and end it."""
         self._file.write("\n]")
         for name, value in (fields or {}).items():
             self._file.write(f',\n"{name}": {json.dumps(value)}')

@@ -1,4 +1,4 @@
-"""Maps of the whole image, one file per image, in the upright image's size."""
+"""Maps of the whole image, one file per image, at the upright image's size."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _IN_A_PALETTE = 256
 class ClassMapResults(Results):
     """Semantic segmentation: a PNG whose pixels are class numbers from 0, with a palette for viewing.
 
-    16-bit grey for more than 256 classes. classes.json names the classes in order. A layer of format mask-png can read all of this.
+    16-bit grey for more than 256 classes. classes.json names the classes in order. A mask-png layer can read all of this.
     """
 
     def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:

@@ -30,7 +30,7 @@ class TableResults(Results):
     def row(self, predictions: Predictions) -> list[Any]:
         """The columns' values for one image."""
 
-    def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:  # noqa: ARG002 - has no place
+    def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:  # noqa: ARG002 - rows have no position
         self._rows.writerow([image.name, *(_short(value) for value in self.row(predictions))])
 
     def close(self) -> None:
@@ -82,8 +82,7 @@ class TextResults(TableResults):
 
 
 class AnomalyResults(TableResults):
-    """Anomaly detection: the image's score, 0 (normal) to 1; and <name>.png with the score of every pixel, 16-bit grey, 65535 =
-    1."""
+    """Anomaly detection: the image's score, 0 (normal) to 1; and <name>.png with every pixel's score, 16-bit grey, 65535 = 1."""
 
     def columns(self) -> list[str]:
         return ["score"]

@@ -23,7 +23,7 @@ class VectorResults(Results):
         self._numbers = (folder / ".vectors.partial").open("w+b")
         self._shape = (0, 0)
 
-    def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:  # noqa: ARG002 - has no place
+    def add(self, image: Image, predictions: Predictions, placement: Placement) -> None:  # noqa: ARG002 - vectors have no position
         vector = predictions[self._name].float().numpy()
         self._rows.writerow([image.name])
         self._numbers.write(vector.astype("<f4").tobytes())

@@ -1,2 +1,1 @@
-"""PID 1 of a trainer: pulls, starts the worker, uploads, obeys SIGTERM, wipes. Without torch, so it starts in well under a
-second."""
+"""PID 1 of a trainer: pulls, starts the worker, uploads, obeys SIGTERM, wipes. No torch, so it starts in well under a second."""

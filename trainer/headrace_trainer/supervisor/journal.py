@@ -20,10 +20,10 @@ class Stream(Protocol):
     """Where lines are written immediately."""
 
     def write(self, text: str, /) -> int:
-        """As TextIO."""
+        """Like TextIO."""
 
     def flush(self) -> None:
-        """As TextIO."""
+        """Like TextIO."""
 
 
 class Journal:

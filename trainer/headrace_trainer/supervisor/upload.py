@@ -34,9 +34,18 @@ class Limits:
 class Uploads:
     """Starts when the run folder is known. Call its methods from the main thread; all but `finish` return immediately."""
 
-    def __init__(self, store: Store, attempt: runfolder.Attempt, journal: Journal, board: Board, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        attempt: runfolder.Attempt,
+        journal: Journal,
+        board: Board,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.store = store
-        self._journal, self._board, self._limits = journal, board, limits
+        self._journal, self._board, self._limits, self._clock = journal, board, limits, clock
         self._deadline: Callable[[], float] | None = None
         self._all_arrived = True
         self._closing = threading.Event()
@@ -130,7 +139,7 @@ class Uploads:
 
     def _persist(self, what: str, action: Callable[[], None]) -> bool:
         """Repeat `action` until it succeeds, patience runs out or the deadline passes; returns whether it succeeded."""
-        failures = Failures(time.monotonic)
+        failures = Failures(self._clock)
         while self.error is None and not self._late():
             try:
                 action()

@@ -1,4 +1,4 @@
-"""One file per task: all that data, check and conversion must know of it, without torch. Heads are in `headrace_trainer.heads`."""
+"""One file per task: what data, check and conversion must know about it, without torch. Heads are in `headrace_trainer.heads`."""
 
 from functools import cache
 from importlib import import_module
@@ -10,9 +10,9 @@ from headrace_trainer.tasks.description import TaskDescription
 
 @cache
 def describe(task: Task) -> TaskDescription[Any]:
-    """The description of `task`: DESCRIPTION in the file that has its name. It is found by this name, so no list has to name it.
+    """The description of `task`: DESCRIPTION in the file named after it, so that no list has to name every task.
 
-    Raises ModuleNotFoundError where a task has no file (a test holds that each has).
+    Raises ModuleNotFoundError if a task has no file (a test checks that each has one).
     """
     description: TaskDescription[Any] = import_module(f"{__name__}.{task.name.lower()}").DESCRIPTION
     return description

@@ -4,8 +4,8 @@ Targets of a batch:
 
     anomalous  bool    [B]        never True in the train split
     mask       bool    [B, H, W]  anomalous pixels
-    has_mask   bool    [B]        False: which pixels are anomalous is not known
-    shown      bool    [B, H, W]  False: padding around an image of another shape
+    has_mask   bool    [B]        False: the anomalous pixels are unknown
+    shown      bool    [B, H, W]  False: padding around an image of a different shape
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,15 +42,15 @@ def _layout(shapes: Shapes) -> Mapping[str, Field]:
 
 
 def _learnable(layer: LayerData, problems: Problems) -> LayerData:
-    """Without the anomalous images of the train split, since the head learns what is normal."""
+    """Drop the train split's anomalous images, because the head learns what is normal."""
     train = layer.splits.get("train", {})
     normal = {image: annotation for image, annotation in train.items() if not annotation.objects}
-    problems.mended("anomalous images of a train split left out: what is normal is learnt", len(train) - len(normal))
+    problems.mended("anomalous images left out of the train split: heads learn what is normal", len(train) - len(normal))
     return replace(layer, splits={**layer.splits, "train": normal})
 
 
 def _table(_: Layer, files: DatasetFiles, tables: Sequence[Table]) -> LayerData:
-    """A column that tells, and perhaps one that names the file of a mask."""
+    """Read the column `anomalous`, and the optional column `mask`, which names a file."""
     tables = [table.labelled("anomalous") for table in tables]
 
     def make(table: Table, rows: ImageRows) -> Annotation:

@@ -1,9 +1,9 @@
-"""Autoencoding: the image again, learnt without labels.
+"""Autoencoding: reproduces the image; learns without labels.
 
 Targets of a batch:
 
-    label      int64   [B]        class or identity where a layer was named that has it, else -1; not learnt from
-    shown      bool    [B, H, W]  False: padding around an image of another shape
+    label      int64   [B]        class or identity if the head names a layer that has one, else -1; only for scoring
+    shown      bool    [B, H, W]  False: padding around an image of a different shape
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""What the rest of the trainer must know of a task besides its head: the parts of a description. No torch.
+"""What the rest of the trainer needs to know about a task besides its head: the parts of a description. No torch.
 
-Every part is required, so a description that forgets one is a type error. Where a task has nothing to say, this module has the part
-that says so (`no_objects`, `learns_from_all`, …).
+Every part is required, so a description that forgets one is a type error. A task with nothing special to say uses one of this
+module's defaults (`no_obstacle`, `learns_from_all`, …).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,19 +33,19 @@ class Counted:
     what: str
     """Plural, for reports: "boxes"."""
     negatives: bool
-    """An image without any is a negative example, which reports count; else its label is of the whole image."""
+    """True: an image without any is a negative example, which reports count. False: the label describes the whole image."""
     most_learnt: int | None
-    """In training, targets are padded to the most objects that an image has, but to no more than this: memory goes with the
-    padding. None: to that most, whatever it is."""
+    """In training, targets are padded to the most objects in any image, but to no more than this, because memory grows with the
+    padding. None: no limit."""
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What the sizes of a batch's tensors follow from."""
+    """What determines the sizes of a batch's tensors."""
 
     labels: LabelSpace
     most: int
-    """Objects or characters that an image may have."""
+    """The most objects or characters in one image."""
     canvas: tuple[int, int]
     """Height and width of the network's input in pixels."""
 
@@ -55,17 +55,17 @@ class Field:
     """One tensor of a head's targets."""
 
     shape: tuple[int, ...]
-    """Of one image."""
+    """For one image."""
     padding: float
     dtype: Literal["float32", "int64", "bool"]
-    """Named, not torch's own: a dataset is opened, and its samples are made, without torch."""
+    """A name, not torch's own type: datasets are opened, and samples made, without torch."""
 
 
 @dataclass(frozen=True)
 class Conversion(Generic[S, T]):
-    """How targets of another task become this one's, after geometry, so that they tell what the crop shows.
+    """Converts another task's targets to this one's, after geometry, so that they describe what the crop shows.
 
-    Both functions take the class table of the other task.
+    Both functions take the other task's class table.
     """
 
     targets: Callable[[S, ClassTable], T]
@@ -77,60 +77,60 @@ class TaskDescription(Generic[T]):
     """A task whose targets are of type T."""
 
     counted: Counted | None
-    """None: there is nothing to count, each image has one label."""
+    """None: there is nothing to count; the label describes the whole image."""
     layout: Callable[[Shapes], Mapping[str, Field]]
-    """The tensors of its targets by name; the docstring of the task's file describes them for a whole batch."""
+    """The tensors of its targets by name; the docstring of the task's file describes them, for a whole batch."""
     rows: Callable[[T, Shapes], Mapping[str, Array]]
-    """What goes to the start of an image's row in each of these tensors."""
+    """The values at the start of an image's row in each of these tensors."""
     shows_pixels: bool
-    """It is about the image itself, not about what is annotated in it: its targets say which pixels show the image ("shown")."""
+    """The task is about the image's pixels, not its annotations: its targets say which pixels show the image ("shown")."""
     made_from: Mapping[Task, Conversion[Any, T]]
-    """By task, how its targets become this one's: the edges of `headrace_api.tasks.CONVERSIONS` that end here (a test compares
-    them). Self-supervised tasks are made from every other in one way (data/head_labels/convert.py) and have none."""
+    """By source task, how its targets become this one's: the edges of `headrace_api.tasks.CONVERSIONS` that end here (a test
+    compares them). Empty for self-supervised tasks: all others convert to them the same way (data/head_labels/convert.py)."""
     one_label: bool
-    """Each image has one label (`target.label`). Self-supervised heads keep it to be scored by."""
+    """Each image has one label (`target.label`). Self-supervised heads keep it for scoring."""
     label_space: Callable[[LabelSpace, LayerData, Mapping[str, Annotation]], LabelSpace]
-    """Completes a label space that has its classes only. The annotations are those to train on, by image."""
+    """Completes a label space that only has classes so far. The annotations, by image, are those to train on."""
     learnable: Callable[[LayerData, Problems], LayerData]
-    """A layer of this task without what cannot be learnt from, which is told to `problems`."""
+    """Drops what cannot be learnt from a layer of this task, and reports it to `problems`."""
     obstacle: Callable[[LayerData, Mapping[str, Annotation]], str | None]
-    """Why a layer of this task cannot be learnt from although it has labels; None where it can. The annotations are those to train
-    on, by image."""
+    """Why heads cannot learn from a layer of this task although it has labels; None if they can. The annotations, by image, are
+    those to train on."""
     warnings: Callable[[HeadOptions, Layer, LabelSpace, Sequence[Annotation]], Iterable[str]]
-    """What is legal but usually a mistake, as ends of "head 'name' …". Annotations are those to train on."""
+    """Warnings about legal but usually mistaken settings, each completing "head 'name' …". Annotations are those to train on."""
     new_classes_in_val: bool
-    """Classes that only occur in val are meant to: the task is about telling unseen ones apart."""
+    """Classes that occur only in val are intended: the task is to tell unseen ones apart."""
     reads_text: bool
-    """Mirrored or cropped images would have other labels."""
+    """Mirroring or cropping an image would change its label."""
     table: Callable[[Layer, DatasetFiles, Sequence[Table]], LayerData] | None
-    """Reads a layer of this task from tables (CSV, JSON lines); None: tables cannot hold it."""
+    """Reads a layer of this task from tables (CSV, JSON lines); None if tables cannot hold it."""
 
 
 def rows_by_name(target: Target, _: Shapes) -> Mapping[str, Array]:
-    """`TaskDescription.rows` of targets whose fields are called like their tensors."""
+    """`TaskDescription.rows` for targets whose fields have the names of their tensors."""
     return {name: np.asarray(values) for name, values in vars(target).items()}
 
 
 def classes_alone(labels: LabelSpace, _: LayerData, __: Mapping[str, Annotation]) -> LabelSpace:
-    """`TaskDescription.label_space` where there are no other parts than classes."""
+    """`TaskDescription.label_space` for tasks that need only classes."""
     return labels
 
 
 def learns_from_all(layer: LayerData, _: Problems) -> LayerData:
-    """`TaskDescription.learnable` where every annotation can be learnt from."""
+    """`TaskDescription.learnable` for tasks that learn from every annotation."""
     return layer
 
 
 def no_obstacle(_: LayerData, __: Mapping[str, Annotation]) -> str | None:
-    """`TaskDescription.obstacle` where labels are all it takes."""
+    """`TaskDescription.obstacle` for tasks that need only labels."""
     return None
 
 
 def no_warnings(_: HeadOptions, __: Layer, ___: LabelSpace, ____: Sequence[Annotation]) -> Iterator[str]:
-    """`TaskDescription.warnings` where nothing is usually a mistake."""
+    """`TaskDescription.warnings` for tasks without any."""
     return iter(())
 
 
 def same_classes(classes: ClassTable) -> ClassTable:
-    """`Conversion.classes` where both tasks have the same."""
+    """`Conversion.classes` if both tasks have the same classes."""
     return classes

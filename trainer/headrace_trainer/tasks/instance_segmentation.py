@@ -1,6 +1,6 @@
 """Instance segmentation: a mask and a class for each object.
 
-Targets of a batch: those of object detection, and
+Targets of a batch: those of object detection, plus
 
     masks      bool    [B, N, H, W]  may overlap; each is inside its box, which is tight
 """
@@ -36,7 +36,7 @@ def _rows(target: Instances, shapes: Shapes) -> Mapping[str, Array]:
 
 
 def from_panoptic(target: Panoptic, classes: ClassTable) -> Instances:
-    """The visible segments of countable classes; stuff is left out."""
+    """The visible segments of countable classes, without stuff."""
     thing_index = _thing_index(classes)
     counts = np.bincount(target.segments[target.segments != IGNORE], minlength=len(target.classes))
     kept = np.flatnonzero((thing_index[target.classes] >= 0) & (counts > 0) & target.whole)
@@ -45,7 +45,7 @@ def from_panoptic(target: Panoptic, classes: ClassTable) -> Instances:
 
 
 def only_things(classes: ClassTable) -> ClassTable:
-    """The countable classes ("isthing"), in order, with indices of their own."""
+    """The countable classes ("isthing"), in order, renumbered from 0."""
     kept = [index for index, thing in enumerate(classes.things) if thing]
     return ClassTable(tuple(classes.names[index] for index in kept), tuple(classes.ids[index] for index in kept))
 

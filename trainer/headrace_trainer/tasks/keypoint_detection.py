@@ -1,12 +1,12 @@
 """Keypoint detection: named points of each object, with its box and class.
 
-Targets of a batch: those of object detection, and (K keypoints)
+Targets of a batch: those of object detection, plus (K keypoints)
 
     keypoints  float32 [B, N, K, 2]  x, y in pixels; meaningless where visibility is 0
-    visibility int64   [B, N, K]     0 not labelled, or out of the crop; 1 labelled but hidden; 2 visible
+    visibility int64   [B, N, K]     0 not labelled, or outside the crop; 1 labelled but hidden; 2 visible
     area       float32 [B, N]        of the whole object in square pixels, the scale of OKS
 
-An object none of whose keypoints is labelled counts for boxes, not for keypoints.
+An object without a labelled keypoint counts for boxes, not for keypoints.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,11 +42,11 @@ def _label_space(labels: LabelSpace, layer: LayerData, _: Mapping[str, Annotatio
 
 def _warnings(_: HeadOptions, layer: Layer, __: LabelSpace, annotations: Sequence[Annotation]) -> Iterator[str]:
     if any(annotation.objects for annotation in annotations) and not any(map(_has_keypoint, annotations)):
-        yield f"can learn boxes only: no object to train on of layer '{layer.name}' has a labelled keypoint"
+        yield f"can learn only boxes: no object to train on in layer '{layer.name}' has a labelled keypoint"
 
 
 def _has_keypoint(annotation: Annotation) -> bool:
-    assert isinstance(annotation, KeypointList), "readers make keypoint lists of a layer of keypoints"
+    assert isinstance(annotation, KeypointList), "readers produce keypoint lists for a layer of keypoints"
     return bool((annotation.visibility > 0).any())
 
 

@@ -1,4 +1,4 @@
-"""Metric learning: whom or what an image shows, by vectors that are near to each other for one identity.
+"""Metric learning: tells who or what an image shows, by vectors that are close together for the same identity.
 
 Targets of a batch:
 
@@ -33,7 +33,7 @@ def _layout(_: Shapes) -> Mapping[str, Field]:
 
 
 def from_label(target: Label, _: ClassTable) -> Identity:
-    """Images of one class are images of one identity."""
+    """Images of the same class count as the same identity."""
     return Identity(target.label)
 
 

@@ -1,4 +1,4 @@
-"""Multiclass classification: one class for an image.
+"""Multiclass classification: one class per image.
 
 Targets of a batch:
 
@@ -39,17 +39,17 @@ def _layout(_: Shapes) -> Mapping[str, Field]:
 
 
 def from_identity(target: Identity, _: ClassTable) -> Label:
-    """The identities as classes."""
+    """Each identity is a class."""
     return Label(target.label)
 
 
 def _warnings(options: HeadOptions, layer: Layer, labels: LabelSpace, _: Sequence[Annotation]) -> Iterator[str]:
-    """An ordinal head whose dataset does not order the steps: "high, low, middle" is no scale."""
+    """Warn about an ordinal head if its dataset does not order the steps: "high, low, middle" is not a scale."""
     ordinal = isinstance(options, MulticlassClassification) and options.ordinal
     if ordinal and layer.classes is None and not are_whole_numbers(labels.classes):
         yield (
-            f"is ordinal, and layer '{layer.name}' has no 'classes' in dataset.json: the steps are in alphabetical order "
-            f"({first_few(labels.classes, _NAMED)}); give the layer its 'classes' in the order of the scale"
+            f"is ordinal, but layer '{layer.name}' has no 'classes' in dataset.json, so its steps are in alphabetical order "
+            f"({first_few(labels.classes, _NAMED)}); list the layer's 'classes' in the order of the scale"
         )
 
 

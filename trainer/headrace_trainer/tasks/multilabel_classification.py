@@ -1,4 +1,4 @@
-"""Multilabel classification: any number of classes for an image.
+"""Multilabel classification: any number of classes per image.
 
 Targets of a batch (C classes):
 
@@ -38,12 +38,12 @@ def _layout(shapes: Shapes) -> Mapping[str, Field]:
 
 
 def from_boxes(target: Boxes, classes: ClassTable) -> Labels:
-    """The classes that occur; a crowd counts, since its class is visible."""
+    """The classes that occur; a crowd counts, because its class is visible."""
     return _labels(target.classes, classes)
 
 
 def from_map(target: ClassMap, classes: ClassTable) -> Labels:
-    """The classes of at least one pixel."""
+    """The classes that have at least one pixel."""
     return _labels(np.unique(target.map[target.map != IGNORE]), classes)
 
 
@@ -59,7 +59,7 @@ def _labels(present: Array, classes: ClassTable) -> Labels:
 
 
 def _table(layer: Layer, files: DatasetFiles, tables: Sequence[Table]) -> LayerData:
-    """The names in one column, or without it a column of 0 and 1 for each class."""
+    """Read names from one column or, without it, a column of 0 and 1 for each class."""
     if not all(table.has("labels") for table in tables):
         return _one_hot(layer, files, tables)
     classes = class_table(layer, files) or classes_in(layer, tables, lambda table, row: as_names(table.cell(row, "labels"), ""))
@@ -77,8 +77,8 @@ def _one_hot(layer: Layer, files: DatasetFiles, tables: Sequence[Table]) -> Laye
     classes = class_table(layer, files) or ClassTable.of(dict(enumerate(tables[0].others())))
     for table in tables:
         if missing := [name for name in classes.names if name not in table.columns]:
-            wanted = f"a column '{table.name('labels')}' of names, or one of 0 and 1 for each class"
-            found = f"there is none for '{missing[0]}' among: {', '.join(table.columns)}"
+            wanted = f"a column '{table.name('labels')}' of names, or a column of 0 and 1 for each class"
+            found = f"found none for '{missing[0]}' among: {', '.join(table.columns)}"
             raise bad_layer(layer, f"{table.source.path}: expected {wanted}; {found}")
 
     def make(_: Table, rows: ImageRows) -> Annotation:

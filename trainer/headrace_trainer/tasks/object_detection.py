@@ -5,8 +5,8 @@ Targets of a batch (B images, N objects, padded; coordinates in pixels of the ne
     boxes      float32 [B, N, 4]  xyxy, half-open
     classes    int64   [B, N]
     valid      bool    [B, N]     False is padding
-    crowd      bool    [B, N]     True: a group; not learnt from, ignored by the metric as COCO does
-    beyond     float32 [B, I, 4]  in training, where images have more than N objects: boxes of the others, to be ignored; zeros are
+    crowd      bool    [B, N]     True: a group; not learnt from, and ignored by the metric, as in COCO
+    beyond     float32 [B, I, 4]  in training, if an image has more than N objects: boxes of the others, to be ignored; zeros are
                                   padding
 """
 
@@ -29,17 +29,17 @@ from headrace_trainer.tasks.objects import MOST_BOXES, box_fields, box_rows, tig
 
 
 def from_instances(target: Instances, _: ClassTable) -> Boxes:
-    """The tight half-open box of each mask: its edges are edges of pixels."""
+    """The tight half-open box of each mask; its edges are pixel edges."""
     return Boxes(tight_boxes(target.masks), target.classes, target.crowd)
 
 
 def from_keypoints(target: Keypoints, _: ClassTable) -> Boxes:
-    """The boxes annotated for the objects, also of objects without a labelled keypoint."""
+    """The annotated boxes, including those of objects without a labelled keypoint."""
     return Boxes(target.boxes, target.classes, target.crowd)
 
 
 def from_quads(target: Quads, _: ClassTable) -> Boxes:
-    """The tight box around what the canvas shows of each."""
+    """The tight box around the visible part of each."""
     return Boxes(target.bounds, target.classes, target.crowd)
 
 

@@ -1,4 +1,4 @@
-"""What tasks about objects share: tensors padded to a number of objects, and which objects stay where there are more."""
+"""What tasks about objects share: tensors padded to a number of objects, and which objects to keep if there are more."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,12 +9,12 @@ from headrace_trainer.data.targets import Array, Boxes, Instances, Keypoints, Qu
 from headrace_trainer.tasks.description import Field, Shapes
 
 MOST_BOXES: Final = 300
-"""Objects that training learns from in an image; boxes of more are small enough to be kept, and are ignored ("beyond")."""
+"""The most objects per image that training learns from. The boxes of others are cheap to keep, and are ignored ("beyond")."""
 MOST_MASKS: Final = 100
 
 
 def object_fields(most: int) -> dict[str, Field]:
-    """Which class each has, whether there is one, whether it is a crowd."""
+    """Each object's class, whether it exists, and whether it is a crowd."""
     return {
         "classes": Field((most,), 0, "int64"),
         "valid": Field((most,), False, "bool"),
@@ -28,9 +28,9 @@ def box_fields(shapes: Shapes) -> dict[str, Field]:
 
 
 def object_rows(target: Boxes | Instances | Keypoints | Quads, boxes: Array, areas: Array, most: int) -> dict[str, Array]:
-    """All that is known of the `most` largest objects; of the others, if any, the boxes alone, under "beyond".
+    """Everything about the `most` largest objects; for the others, if any, only their boxes, under "beyond".
 
-    A network that finds the others, too, must not learn that nothing is there. `boxes` is float32 [n, 4], `areas` [n].
+    A network that finds the others must not learn that nothing is there. `boxes` is float32 [n, 4], `areas` [n].
     """
     kept = largest(areas, most)
     rows = {name: values[kept] for name, values in {**vars(target), "boxes": boxes}.items()}
@@ -39,25 +39,25 @@ def object_rows(target: Boxes | Instances | Keypoints | Quads, boxes: Array, are
 
 
 def box_rows(target: Boxes | Keypoints, shapes: Shapes) -> Mapping[str, Array]:
-    """`TaskDescription.rows` of objects that have boxes of their own."""
+    """`TaskDescription.rows` for objects that come with boxes."""
     return object_rows(target, target.boxes, box_areas(target.boxes), shapes.most)
 
 
 def box_areas(boxes: Array) -> Array:
-    """float32 [n] of boxes [n, 4]."""
+    """float32 [n] from boxes [n, 4]."""
     areas: Array = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     return areas
 
 
 def largest(areas: Array, most: int) -> Array:
-    """Indices of the `most` largest, in the order they have."""
+    """Indices of the `most` largest, in ascending order."""
     if len(areas) <= most:
         return np.arange(len(areas))
     return np.sort(np.argsort(-areas, kind="stable")[:most])
 
 
 def tight_boxes(masks: Array) -> Array:
-    """float32 [n, 4], half-open, of masks bool [n, H, W] that are not empty."""
+    """float32 [n, 4], half-open, from masks bool [n, H, W] that are not empty."""
     n, height, width = masks.shape
     if not n:
         return np.zeros((0, 4), np.float32)

@@ -4,7 +4,7 @@ Targets of a batch (B images, N segments, padded):
 
     segments   int64   [B, H, W]  index into the N segments, or IGNORE
     classes    int64   [B, N]
-    valid      bool    [B, N]     False is padding; valid segments have a pixel
+    valid      bool    [B, N]     False is padding; valid segments have at least one pixel
     crowd      bool    [B, N]
 """
 
@@ -32,7 +32,7 @@ def _layout(shapes: Shapes) -> Mapping[str, Field]:
 
 
 def _rows(target: Panoptic, shapes: Shapes) -> Mapping[str, Array]:
-    """The segments that are visible. A thing of which the crop shows too little is ignored; of stuff, any pixel counts."""
+    """The visible segments. A thing is ignored if the crop shows too little of it; for stuff, any pixel counts."""
     pixels = np.bincount(target.segments[target.segments != IGNORE], minlength=len(target.classes))
     stuff = ~np.array(shapes.labels.things, np.bool_)[target.classes]
     shown = np.flatnonzero((pixels > 0) & (target.whole | stuff))

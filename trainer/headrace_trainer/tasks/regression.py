@@ -1,9 +1,9 @@
-"""Regression: numbers for an image.
+"""Regression: one or more numbers per image.
 
 Targets of a batch (D values):
 
     values     float32 [B, D]     in the annotations' own units
-    known      bool    [B, D]     False: this value of the image is not known
+    known      bool    [B, D]     False: this value is unknown
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def _layout(shapes: Shapes) -> Mapping[str, Field]:
 
 
 def _label_space(labels: LabelSpace, layer: LayerData, train: Mapping[str, Annotation]) -> LabelSpace:
-    """With means and deviations, summed in the order of the images' names: the same to the last bit on every machine."""
+    """Add means and deviations, summed in order of image name: the same to the last bit on every machine."""
     numbers = _numbers(layer, train)
     if not len(numbers):
         return replace(labels, values=layer.values)  # a head without labels is refused later, with the reason
@@ -45,29 +45,29 @@ def _label_space(labels: LabelSpace, layer: LayerData, train: Mapping[str, Annot
 
 
 def _obstacle(layer: LayerData, train: Mapping[str, Annotation]) -> str | None:
-    """A value that is not known of any image to train on. That there is no image at all is another problem."""
+    """A value that no training image has. Having no image at all is a different problem."""
     known = np.isfinite(_numbers(layer, train))
     missing = [value for value, column in zip(layer.values, known.T, strict=True) if not column.any()]
     if not train or not missing:
         return None
     return (
-        f"none of {counted(len(train), 'images')} to train on has a number for: {', '.join(missing)}; write some into its files, "
-        "or give the layer `values` in dataset.json without it"
+        f"none of {counted(len(train), 'images')} to train on has a number for: {', '.join(missing)}; add some to its files, "
+        "or list the layer's `values` in dataset.json without it"
     )
 
 
 def _numbers(layer: LayerData, train: Mapping[str, Annotation]) -> Array:
-    """[images, D], sorted by the images' names; NaN where not known."""
+    """[images, D], sorted by image name; NaN where unknown."""
     return np.array([_values_of(train[image]) for image in sorted(train)], np.float64).reshape(-1, len(layer.values))
 
 
 def _values_of(annotation: Annotation) -> Array:
-    assert isinstance(annotation, ValueList), "readers make value lists of a layer of values"
+    assert isinstance(annotation, ValueList), "readers produce value lists for a layer of values"
     return annotation.values
 
 
 def _table(layer: Layer, _: DatasetFiles, tables: Sequence[Table]) -> LayerData:
-    """A column for each value."""
+    """Read one column per value."""
     names = tuple(layer.values) or tuple(dict.fromkeys(name for table in tables for name in table.others()))
     for table in tables:
         if missing := [name for name in names if name not in table.columns]:

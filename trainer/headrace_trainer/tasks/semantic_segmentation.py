@@ -32,7 +32,7 @@ def _layout(shapes: Shapes) -> Mapping[str, Field]:
 
 
 def from_panoptic(target: Panoptic, _: ClassTable) -> ClassMap:
-    """Each pixel's class, things and stuff alike; pixels of no segment are ignored."""
+    """Each pixel's class, things and stuff alike; pixels outside all segments are ignored."""
     class_of = np.append(target.classes, IGNORE).astype(np.int32)  # index IGNORE = -1 is the last entry
     return ClassMap(class_of[target.segments])
 

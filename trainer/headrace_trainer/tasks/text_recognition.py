@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from headrace_api.dataset import Layer
+from headrace_api.first_few import first_few
 from headrace_trainer.data.annotations import Annotation, TextLabel
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles
@@ -42,13 +43,13 @@ def _label_space(labels: LabelSpace, layer: LayerData, _: Mapping[str, Annotatio
 
 
 def _learnable(layer: LayerData, problems: Problems) -> LayerData:
-    """Without texts that have characters which dataset.json does not list: they count as bad. If it lists none, all that occur."""
+    """Drop texts with characters that dataset.json does not list: they count as bad. If it lists none, allow all that occur."""
     texts = {image: _text(annotation) for by_image in layer.splits.values() for image, annotation in by_image.items()}
     if layer.alphabet is None:
         return replace(layer, alphabet="".join(sorted(set().union(*texts.values()))))
     strange = {image: missing for image, text in texts.items() if (missing := sorted(set(text) - set(layer.alphabet)))}
     for image, missing in strange.items():
-        shown = " ".join(missing[:_NAMED_CHARACTERS])
+        shown = first_few(missing, _NAMED_CHARACTERS, " ")
         problems.bad(image, f"the text '{texts[image]}' has characters that are not in the alphabet: {shown}")
     splits = {
         split: {image: annotation for image, annotation in by_image.items() if image not in strange}
@@ -58,7 +59,7 @@ def _learnable(layer: LayerData, problems: Problems) -> LayerData:
 
 
 def _text(annotation: Annotation) -> str:
-    assert isinstance(annotation, TextLabel), "readers make text labels of a layer of texts"
+    assert isinstance(annotation, TextLabel), "readers produce text labels for a layer of texts"
     return annotation.text
 
 

@@ -2,7 +2,7 @@
 
 Targets of a batch:
 
-    label      int64   [B]        class or identity where a layer was named that has it, else -1; not learnt from
+    label      int64   [B]        class or identity if the head names a layer that has one, else -1; only for scoring
 """
 
 from collections.abc import Mapping

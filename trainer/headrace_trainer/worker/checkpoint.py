@@ -85,8 +85,7 @@ class CheckpointState(Model):
     history: History = Field(default_factory=History)
     """Losses and scores so far, for the curves at the end."""
     owes_evaluation: bool = False
-    """Whether these weights are still to be evaluated: `best` and `history` lack that evaluation, so a resumed attempt starts with
-    it."""
+    """Whether these weights still need an evaluation, which `best` and `history` lack: a resumed attempt starts with it."""
 
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]

@@ -51,11 +51,11 @@ def test_a_local_folder_without_problems(folder: DatasetFolder, capsys: pytest.C
     assert main([str(folder.root)]) is ExitCode.OK
     text = capsys.readouterr().out
     assert '    {"name": "instances", "task": "object-detection", "format": "coco", ' in text
-    assert "2 images, sides of 300 to 400 pixels; 0 in no layer; without labels: autoencoding, view invariance\n" in text
+    assert "2 images, sides of 300 to 400 pixels; 0 in no layer; heads that need no labels: autoencoding, view invariance\n" in text
     assert "train  1 image; 1 object\n" in text
     assert "2 classes (train/val): cat 1/1, dog 0/0" in text
     assert "heads: object detection, quadrilateral detection, multilabel classification\n" in text
-    assert text.endswith("no problem found in annotations and images' headers\n")
+    assert text.endswith("no problems found in annotations and image headers\n")
     assert stored(folder) == before, "the check must only read"
 
 
@@ -72,7 +72,7 @@ def test_json_has_all_problems_and_the_exit_status_says_that_there_are_any(
     assert report["layers"][0]["serves"][0] == "object-detection"
     assert main([str(folder.root)]) is ExitCode.RETRY
     text = capsys.readouterr().out
-    assert "and 41 more problems (--json has them all)" in text
+    assert "and 41 more problems (--json lists them all)" in text
     assert "61 problems found" in text
 
 

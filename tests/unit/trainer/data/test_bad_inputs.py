@@ -58,7 +58,7 @@ def test_nothing_is_wrong_with_a_good_dataset(tmp_path: Path) -> None:
 
 def test_a_class_in_val_but_not_in_train(tmp_path: Path) -> None:
     folder = coco_folder(tmp_path, [BOX], [BOX, BOX | {"category_id": 3}])
-    assert check(folder).notes == ["layer 'things': classes in val and not in train: dog"]
+    assert check(folder).notes == ["layer 'things': classes in val but not in train: dog"]
     assert check(folder).problems == []
     folder.open()
     assert folder.said == ["WARNING: head 'things' is scored on 1 class that no image to train on has: dog"]
@@ -79,7 +79,7 @@ def test_one_image(tmp_path: Path) -> None:
     """It goes into one split, and nothing is left for the other."""
     folder = DatasetFolder(tmp_path).image("images/a.png").json("all.json", coco(["a.png"], [BOX]))
     folder.layer("things", "object-detection", "coco", {"all": "all.json"})
-    assert check(folder).problems[-1] == "there is one image in all, and two are needed: one to train on and one to score on"
+    assert check(folder).problems[-1] == "the dataset has only one image; it needs two, one to train on and one to score on"
     with pytest.raises(FatalError, match=r"no image is in the split '(train|val)'.* images/a.png alone can be used, and two"):
         folder.open()
 
@@ -144,7 +144,8 @@ def mask_folder(root: Path, mask: np.ndarray, beside: bool = True) -> DatasetFol
 def test_a_mask_of_another_size(tmp_path: Path) -> None:
     folder = mask_folder(tmp_path, np.zeros((HEIGHT - 1, WIDTH), np.uint8))
     (problem,) = check(folder).problems
-    assert problem == f"layer 'regions': images/train/train.png: made for {WIDTH} x {HEIGHT - 1} pixels; it has {WIDTH} x {HEIGHT}"
+    sizes = f"made for {WIDTH} x {HEIGHT - 1} pixels; the image has {WIDTH} x {HEIGHT}"
+    assert problem == f"layer 'regions': images/train/train.png: {sizes}"
     assert loaded(folder).targets == {"regions": None}, "unlabelled, and counted as bad"
 
 
@@ -166,7 +167,7 @@ def test_a_class_that_only_occurs_in_masks_to_score_on(tmp_path: Path) -> None:
     report = check(folder, decode=True)
     assert report.layers[0].classes == {"sky": {"train": 2, "val": 1}, "sea": {"train": 0, "val": 1}}
     assert report.layers[0].names == {}
-    assert report.notes == ["layer 'regions': classes in val and not in train: sea"]
+    assert report.notes == ["layer 'regions': classes in val but not in train: sea"]
 
 
 def test_a_polygon_outside_its_image(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_keypoints_without_a_visible_one(tmp_path: Path) -> None:
     assert check(folder).notes == ["layer 'people': 2 objects without a labelled keypoint, which show where boxes are"]
     folder.open()
     assert folder.said == [
-        "WARNING: head 'people' can learn boxes only: no object to train on of layer 'people' has a labelled keypoint"
+        "WARNING: head 'people' can learn only boxes: no object to train on in layer 'people' has a labelled keypoint"
     ]
 
 
@@ -260,7 +261,7 @@ def test_a_value_that_is_unknown_for_every_image_to_train_on(tmp_path: Path) -> 
     folder = DatasetFolder(tmp_path).image("images/a.png").image("images/b.png").image("images/v.png")
     folder.text("train.csv", "image,angle,count\na.png,,1\nb.png,,2\n").text("val.csv", "image,angle,count\nv.png,3,1\n")
     folder.layer("numbers", "regression", "csv", {"train": "train.csv", "val": "val.csv"})
-    problem = "layer 'numbers': none of 2 images to train on has a number for: angle; write some into its files, or give the layer"
+    problem = "layer 'numbers': none of 2 images to train on has a number for: angle; add some to its files, or list the layer's"
     assert [found[: len(problem)] for found in check(folder).problems] == [problem]
     with pytest.raises(FatalError, match=f"head 'numbers': {problem}"):
         folder.open()
@@ -320,7 +321,7 @@ def test_12_bit_images_in_16_bit_files_are_nearly_black_and_reported(tmp_path: P
         folder.image(f"{'ab'[number % 2]}/{number}.png", shades * factor)
     said = "16-bit pixels that are all below 4096"
     (note,) = [note for note in check(folder, decode=True).notes if said in note]
-    assert note.startswith("2 images (a/0.png for one) have 16-bit pixels")
+    assert note.startswith("2 images (for example a/0.png) have 16-bit pixels")
     first_batch(folder.open(), size=8)
     assert sum(said in line for line in folder.said) == 1
 

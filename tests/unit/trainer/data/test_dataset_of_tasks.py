@@ -159,7 +159,7 @@ def test_an_anomaly_head_sees_only_normal_images_in_training(tmp_path: Path) -> 
     dataset = folder.open({"name": "odd", "annotations": "anomaly-detection", "anomalyDetection": {}})
     assert dataset.train.images == ("images/good1.png", "images/good2.png")
     assert dataset.val.images == ("images/bad2.png", "images/good3.png")
-    assert "1 anomalous images of a train split left out: what is normal is learnt" in dataset.describe()
+    assert "1 anomalous images left out of the train split: heads learn what is normal" in dataset.describe()
     (batch,) = eval_batches(dataset.val, TRAINING, threads=1)
     assert batch.targets["odd"]["anomalous"].tolist() == [True, False]
     assert batch.targets["odd"]["has_mask"].tolist() == [False, True]
@@ -193,7 +193,7 @@ def test_keypoints_that_are_all_unlabelled_are_reported(tmp_path: Path) -> None:
     folder.layer("cats", "keypoint-detection", "coco", {"train": "train.json", "val": "val.json"})
     dataset = folder.open({"name": "cats", "annotations": "cats", "keypointDetection": {}})
     assert folder.said == [
-        "WARNING: head 'cats' can learn boxes only: no object to train on of layer 'cats' has a labelled keypoint"
+        "WARNING: head 'cats' can learn only boxes: no object to train on in layer 'cats' has a labelled keypoint"
     ]
     assert dataset.heads[0].labels.skeleton == ((0, 1),)
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from headrace_api.dataset import Layer
+from headrace_api.first_few import first_few
 from headrace_trainer.data.annotations import Annotation, check_size
 from headrace_trainer.data.annotations.base import ObjectAnnotation
 from headrace_trainer.data.annotations.class_table import ClassTable
@@ -52,7 +53,7 @@ class PanopticFile(ObjectAnnotation):
         known = np.concatenate(([0], self.ids))
         position = np.searchsorted(known, ids).clip(0, len(known) - 1)
         if (strange := known[position] != ids).any():
-            some = ", ".join(map(str, np.unique(ids[strange])[:5]))
+            some = first_few(np.unique(ids[strange]), 5)
             raise BadSampleError(f"{self.where}: segment ids {some} are in the PNG and not in the JSON file's segments_info")
         return position.astype(np.int32) - 1
 

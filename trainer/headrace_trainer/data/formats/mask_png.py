@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from headrace_api.dataset import Layer
+from headrace_api.first_few import first_few
 from headrace_trainer.data.annotations import Annotation, check_size
 from headrace_trainer.data.annotations.class_table import ClassTable
 from headrace_trainer.data.files import DatasetFiles
@@ -58,7 +59,7 @@ class MaskFile(Annotation):
         check_size(values.shape, geometry, self.where)
         indices = self.table.index_of[values]
         if (unknown := indices == _UNKNOWN).any():
-            some = ", ".join(map(str, np.unique(values[unknown])[:5]))
+            some = first_few(np.unique(values[unknown]), 5)
             raise BadSampleError(f"{self.where}: pixel values {some} are not in the class table, {self.table.classes.described}")
         return ClassMap(geometry.place_map(indices, IGNORE))
 

@@ -33,8 +33,8 @@ class Family:
     stages: Mapping[int, tuple[str, ...]]
     """Names of the modules that compute each level from the one below it, in order."""
     strides: Mapping[str, int] = field(default_factory=dict)
-    """Modules that work on non-overlapping patches: their input is zero-padded on the right and bottom to a multiple of this, as
-    they drop any remainder."""
+    """Modules on non-overlapping patches: their input is zero-padded right and bottom to a multiple of this, or they would drop the
+    remainder."""
     channels_last: bool = False
     """Whether the modules return [B, H, W, C]."""
     normalised: bool = False

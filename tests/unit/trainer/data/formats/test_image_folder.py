@@ -49,8 +49,8 @@ def test_a_scale_in_alphabetical_order_gets_a_warning(tmp_path: Path) -> None:
     folder = grades(tmp_path, "low", "middle", "high")
     folder.open(ORDINAL)
     assert folder.said == [
-        "WARNING: head 'grade' is ordinal, and layer 'grades' has no 'classes' in dataset.json: the steps are in alphabetical "
-        "order (high, low, middle); give the layer its 'classes' in the order of the scale"
+        "WARNING: head 'grade' is ordinal, but layer 'grades' has no 'classes' in dataset.json, so its steps are in alphabetical "
+        "order (high, low, middle); list the layer's 'classes' in the order of the scale"
     ]
 
 
@@ -110,7 +110,7 @@ def test_a_mask_of_another_size_is_named(tmp_path: Path) -> None:
 def test_anomalous_images_to_train_on_are_left_out_and_counted(tmp_path: Path) -> None:
     dataset = mvtec(tmp_path).image("images/train/dent/1.png").open()
     assert len(dataset.train) == 2
-    assert "1 anomalous images of a train split left out: what is normal is learnt" in dataset.describe()
+    assert "1 anomalous images left out of the train split: heads learn what is normal" in dataset.describe()
 
 
 def test_without_a_folder_of_normal_images_it_is_refused(tmp_path: Path) -> None:

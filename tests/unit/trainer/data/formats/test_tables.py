@@ -108,7 +108,7 @@ def test_classes_may_be_columns_of_0_and_1(tmp_path: Path) -> None:
     assert found.labels.tolist() == [False, True]
     with pytest.raises(FatalError, match=r"images/a\.png: train\.csv:2: wet: expected true or false; found '-1'"):
         table_dataset(tmp_path / "x", "multilabel-classification", as_csv([{"image": "a.png", "wet": -1}])).open()
-    with pytest.raises(FatalError, match=r"there is none for 'dry' among: image, wet"):
+    with pytest.raises(FatalError, match=r"found none for 'dry' among: image, wet"):
         table_dataset(
             tmp_path / "y", "multilabel-classification", as_csv([{"image": "a.png", "wet": 1}]), classes=["wet", "dry"]
         ).open()

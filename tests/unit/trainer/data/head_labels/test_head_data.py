@@ -79,7 +79,7 @@ def test_values_have_the_mean_and_deviation_of_the_known_ones() -> None:
 
 def test_a_value_that_is_unknown_for_every_image_is_refused() -> None:
     data = LayerData(NO_CLASSES, {}, values=("angle", "count"))
-    problem = "head 'head': layer 'layer': none of 1 image to train on has a number for: count; write some into its files, or give"
+    problem = "head 'head': layer 'layer': none of 1 image to train on has a number for: count; add some to its files, or list"
     with pytest.raises(FatalError, match=problem) as caught:
         labels_of(Task.REGRESSION, Task.REGRESSION, data, values((1, float("nan"))))
     assert caught.value.reason is Reason.BAD_DATASET
@@ -111,4 +111,4 @@ def test_anomalous_images_are_not_trained_on_and_are_counted() -> None:
     images: dict[str, Annotation] = {"good": AnomalyLabel(False), "bad": AnomalyLabel(True)}
     data = describe(Task.ANOMALY_DETECTION).learnable(LayerData(NO_CLASSES, {"train": images, "val": images}), problems)
     assert {split: set(names) for split, names in data.splits.items()} == {"train": {"good"}, "val": {"good", "bad"}}
-    assert problems.summary() == ["1 anomalous images of a train split left out: what is normal is learnt"]
+    assert problems.summary() == ["1 anomalous images left out of the train split: heads learn what is normal"]

@@ -1,0 +1,128 @@
+"""Where the API server is and how we prove who we are, read by the configuration of the `kubernetes` package.
+
+A kubeconfig can hold certificates, tokens, token files, exec plugins, OIDC and a proxy; a pod has its service account.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config.kube_config import KubeConfigLoader
+
+from headrace_kube.errors import NoClusterError
+from headrace_kube.proxies import proxy_for
+
+logger = logging.getLogger(__name__)
+
+RENEW_SECONDS = 60
+"""How often token files are read again and expiring tokens looked at; client-go takes a minute, too."""
+DOUBT_SECONDS = 10
+"""The shortest time between two readings of a kubeconfig whose credentials the server refuses: an exec plugin runs each time."""
+PLUGIN_SECONDS = 15
+"""How long a request waits for an exec plugin or an OIDC provider before it goes on with the credentials there are."""
+
+UNUSABLE = (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
+"""What the package raises for a kubeconfig that it cannot read: it checks little of it."""
+
+
+class Connection:
+    """One API server and one user. Made by `connect`.
+
+    Args:
+        configuration: what the package's clients are configured by.
+        kubeconfig: where it comes from; None for a service account, whose token the package reads again by itself.
+        loader: the package's reader of `kubeconfig`, which remembers when a plugin's token expires.
+    """
+
+    def __init__(self, configuration: Configuration, kubeconfig: str | None = None, loader: KubeConfigLoader | None = None) -> None:
+        self.configuration = configuration
+        self._kubeconfig = kubeconfig
+        self._loader = loader
+        self._read = time.monotonic()
+        self._refused = False
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self.configuration.host)
+
+    async def authorization(self) -> str | None:
+        """The Authorization header of a request that is sent now; None where a client certificate says who we are.
+
+        Raises:
+            OSError, ConfigException: the service account's token cannot be read.
+        """
+        if self._kubeconfig is not None and time.monotonic() - self._read > (DOUBT_SECONDS if self._doubtful else RENEW_SECONDS):
+            self._read = time.monotonic()  # before the waiting: requests that come meanwhile use the credentials there are
+            await self._renew(self._kubeconfig)
+        header = await self.configuration.get_api_key_with_prefix("BearerToken")
+        return header.strip() if header else None
+
+    def refused(self) -> None:
+        """The server does not accept the credentials (401): reads them again, however fresh they look."""
+        self._refused = True
+
+    @property
+    def _doubtful(self) -> bool:
+        """Whether the server refuses the credentials, or a plugin that failed left none."""
+        anonymous = not self.configuration.api_key and not self.configuration.cert_file
+        return self._refused or (anonymous and self.server.startswith("https"))
+
+    async def _renew(self, kubeconfig: str) -> None:
+        try:
+            async with asyncio.timeout(PLUGIN_SECONDS):
+                if self._loader is None or self._doubtful:
+                    self._loader = await load_kube_config(kubeconfig, client_configuration=self.configuration, persist_config=False)
+                    self._refused = False
+                else:
+                    await self._loader.load_and_set(self.configuration)
+        except UNUSABLE as error:
+            logger.warning("credentials of %s cannot be renewed: %s: %s", kubeconfig, type(error).__name__, error)
+
+
+async def connect(kubeconfig: Path | None = None, environ: Mapping[str, str] = os.environ) -> Connection:
+    """The connection of `kubeconfig`, else of $KUBECONFIG, else of ~/.kube/config, else of the pod's service account.
+
+    Raises:
+        NoClusterError: there is none of these, or the first that there is cannot be used.
+    """
+    path = str(kubeconfig) if kubeconfig is not None else _default_kubeconfig(environ)
+    connection = await _from_kubeconfig(path) if path else _from_service_account()
+    configuration = connection.configuration
+    configuration.proxy = configuration.proxy or proxy_for(connection.server, environ)
+    if configuration.proxy and not configuration.proxy.startswith(("http://", "https://")):
+        raise NoClusterError(f"proxy {configuration.proxy}: only http and https proxies can be used")
+    return connection
+
+
+def _default_kubeconfig(environ: Mapping[str, str]) -> str | None:
+    if named := environ.get("KUBECONFIG"):
+        return named
+    default = Path("~/.kube/config").expanduser()
+    return str(default) if default.exists() else None
+
+
+async def _from_kubeconfig(path: str) -> Connection:
+    configuration = Configuration()
+    try:
+        loader = await load_kube_config(path, client_configuration=configuration, persist_config=False)
+    except UNUSABLE as error:
+        raise NoClusterError(f"kubeconfig {path} cannot be used: {error}") from error
+    return Connection(configuration, path, loader)
+
+
+def _from_service_account() -> Connection:
+    """The pod's account, at the address that kubelets tell every pod: that needs no DNS server."""
+    configuration = Configuration()
+    try:
+        load_incluster_config(client_configuration=configuration)
+    except ConfigException as error:
+        what = "set KUBECONFIG to a kubeconfig file, or run in a pod with a service account"
+        raise NoClusterError(f"no API server: {what} ({error})") from error
+    return Connection(configuration)

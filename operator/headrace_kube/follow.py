@@ -1,0 +1,40 @@
+"""Lists, then watches, forever: keeps a copy of some objects equal to the cluster."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from headrace_api.backoff import Backoff
+from headrace_kube.client import Client, Json
+from headrace_kube.errors import KubeError
+
+logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = (0.1, 5.0)
+"""The first and the longest pause before a server that does not answer gets the request again."""
+
+
+async def follow(
+    client: Client,
+    path: str,
+    on_list: Callable[[list[Json]], Awaitable[None]],
+    on_event: Callable[[str, Json], None],
+    query: Mapping[str, str],
+) -> None:
+    """Reports all objects at once, then every change; and all again whenever the watch cannot resume where it stopped."""
+    failures = Backoff(*AGAIN_SECONDS)
+    while True:
+        try:
+            listing = await client.request("GET", path, query=query)
+            await on_list(listing["items"])
+            version = listing["metadata"]["resourceVersion"]
+            failures = Backoff(*AGAIN_SECONDS)
+            while True:
+                async for kind, item in client.watch(path, version, query):
+                    version = item["metadata"]["resourceVersion"]
+                    if kind != "BOOKMARK":
+                        on_event(kind, item)
+        except KubeError as error:
+            pause = failures.next()
+            logger.warning("watch of %s broke, listing again in %.1f s: %s", path, pause, error)
+            await asyncio.sleep(pause)
