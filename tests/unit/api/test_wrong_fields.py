@@ -97,7 +97,7 @@ def test_the_alternatives_of_a_field_are_in_one_sentence() -> None:
     assert wrong_in(classes=5) == ["layers.0.classes: should be a valid string or a valid list or an object, but is 5"]
 
 
-def test_the_tag_of_a_union_is_no_step_of_the_path() -> None:
+def test_the_tag_of_a_union_is_not_part_of_the_path() -> None:
     class Stepped(BaseModel):
         kind: Literal["stepped"]
         iteration: int
