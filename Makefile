@@ -65,7 +65,7 @@ lock: setup ## resolve requirements.lock anew from pyproject.toml
 bench: setup ## the benchmarks, against peers where there is one: tables, and JSON in .cache/bench
 	@mkdir -p .cache/bench
 	@set -e; for bench in tests/bench/bench_*.py; do \
-	  echo "== $$bench"; $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
+	  echo "== $$bench"; PYTHONPATH=tests/support$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
 	done
 
 bench-tasks: setup ## what every task learns: trains what has no result yet, minutes a row, writes docs/results.md (ARGS="--list", "--only 'digits/*'", --again, --picture)
