@@ -184,7 +184,7 @@ def test_yolo_by_lists_of_images(tmp_path: Path, prefix: str) -> None:
     dataset = folder.open()
     assert dataset.train.images == ("images/train/1.jpg", "images/train/2.jpg")
     assert dataset.val.images == ("images/val/1.jpg",)
-    assert "1 listed images without a label file, which are not labelled (an empty file is a negative)" in dataset.describe()
+    assert "1 listed images without a label file, left unlabelled (an empty file marks a negative)" in dataset.describe()
 
 
 def test_yolo_by_one_list_of_images_whose_labels_lie_beside_them(tmp_path: Path) -> None:
