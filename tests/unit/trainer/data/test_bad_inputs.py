@@ -61,7 +61,7 @@ def test_a_class_in_val_and_not_in_train(tmp_path: Path) -> None:
     assert check(folder).notes == ["layer 'things': classes in val but not in train: dog"]
     assert check(folder).problems == []
     folder.open()
-    assert folder.said == ["WARNING: head 'things' is scored on 1 class that no image to train on has: dog"]
+    assert folder.said == ["WARNING: head 'things' is scored on 1 class that no training image has: dog"]
 
 
 def test_an_empty_split(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_one_image(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path).image("images/a.png").json("all.json", coco(["a.png"], [BOX]))
     folder.layer("things", "object-detection", "coco", {"all": "all.json"})
     assert check(folder).problems[-1] == "the dataset has only one image; it needs two, one to train on and one to score on"
-    with pytest.raises(FatalError, match=r"no image is in the split '(train|val)'.* images/a.png alone can be used, and two"):
+    with pytest.raises(FatalError, match=r"no image is in the split '(train|val)'.* Only one image can be used, images/a.png; two"):
         folder.open()
 
 
@@ -117,7 +117,7 @@ def test_all_masks_of_a_head_broken_shows_while_they_are_read(tmp_path: Path) ->
     dataset = mask_folder(tmp_path, np.full(SIZE, 7, np.uint8), beside=False).open(max_bad_images=9)
     with pytest.raises(
         FatalError,
-        match=r"none of the 1 images to train on has an annotation of layer 'regions' that can be used; .*pixel values 7",
+        match=r"none of the 1 images to train on has a usable annotation in layer 'regions'; .*pixel values 7",
     ):
         first_batch(dataset)
 

@@ -92,7 +92,7 @@ def test_masks_may_lie_elsewhere(tmp_path: Path) -> None:
     folder = mvtec(tmp_path, masks={"val": "where"}).image("where/scratch/001.png", np.ones(SIZE, np.uint8))
     assert rendered(folder, "scratch/001").mask.all()
     assert not rendered(folder, "scratch/000").has_mask
-    with pytest.raises(FatalError, match=r"layer 'anomalies': masks\.val: expected a folder at 'gone', which is not there"):
+    with pytest.raises(FatalError, match=r"layer 'anomalies': masks\.val: expected a folder at 'gone', found none"):
         mvtec(tmp_path / "gone", masks={"val": "gone"}).open()
 
 

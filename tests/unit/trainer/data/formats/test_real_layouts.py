@@ -128,7 +128,7 @@ def test_of_coco128_a_dataset_json_is_suggested_that_reads_it(shared_data: Path,
     folder = linked(tmp_path, shared_data / "coco128", *names)
     unclear = check_dataset(folder.root, "coco128", decode=False)
     assert unclear.suggested
-    assert unclear.problems[0].startswith("no dataset.json at the dataset's root, and what is there can be read in several ways")
+    assert unclear.problems[0].startswith("no dataset.json at the dataset's root, and its files can be read in several ways")
     assert unclear.manifest is not None
     assert unclear.manifest.images == "images"
     assert any(note.startswith("image files not used: semantic_segmentation/masks/train2017/") for note in unclear.notes)

@@ -98,7 +98,7 @@ def test_a_label_that_fits_several_images_alike_is_counted(tmp_path: Path) -> No
 def test_two_label_files_of_one_image_are_one_too_many(tmp_path: Path) -> None:
     folder = yolo_dataset(tmp_path, {"a": "0 0.5 0.5 0.5 0.5"}).text("labels/train/more/a.txt", "0 0.5 0.5 0.5 0.5")
     folder.open(max_bad_images=1)
-    assert folder.said == ["skipped labels/train/more/a.txt: 'images/train/a.png' has annotations from labels/train/a.txt already"]
+    assert folder.said == ["skipped labels/train/more/a.txt: 'images/train/a.png' already has annotations from labels/train/a.txt"]
 
 
 def polygon_dataset(root: Path, line: str) -> DatasetFolder:
@@ -159,7 +159,7 @@ def test_a_layer_without_classes_or_labels_says_what_is_missing(tmp_path: Path) 
         folder.open()
     folder.layers[0] |= {"splits": {"train": "labels/train", "val": "labels/val"}, "classes": None}
     folder.json("dataset.json", {"version": 1, "layers": folder.layers})
-    with pytest.raises(FatalError, match=r"layer 'things': classes: format yolo needs the names of its classes"):
+    with pytest.raises(FatalError, match=r"layer 'things': classes: format yolo needs class names"):
         folder.open()
 
 
@@ -186,7 +186,7 @@ def test_class_names_may_be_in_a_file(tmp_path: Path, content: str, want: tuple[
     ("content", "complaint"),
     [
         ("nc: 2", "has no 'names'; it has: nc"),
-        ("[a", "is not YAML or JSON"),
+        ("[a", "is neither YAML, JSON"),
         ("names: 3", "expected a list of names"),
         ("names: {a: b}", "expected whole numbers as ids"),
     ],
