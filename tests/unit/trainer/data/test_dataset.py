@@ -11,9 +11,9 @@ from headrace_testing.dataset_folder import DatasetFolder, coco, yolo_dataset
 from headrace_trainer.data import targets
 from headrace_trainer.data.batches.batch import empty_batch, write_row
 from headrace_trainer.data.batches.sample import load_sample
-from headrace_trainer.data.splits.split import MOST_BOXES
 from headrace_trainer.data.targets.geometry import letterbox
 from headrace_trainer.heads import base
+from headrace_trainer.tasks.objects import MOST_BOXES
 
 LAYER = {"name": "things", "task": "object-detection", "format": "coco", "splits": {"train": "train.json", "val": "val.json"}}
 
