@@ -8,11 +8,9 @@ import pytest
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_testing.dataset_folder import DatasetFolder, coco, yolo_dataset
-from headrace_trainer.data import targets
 from headrace_trainer.data.batches.batch import empty_batch, write_row
 from headrace_trainer.data.batches.sample import load_sample
 from headrace_trainer.data.targets.geometry import letterbox
-from headrace_trainer.heads import base
 from headrace_trainer.tasks.objects import MOST_BOXES
 
 LAYER = {"name": "things", "task": "object-detection", "format": "coco", "splits": {"train": "train.json", "val": "val.json"}}
@@ -206,7 +204,3 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
         linked.path(name).symlink_to(folder.path(name))
     folder.path("images/loop").symlink_to(folder.path("images"))
     assert linked.open().train.images == ("images/train/a.png",)
-
-
-def test_the_ignored_value_is_the_one_heads_know() -> None:
-    assert targets.IGNORE == base.IGNORE

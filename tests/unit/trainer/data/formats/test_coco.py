@@ -168,7 +168,7 @@ FAR = 1e9
 @pytest.mark.parametrize("far", [FAR, -FAR, 1e300, 1e4])
 def test_a_polygon_that_reaches_far_out_of_its_image_is_refused_before_it_is_drawn(tmp_path: Path, far: float) -> None:
     broken = GOOD | {"segmentation": [[1, 1, far, 1, 5, 5]]}
-    with pytest.raises(FatalError, match=r"annotation 1: expected each polygon|annotation 1: a polygon's corner .* far out of"):
+    with pytest.raises(FatalError, match=r"annotation 1: expected each polygon|annotation 1: a polygon's corner .* far outside"):
         coco_dataset(tmp_path, [broken], "instance-segmentation").open()
 
 

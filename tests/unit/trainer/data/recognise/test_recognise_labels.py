@@ -200,7 +200,7 @@ def test_labels_of_yolo_without_class_names_are_pointed_at(tmp_path: Path) -> No
     folder = folder_of(tmp_path, "images/1.jpg", "images/2.jpg").text("labels/1.txt", "0 .5 .5 .1 .1\n3 .5 .5 .1 .1\n")
     assert manifest_of(folder)["layers"] == []
     (note,) = (line for line in recognised(folder).describe() if "may hold YOLO labels" in line)
-    assert note.startswith("labels may have")
+    assert note.startswith("labels may hold")
     assert "add a data.yaml" in note
     folder.text("labels/1.txt", "0 .5 .5 .1 .1\nnot a number\n")
     assert not any("YOLO" in line for line in recognised(folder).describe())
