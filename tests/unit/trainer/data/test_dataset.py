@@ -8,12 +8,10 @@ import pytest
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_testing.dataset_folder import DatasetFolder, coco, yolo_dataset
-from headrace_trainer.data import targets
 from headrace_trainer.data.batches.batch import empty_batch, write_row
 from headrace_trainer.data.batches.sample import load_sample
-from headrace_trainer.data.splits.split import MOST_BOXES
 from headrace_trainer.data.targets.geometry import letterbox
-from headrace_trainer.heads import base
+from headrace_trainer.tasks.objects import MOST_BOXES
 
 LAYER = {"name": "things", "task": "object-detection", "format": "coco", "splits": {"train": "train.json", "val": "val.json"}}
 
@@ -36,13 +34,13 @@ def manifest(**fields: Any) -> dict[str, Any]:
         (manifest(colour=1), r"dataset\.json is not valid: colour: there is no such field"),
         (
             manifest(images="pictures"),
-            r"images: expected a folder at 'pictures', which is not there; the dataset's root has: ",
+            r"images: expected a folder at 'pictures', found none; the dataset's root has: ",
         ),
         (manifest(images="../x"), r"dataset\.json: images: '\.\./x' leads out of the dataset"),
         (manifest(images="empty"), r"dataset\.json: images: no image in 'empty'; 'empty' is empty"),
         (
             manifest(),
-            r"splits\.train: expected a file at 'train\.json', which is not there; the dataset's root has: ",
+            r"splits\.train: expected a file at 'train\.json', found none; the dataset's root has: ",
         ),
         (
             manifest(layers=[LAYER | {"splits": {"train": "/train.json"}}]),
@@ -133,7 +131,7 @@ def test_a_detection_head_without_a_single_object_is_said(tmp_path: Path) -> Non
     boxes = {"name": "boxes", "annotations": "things", "objectDetection": {}}
     folder.open(tags, boxes)
     assert folder.said == [
-        "WARNING: head 'boxes' can learn only that nothing is there: none of the 2 labelled images to train on of layer 'things' "
+        "WARNING: head 'boxes' can learn only that nothing is there: none of the 2 labelled training images of layer 'things' "
         "has an object"
     ]
 
@@ -175,7 +173,7 @@ def test_boxes_are_padded_to_the_most_an_image_has_up_to_a_bound(tmp_path: Path)
     dataset = folder.open()
     assert dataset.train.padding == {"things": MOST_BOXES}
     assert dataset.val.padding == {"things": 352}, "scores count every object"
-    learnt = "it learns from the 300 largest of a crop, and ignores the others, as it does crowds"
+    learnt = "the head learns from the 300 largest in a crop and ignores others, like crowds"
     assert folder.said == [f"head 'things': an image of layer 'things' has 350 objects; {learnt}"]
 
 
@@ -206,7 +204,3 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
         linked.path(name).symlink_to(folder.path(name))
     folder.path("images/loop").symlink_to(folder.path("images"))
     assert linked.open().train.images == ("images/train/a.png",)
-
-
-def test_the_ignored_value_is_the_one_heads_know() -> None:
-    assert targets.IGNORE == base.IGNORE

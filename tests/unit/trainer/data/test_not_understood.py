@@ -36,7 +36,7 @@ def test_what_a_reader_trips_over_is_a_bad_dataset(tmp_path: Path, error: Except
     with pytest.raises(FatalError) as caught:
         folder.open(max_bad_images=100)
     assert caught.value.reason is Reason.BAD_DATASET
-    start = f"layer 'things': its annotations (train.json, val.json) are not understood: {type(error).__name__}: "
+    start = f"layer 'things': its annotations (train.json, val.json) cannot be understood: {type(error).__name__}: "
     assert caught.value.message == f"{start}{error}"
     assert caught.value.__cause__ is error, "where it was tripped over can be seen"
     assert check_dataset(folder.root, "dataset", decode=False).problems == [caught.value.message]
