@@ -25,7 +25,7 @@ def test_pull_secrets_are_separated_by_commas() -> None:
     assert Settings.from_environment(IMAGE | {"HEADRACE_TRAINER_PULL_SECRETS": "a, b"}).trainer_pull_secrets == ("a", "b")
 
 
-def test_an_empty_variable_is_an_absent_one() -> None:
+def test_an_empty_variable_counts_as_absent() -> None:
     assert Settings.from_environment(IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": ""}).default_output_uri is None
 
 

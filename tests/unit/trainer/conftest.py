@@ -1,4 +1,4 @@
-"""What holds for every test of the trainer."""
+"""What every test of the trainer needs."""
 
 import pytest
 import torch
@@ -6,5 +6,5 @@ import torch
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Each test draws the same weights and images, whichever ran before it in its process."""
+    """Each test draws the same weights and images, whichever tests ran before it in its process."""
     torch.manual_seed(0)

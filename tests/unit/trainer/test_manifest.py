@@ -1,4 +1,4 @@
-"""Reads a dataset's dataset.json, wherever it was."""
+"""Reads a dataset's dataset.json, wherever it is."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_a_manifest_is_read_with_its_defaults() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_it_is_told_with_where_it_is(content: bytes, want: str) -> None:
+def test_errors_are_reported_with_their_place(content: bytes, want: str) -> None:
     with pytest.raises(FatalError) as error:
         manifest_from(content, "s3://data/")
     assert (error.value.reason, error.value.message) == (Reason.BAD_DATASET, want)

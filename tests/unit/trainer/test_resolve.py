@@ -1,4 +1,4 @@
-"""Which head learns from which layer, where the job names no heads."""
+"""Which head learns from which layer, if the job names no heads."""
 
 import pytest
 
@@ -27,14 +27,14 @@ def layers(*names: str) -> Manifest:
     ],
     ids=["plain", "alike", "without a Latin letter", "a name that is taken", "too long"],
 )
-def test_heads_named_after_layers_have_names_of_their_own(names: list[str], want_heads: list[str]) -> None:
+def test_heads_named_after_layers_have_unique_names(names: list[str], want_heads: list[str]) -> None:
     resolved = resolve_heads(Network(), layers(*names))
     assert [head.spec.name for head in resolved] == want_heads
     assert [head.spec.annotations for head in resolved] == names
 
 
 def test_more_layers_than_a_model_may_have_heads_are_refused() -> None:
-    """Else the job would train, and its model/ could not be read: config.json has the heads."""
+    """Otherwise the job would train, and its model/ would be unreadable: config.json lists the heads."""
     names = [f"layer {number}" for number in range(MOST_HEADS + 1)]
     assert len(resolve_heads(Network(), layers(*names[:-1]))) == MOST_HEADS
     with pytest.raises(FatalError, match=f"{MOST_HEADS + 1} layers, but a model has at most {MOST_HEADS} heads") as caught:

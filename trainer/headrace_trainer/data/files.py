@@ -122,9 +122,7 @@ class DatasetFiles:
         parent = posixpath.dirname(name)
         while parent and not self.path(parent).is_dir():
             parent = posixpath.dirname(parent)
-        raise FatalError(
-            Reason.BAD_DATASET, f"{field}: expected {expected} at '{name}', found none; {self.inside(parent or '.')}"
-        )
+        raise FatalError(Reason.BAD_DATASET, f"{field}: expected {expected} at '{name}', found none; {self.inside(parent or '.')}")
 
 
 def walk(root: Path, folder: str = ".") -> Iterator[str]:

@@ -26,7 +26,7 @@ def s3() -> Iterator[FakeS3]:
 
 
 def noise(seed: int = 0) -> np.ndarray:
-    """An image that no format makes small."""
+    """An image that no format compresses well."""
     return np.random.default_rng(seed).integers(0, 255, (*SIZE, 3), np.uint8)
 
 
@@ -56,10 +56,10 @@ def test_a_local_folder_without_problems(folder: DatasetFolder, capsys: pytest.C
     assert "2 classes (train/val): cat 1/1, dog 0/0" in text
     assert "heads: object detection, quadrilateral detection, multilabel classification\n" in text
     assert text.endswith("no problems found in annotations and image headers\n")
-    assert stored(folder) == before, "it is only read"
+    assert stored(folder) == before, "the check must only read"
 
 
-def test_json_has_all_problems_and_the_exit_status_says_that_there_are_some(
+def test_json_has_all_problems_and_the_exit_status_says_that_there_are_any(
     folder: DatasetFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder.text("images/a.png", "no image")
@@ -76,7 +76,7 @@ def test_json_has_all_problems_and_the_exit_status_says_that_there_are_some(
     assert "61 problems found" in text
 
 
-def test_of_a_stored_dataset_only_the_headers_of_images_are_read(
+def test_only_image_headers_of_a_stored_dataset_are_read(
     folder: DatasetFolder, s3: FakeS3, capsys: pytest.CaptureFixture[str]
 ) -> None:
     s3.objects = stored(folder)
@@ -89,7 +89,7 @@ def test_of_a_stored_dataset_only_the_headers_of_images_are_read(
     assert s3.requests.count("GET street/images/a.png") == 1
 
 
-def test_a_stored_image_whose_size_is_not_at_its_beginning_is_read_whole(
+def test_a_stored_image_whose_size_is_not_at_the_beginning_is_read_completely(
     folder: DatasetFolder, s3: FakeS3, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiff = io.BytesIO()
@@ -102,7 +102,7 @@ def test_a_stored_image_whose_size_is_not_at_its_beginning_is_read_whole(
 
 
 def at_the_end(tiff: bytes) -> bytes:
-    """The same TIFF with its directory moved behind the pixels, as many programs write it."""
+    """The same TIFF with its directory after the pixels, as many programs write it."""
     start = int.from_bytes(tiff[4:8], "little")
     entries = int.from_bytes(tiff[start : start + 2], "little")
     directory = tiff[start : start + 2 + 12 * entries + 4]
@@ -121,13 +121,13 @@ def test_with_images_all_of_a_stored_dataset_is_read(folder: DatasetFolder, s3: 
     ("uri", "said"),
     [("s3://none/nothing/", "s3://none/nothing/ is empty: check the URI"), ("http://x/", "is neither s3://bucket/prefix/ nor")],
 )
-def test_what_cannot_be_looked_at(s3: FakeS3, capsys: pytest.CaptureFixture[str], uri: str, said: str) -> None:
+def test_an_unreadable_dataset_is_reported(s3: FakeS3, capsys: pytest.CaptureFixture[str], uri: str, said: str) -> None:
     assert main([uri], s3.environment()) is ExitCode.FATAL
     assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "said"), [("gone", "No such file"), ("empty", "is empty"), ("file.txt", "Not a directory")])
-def test_a_folder_that_is_none_or_empty_cannot_be_looked_at(
+def test_a_missing_or_empty_folder_cannot_be_checked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
 ) -> None:
     (tmp_path / "empty").mkdir()

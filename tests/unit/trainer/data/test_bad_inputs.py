@@ -1,4 +1,4 @@
-"""What people's datasets have wrong: each is said by a check, and opened with the handling that docs/datasets.md tells of."""
+"""What is wrong with people's datasets: a check reports it, and opening handles it as docs/datasets.md says."""
 
 from contextlib import closing
 from pathlib import Path
@@ -31,7 +31,7 @@ def check(folder: DatasetFolder, decode: bool = False) -> Report:
 
 
 def loaded(folder: DatasetFolder) -> Sample:
-    """The first image to train on, with what became of its labels."""
+    """The first image to train on, with its labels as they were loaded."""
     return load_sample(folder.open(max_bad_images=9).train, 0, SIZE, lambda size: letterbox(size, SIZE))
 
 
@@ -56,7 +56,7 @@ def test_nothing_is_wrong_with_a_good_dataset(tmp_path: Path) -> None:
     assert (report.images, report.unlisted, report.sides) == (2, 0, (HEIGHT, WIDTH))
 
 
-def test_a_class_in_val_and_not_in_train(tmp_path: Path) -> None:
+def test_a_class_in_val_but_not_in_train(tmp_path: Path) -> None:
     folder = coco_folder(tmp_path, [BOX], [BOX, BOX | {"category_id": 3}])
     assert check(folder).notes == ["layer 'things': classes in val but not in train: dog"]
     assert check(folder).problems == []
@@ -76,7 +76,7 @@ def test_an_empty_split(tmp_path: Path) -> None:
 
 
 def test_one_image(tmp_path: Path) -> None:
-    """It is in one split, and none is left for the other."""
+    """It goes into one split, and nothing is left for the other."""
     folder = DatasetFolder(tmp_path).image("images/a.png").json("all.json", coco(["a.png"], [BOX]))
     folder.layer("things", "object-detection", "coco", {"all": "all.json"})
     assert check(folder).problems[-1] == "the dataset has only one image; it needs two, one to train on and one to score on"
@@ -101,7 +101,7 @@ def test_all_images_unlabelled_for_a_head(tmp_path: Path) -> None:
 
 
 def test_all_annotations_of_a_head_broken(tmp_path: Path) -> None:
-    """Within the bound of bad images, and yet nothing to learn."""
+    """Within the limit for bad images, and yet nothing to learn."""
     folder = coco_folder(tmp_path, [BOX | {"bbox": [1, 1, "x", 9]}], [BOX])
     skipped = r"\(1 bad images or annotations were skipped; images/a.png: train.json: annotation 1: expected bbox"
     with pytest.raises(FatalError, match=f"no image is in the split 'train': .*{skipped}"):
@@ -113,7 +113,7 @@ def test_all_annotations_of_a_head_broken(tmp_path: Path) -> None:
 
 
 def test_all_masks_of_a_head_broken_shows_while_they_are_read(tmp_path: Path) -> None:
-    """A mask is opened with its image; that none can be used ends the job within the first pass."""
+    """A mask is opened with its image; if none is usable, the job ends within the first pass."""
     dataset = mask_folder(tmp_path, np.full(SIZE, 7, np.uint8), beside=False).open(max_bad_images=9)
     with pytest.raises(
         FatalError,
@@ -130,7 +130,7 @@ def test_all_images_unreadable_shows_while_they_are_read(tmp_path: Path) -> None
 
 
 def mask_folder(root: Path, mask: np.ndarray, beside: bool = True) -> DatasetFolder:
-    """Images with masks: `mask` is of the first image to train on, beside which there is one with a good mask."""
+    """Images with masks: `mask` belongs to the first image to train on, next to one with a good mask."""
     folder = DatasetFolder(root)
     for split in ("train", "val"):
         folder.image(f"images/{split}/{split}.png").image(f"masks/{split}/{split}.png", mask if split == "train" else mask[:1, :1])
@@ -149,16 +149,16 @@ def test_a_mask_of_another_size(tmp_path: Path) -> None:
     assert loaded(folder).targets == {"regions": None}, "unlabelled, and counted as bad"
 
 
-def test_a_mask_of_values_that_are_no_class(tmp_path: Path) -> None:
+def test_a_mask_with_values_that_are_not_classes(tmp_path: Path) -> None:
     folder = mask_folder(tmp_path, np.full(SIZE, 7, np.uint8))
-    assert check(folder).problems == [], "the file is looked for, not into"
+    assert check(folder).problems == [], "the check looks for the file but does not open it"
     (problem,) = check(folder, decode=True).problems
     assert "masks/train/train.png: pixel values 7 are not in the class table" in problem
     assert loaded(folder).targets == {"regions": None}
 
 
-def test_a_class_that_only_masks_to_score_on_have(tmp_path: Path) -> None:
-    """Masks are looked into with `--images` alone."""
+def test_a_class_that_only_occurs_in_masks_to_score_on(tmp_path: Path) -> None:
+    """Only `--images` opens masks."""
     folder = mask_folder(tmp_path, np.zeros(SIZE, np.uint8))
     sea = np.zeros(SIZE, np.uint8)
     sea[5, 7] = 1
@@ -200,7 +200,7 @@ def test_broken_run_lengths(tmp_path: Path, counts: Any, complaint: str) -> None
     assert complaint in problem
 
 
-def test_keypoints_of_which_none_is_visible(tmp_path: Path) -> None:
+def test_keypoints_without_a_visible_one(tmp_path: Path) -> None:
     category = [{"id": 1, "name": "person", "keypoints": ["nose", "chin"], "skeleton": []}]
     person = BOX | {"keypoints": [5, 5, 0, 6, 6, 0]}
     folder = DatasetFolder(tmp_path).image("images/a.png").image("images/v.png")
@@ -243,7 +243,7 @@ def test_labels_out_of_range(tmp_path: Path, text: str, complaint: str) -> None:
 
 
 def test_a_text_with_a_character_outside_the_alphabet(tmp_path: Path) -> None:
-    """Of the alphabet that dataset.json has. Without one, the characters of val belong to it, though nothing teaches them."""
+    """The alphabet comes from dataset.json. Without one, it includes val's characters, though nothing teaches them."""
     folder = DatasetFolder(tmp_path).image("images/a.png").image("images/v.png")
     folder.text("train.csv", "image,text\na.png,12\n").text("val.csv", "image,text\nv.png,1€\n")
     folder.layer("texts", "text-recognition", "csv", {"train": "train.csv", "val": "val.csv"}, alphabet="0123456789")
@@ -256,8 +256,8 @@ def test_a_text_with_a_character_outside_the_alphabet(tmp_path: Path) -> None:
     assert folder.open().heads[0].labels.alphabet == "12€"
 
 
-def test_a_value_that_is_known_of_no_image_to_train_on(tmp_path: Path) -> None:
-    """Known of images to score on alone is as good as not known."""
+def test_a_value_that_is_unknown_for_every_image_to_train_on(tmp_path: Path) -> None:
+    """A value known only for images to score on counts as unknown."""
     folder = DatasetFolder(tmp_path).image("images/a.png").image("images/b.png").image("images/v.png")
     folder.text("train.csv", "image,angle,count\na.png,,1\nb.png,,2\n").text("val.csv", "image,angle,count\nv.png,3,1\n")
     folder.layer("numbers", "regression", "csv", {"train": "train.csv", "val": "val.csv"})
@@ -265,7 +265,7 @@ def test_a_value_that_is_known_of_no_image_to_train_on(tmp_path: Path) -> None:
     assert [found[: len(problem)] for found in check(folder).problems] == [problem]
     with pytest.raises(FatalError, match=f"head 'numbers': {problem}"):
         folder.open()
-    assert folder.open({"name": "pixels", "annotations": "numbers", "autoencoding": {}}), "nothing is learnt of the numbers"
+    assert folder.open({"name": "pixels", "annotations": "numbers", "autoencoding": {}}), "the numbers are not learned"
     del folder.layers[0]
     folder.layer("numbers", "regression", "csv", {"train": "train.csv", "val": "val.csv"}, values=["count"])
     assert check(folder).problems == []
@@ -281,8 +281,8 @@ def yolo_of(root: Path, classes: Any) -> DatasetFolder:
 
 
 @pytest.mark.parametrize(("classes", "ids"), [(["cat", "cat", "dog"], "0 and 1"), ({0: "dog", 1: "cat", 7: "cat"}, "1 and 7")])
-def test_two_classes_of_one_name(tmp_path: Path, classes: Any, ids: str) -> None:
-    """Nobody could tell which of them a table or a prediction means."""
+def test_two_classes_with_the_same_name(tmp_path: Path, classes: Any, ids: str) -> None:
+    """It would be unclear which of them a table or a prediction means."""
     folder = yolo_of(tmp_path, classes)
     problem = f"layer 'things': classes {ids} are both called 'cat'; expected a different name for each class"
     assert check(folder).problems == [problem]
@@ -303,7 +303,7 @@ def test_images_of_every_kind_are_read(tmp_path: Path, mode: str, name: str) -> 
 
 
 @pytest.mark.parametrize("stated", [SIZE, SIZE[::-1]])
-def test_an_image_that_exif_turns_is_seen_as_its_annotations_were_made(tmp_path: Path, stated: tuple[int, int]) -> None:
+def test_an_image_that_exif_rotates_matches_its_annotations(tmp_path: Path, stated: tuple[int, int]) -> None:
     content = coco(["a.jpg"], [BOX])
     content["images"][0] |= {"height": stated[0], "width": stated[1]}
     folder = coco_folder(tmp_path, [], [BOX]).json("train.json", content)
@@ -314,7 +314,7 @@ def test_an_image_that_exif_turns_is_seen_as_its_annotations_were_made(tmp_path:
     assert loaded(folder).targets["things"] is not None
 
 
-def test_images_of_12_bits_in_files_of_16_are_nearly_black_and_said_to_be(tmp_path: Path) -> None:
+def test_12_bit_images_in_16_bit_files_are_nearly_black_and_reported(tmp_path: Path) -> None:
     shades = np.linspace(0, 4095, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
     folder = DatasetFolder(tmp_path)
     for number, factor in enumerate((1, 1, 16, 0)):
@@ -335,5 +335,5 @@ def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     folder.image("images/a.png", np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8))
     whole = folder.path("images/a.png").read_bytes()
     folder.path("images/a.png").write_bytes(whole[: len(whole) // 2])
-    assert check(folder).problems == [], "its header is whole"
+    assert check(folder).problems == [], "its header is intact"
     assert len(check(folder, decode=True).problems) == 1

@@ -1,4 +1,4 @@
-"""Opening a dataset: the manifest, the splits, who is labelled for what."""
+"""Opening a dataset: the manifest, the splits, and which head has which labels."""
 
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def manifest(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_wrong_with_a_manifest_is_said(tmp_path: Path, content: Any, complaint: str) -> None:
+def test_errors_in_a_manifest_are_reported(tmp_path: Path, content: Any, complaint: str) -> None:
     folder = DatasetFolder(tmp_path).image("images/a.png")
     folder.path("empty/x").parent.mkdir(exist_ok=True)
     folder = folder.text("dataset.json", content) if isinstance(content, str) else folder.json("dataset.json", content)
@@ -57,7 +57,7 @@ def test_what_is_wrong_with_a_manifest_is_said(tmp_path: Path, content: Any, com
     assert caught.value.reason is Reason.BAD_DATASET
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path / "gone")
     folder.root.rmdir()
     with pytest.raises(FatalError, match="there is no such folder"):
@@ -118,14 +118,14 @@ def test_a_head_without_anything_to_learn_from_is_refused_and_named(tmp_path: Pa
     assert caught.value.reason is Reason.BAD_DATASET
 
 
-def test_a_head_without_anything_to_score_on_is_said_to_get_no_score(tmp_path: Path) -> None:
+def test_a_head_without_anything_to_score_on_is_reported_to_get_no_score(tmp_path: Path) -> None:
     folder = coco_dataset(tmp_path, {"cats": {"train": ["a.png"], "val": ["v.png"]}, "dogs": {"train": ["b.png"]}})
     folder.open()
     (warning,) = folder.said
     assert warning.startswith("WARNING: head 'dogs' will have no score: layer 'dogs' has no labelled image to score on")
 
 
-def test_a_detection_head_without_a_single_object_is_said(tmp_path: Path) -> None:
+def test_a_detection_head_without_a_single_object_is_reported(tmp_path: Path) -> None:
     folder = yolo_dataset(tmp_path, {"a": "", "b": ""})
     tags = {"name": "tags", "annotations": "things", "multilabelClassification": {}}
     boxes = {"name": "boxes", "annotations": "things", "objectDetection": {}}
@@ -136,7 +136,7 @@ def test_a_detection_head_without_a_single_object_is_said(tmp_path: Path) -> Non
     ]
 
 
-def test_describe_says_what_is_learnt_from_what(tmp_path: Path) -> None:
+def test_describe_says_what_each_head_learns_from(tmp_path: Path) -> None:
     folder = coco_dataset(tmp_path, {"cats": {"train": ["a.png", "b.png"], "val": ["v.png"]}, "dogs": {"train": ["c.png"]}})
     head = {"name": "tags", "annotations": "cats", "multilabelClassification": {}}
     boxes = {"name": "boxes", "annotations": "cats", "objectDetection": {}}
@@ -166,7 +166,7 @@ def test_heads_that_fit_no_layer_end_the_job_before_anything_is_read(tmp_path: P
     assert caught.value.reason is Reason.NO_CONVERSION
 
 
-def test_boxes_are_padded_to_the_most_an_image_has_up_to_a_bound(tmp_path: Path) -> None:
+def test_boxes_are_padded_to_the_most_per_image_up_to_a_limit(tmp_path: Path) -> None:
     line = "0 0.5 0.5 0.5 0.5\n"
     assert yolo_dataset(tmp_path / "few", {"a": line * 9, "b": ""}).open().train.padding == {"things": 16}
     folder = yolo_dataset(tmp_path / "many", {"a": line * (MOST_BOXES + 50)}).text("labels/val/v.txt", line * (MOST_BOXES + 50))
@@ -177,7 +177,7 @@ def test_boxes_are_padded_to_the_most_an_image_has_up_to_a_bound(tmp_path: Path)
     assert folder.said == [f"head 'things': an image of layer 'things' has 350 objects; {learnt}"]
 
 
-def test_boxes_beyond_the_bound_reach_the_batch_to_be_ignored(tmp_path: Path) -> None:
+def test_boxes_beyond_the_limit_reach_the_batch_as_ignored(tmp_path: Path) -> None:
     large, small = "0 0.5 0.5 0.5 0.5\n", "0 0.25 0.25 0.25 0.25\n"
     dataset = yolo_dataset(tmp_path, {"a": large * MOST_BOXES + small * 50, "b": small}).open()
     assert dataset.train.beyond == {"things": 50}

@@ -1,4 +1,4 @@
-"""Datasets for tasks that ask something of the dataset as a whole: self-supervised ones, text, regression, anomalies."""
+"""Tasks that need something from the dataset as a whole: self-supervised tasks, text, regression, anomalies."""
 
 import json
 from contextlib import closing
@@ -62,7 +62,7 @@ def test_images_alone_train_no_other_head(tmp_path: Path) -> None:
 
 
 def partly_labelled(root: Path) -> DatasetFolder:
-    """Three images with boxes, of which one is to score on, and two that no layer lists."""
+    """Three images with boxes, one of them to score on, and two that no layer lists."""
     folder = DatasetFolder(root)
     for name in ("a", "b", "v", "x", "y"):
         folder.image(f"images/{name}.png")
@@ -71,7 +71,7 @@ def partly_labelled(root: Path) -> DatasetFolder:
     return folder.layer("things", "object-detection", "coco", {"train": "train.json", "val": "val.json"})
 
 
-def test_a_self_supervised_head_learns_from_images_that_nobody_labelled(tmp_path: Path) -> None:
+def test_a_self_supervised_head_learns_from_unlabelled_images(tmp_path: Path) -> None:
     boxes = {"name": "boxes", "annotations": "things", "objectDetection": {}}
     dataset = partly_labelled(tmp_path).open(boxes, VIEWS)
     assert dataset.train.images == tuple(f"images/{name}.png" for name in "abxy")
@@ -91,7 +91,7 @@ def test_a_self_supervised_head_that_names_a_layer_adds_its_images_and_reads_no_
 
 
 @pytest.mark.parametrize(("task", "key"), [("multiclass-classification", "label"), ("metric-learning", "identity")])
-def test_labels_of_the_layer_serve_to_score_by(tmp_path: Path, task: str, key: str) -> None:
+def test_labels_of_the_layer_are_used_for_scores(tmp_path: Path, task: str, key: str) -> None:
     folder = table(DatasetFolder(tmp_path), task, [{"image": "images/a.png", key: "cat"}], [{"image": "images/v.png", key: "dog"}])
     folder.image("images/x.png")
     other = {"name": "others", "autoencoding": {}}
@@ -106,7 +106,7 @@ def test_labels_of_the_layer_serve_to_score_by(tmp_path: Path, task: str, key: s
     assert scored.targets["views"]["label"].tolist() == [1]
 
 
-def test_where_a_text_is_to_be_read_no_image_is_mirrored_or_cut(tmp_path: Path) -> None:
+def test_with_a_text_head_no_image_is_mirrored_or_cut(tmp_path: Path) -> None:
     folder = table(
         DatasetFolder(tmp_path),
         "text-recognition",
@@ -135,7 +135,7 @@ def test_where_a_text_is_to_be_read_no_image_is_mirrored_or_cut(tmp_path: Path) 
         assert red[:, columns[0]].sum() > 0.9 * len(rows), "red to the left"
 
 
-def test_values_of_an_image_come_in_their_own_units_with_what_is_known(tmp_path: Path) -> None:
+def test_values_come_in_their_own_units_with_which_are_known(tmp_path: Path) -> None:
     train = [{"image": "images/a.png", "angle": 10, "count": 3}, {"image": "images/b.png", "angle": None, "count": 5}]
     folder = table(
         DatasetFolder(tmp_path), "regression", train, [{"image": "images/v.png", "angle": 1, "count": 1}], values=["angle", "count"]
@@ -150,7 +150,7 @@ def test_values_of_an_image_come_in_their_own_units_with_what_is_known(tmp_path:
         assert (values, known) == (([10, 3], [True, True]) if name == "images/a.png" else ([0, 5], [False, True]))
 
 
-def test_an_anomaly_head_sees_nothing_but_what_is_normal_in_training(tmp_path: Path) -> None:
+def test_an_anomaly_head_sees_only_normal_images_in_training(tmp_path: Path) -> None:
     def lines(*names: str) -> list[dict[str, Any]]:
         return [{"image": f"images/{name}.png", "anomalous": name.startswith("bad")} for name in names]
 
@@ -164,7 +164,7 @@ def test_an_anomaly_head_sees_nothing_but_what_is_normal_in_training(tmp_path: P
     assert batch.targets["odd"]["has_mask"].tolist() == [False, True]
 
 
-def test_heads_of_every_pixel_are_told_which_pixels_an_image_has(tmp_path: Path) -> None:
+def test_pixel_heads_get_which_pixels_an_image_has(tmp_path: Path) -> None:
     folder = table(
         DatasetFolder(tmp_path),
         "anomaly-detection",
@@ -182,7 +182,7 @@ def test_heads_of_every_pixel_are_told_which_pixels_an_image_has(tmp_path: Path)
         assert not shown.all()
 
 
-def test_keypoints_that_are_all_unlabelled_are_said(tmp_path: Path) -> None:
+def test_keypoints_that_are_all_unlabelled_are_reported(tmp_path: Path) -> None:
     category = {"id": 1, "name": "cat", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]]}
     for split in ("train", "val"):
         content = coco(
@@ -197,19 +197,17 @@ def test_keypoints_that_are_all_unlabelled_are_said(tmp_path: Path) -> None:
     assert dataset.heads[0].labels.skeleton == ((0, 1),)
 
 
-def test_a_class_that_is_scored_on_and_not_trained_on_is_said(tmp_path: Path) -> None:
+def test_a_class_that_is_scored_but_not_trained_is_reported(tmp_path: Path) -> None:
     def lines(*labels: str) -> list[dict[str, Any]]:
         return [{"image": f"images/{label}{len(labels)}.png", "label": label} for label in labels]
 
     folder = table(DatasetFolder(tmp_path), "multiclass-classification", lines("cat", "dog"), lines("cat", "emu", "owl"))
     dataset = folder.open()
-    assert folder.said == [
-        "WARNING: head 'multiclass-classification' is scored on 2 classes that no training image has: emu, owl"
-    ]
+    assert folder.said == ["WARNING: head 'multiclass-classification' is scored on 2 classes that no training image has: emu, owl"]
     assert dataset.heads[0].labels.classes == ("cat", "dog", "emu", "owl")
 
 
-def test_identities_are_new_in_val_and_nothing_is_said(tmp_path: Path) -> None:
+def test_new_identities_in_val_are_not_reported(tmp_path: Path) -> None:
     train, val = [{"image": "images/a.png", "identity": "ann"}], [{"image": "images/b.png", "identity": "bob"}]
     folder = table(DatasetFolder(tmp_path), "metric-learning", train, val)
     folder.open()

@@ -54,7 +54,7 @@ Rows = dict[str, dict[str, torch.Tensor]]
 
 @pytest.fixture(scope="module")
 def val_rows(dataset: Dataset) -> dict[str, Rows]:
-    """By image and task, what the val split has: nothing for a task that the image is not labelled for."""
+    """What the val split has, by image and task: nothing for a task that the image has no label for."""
 
     def rows() -> Iterator[tuple[str, Rows]]:
         for batch in eval_batches(dataset.val, TRAINING, threads=1):
@@ -71,7 +71,7 @@ def val_rows(dataset: Dataset) -> dict[str, Rows]:
     return dict(rows())
 
 
-def test_every_kind_of_image_has_its_own_labels_and_all_serve_the_self_supervised(val_rows: dict[str, Rows]) -> None:
+def test_every_kind_of_image_has_its_own_labels_and_self_supervised_heads_use_all(val_rows: dict[str, Rows]) -> None:
     kinds = {
         "images": {task.value for task, layer in LAYER_OF.items() if layer not in {None, "digit", "identity", "oddity", "text"}},
         "cards": {"multiclass-classification", "metric-learning"},
@@ -126,7 +126,7 @@ def test_cards_strips_and_sheets_are_read_as_they_were_drawn(dataset: Dataset, v
     card, rows = draw_card("val", index, SCENES, SIZE), val_rows[f"cards/val/cards-val-{index:05d}.jpg"]
     assert rows["multiclass-classification"]["label"] == card.digit
     assert classes[Task.METRIC_LEARNING][int(rows["metric-learning"]["label"])] == f"scan {card.scan}"
-    assert rows["view-invariance"]["label"] == rows["metric-learning"]["label"], "to be scored by"
+    assert rows["view-invariance"]["label"] == rows["metric-learning"]["label"], "the label that scores it"
     assert rows["autoencoding"]["label"] == -1
     _, text = draw_strip("val", index, SIZE)
     read = val_rows[f"strips/val/strips-val-{index:05d}.jpg"]["text-recognition"]["text"].tolist()

@@ -1,4 +1,4 @@
-"""Which image an annotation speaks of."""
+"""Which image an annotation refers to."""
 
 from pathlib import Path
 
@@ -30,10 +30,10 @@ def files_with(root: Path, *names: str) -> DatasetFiles:
         pytest.param("a/frames/7.png", "images/a/7.png", id="within the folder"),
         pytest.param("a/7.png", "images/a/frames/7.png", id="folder within it"),
         pytest.param("train2017/7.png", "images/train/7.png", id="the split's folder"),
-        pytest.param("x/7.png", "images/data-train/7.png", id="a folder called after the split"),
+        pytest.param("x/7.png", "images/data-train/7.png", id="a folder named after the split"),
         pytest.param("a/7.png", "images/7.png", id="no folder there"),
-        pytest.param("masks/a/7.png", "images/a/7.png", id="of the annotation, same folder"),
-        pytest.param("masks/7.png", "images/a/7.png", id="of the annotation, no folder"),
+        pytest.param("masks/a/7.png", "images/a/7.png", id="the annotation's folder too, same folder"),
+        pytest.param("masks/7.png", "images/a/7.png", id="the annotation's folder only"),
     ],
 )
 def test_a_reference_finds_its_image(tmp_path: Path, reference: str, image: str) -> None:
@@ -46,16 +46,16 @@ def test_a_reference_finds_its_image(tmp_path: Path, reference: str, image: str)
         pytest.param("a/7.png", "images/b/7.png", id="another folder"),
         pytest.param("a/frames/7.png", "images/b/frames/7.png", id="another folder further up"),
         pytest.param("train/a/7.png", "images/train/b/7.png", id="another folder of the split"),
-        pytest.param("masks/a/7.png", "images/b/7.png", id="of the annotation, another folder"),
+        pytest.param("masks/a/7.png", "images/b/7.png", id="the annotation's folder too, another folder"),
     ],
 )
-def test_an_image_of_that_name_in_another_folder_is_another_image(tmp_path: Path, reference: str, image: str) -> None:
+def test_an_image_with_that_name_in_another_folder_is_another_image(tmp_path: Path, reference: str, image: str) -> None:
     with pytest.raises(BadSampleError, match=rf"no image '{reference}' in 'images': '{image}' matches, but is in another folder"):
         files_with(tmp_path, image).image_for(reference, "here", HINTS, "masks")
 
 
-def test_annotations_of_a_folder_that_is_not_there_take_no_other_folders_images(tmp_path: Path) -> None:
-    """Videos of which one is not copied: their frames have the same names."""
+def test_annotations_of_a_missing_folder_do_not_take_another_folders_images(tmp_path: Path) -> None:
+    """Videos whose frames have the same names, and one video was not copied."""
     folder = DatasetFolder(tmp_path).image("images/b/0.png").image("images/b/1.png").image("images/val/v.png")
     a_box = {"bbox": [5, 5, 10, 10], "category_id": 1}
     frames = ["a/0.png", "a/1.png", "b/0.png", "b/1.png"]

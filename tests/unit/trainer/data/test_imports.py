@@ -1,4 +1,4 @@
-"""Annotations are read without torch, so that a dataset can be checked within a second."""
+"""Annotations are read without torch, so that checking a dataset takes less than a second."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a reader did not think of is a bad dataset all the same, and the machine's faults are none."""
+"""Data that a reader does not expect is still a bad dataset, and the machine's faults are not."""
 
 import errno
 from pathlib import Path
@@ -31,19 +31,21 @@ def folder_whose_reader_raises(root: Path, error: BaseException, monkeypatch: py
         *(RecursionError("id"), BadSampleError("id"), FileNotFoundError(errno.ENOENT, "id")),
     ],
 )
-def test_what_a_reader_trips_over_is_a_bad_dataset(tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_in_a_reader_is_a_bad_dataset(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = folder_whose_reader_raises(tmp_path, error, monkeypatch)
     with pytest.raises(FatalError) as caught:
         folder.open(max_bad_images=100)
     assert caught.value.reason is Reason.BAD_DATASET
     start = f"layer 'things': its annotations (train.json, val.json) cannot be understood: {type(error).__name__}: "
     assert caught.value.message == f"{start}{error}"
-    assert caught.value.__cause__ is error, "where it was tripped over can be seen"
+    assert caught.value.__cause__ is error, "the cause must show where it failed"
     assert check_dataset(folder.root, "dataset", decode=False).problems == [caught.value.message]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "broken"), FatalError(Reason.BAD_DATASET, "said better")])
-def test_the_machines_faults_and_what_is_said_already_stay_what_they_are(
+def test_the_machines_faults_and_known_errors_are_not_changed(
     tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(type(error)) as caught:

@@ -90,7 +90,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, suffix: s
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_stored_pixels_can_be_had(tmp_path: Path, suffix: str) -> None:
+def test_stored_pixels_are_available(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = write(tmp_path / f"image.{suffix}", Image.fromarray(gradient()).convert("RGB"), exif=exif)
@@ -119,7 +119,7 @@ def spots(size: tuple[int, int]) -> np.ndarray:
 
 
 def centre(canvas: np.ndarray) -> np.ndarray:
-    """Of what is bright: row and column."""
+    """The centre of the bright pixels: row and column."""
     weights = np.where(canvas[..., 0] == PAD_COLOR[0], 0, canvas[..., 0].astype(float))
     return np.array([(weights.sum(axis=1 - axis) * np.arange(canvas.shape[axis])).sum() for axis in (0, 1)]) / weights.sum()
 
@@ -131,10 +131,10 @@ def quarters(canvas: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize(("fraction", "canvas"), [(8, 120), (4, 240), (2, 480)])
-def test_a_jpeg_that_is_decoded_small_lies_where_it_lies_decoded_whole(
+def test_a_jpeg_decoded_small_is_in_the_same_place_as_one_decoded_at_full_size(
     tmp_path: Path, orientation: int, fraction: int, canvas: int
 ) -> None:
-    """Its sides are multiples of no fraction, and the decoder rounds up: 1001 pixels at 1/8 are 126."""
+    """No fraction divides its sides evenly, and the decoder rounds up: 1001 pixels at 1/8 are 126."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = write(tmp_path / "image.jpg", Image.fromarray(spots((977, 1001))).convert("RGB"), exif=exif, quality=95)

@@ -39,7 +39,7 @@ def scores_of(
 
 
 def random_answers(images: int = 12) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Scores, maps, which are anomalous and where: right more often than not, with equal scores among them."""
+    """Scores, maps, which images are anomalous and where: right more often than not, with some equal scores."""
     generator = torch.Generator().manual_seed(0)
     anomalous = torch.arange(images) % 3 == 0
     mask = (torch.rand(images, 20, 30, generator=generator) < 0.1) & anomalous[:, None, None]
@@ -54,7 +54,7 @@ def test_scores_equal_scikit_learn() -> None:
     assert len(scores.unique()) < len(scores)
     assert found["imageAUROC"] == pytest.approx(roc_auc_score(anomalous, scores), abs=1e-12)
     assert 0.5 < found["pixelAUROC"] < 1
-    # Pixels are counted in 65,536 bins; those of one bin count as equal.
+    # Pixels are counted in 65,536 bins; those in the same bin count as equal.
     assert found["pixelAUROC"] == pytest.approx(roc_auc_score(mask.flatten(), maps.flatten()), abs=1e-5)
 
 
@@ -73,7 +73,7 @@ def test_images_whose_anomalous_pixels_are_not_known_count_as_images_only() -> N
     assert found["pixelAUROC"] == pytest.approx(roc_auc_score(mask[has_mask].flatten(), maps[has_mask].flatten()), abs=1e-5)
 
 
-def test_padding_is_no_normal_pixel() -> None:
+def test_padding_is_not_a_normal_pixel() -> None:
     scores, maps, anomalous, mask = random_answers()
     around = [torch.nn.functional.pad(x, (10, 10)) for x in (maps, mask, torch.ones_like(mask))]
     padded = scores_of(scores, around[0], anomalous, around[1], shown=around[2])
@@ -81,14 +81,14 @@ def test_padding_is_no_normal_pixel() -> None:
 
 
 @pytest.mark.parametrize("anomalous", [False, True])
-def test_without_one_of_either_kind_there_is_no_curve(anomalous: bool) -> None:
+def test_without_images_of_both_kinds_there_is_no_curve(anomalous: bool) -> None:
     scores, maps, flags, mask = random_answers()
     found = scores_of(scores, maps, torch.full_like(flags, anomalous), torch.full_like(mask, anomalous))
     assert math.isnan(found["imageAUROC"])
     assert math.isnan(found["pixelAUROC"])
 
 
-def test_loss_is_nothing_where_every_defect_and_nothing_else_is_found() -> None:
+def test_loss_is_near_zero_if_every_defect_and_nothing_else_is_found() -> None:
     head, features = make_head(TASK), make_features(2, (64, 64))
     defects = torch.zeros(2, 64, 64, dtype=torch.bool)
     defects[:, 16:48, 16:48] = True
@@ -105,10 +105,10 @@ def test_loss_is_nothing_where_every_defect_and_nothing_else_is_found() -> None:
     right = loss(sure, found)
     assert right < 0.5, "edges are blurred by interpolation"
     assert loss(sure, sure) > 10 > 20 * right, "missed"
-    assert loss(found, found) > 10 > 20 * right, "seen where there is none"
+    assert loss(found, found) > 10 > 20 * right, "false alarms"
 
 
-def test_loss_looks_at_the_made_up_defects_and_at_no_truth() -> None:
+def test_loss_uses_the_synthetic_defects_and_no_truth() -> None:
     head, targets = make_head(TASK), make_targets(TASK, 2, (64, 64))
     outputs, everyone = answer(head, make_features(2, (64, 64))), torch.tensor([True, True])
     only = {key: targets[key] for key in ("defects", "shown")}
@@ -140,18 +140,18 @@ def test_the_picture_is_red_where_the_image_is_anomalous() -> None:
 
 
 def sheets(split: str, numbers: range, size: int = 64) -> tuple[Tensor, Tensor]:
-    """uint8 [B, 3, H, W] and bool [B, H, W]: where a digit lies that is no nought."""
+    """uint8 [B, 3, H, W] and bool [B, H, W]: where a digit is that is not a nought."""
     drawn = [draw_sheet(split, number, size) for number in numbers]
     images = torch.from_numpy(np.stack([sheet.image for sheet in drawn])).permute(0, 3, 1, 2).contiguous()
     return images, torch.from_numpy(np.stack([sheet.odd for sheet in drawn]))
 
 
-def test_what_was_learnt_is_normal_and_an_odd_digit_is_not() -> None:
-    """Eight sheets of noughts are learnt; eight others, in each of which one digit is no nought, are told from them, and in these
-    it is the odd digit that stands out from its neighbours, which are as new to the network.
+def test_learned_images_are_normal_and_an_odd_digit_is_not() -> None:
+    """It learns eight sheets of noughts. It tells eight other sheets, each with one digit that is not a nought, from those, and in
+    them the odd digit stands out from its neighbours, which are just as new to the network.
 
-    Seen: imageAUROC 1.0; pixelAUROC, of the odd sheets alone, 0.86; 16 s of CPU time on one core of an AMD EPYC. Held-out sheets of
-    noughts are not told apart so soon: that takes hundreds of sheets and minutes (`make bench-tasks`).
+    Seen: imageAUROC 1.0; pixelAUROC, on the odd sheets alone, 0.86; 16 s of CPU time on one core of an AMD EPYC. Telling held-out
+    sheets of noughts apart takes hundreds of sheets and minutes (`make bench-tasks`).
     """
     torch.set_num_threads(1)
     normal, _ = sheets("train", range(8))

@@ -41,7 +41,7 @@ def test_psnr_equals_scikit_image_and_fidelity_is_one_minus_the_root_mean_square
     assert scores["fidelity"] == pytest.approx(1 - roots.mean(), rel=1e-5)
 
 
-def test_an_image_met_exactly_counts_as_met_to_8_bits() -> None:
+def test_an_exact_reconstruction_counts_as_exact_to_8_bits() -> None:
     images = torch.rand(4, 3, 8, 8)
     scores = scores_of(images, images)
     assert scores["psnr"] == pytest.approx(-10 * math.log10(1 / 255**2 / 12))
@@ -60,7 +60,7 @@ def test_the_image_comes_back_in_its_own_size_from_any_level(level: int, size: t
 
 
 def test_the_image_stays_in_place_on_odd_sizes() -> None:
-    """Cells reach over the edge: the picture must be cut, not squeezed."""
+    """Cells extend past the edge: the picture must be cropped, not squeezed."""
     image = torch.rand(1, 3, 64, 96)
     found = make_head(TASK).decode({"image": normalise(image)}, (33, 70))["image"]
     torch.testing.assert_close(found, image[:, :, :33, :70])
@@ -74,8 +74,8 @@ def test_loss_is_the_squared_error_of_the_normalised_image() -> None:
     assert head.loss(outputs, targets, labelled)["reconstruction"].item() == pytest.approx(0.25)
 
 
-def test_padding_is_neither_learnt_from_nor_scored() -> None:
-    """Else an image of another shape than the network's input would score by how well its even padding is met."""
+def test_padding_is_neither_learned_nor_scored() -> None:
+    """Otherwise the score of an image with another shape than the input would depend on its uniform padding."""
     head, images = make_head(TASK), torch.randn(2, 3, 64, 64)
     wide = torch.zeros(2, 64, 64, dtype=torch.bool)
     wide[:, 16:48] = True
@@ -96,9 +96,9 @@ def test_the_picture_shows_the_reconstruction_and_its_psnr() -> None:
 
 
 def test_a_handful_of_images_comes_back_far_better_than_its_mean_colors() -> None:
-    """Eight images of coloured shapes, out of level 3. Seen: 21.7 dB; 13.8 with each image in its own mean colour."""
+    """Eight images of coloured shapes, from level 3. Seen: 21.7 dB; 13.8 dB for each image's own mean colour."""
     torch.set_num_threads(1)
-    shown = normalise(denormalise(make_scenes().images).clamp(0, 1))  # what an image can be: 0 to 1
+    shown = normalise(denormalise(make_scenes().images).clamp(0, 1))  # an image's range is 0 to 1
     targets = {"image": shown, "shown": all_shown(shown), "label": torch.full((8,), -1)}
     of_means = scores_of(denormalise(shown).mean(dim=(2, 3), keepdim=True).expand_as(shown), denormalise(shown))
     memoriser = Memoriser(TASK, Autoencoding(level=3), LabelSpace(), bottom_level=3, top_level=4)

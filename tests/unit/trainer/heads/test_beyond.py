@@ -1,4 +1,4 @@
-"""Objects that training has no room for: nothing is learnt from them, nor against them."""
+"""Objects that training has no room for: nothing is learned from them, nor against them."""
 
 import numpy as np
 import pytest
@@ -57,14 +57,14 @@ def targets_of(task: Task, target: Target, most: int = MOST, beyond: int = 8) ->
 
 
 def answers(task: Task, boxes: np.ndarray, classes: np.ndarray) -> dict[str, Tensor]:
-    """Outputs that are right about boxes and classes, and know nothing of more than that."""
+    """Outputs with the right boxes and classes, and nothing else right."""
     with torch.no_grad():
         outputs = {name: x.requires_grad_() for name, x in make_head(task)(make_features(1, SIZE)).items()}
     return {**outputs, **dense_answers(SIZE, torch.from_numpy(boxes), classes.tolist())}
 
 
 def gradients_in(outputs: dict[str, Tensor], box: np.ndarray) -> float:
-    """The largest gradient of what cells with their centre in the box say."""
+    """The largest gradient of the outputs of cells whose centre is in the box."""
     found = 0.0
     for level in LEVELS:
         left, top, right, bottom = (-(-(side - 2**level / 2) // 2**level) for side in box.astype(int).tolist())
@@ -77,7 +77,7 @@ def gradients_in(outputs: dict[str, Tensor], box: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_network_that_finds_objects_beyond_the_largest_is_not_told_that_nothing_is_there(task: Task) -> None:
+def test_finding_objects_beyond_the_largest_is_not_punished(task: Task) -> None:
     head = make_head(task)
     outputs = answers(task, BOXES, CLASSES)
     targets = targets_of(task, target_of(task, BOXES, CLASSES))
@@ -95,16 +95,16 @@ def test_a_network_that_finds_objects_beyond_the_largest_is_not_told_that_nothin
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_objects_beyond_the_largest_are_not_learnt(task: Task) -> None:
-    """A network that sees none of them is told nothing, neither."""
+def test_objects_beyond_the_largest_are_not_learned(task: Task) -> None:
+    """Nor do they affect a network that predicts none of them."""
     outputs = answers(task, BOXES[LARGEST], CLASSES[LARGEST])
     sum(make_head(task).loss(outputs, targets_of(task, target_of(task, BOXES, CLASSES)), LABELLED).values()).backward()
     assert [gradients_in(outputs, box) > 0 for box in BOXES] == LARGEST.tolist()
 
 
 @pytest.mark.parametrize("crowd", [False, True], ids=["beyond", "crowd"])
-def test_what_is_smaller_than_a_cell_is_ignored_at_the_cells_that_would_answer_for_it(crowd: bool) -> None:
-    """The centre of no cell lies in it; those that hold its own do answer."""
+def test_an_object_smaller_than_a_cell_is_ignored_at_the_cells_responsible_for_it(crowd: bool) -> None:
+    """It contains no cell's centre; the cells that contain its own centre are responsible for it."""
     boxes = np.array([[120, 40, 150, 70], [65, 65, 68, 68]], np.float32)
     target = target_of(Task.OBJECT_DETECTION, boxes, np.array([0, 1]), np.array([False, crowd]))
     targets = targets_of(Task.OBJECT_DETECTION, target, most=2 if crowd else 1)
@@ -118,7 +118,7 @@ def test_what_is_smaller_than_a_cell_is_ignored_at_the_cells_that_would_answer_f
         assert grad[0, :, cell, cell - 1].all(), "its neighbour sees background"
 
 
-def test_objects_beyond_of_images_that_are_not_labelled_are_never_looked_at() -> None:
+def test_objects_beyond_in_unlabelled_images_are_never_read() -> None:
     targets = targets_of(Task.OBJECT_DETECTION, target_of(Task.OBJECT_DETECTION, BOXES, CLASSES))
     two = {name: torch.cat([value, value]) for name, value in targets.items()}
     two["beyond"][1] = torch.nan

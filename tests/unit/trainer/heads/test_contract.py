@@ -1,4 +1,4 @@
-"""What every head of the registry must do, whatever its task."""
+"""What every registered head must do, whatever its task."""
 
 import dataclasses
 
@@ -184,7 +184,7 @@ def test_metric_adds_up_over_batches(task: Task) -> None:
 
 
 @each_task
-def test_metric_is_nan_where_nothing_is_labelled(task: Task) -> None:
+def test_metric_is_nan_if_nothing_is_labelled(task: Task) -> None:
     head = make_head(task).eval()
     empty, unlabelled = head.metric(), head.metric()
     with torch.no_grad():
@@ -196,7 +196,7 @@ def test_metric_is_nan_where_nothing_is_labelled(task: Task) -> None:
 
 
 @each_task
-def test_a_level_that_is_not_there_is_refused_with_those_that_are(task: Task) -> None:
+def test_a_missing_level_is_refused_and_the_existing_ones_are_listed(task: Task) -> None:
     field = "level" if "level" in type(OPTIONS[task]).model_fields else "top_level"
     options = OPTIONS[task].model_copy(update={field: 6})
     with pytest.raises(FatalError, match="no level 6; there are the levels 3, 4, 5") as raised:
@@ -215,7 +215,7 @@ def test_a_head_without_the_labels_it_needs_is_refused(task: Task) -> None:
         assert raised.value.reason is Reason.BAD_DATASET
 
 
-def test_a_task_without_a_head_is_refused_with_those_that_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_without_a_head_is_refused_and_the_others_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(REGISTRY, Task.REGRESSION)
     with pytest.raises(FatalError, match=r"no head for regression; it has heads for: .*object detection") as raised:
         head_factory(Task.REGRESSION)

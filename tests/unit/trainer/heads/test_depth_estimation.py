@@ -24,7 +24,7 @@ def test_eight_images_are_memorised() -> None:
 
 
 def numpy_scores(truth: np.ndarray, found: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """Image by image."""
+    """Computed image by image."""
     rows = []
     for image in range(len(truth)):
         there = known[image] & (truth[image] > 0)
@@ -49,8 +49,8 @@ def test_scores_equal_numpy_over_batches() -> None:
     assert metric.compute() == pytest.approx(numpy_scores(truth, found, known), rel=1e-9)
 
 
-def test_an_image_without_a_known_pixel_is_no_crash_and_counts_for_nothing() -> None:
-    """An earlier multi-head library crashed on it."""
+def test_an_image_without_a_known_pixel_does_not_crash_and_counts_for_nothing() -> None:
+    """An earlier multi-head library crashed on such an image."""
     head = make_head(TASK)
     targets = make_targets(TASK, 2, (64, 64))
     targets["known"][1] = False
@@ -80,7 +80,7 @@ def test_a_batch_without_a_known_pixel_has_a_loss_of_zero() -> None:
 
 
 @pytest.mark.parametrize("nonsense", [0.0, -3.0, float("nan"), float("inf")])
-def test_pixels_that_are_not_known_are_not_looked_at(nonsense: float) -> None:
+def test_unknown_pixels_are_not_read(nonsense: float) -> None:
     head = make_head(TASK)
     outputs = head(make_features(2, (64, 64)))
     targets = make_targets(TASK, 2, (64, 64))
@@ -92,7 +92,7 @@ def test_pixels_that_are_not_known_are_not_looked_at(nonsense: float) -> None:
     assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
 
 
-def test_a_known_depth_of_zero_is_taken_as_not_known() -> None:
+def test_a_known_depth_of_zero_counts_as_unknown() -> None:
     """Sensors write 0 where they saw nothing."""
     head = make_head(TASK)
     outputs, targets = head(make_features(2, (64, 64))), make_targets(TASK, 2, (64, 64))
@@ -118,15 +118,15 @@ def test_the_loss_is_a_relative_error_whatever_the_unit() -> None:
     head = make_head(TASK)
     depth = torch.rand(2, 64, 64) + 0.5
     known = torch.ones_like(depth, dtype=torch.bool)
-    want = np.sqrt(0.15) * np.log(3)  # all pixels wrong by the same factor: the mean's part of the scale-invariant error
+    want = np.sqrt(0.15) * np.log(3)  # all pixels wrong by the same factor: the part of the scale-invariant error that the mean has
     for unit in (1.0, 1000.0):
         loss = head.loss(right(3 * depth * unit), {"depth": depth * unit, "known": known}, EVERYONE)
         assert loss["distance"].item() == pytest.approx(want, abs=0.011)
         assert loss["gradient"].item() == pytest.approx(0, abs=1e-4)
 
 
-def test_most_pixels_being_ground_does_not_make_ground_everywhere_the_best_flat_answer() -> None:
-    """The absolute error's best constant is the median: once there, nothing said that there are things on the ground."""
+def test_the_ground_is_not_the_best_constant_even_if_most_pixels_are_ground() -> None:
+    """The absolute error's best constant is the median: once there, nothing told the head of things on the ground."""
     head = make_head(TASK)
     truth = torch.full((2, 64, 64), 2.5)
     truth[:, :20, :20] = 1.2
@@ -143,7 +143,7 @@ def test_maps_stay_in_place_on_odd_sizes() -> None:
     torch.testing.assert_close(head.decode(outputs, (33, 70))["depth"].log(), outputs["log_depth"][:, :33, :70])
 
 
-def test_every_pixel_lies_between_the_cells_around_it() -> None:
+def test_every_pixel_is_between_the_cells_around_it() -> None:
     head = make_head(TASK)
     with torch.no_grad():
         head.get_parameter("weigh.weight").mul_(50)

@@ -19,7 +19,7 @@ def make_masks(levels: tuple[int, ...] = (3, 4, 5)) -> DynamicMasks:
 
 
 def one_level(masks: DynamicMasks, images: int, count: int, size: int) -> tuple[dict[str, Tensor], Cells]:
-    """Outputs of random maps, and `count` cells an image with boxes all over it."""
+    """Random maps as outputs, and `count` cells per image whose boxes cover most of it."""
     side = size // 8
     outputs = masks({3: torch.rand(images, WIDTH, side, side)}, torch.rand(images, WIDTH, size // 4, size // 4))
     boxes = torch.tensor([0.2, 0.2, 0.8, 0.8]).mul(size).expand(images, side * side, 4)
@@ -27,7 +27,7 @@ def one_level(masks: DynamicMasks, images: int, count: int, size: int) -> tuple[
 
 
 def assignment(taken: Tensor) -> Assignment:
-    """bool [B, N, K] -> cells of their own for everybody, with random qualities."""
+    """bool [B, N, K] -> separate cells for every object, with random qualities."""
     return Assignment(torch.arange(taken.numel()).view(taken.shape) % 1000, taken, torch.rand(taken.shape) * taken)
 
 
@@ -44,7 +44,7 @@ def test_every_object_gets_a_mask_before_any_gets_a_second() -> None:
     assert set(counts[torch.arange(40) > 8].tolist()) <= {1, 2}
 
 
-def test_of_too_many_objects_others_are_left_out_each_time() -> None:
+def test_if_there_are_too_many_objects_different_ones_are_left_out_each_time() -> None:
     taken = torch.ones(1, 300, 13, dtype=torch.bool)
     seen = [set(choose(assignment(taken)).object[0].tolist()) for _ in range(20)]
     assert all(len(objects) == MASKS for objects in seen)
@@ -57,7 +57,7 @@ def test_few_objects_take_few_masks() -> None:
     assert not choose(assignment(torch.zeros(1, 3, 13, dtype=torch.bool))).taken.any()
 
 
-def test_the_right_masks_have_next_to_no_loss_and_come_back() -> None:
+def test_the_right_masks_have_almost_no_loss_and_are_decoded() -> None:
     scenes, masks = make_scenes(2, 96), make_masks()
     truth = scenes.masks
     shares = torch.nn.functional.avg_pool2d(truth.float(), 2)
@@ -74,8 +74,8 @@ def test_the_right_masks_have_next_to_no_loss_and_come_back() -> None:
 
 
 @pytest.mark.parametrize("size", [(33, 70), (1, 1), (5, 4)], ids=str)
-def test_what_reaches_over_the_edge_is_no_ground(size: tuple[int, int]) -> None:
-    """A mask of the whole image: sub-cells that lie in it by a part are covered whole."""
+def test_cells_past_the_edge_are_not_background(size: tuple[int, int]) -> None:
+    """A mask of the whole image: sub-cells that are partly inside are covered entirely."""
     height, width = (-(-side // 4) * 2 for side in size)
     masks, everywhere = make_masks(), torch.ones(1, 1, *size, dtype=torch.bool)
     logits = torch.full((1, 1, height, width), -20.0)
@@ -110,7 +110,7 @@ def test_a_cell_gives_the_same_mask_whatever_else_is_asked() -> None:
     torch.testing.assert_close(many[:, 2:], one)
 
 
-def test_a_mask_depends_on_where_its_box_lies() -> None:
+def test_a_mask_depends_on_where_its_box_is() -> None:
     masks = make_masks((3,))
     outputs, cells = one_level(masks, images=1, count=1, size=64)
     outputs["masks"] = torch.zeros_like(outputs["masks"])
@@ -118,11 +118,11 @@ def test_a_mask_depends_on_where_its_box_lies() -> None:
     there = Cells(cells.levels, cells.logits, torch.tensor([24.0, 24.0, 40.0, 48.0]).expand(1, 64, 4))
     cell = torch.tensor([[5]])
     a, b = masks.logits(outputs, here, cell), masks.logits(outputs, there, cell)
-    # Moved by 16 and 8 pixels, that is 8 and 4 sub-cells; far off, coordinates are clamped and masks are level.
+    # Moved by 16 and 8 pixels, which is 8 and 4 sub-cells; far away, coordinates are clamped and masks are flat.
     torch.testing.assert_close(a[..., :-4, :-8], b[..., 4:, 8:])
 
 
-def test_what_a_mask_keeps_for_the_backward_pass_is_what_is_said() -> None:
+def test_a_mask_keeps_as_much_for_the_backward_pass_as_stated() -> None:
     size, count = 128, 16
     masks = make_masks((3,))
     outputs, cells = one_level(masks, images=1, count=count, size=size)

@@ -16,7 +16,7 @@ LABELLED = torch.tensor([True])
 
 
 def objects(masks: Tensor, classes: list[int], crowd: list[bool] | None = None) -> dict[str, Tensor]:
-    """Targets of one image with masks bool [n, H, W], and one object of padding."""
+    """Targets for one image with masks bool [n, H, W], and one padded object."""
     count = len(masks)
     padded = torch.nn.functional.pad(masks, (0, 0, 0, 0, 0, 1))[None]
     return {
@@ -35,7 +35,7 @@ def block(top: int, left: int, bottom: int, right: int) -> Tensor:
 
 
 def found(targets: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Predictions that are right."""
+    """Correct predictions."""
     return {**targets, "scores": targets["valid"].float() * 0.9}
 
 
@@ -91,7 +91,7 @@ def test_images_without_objects_teach_what_is_not_there_and_no_masks() -> None:
     assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
 
 
-def test_the_mask_of_a_crowd_is_not_learnt() -> None:
+def test_the_mask_of_a_crowd_is_not_learned() -> None:
     head = make_head(TASK)
     outputs = head(make_features(1, SIZE))
     both = torch.cat([block(8, 8, 30, 40), block(20, 50, 60, 90)])
@@ -128,7 +128,7 @@ def test_more_objects_than_masks_learnt_are_finite() -> None:
     assert terms["dice"] > 0
 
 
-def test_masks_decide_the_score_where_boxes_are_alike() -> None:
+def test_masks_decide_the_score_if_boxes_are_equal() -> None:
     ring, filled = block(8, 8, 40, 40), block(8, 8, 40, 40)
     ring[:, 12:36, 12:36] = False
     metric = InstanceSegmentationMetric(3)
@@ -148,7 +148,7 @@ def test_a_crowd_is_neither_found_nor_missed_by_the_metric() -> None:
         assert metric.compute()["AP"] == pytest.approx(1.0)
 
 
-def test_masks_are_drawn_where_they_lie() -> None:
+def test_masks_are_drawn_where_they_are() -> None:
     mask = block(16, 16, 48, 48)
     predictions = found(objects(mask, [2]))
     image = torch.full((*SIZE, 3), 127, dtype=torch.uint8).numpy()

@@ -31,7 +31,7 @@ SIGMAS = (0.025, 0.05, 0.08, 0.1)
 def objects(
     boxes: list[list[float]], keypoints: Tensor, visibility: list[list[int]], crowd: list[bool] | None = None
 ) -> dict[str, Tensor]:
-    """Targets of one image, all of class 1, with one object of padding; keypoints are [N, 4, 2]."""
+    """Targets for one image, all of class 1, with one padded object; keypoints are [N, 4, 2]."""
     count = len(boxes)
     sides = torch.tensor([*boxes, [0.0] * 4])
     return {
@@ -46,7 +46,7 @@ def objects(
 
 
 def answers(targets: dict[str, Tensor], size: tuple[int, int] = SIZE) -> dict[str, Tensor]:
-    """Outputs of a head that is right."""
+    """Correct outputs."""
     there = targets["valid"][0]
     boxes = targets["boxes"][0][there]
     seen = torch.where(targets["visibility"][0][there] > 0, 9.0, -9.0)
@@ -66,7 +66,7 @@ POINTS = torch.tensor([[[12.0, 10], [48, 9], [30, 57], [52, 62]], [[95, 22], [91
 TWO = objects(BOXES, POINTS, [[2, 1, 2, 2], [2, 2, 1, 0]])
 
 
-def test_eight_images_are_memorised_beside_two_that_nobody_labelled() -> None:
+def test_eight_images_are_memorised_next_to_two_unlabelled_ones() -> None:
     """Seen: AP 0.981 after 130 iterations, 14 s of CPU time on one core of an Intel Xeon."""
     torch.set_num_threads(1)
     scenes = make_turned_digits(10)
@@ -80,7 +80,7 @@ def test_eight_images_are_memorised_beside_two_that_nobody_labelled() -> None:
 
 
 def test_keypoints_of_an_image_that_is_not_square_are_where_they_were_annotated() -> None:
-    """From an image of 128 × 320 through the network's input of 64 × 160: neither axis is taken for the other."""
+    """From an image of 128 × 320 to the network's input of 64 × 160: the axes must not be swapped."""
     table = KeypointTable.of(KEYPOINTS, (1, 0, 2, 3))
     listed = KeypointList(
         table,
@@ -115,14 +115,14 @@ def test_keypoints_of_an_image_that_is_not_square_are_where_they_were_annotated(
 
 
 @pytest.mark.parametrize("size", [(64, 160), (160, 64), (33, 70)], ids=str)
-def test_what_is_learnt_is_where_it_lies_on_either_axis(size: tuple[int, int]) -> None:
-    """Steps down the loss lead to the annotated pixels, in images that are wide, tall, and no multiple of a cell."""
+def test_positions_are_learned_correctly_on_both_axes(size: tuple[int, int]) -> None:
+    """Gradient descent finds the annotated pixels, in images that are wide, tall, and not a multiple of a cell."""
     height, width = size
     box = [0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height]
     points = torch.tensor([[[0.2, 0.3], [0.7, 0.2], [0.8, 0.8], [0.15, 0.85]]]) * torch.tensor([width, height])
     targets = objects([box], points, [[2, 2, 2, 2]])
     outputs = {name: value.detach() for name, value in answers(targets, size).items()}
-    said = torch.zeros(12).requires_grad_()  # by every cell
+    said = torch.zeros(12).requires_grad_()  # shared by every cell
     head, optimizer = make_head(TASK), torch.optim.Adam([said], lr=0.05)
     for _ in range(150):
         points = {key: said[:, None, None].expand_as(value[0])[None] for key, value in outputs.items() if key.startswith("points")}
@@ -133,7 +133,7 @@ def test_what_is_learnt_is_where_it_lies_on_either_axis(size: tuple[int, int]) -
     assert (given["keypoints"][0, 0] - targets["keypoints"][0, 0]).norm(dim=-1).max() < 0.01 * max(size)
 
 
-def test_a_keypoint_far_off_is_drawn_nearer_and_no_less_than_one_close_by() -> None:
+def test_a_distant_keypoint_is_pulled_at_least_as_hard_as_a_close_one() -> None:
     """1 - OKS is flat there: its gradient would be 0."""
     head = make_head(TASK)
     gradients = []
@@ -149,7 +149,7 @@ def test_a_keypoint_far_off_is_drawn_nearer_and_no_less_than_one_close_by() -> N
     torch.testing.assert_close(gradients[2], gradients[1])
 
 
-def test_what_is_placed_exactly_by_people_is_learnt_more_exactly() -> None:
+def test_keypoints_that_people_place_exactly_are_learned_more_exactly() -> None:
     head = make_head(TASK)
     head.tolerances.copy_(2 * torch.tensor(SIGMAS))
     outputs = answers(TWO)
@@ -158,10 +158,10 @@ def test_what_is_placed_exactly_by_people_is_learnt_more_exactly() -> None:
     sums = torch.stack([outputs[f"points{level}"].grad[0].unflatten(0, (4, 3))[:3, 0].sum(dim=(1, 2)) for level in LEVELS]).sum(
         dim=0
     )
-    assert (sums.diff() > 0).all(), "all negative, the first keypoint's the most"
+    assert (sums.diff() > 0).all(), "all negative, and the first keypoint's largest"
 
 
-def test_hidden_keypoints_are_learnt_and_unlabelled_ones_never_looked_at() -> None:
+def test_hidden_keypoints_are_learned_and_unlabelled_ones_never_read() -> None:
     head = make_head(TASK)
     outputs = head(make_features(1, SIZE))
     want = head.loss(outputs, TWO, LABELLED)
@@ -236,7 +236,7 @@ def test_any_set_of_levels_learns(levels: tuple[int, ...]) -> None:
 
 
 def random_scene(rng: np.random.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Targets and predictions of one image: crowds and objects without keypoints among them, more answers than COCO counts."""
+    """Targets and predictions for one image, with crowds, objects without keypoints, and more predictions than COCO counts."""
     count, extra = int(rng.integers(0, 8)), int(rng.integers(0, 90))
     corner = torch.from_numpy(rng.uniform(0, 60, (count + extra, 2))).float()
     boxes = torch.cat([corner, corner + torch.from_numpy(rng.uniform(10, 40, (count + extra, 2))).float()], dim=1)
@@ -329,7 +329,7 @@ def score(truth: dict[str, Tensor], given: dict[str, Tensor]) -> dict[str, float
 
 
 @pytest.mark.parametrize("ignored", [{"crowd": [False, True]}, {"visibility": [[2] * 4, [0] * 4]}], ids=["crowd", "no keypoint"])
-def test_what_has_no_keypoints_to_find_is_neither_found_nor_missed(ignored: dict[str, Any]) -> None:
+def test_objects_without_keypoints_to_find_are_neither_found_nor_missed(ignored: dict[str, Any]) -> None:
     truth = objects(BOXES, POINTS, **{"visibility": [[2] * 4] * 2, **ignored})
     for count in (1, 2):
         given = objects(BOXES[:count], POINTS[:count], [[2] * 4] * count)
@@ -340,7 +340,7 @@ def test_nothing_found_scores_zero() -> None:
     assert score(TWO, found({**TWO, "valid": torch.zeros_like(TWO["valid"])})) == {"AP": 0, "AP50": 0, "AP75": 0}
 
 
-def test_keypoints_and_what_joins_them_are_drawn_where_they_lie() -> None:
+def test_keypoints_and_the_lines_between_them_are_drawn_where_they_are() -> None:
     head = make_head(TASK)
     assert make_labels().skeleton == ((0, 2), (1, 2), (2, 3))
     image = np.full((*SIZE, 3), 127, np.uint8)

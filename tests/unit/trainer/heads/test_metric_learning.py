@@ -18,7 +18,7 @@ NAMES = ("recallAt1", "recallAt5", "mAP")
 
 
 def random_vectors(images: int = 40, identities: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of any length that lean towards their identity's own; the last identity has one image."""
+    """Vectors of any length that lean towards their identity's direction; the last identity has one image."""
     rng = np.random.default_rng(0)
     label = rng.integers(0, identities - 1, images)
     label[17] = identities - 1
@@ -55,7 +55,7 @@ def test_scores_equal_numpy_and_scikit_learn() -> None:
     assert scores_of(vectors, label) == pytest.approx(want)
 
 
-def test_scores_do_not_depend_on_how_many_similarities_are_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_do_not_depend_on_how_many_similarities_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, label = random_vectors()
     monkeypatch.setattr(neighbours, "_MOST_CELLS", 3 * len(label))
     assert scores_of(vectors, label) == pytest.approx(oracle(vectors, label))
@@ -67,7 +67,7 @@ def test_images_alone_in_their_identity_leave_no_score() -> None:
     assert all(np.isnan(score) for score in scores.values())
 
 
-def test_vectors_that_are_all_one_find_no_more_than_chance() -> None:
+def test_equal_vectors_score_no_more_than_chance() -> None:
     label = np.arange(8).repeat(3)
     assert scores_of(np.ones((24, 4), np.float32), label)["recallAt1"] == pytest.approx(1 / 8)
 
@@ -104,8 +104,8 @@ def test_two_identities_are_told_apart() -> None:
     assert loss.item() < 0.01 < first
 
 
-def test_an_identity_of_the_held_out_split_alone_costs_the_others_nothing() -> None:
-    """Once its prototype has moved away from them: the loss without it is reached with it."""
+def test_an_identity_that_only_val_has_costs_the_others_nothing() -> None:
+    """Once its prototype has moved away from them, the loss is as low as without it."""
     heads = [REGISTRY[TASK](MetricLearning(dimensions=16), {5: 8}, make_labels(classes)) for classes in (2, 5)]
     features, label = {5: torch.randn(4, 8, 1, 1)}, torch.tensor([0, 1, 0, 1])
     for head in heads:
@@ -119,14 +119,14 @@ def test_an_identity_of_the_held_out_split_alone_costs_the_others_nothing() -> N
 
 
 def patterns(count: int, size: int = 64) -> Tensor:
-    """Images of smooth coloured noise, each an identity of its own."""
+    """Images of smooth coloured noise, each with its own identity."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(count, 3, 8, 8, generator=generator)
     return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic")
 
 
 def changed(images: Tensor, times: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Each image `times` over, moved by up to 6 pixels round the edges, brighter or darker, with noise; and which it was."""
+    """`times` copies of each image, rolled by up to 6 pixels, brighter or darker, with noise; and the index of each original."""
     generator = torch.Generator().manual_seed(seed)
     changes = []
     for image in images.repeat_interleave(times, dim=0):

@@ -75,7 +75,7 @@ def test_fewer_than_five_classes_are_all_among_the_top_five() -> None:
 
 
 def test_precision_and_recall_are_told_apart_by_macro_f1() -> None:
-    """Always the same answer is right for nine of ten images and yet no good at all on the other class."""
+    """A constant answer is right for nine of ten images and yet useless for the other class."""
     label = np.asarray([0] * 9 + [1])
     probabilities = np.tile(np.asarray([[0.9, 0.1]], np.float32), (10, 1))
     scores = scores_of(probabilities, label)
@@ -98,7 +98,7 @@ def ordinal_head(classes: int) -> Head:
     return REGISTRY[TASK](MulticlassClassification(ordinal=True), {5: 8}, make_labels(classes))
 
 
-def test_ordinal_probabilities_are_products_of_lying_above_each_step() -> None:
+def test_ordinal_probabilities_are_products_of_being_above_each_step() -> None:
     head = ordinal_head(4)
     x = {5: torch.randn(3, 8, 2, 2)}
     found = head.decode(head(x), (64, 64))["probabilities"]
@@ -110,7 +110,7 @@ def test_ordinal_probabilities_are_products_of_lying_above_each_step() -> None:
     torch.testing.assert_close(found.sum(dim=1), torch.ones(3))
 
 
-def test_ordinal_loss_is_that_of_the_steps_up_to_the_label() -> None:
+def test_ordinal_loss_covers_the_steps_up_to_the_label() -> None:
     head = ordinal_head(4)
     x, label = {5: torch.randn(2, 8, 1, 1)}, torch.tensor([1, 3])
     loss = head.loss(head(x), {"label": label}, torch.tensor([True, True]))["classification"]

@@ -40,7 +40,7 @@ def test_scores_equal_scikit_learn_over_classes_that_occur() -> None:
     rng = np.random.default_rng(0)
     labels = rng.random((40, 5)) < [0.5, 0.1, 0.3, 0.0, 0.9]
     scores = (rng.random((40, 5)) * 0.7 + labels * 0.2).astype(np.float32)
-    scores[:, 3] = 0.1  # never there, never given
+    scores[:, 3] = 0.1  # never true, never predicted
     metric = MultilabelClassificationMetric()
     for part in (slice(0, 25), slice(25, 40)):
         given, truth = torch.from_numpy(scores[part]), torch.from_numpy(labels[part]).float()

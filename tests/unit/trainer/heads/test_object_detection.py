@@ -15,7 +15,7 @@ LABELLED = torch.tensor([True])
 
 
 def objects(boxes: list[list[float]], classes: list[int], crowd: list[bool] | None = None) -> dict[str, Tensor]:
-    """Targets of one image, with one object of padding."""
+    """Targets for one image, with one padded object."""
     count = len(boxes)
     return {
         "boxes": torch.tensor([[*boxes, [0.0, 0.0, 0.0, 0.0]]]),
@@ -26,7 +26,7 @@ def objects(boxes: list[list[float]], classes: list[int], crowd: list[bool] | No
 
 
 def answers(targets: dict[str, Tensor], classes: int = 3, score: float = 0.999) -> dict[str, Tensor]:
-    """Outputs of a head that is right: cells whose centre lies in one object give its box and class; the others say no."""
+    """Correct outputs: cells whose centre is in one object predict its box and class; the others predict nothing."""
     outputs = {}
     for number in LEVELS:
         level = Level(-(-SIZE[0] // 2**number), -(-SIZE[1] // 2**number), 2**number)
@@ -99,8 +99,8 @@ def test_overlapping_boxes_of_one_class_are_merged_and_of_two_are_not() -> None:
         assert (found["scores"] > 0.5).sum() == want
 
 
-def test_small_boxes_are_as_exact_in_the_last_of_many_classes_as_in_the_first() -> None:
-    """Non-maximum suppression puts classes apart by shifting their boxes, far beyond what float32 has fractions for."""
+def test_small_boxes_are_as_precise_in_the_last_of_many_classes_as_in_the_first() -> None:
+    """Non-maximum suppression separates classes by shifting their boxes so far that float32 loses their fractions."""
     boxes = torch.tensor([[[1000.1875, 500.0, 1007.1875, 507.0], [1002.0625, 500.0, 1009.0625, 507.0], [0.0, 0.0, 1333.0, 800.0]]])
     assert iou(boxes[0, 0], boxes[0, 1]) == pytest.approx(0.578, abs=0.001), "not enough to be one object"
     for label in (1, 1202):
@@ -127,7 +127,7 @@ def test_images_without_objects_teach_what_is_not_there() -> None:
     terms["classification"].backward()
     gradient = head.get_parameter("dense.class_output.bias").grad
     assert gradient is not None
-    assert (gradient > 0).all()  # a step against it lowers every score
+    assert (gradient > 0).all()  # a descent step lowers every score
 
 
 ODD_BOXES = {
@@ -159,7 +159,7 @@ def test_cells_in_a_crowd_learn_nothing_but_the_objects_among_it() -> None:
         centers = cell_centers(Level(*gradient.shape[2:], 2**number), gradient.device).view(*gradient.shape[2:], 2)
         inside = ((centers >= 32) & (centers < 96)).all(dim=-1)
         assert (gradient[0, 0][inside] == 0).all()
-        assert (gradient[0, 1][inside] <= 0).all()  # up, where the object is, or not at all
+        assert (gradient[0, 1][inside] <= 0).all()  # scores rise where the object is, or do not change
         assert gradient[0, :, ~inside].all()
     assert (outputs["logits3"].grad[0, 1] < 0).any()
 

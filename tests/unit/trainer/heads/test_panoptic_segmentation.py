@@ -58,8 +58,8 @@ def test_true_segments_as_predictions_score_one() -> None:
     ],
     ids=["things", "two kinds of stuff", "one kind of stuff", "both", "nothing"],
 )
-def test_classes_of_one_kind_alone_are_learnt_as_well(things: tuple[bool, ...], terms: set[str]) -> None:
-    """Without a word about things, all are."""
+def test_classes_of_only_one_kind_are_learned_too(things: tuple[bool, ...], terms: set[str]) -> None:
+    """If nothing says which classes are things, all are."""
     head = head_of(things) if things else REGISTRY[TASK](OPTIONS[TASK], {3: WIDTH}, LabelSpace(classes=("a", "b")))
     count = len(things) or 2
     levels = head.levels
@@ -97,7 +97,7 @@ def test_valid_segments_are_those_with_a_pixel() -> None:
 
 
 def claims(*masks: tuple[slice, slice], score: float = 0.8) -> Tensor:
-    """Things that claim rectangles, the first the most surely."""
+    """Things that claim rectangles, the first with the highest score."""
     things = torch.zeros(len(masks), 20, 20)
     for number, (rows, columns) in enumerate(masks):
         things[number, rows, columns] = score - 0.1 * number
@@ -106,23 +106,23 @@ def claims(*masks: tuple[slice, slice], score: float = 0.8) -> Tensor:
 
 ALL = slice(None)
 GROUND = torch.cat([torch.full((1, 20, 20), 0.7), torch.full((1, 20, 20), 0.2), torch.full((1, 20, 20), 0.1)])
-"""Two classes of stuff, the first everywhere, and anything else."""
+"""Two classes of stuff, of which the first wins everywhere, and "anything else"."""
 
 
-def test_things_lie_over_stuff_and_the_surest_on_top() -> None:
+def test_things_cover_stuff_and_the_highest_score_is_on_top() -> None:
     segments = _merge(claims((slice(0, 10), ALL), (slice(8, 20), slice(0, 10))), GROUND)
     assert (segments[:10] == 0).all()
     assert (segments[10:, :10] == 1).all()
     assert (segments[10:, 10:] == 2).all()
 
 
-def test_a_second_answer_for_the_same_thing_goes_and_leaves_its_pixels_to_others() -> None:
+def test_a_duplicate_thing_is_dropped_and_leaves_its_pixels_to_others() -> None:
     segments = _merge(claims((slice(0, 10), ALL), (slice(0, 14), ALL), (slice(10, 20), ALL)), GROUND)
     assert (segments[:10] == 0).all()
     assert (segments[10:] == 2).all()
 
 
-def test_stuff_too_small_to_be_meant_goes() -> None:
+def test_stuff_that_is_too_small_is_dropped() -> None:
     ground = GROUND.clone()
     ground[:2, 5, 5] = torch.tensor([0.1, 0.8])
     assert (_merge(claims(), ground) == 0).all()
@@ -130,7 +130,7 @@ def test_stuff_too_small_to_be_meant_goes() -> None:
     assert (_merge(claims(), ground) == 1).sum() == 10
 
 
-def test_what_is_neither_a_thing_nor_stuff_is_of_no_segment() -> None:
+def test_pixels_that_are_neither_thing_nor_stuff_belong_to_no_segment() -> None:
     ground = GROUND.clone()
     ground[:, :, :10] = torch.tensor([0.1, 0.1, 0.8])[:, None, None]
     segments = _merge(claims((slice(0, 5), ALL)), ground)
@@ -153,8 +153,8 @@ def one_image(segments: Tensor, classes: list[int], crowd: list[bool]) -> dict[s
     return {"segments": segments[None], "classes": torch.tensor([classes]), "valid": valid, "crowd": torch.tensor([crowd])}
 
 
-def test_pixels_of_no_segment_are_no_stuff_and_crowds_are_no_things() -> None:
-    """Classes 0 and 2 are things. What lies where nothing is labelled changes nothing about stuff."""
+def test_pixels_without_a_segment_are_not_stuff_and_crowds_are_not_things() -> None:
+    """Classes 0 and 2 are things. Unlabelled areas have no effect on stuff."""
     head = make_head(TASK)
     outputs = {key: value.detach() for key, value in head(make_features(1, (64, 64))).items()}
     segments = torch.zeros(64, 64, dtype=torch.int64)
@@ -171,7 +171,7 @@ def test_pixels_of_no_segment_are_no_stuff_and_crowds_are_no_things() -> None:
     assert single["dice"] > 0
 
 
-def test_an_image_of_nothing_but_void_teaches_no_stuff() -> None:
+def test_an_image_that_is_all_void_teaches_no_stuff() -> None:
     head = make_head(TASK)
     nothing = one_image(torch.full((64, 64), IGNORE), [0, 0], [False, False])
     terms = head.loss(head(make_features(1, (64, 64))), nothing, torch.tensor([True]))

@@ -31,14 +31,14 @@ LABELLED = torch.tensor([True])
 
 
 def turned(center: tuple[float, float], sides: tuple[float, float], degrees: float) -> Tensor:
-    """Corners [4, 2] of a rectangle that is turned clockwise on screen."""
+    """Corners [4, 2] of a rectangle that is rotated clockwise on screen."""
     corners = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]) * torch.tensor(sides)
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return corners @ torch.tensor([[cos, sin], [-sin, cos]]) + torch.tensor(center)
 
 
 def objects(quads: list[Tensor], classes: list[int], crowd: list[bool] | None = None) -> dict[str, Tensor]:
-    """Targets of one image, with one object of padding."""
+    """Targets for one image, with one padded object."""
     return {
         "quads": torch.stack([*quads, torch.zeros(4, 2)])[None],
         "classes": torch.tensor([[*classes, 0]]),
@@ -48,7 +48,7 @@ def objects(quads: list[Tensor], classes: list[int], crowd: list[bool] | None = 
 
 
 def answers(targets: dict[str, Tensor], size: tuple[int, int] = SIZE) -> dict[str, Tensor]:
-    """Outputs of a head that is right."""
+    """Correct outputs."""
     there = targets["valid"][0]
     boxes = bounds(targets["quads"][0][there])
     corners = in_frame(targets["quads"][0][there], boxes).flatten(1)
@@ -64,7 +64,7 @@ def found(targets: dict[str, Tensor], scores: list[float] | None = None) -> dict
 THREE = objects([turned((30, 30), (40, 12), 20), turned((100, 20), (30, 25), 200), turned((130, 45), (20, 30), -80)], [2, 0, 2])
 
 
-def test_eight_images_are_memorised_beside_two_that_nobody_labelled() -> None:
+def test_eight_images_are_memorised_next_to_two_unlabelled_ones() -> None:
     """Seen: AP 1.0 after 130 iterations, 14 s of CPU time on one core of an Intel Xeon."""
     torch.set_num_threads(1)
     scenes = make_turned_digits(10)
@@ -86,7 +86,7 @@ def test_eight_images_are_memorised_beside_two_that_nobody_labelled() -> None:
 
 
 def test_corners_never_jump_as_an_object_turns() -> None:
-    """What is learnt moves as little as the object does, and what is right is told as it was annotated."""
+    """The targets move as little as the object does, and correct predictions keep the annotated order."""
     head = make_head(TASK)
     before = None
     for degrees in range(0, 365, 5):
@@ -102,7 +102,7 @@ def test_corners_never_jump_as_an_object_turns() -> None:
         assert head.loss(outputs, targets, LABELLED)["corners"].item() == pytest.approx(0, abs=1e-4)
         for turn in (1, 2, 3):
             other = {**targets, "quads": targets["quads"].roll(turn, dims=2)}
-            assert head.loss(outputs, other, LABELLED)["corners"].item() > 0.1, "order is learnt, not the outline alone"
+            assert head.loss(outputs, other, LABELLED)["corners"].item() > 0.1, "corner order is learned, not only the outline"
         given = head.decode(outputs, SIZE)
         sure = given["scores"][0] > 0.5
         torch.testing.assert_close(given["quads"][0, sure], placed, atol=1e-3, rtol=0)
@@ -119,7 +119,7 @@ def test_decoding_right_outputs_gives_the_objects_back() -> None:
     assert metric.compute() == pytest.approx({"AP": 1.0, "AP50": 1.0, "AP75": 1.0})
 
 
-def test_errors_are_shares_of_width_and_height_whichever_way_it_is_turned() -> None:
+def test_errors_are_relative_to_width_and_height_whatever_the_rotation() -> None:
     for degrees in range(0, 360, 15):
         truth = turned((50, 50), (40, 8), degrees)
         moved = turned((52, 50), (40, 8), 0) - turned((50, 50), (40, 8), 0)
@@ -169,7 +169,7 @@ def test_images_without_objects_teach_what_is_not_there_and_no_corners() -> None
     assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
 
 
-def test_what_is_not_to_be_read_is_not_learnt() -> None:
+def test_illegible_text_is_not_learned() -> None:
     head = make_head(TASK)
     outputs = head(make_features(1, SIZE))
     targets = objects([turned((30, 30), (40, 12), 20), turned((100, 20), (30, 25), 200)], [0, 0], crowd=[True, False])
@@ -177,7 +177,7 @@ def test_what_is_not_to_be_read_is_not_learnt() -> None:
     alone = head.loss(outputs, {**targets, "valid": targets["valid"] & ~targets["crowd"]}, LABELLED)
     for term in ("corners", "boxes"):
         torch.testing.assert_close(with_crowd[term], alone[term])
-    assert with_crowd["classification"] < alone["classification"], "nor are answers there taken for mistakes"
+    assert with_crowd["classification"] < alone["classification"], "predictions there must not count as mistakes"
 
 
 ODD_QUADS = {
@@ -205,7 +205,7 @@ def test_odd_quads_are_finite(quad: Tensor) -> None:
 
 
 def clipped_iou(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """IoU of two convex clockwise polygons, and the share of `a` in `b`, by Sutherland and Hodgman, one edge after another."""
+    """IoU of two convex clockwise polygons, and the share of `a` inside `b`, by Sutherland and Hodgman, one edge at a time."""
     part = [tuple(corner) for corner in a]
     for start, end in zip(b, np.roll(b, -1, axis=0), strict=True):
         side = [(end[0] - start[0]) * (y - start[1]) - (end[1] - start[1]) * (x - start[0]) for x, y in part]
@@ -239,7 +239,7 @@ class PolygonEvaluation(COCOeval):  # type: ignore[misc] # pycocotools has no ty
 
 
 def oracle_scores(truth: list[dict[str, Any]], given: list[dict[str, Any]], images: int, classes: int) -> list[float]:
-    """COCO's AP, AP50 and AP75 of quads."""
+    """COCO's AP, AP50 and AP75 for quads."""
 
     def table(rows: list[dict[str, Any]]) -> COCO:
         coco = COCO()
@@ -262,7 +262,7 @@ def oracle_scores(truth: list[dict[str, Any]], given: list[dict[str, Any]], imag
 
 
 def random_convex(rng: np.random.Generator) -> Tensor:
-    """Corners of a turned rectangle, each moved a little: clockwise, and without a dent."""
+    """Corners of a rotated rectangle, each moved a little: clockwise and convex."""
     quad = turned(
         (float(rng.uniform(20, 140)), float(rng.uniform(15, 50))), (30.0, float(rng.uniform(12, 25))), float(rng.uniform(0, 360))
     )
@@ -270,7 +270,7 @@ def random_convex(rng: np.random.Generator) -> Tensor:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_scores_equal_cocos_evaluation_with_overlaps_from_another_hand(seed: int) -> None:
+def test_scores_equal_cocos_evaluation_with_independent_overlaps(seed: int) -> None:
     rng = np.random.default_rng(seed)
     metric = QuadrilateralDetectionMetric(3)
     there_rows, given_rows = [], []
@@ -300,7 +300,7 @@ def score(truth: dict[str, Tensor], given: dict[str, Tensor]) -> dict[str, float
     return metric.compute()
 
 
-def test_crossing_sides_and_dents_are_scored_by_the_area_that_they_enclose() -> None:
+def test_crossing_sides_and_dents_are_scored_by_the_enclosed_area() -> None:
     square = turned((50, 30), (40, 40), 0)
     for odd in (ODD_QUADS["crossing sides"], ODD_QUADS["a dent"], square):
         assert score(objects([odd], [1]), found(objects([odd], [1])))["AP"] == pytest.approx(1)
@@ -311,7 +311,7 @@ def test_crossing_sides_and_dents_are_scored_by_the_area_that_they_enclose() -> 
     assert score(objects([square], [1]), found(objects([dented], [1])))["AP"] == pytest.approx(0.8)
 
 
-def test_what_is_not_to_be_read_is_neither_found_nor_missed() -> None:
+def test_illegible_text_is_neither_found_nor_missed() -> None:
     text, illegible = turned((40, 30), (40, 12), 10), turned((110, 30), (60, 30), -20)
     truth = objects([text, illegible], [0, 0], crowd=[False, True])
     for given in ([text], [text, illegible], [text, turned((110, 30), (10, 5), -20), turned((105, 30), (10, 5), 70)]):

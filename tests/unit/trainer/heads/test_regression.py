@@ -14,7 +14,7 @@ TASK = Task.REGRESSION
 
 
 def scores_of(found: np.ndarray, truth: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """In three batches, standardised as the train split may well have it: not quite as these values are."""
+    """In three batches, standardised as the train split might be: not exactly as these values are."""
     metric = RegressionMetric(torch.full((truth.shape[1],), 900.0), torch.full((truth.shape[1],), 7.0))
     for part in np.array_split(np.arange(len(truth)), 3):
         targets = {"values": torch.from_numpy(truth[part]), "known": torch.from_numpy(known[part])}
@@ -23,7 +23,7 @@ def scores_of(found: np.ndarray, truth: np.ndarray, known: np.ndarray) -> dict[s
 
 
 def random_values(images: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and answers of two values: one far from zero, one small."""
+    """Truth and predictions for two values: one far from zero, one small."""
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(images, 2)) * [5.0, 0.1] + [1000.0, 0.0]
     return truth, truth + rng.normal(size=truth.shape) * [2.0, 0.05]
@@ -47,7 +47,7 @@ def test_each_value_counts_where_it_is_known() -> None:
     assert scores["MAE"] == pytest.approx(np.mean(want))
 
 
-def test_a_value_that_is_never_known_has_no_say() -> None:
+def test_a_value_that_is_never_known_has_no_effect() -> None:
     truth, found = random_values()
     known = np.full(truth.shape, True)
     known[:, 1] = False
@@ -64,7 +64,7 @@ def test_worse_than_the_mean_is_a_negative_r2() -> None:
 
 
 @pytest.mark.parametrize(("error", "want"), [(0.0, 1.0), (0.5, 0.0)], ids=["right", "wrong"])
-def test_r2_where_all_truths_are_equal_is_what_scikit_learn_says(error: float, want: float) -> None:
+def test_r2_equals_scikit_learns_if_all_truths_are_equal(error: float, want: float) -> None:
     truth = np.full((7, 1), 0.25)
     assert r2_score(truth, truth + error) == want
     assert scores_of(truth + error, truth, np.full((7, 1), True))["R2"] == want
@@ -76,7 +76,7 @@ def test_one_image_has_errors_and_no_r2() -> None:
     assert np.isnan(scores["R2"])
 
 
-def test_values_are_learnt_in_deviations_and_answered_in_their_units() -> None:
+def test_values_are_learned_in_deviations_and_predicted_in_their_units() -> None:
     head = make_head(TASK)  # means 10 and 3, deviations 5 and 1.5
     values, known = torch.tensor([[15.0, 0.0]]), torch.tensor([[True, True]])
     right = {"standardised": torch.tensor([[1.0, -2.0]])}
@@ -89,7 +89,7 @@ def test_values_are_learnt_in_deviations_and_answered_in_their_units() -> None:
     assert loss.item() == pytest.approx((0.1**2 / 2 + (3 - 0.5)) / 2)
 
 
-def test_an_unknown_value_of_a_labelled_image_is_not_looked_at() -> None:
+def test_an_unknown_value_of_a_labelled_image_is_not_read() -> None:
     head = make_head(TASK)
     outputs = {"standardised": torch.tensor([[0.5, 0.5]], requires_grad=True)}
     targets = {"values": torch.tensor([[10.0, float("nan")]]), "known": torch.tensor([[True, False]])}
@@ -100,12 +100,12 @@ def test_an_unknown_value_of_a_labelled_image_is_not_looked_at() -> None:
     assert outputs["standardised"].grad[0, 1] == 0
 
 
-def test_the_scale_of_values_is_no_part_of_the_weights() -> None:
+def test_the_weights_do_not_include_the_scale_of_values() -> None:
     assert set(make_head(TASK).state_dict()) == {"linear.weight", "linear.bias"}
 
 
 def bright_discs(count: int = 8, size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images with one disc each, and [count, 2]: its place across, in pixels, and its area as a share of a thousand."""
+    """Images with one disc each, and [count, 2]: its x coordinate in pixels, and its area in thousandths."""
     generator = torch.Generator().manual_seed(0)
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
     across, radius = (torch.rand(2, count, generator=generator) * 0.4 + 0.3) * torch.tensor([[1.0], [0.4]]) * size

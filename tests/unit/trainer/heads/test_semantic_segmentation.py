@@ -67,7 +67,7 @@ def test_decoding_right_outputs_gives_the_map_back() -> None:
 
 
 def test_the_map_stays_in_place_on_odd_sizes() -> None:
-    """A cell of 2 × 2 pixels reaches over the edge: the map must be cut, not squeezed."""
+    """A cell of 2 × 2 pixels extends past the edge: the map must be cropped, not squeezed."""
     truth = torch.zeros(1, 34, 72, dtype=torch.int64)
     truth[:, :, 36:] = 1
     found = make_head(TASK).decode({"logits": right_logits(truth, 3, stride=2)}, (33, 70))["map"]
@@ -99,7 +99,7 @@ def test_scores_equal_numpy_over_batches() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(-1, 4, (6, 20, 30))
     found = np.where(rng.random(truth.shape) < 0.6, truth, rng.integers(0, 4, truth.shape)).clip(0)
-    metric = SemanticSegmentationMetric(7)  # of which three never occur
+    metric = SemanticSegmentationMetric(7)  # three of them never occur
     for part in (slice(0, 4), slice(4, 6)):
         labelled = torch.ones(part.stop - part.start, dtype=torch.bool)
         metric.update({"map": torch.from_numpy(found[part])}, {"map": torch.from_numpy(truth[part])}, labelled)

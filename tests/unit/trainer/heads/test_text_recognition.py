@@ -49,7 +49,7 @@ def test_without_a_character_in_the_truth_there_is_no_error_rate() -> None:
     assert scores["exactMatch"] == 0.5
 
 
-def test_texts_that_are_not_labelled_have_no_say() -> None:
+def test_unlabelled_texts_have_no_effect() -> None:
     assert scores_of(["abc", "e"], ["abc", "abc"], [True, False])["exactMatch"] == 1
 
 
@@ -68,7 +68,7 @@ def test_columns_are_four_pixels_wide_or_as_the_level_has_them(level: int, width
 
 
 def test_columns_are_in_the_order_of_the_image() -> None:
-    """What a column says changes with the features above it, and hardly with those of the other end."""
+    """A column's output changes with the features above it, and hardly with those at the other end."""
     head = make_head(TASK)
     features = make_features(1, (32, 256))
     (column,) = head(features)["logits"][:, 1].square().sum(dim=1)
@@ -78,7 +78,7 @@ def test_columns_are_in_the_order_of_the_image() -> None:
     assert gradient[..., :4].abs().mean() > 10 * gradient[..., -16:].abs().mean()
 
 
-def test_a_text_with_too_many_characters_is_not_learnt_and_the_others_are() -> None:
+def test_a_text_with_too_many_characters_is_not_learned_but_the_others_are() -> None:
     head = make_head(TASK)
     features = make_features(2, (32, 32))  # 8 columns
     targets = {"text": indices(["aaaaaaaa", "abc"])}
@@ -103,7 +103,7 @@ def test_a_text_with_too_many_characters_does_not_dilute_the_loss_of_the_others(
 
 
 def test_the_rows_of_an_image_are_told_apart() -> None:
-    """The same stroke high up and low down: an apostrophe and a comma."""
+    """The same stroke at the top and at the bottom: an apostrophe and a comma."""
     head = make_head(TASK).eval()
     high, low = torch.zeros(2, 1, 32, 8, 8)
     high[:, :, 1], low[:, :, 6] = 1, 1
@@ -112,7 +112,7 @@ def test_the_rows_of_an_image_are_told_apart() -> None:
 
 
 def lines(count: int = 8, size: tuple[int, int] = (32, 96)) -> tuple[Tensor, Tensor]:
-    """Images of strings of digits, of any size and somewhere in the image, with their indices."""
+    """Images of strings of digits, of any size and anywhere in the image, with their indices."""
     rng = np.random.default_rng(0)
     height, width = size
     images, texts = [], []

@@ -20,7 +20,7 @@ from headrace_trainer.ops.pixels import normalise
 
 TASK = Task.VIEW_INVARIANCE
 
-# Half of them look one way and half the other.
+# Half of them point one way and half the other.
 OPPOSITE = torch.tensor([[1.0], [-1.0]]).repeat(25, 1)
 
 
@@ -51,7 +51,7 @@ def test_knn_accuracy_equals_scikit_learn_leaving_one_out() -> None:
     assert scores_of(features, label)["knnAccuracy"] == pytest.approx(right / len(label))
 
 
-def test_images_without_a_label_have_no_vote_and_are_not_asked() -> None:
+def test_images_without_a_label_do_not_vote_and_are_not_scored() -> None:
     features, label = clustered()
     with_others = torch.cat([features, torch.randn(30, 12)]), torch.cat([label, torch.full((30,), -1)])
     want = scores_of(features, label)["knnAccuracy"]
@@ -71,7 +71,7 @@ def test_without_labels_the_score_is_the_deviation() -> None:
     ("features", "low", "high"),
     [
         pytest.param(torch.ones(50, 16), 0.0, 1e-6, id="all the same"),
-        # Of 18 numbers a unit vector's length is just above 1 in single precision.
+        # A unit vector of 18 numbers is slightly longer than 1 in single precision.
         pytest.param(OPPOSITE * torch.ones(50, 18), 1 - 1e-6, 1.0, id="two opposite directions"),
         pytest.param(torch.eye(16).repeat(4, 1)[:50], 0.9, 1.0, id="spread evenly"),
         pytest.param(OPPOSITE * torch.eye(16)[:1], 0.0, 0.26, id="one dimension of sixteen"),
@@ -87,7 +87,7 @@ def loss_of(first: Tensor, second: Tensor) -> dict[str, float]:
     return {name: term.item() for name, term in terms.items()}
 
 
-def test_loss_is_that_of_the_paper() -> None:
+def test_loss_equals_the_papers() -> None:
     first, second = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0)).double()
     want_variance, want_covariance = [], []
     for vectors in (first.numpy(), second.numpy()):
@@ -100,7 +100,7 @@ def test_loss_is_that_of_the_paper() -> None:
     assert terms["covariance"] == pytest.approx(np.mean(want_covariance) / 25, rel=1e-5)
 
 
-def test_features_that_all_collapse_are_punished_and_those_that_are_right_are_not() -> None:
+def test_collapsed_features_are_punished_and_good_ones_are_not() -> None:
     assert loss_of(torch.ones(8, 4), torch.ones(8, 4))["variance"] == pytest.approx(0.99)
     apart = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
     assert loss_of(apart, apart) == {"invariance": 0, "variance": 0, "covariance": 0}
@@ -126,7 +126,7 @@ def test_dimensions_are_those_of_the_expander() -> None:
 
 
 def learn(images: Tensor, iterations: int) -> tuple[list[dict[str, float]], float]:
-    """Train on uint8 [B, 3, H, W] with levels up to 3: the losses of each half, and the deviation of the images' features."""
+    """Train on uint8 [B, 3, H, W] with levels up to 3; returns each half's losses, and the deviation of the images' features."""
     plans = (HeadPlan(Head(name="v", view_invariance=ViewInvariance(dimensions=64)), LabelSpace()),)
     torch.manual_seed(0)
     network = build_network(model.Network(backbone=model.Backbone(name="resnet18", top_level=3)), plans)
@@ -149,8 +149,8 @@ def textures(count: int) -> Tensor:
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous()
 
 
-def test_views_come_nearer_to_each_other_and_images_stay_apart() -> None:
-    """Sixteen photographs of textures. That neighbours' labels get better takes minutes: tests/bench/tasks."""
+def test_views_move_closer_and_images_stay_apart() -> None:
+    """Sixteen photographs of textures. Better neighbours' labels would take minutes: tests/bench/tasks."""
     torch.set_num_threads(1)
     (first, second), deviation = learn(textures(16), iterations=50)
     assert second["v/invariance"] < 0.85 * first["v/invariance"], "seen: 0.086 and 0.060"
@@ -158,7 +158,7 @@ def test_views_come_nearer_to_each_other_and_images_stay_apart() -> None:
     assert deviation > 0.3
 
 
-def test_without_what_keeps_images_apart_all_vectors_become_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_terms_that_keep_images_apart_all_vectors_become_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     whole = ViewInvarianceHead.loss
 

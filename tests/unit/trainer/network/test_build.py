@@ -22,7 +22,7 @@ LABELS = LabelSpace(classes=("cat", "dog"))
 
 
 def build(heads: dict[str, dict[str, Any]], **parts: Any) -> Network:
-    """A network of ResNet-18 and the heads given by name, on `backbone` and `neck` if they are given."""
+    """A ResNet-18 network with the named heads, on `backbone` and `neck` if given."""
     spec = model.Network.model_validate(
         {
             "backbone": {"name": "resnet18", **parts.get("backbone", {})},
@@ -44,15 +44,15 @@ ALL_HEADS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("size", [(64, 64), (33, 70)], ids=str)
-def test_several_heads_several_of_one_type_answer_together(size: tuple[int, int]) -> None:
+def test_several_heads_and_several_of_one_type_predict_together(size: tuple[int, int]) -> None:
     network = build(ALL_HEADS, neck={"fpn": {"channels": 32}, "bottomLevel": 3, "topLevel": 6})
     outputs = network(torch.randn(2, 3, *size))
     assert list(outputs) == list(network.heads) == list(ALL_HEADS)
     assert set(network.features(torch.randn(2, 3, *size))) == {3, 4, 5, 6}
 
 
-def test_heads_may_be_called_as_anything_in_torch_is() -> None:
-    """Columns of numbers make a layer called "values", and the head that learns it has its name."""
+def test_heads_may_have_the_name_of_anything_in_torch() -> None:
+    """Columns of numbers become a layer called "values", and its head gets the same name."""
     names = [name for name in dir(torch.nn.ModuleDict()) if name.isalpha()] + ["values-head", "head", "backbone", "neck"]
     assert {"values", "type", "train", "keys"} < set(names)
     network = build({name: {"multilabelClassification": {}} for name in names}, backbone={"topLevel": 3})
@@ -89,12 +89,12 @@ def test_default_levels(task: str, neck: dict[str, Any] | None, options: dict[st
 
 
 @pytest.mark.parametrize("task", ["multilabelClassification", "multiclassClassification"])
-def test_single_level_heads_look_at_the_highest_level_by_default(task: str) -> None:
+def test_single_level_heads_use_the_highest_level_by_default(task: str) -> None:
     assert build({"head": {task: {}}}, neck={"fpn": {"channels": 16}, "topLevel": 7}).heads["head"].levels == (7,)
     assert build({"head": {task: {"level": 4}}}).heads["head"].levels == (4,)
 
 
-def test_a_shallow_backbone_without_neck_gives_what_it_has() -> None:
+def test_a_shallow_backbone_without_neck_gives_the_levels_it_has() -> None:
     network = build({"head": {"objectDetection": {}}}, backbone={"topLevel": 2})
     assert network.heads["head"].levels == (2,)
 
@@ -108,7 +108,7 @@ def test_a_shallow_backbone_without_neck_gives_what_it_has() -> None:
         ({"multilabelClassification": {"level": 1}}, "there is no level 1"),
     ],
 )
-def test_a_level_that_is_not_there_is_refused_with_the_heads_name(head: dict[str, Any], problem: str) -> None:
+def test_a_missing_level_is_refused_with_the_heads_name(head: dict[str, Any], problem: str) -> None:
     with pytest.raises(FatalError) as raised:
         build({"boxes": head}, neck={"fpn": {"channels": 16}, "bottomLevel": 3, "topLevel": 5})
     assert raised.value.reason is Reason.BAD_MODEL
@@ -133,7 +133,7 @@ def test_a_head_without_classes_is_refused() -> None:
         (1, 32, 32, {"name": "convnext_tiny"}, True),
     ],
 )
-def test_what_is_refused_for_batch_normalisation_is_what_cannot_train(
+def test_batches_refused_for_batch_normalisation_cannot_train(
     batch_size: int, height: int, width: int, backbone: dict[str, Any], trains: bool
 ) -> None:
     network = build({}, backbone=backbone)
@@ -159,7 +159,7 @@ def test_view_invariance_wants_another_image_in_the_batch() -> None:
 
 
 @pytest.mark.parametrize("backbone", ["convnext_tiny", "swin_t"])
-def test_a_backbone_without_level_1_tells_neck_and_heads_so(backbone: str) -> None:
+def test_neck_and_heads_know_that_a_backbone_has_no_level_1(backbone: str) -> None:
     with pytest.raises(FatalError, match="the backbone has the levels 2, 3, 4, 5"):
         build({"boxes": {"objectDetection": {}}}, backbone={"name": backbone}, neck={"fpn": {}, "bottomLevel": 1})
     with pytest.raises(FatalError, match="there is no level 1; there are the levels 2, 3, 4, 5"):

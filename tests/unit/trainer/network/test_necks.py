@@ -42,7 +42,7 @@ def make_maps(size: tuple[int, int], channels: Mapping[int, int] = CHANNELS, bat
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_levels_are_halved_and_rounded_up(kind: dict[str, object], data: st.DataObject) -> None:
-    """Whatever the image's size, the backbone's levels and those that are asked for."""
+    """For any image size, over the backbone's levels and those above it."""
     lowest = data.draw(st.integers(1, 3), "lowest")
     channels = {level: CHANNELS[level] for level in range(lowest, data.draw(st.integers(lowest, 5), "highest") + 1)}
     bottom = data.draw(st.integers(lowest, max(channels)), "bottom")
@@ -77,7 +77,7 @@ def test_the_lowest_level_sees_all_levels_above_it(kind: dict[str, object]) -> N
 
 
 @pytest.mark.parametrize(("kind", "sees"), [("fpn", [5]), ("biFpn", [3, 4, 5]), ("hybridEncoder", [3, 4, 5])])
-def test_ways_up_show_the_highest_level_those_below_it(kind: str, sees: list[int]) -> None:
+def test_bottom_up_paths_show_the_highest_level_those_below_it(kind: str, sees: list[int]) -> None:
     maps = {level: x.requires_grad_() for level, x in make_maps((64, 64)).items()}
     make_neck(KINDS[kind], 3, 5)(maps)[5].sum().backward()
     assert [level for level, x in maps.items() if x.grad is not None] == sees
@@ -92,7 +92,7 @@ def test_images_of_a_batch_do_not_see_each_other(kind: dict[str, object]) -> Non
 
 
 @each_kind
-def test_bfloat16_autocast_stays_near(kind: dict[str, object]) -> None:
+def test_bfloat16_autocast_stays_close(kind: dict[str, object]) -> None:
     neck, maps = make_neck(kind, 3, 6), make_maps((64, 64))
     exact = neck(maps)
     with torch.autocast("cpu", torch.bfloat16):
@@ -112,7 +112,7 @@ def test_a_bottom_level_that_the_backbone_lacks_is_refused(kind: dict[str, objec
 def test_a_weight_of_zero_takes_a_map_out() -> None:
     neck = BiFpn(CHANNELS, 32, 4, 5, repeats=1)
     with torch.no_grad():
-        neck.passes[0].down["4"].weights[1] = -1.0  # ReLU makes zero of it
+        neck.passes[0].down["4"].weights[1] = -1.0  # ReLU turns it into zero
     maps = {level: x.requires_grad_() for level, x in make_maps((64, 64)).items()}
     neck(maps)[4].sum().backward()
     assert maps[5].grad is None or not maps[5].grad.any()

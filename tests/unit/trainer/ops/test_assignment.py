@@ -12,7 +12,7 @@ def allowed_cells(box: list[float]) -> set[int]:
     return set(cell[0, 0][allowed[0, 0]].tolist())
 
 
-def test_candidates_are_the_cells_near_the_middle_whose_centre_lies_in_the_box() -> None:
+def test_candidates_are_the_cells_near_the_middle_whose_centre_is_in_the_box() -> None:
     box = [20.0, 10.0, 90.0, 70.0]
     centre_x, centre_y = 55.0, 40.0
     want, offset = set(), 0
@@ -26,7 +26,7 @@ def test_candidates_are_the_cells_near_the_middle_whose_centre_lies_in_the_box()
 
 
 def test_an_object_smaller_than_a_cell_gets_the_cells_that_hold_its_centre() -> None:
-    # (33, 17) to (35, 19) holds no cell's centre.
+    # (33, 17) to (35, 19) contains no cell's centre.
     assert allowed_cells([33.0, 17.0, 35.0, 19.0]) == {2 * 16 + 4, 192 + 1 * 8 + 2, 192 + 48 + 0 * 4 + 1}
 
 
@@ -67,7 +67,7 @@ def test_a_cell_that_two_objects_want_goes_to_the_one_it_overlaps_more() -> None
     assert not given.quality[~given.taken].any()
 
 
-def test_of_two_equal_objects_the_first_keeps_its_cells() -> None:
+def test_the_first_of_two_equal_objects_keeps_its_cells() -> None:
     cell = torch.tensor([[[3, 4], [3, 4]]])
     overlap = torch.tensor([[[0.5, 0.25], [0.5, 0.25]]])
     given = task_aligned(cell, torch.ones_like(cell, dtype=torch.bool), torch.ones_like(overlap), overlap, cells=5)

@@ -1,4 +1,4 @@
-"""Against pycocotools, with boxes as what is compared."""
+"""Compared with pycocotools, on boxes."""
 
 import contextlib
 import io
@@ -15,12 +15,12 @@ CLASSES = 3
 
 
 def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
-    """x, y, width, height; whole numbers, so that some are equally like an answer."""
+    """x, y, width, height; whole numbers, so that some predictions match two boxes equally well."""
     return np.concatenate([rng.integers(0, 60, (count, 2)), rng.integers(3, 30, (count, 2))], axis=1).astype(np.float64)
 
 
 def random_image(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Objects, some of them crowds, and answers: near objects, some under another class, and from nowhere; with equal scores."""
+    """Objects, some of them crowds, and predictions: near objects, some in another class, and random ones; with equal scores."""
     count, extra = rng.integers(0, 12), rng.integers(0, 500)
     boxes, classes = random_boxes(rng, count), rng.integers(0, CLASSES, count)
     near = np.abs(boxes + rng.integers(-1, 2, boxes.shape))
@@ -87,12 +87,12 @@ def test_nothing_found_scores_zero() -> None:
     assert average_precision([[of([], [], [False])]]) == {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
 
 
-def test_a_class_that_does_not_occur_has_no_say() -> None:
+def test_a_class_that_does_not_occur_has_no_effect() -> None:
     right = of([0.9], [[1.0]], [False])
     assert average_precision([[right], [of([0.5], [], [])]])["AP"] == pytest.approx(1)
 
 
-def test_answers_in_a_crowd_are_no_mistakes() -> None:
+def test_predictions_in_a_crowd_are_not_mistakes() -> None:
     assert average_precision([[of([0.9, 0.8, 0.7], [[0, 1], [0, 1], [1, 0]], [False, True])]])["AP"] == pytest.approx(1)
     assert average_precision([[of([0.9, 0.8, 0.7], [[0, 0], [0, 0], [1, 0]], [False, True])]])["AP"] == pytest.approx(
         1 / 3, abs=0.01

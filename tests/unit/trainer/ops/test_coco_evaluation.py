@@ -1,4 +1,4 @@
-"""Against pycocotools, which is what papers report."""
+"""Compared with pycocotools, which papers report."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def random_scene(rng: np.random.Generator) -> tuple[Truth, Found]:
-    """Objects, some of them crowds, and answers: objects moved a little, some under another class, and boxes from nowhere."""
+    """Objects, some of them crowds, and predictions: objects moved a little, some in another class, and random boxes."""
     count = rng.integers(0, 12)
     truth = Truth(random_boxes(rng, count), rng.integers(0, CLASSES, count), rng.random(count) < 0.15)
     moved = truth.boxes + rng.normal(0, 1, truth.boxes.shape).astype(np.float32)
@@ -64,7 +64,7 @@ def pycocotools_scores(truth: list[Truth], found: list[Found]) -> list[float]:
 
 
 def shape(image: Truth | Found, number: int) -> dict[str, Any]:
-    """The annotation's part that says where an object is."""
+    """The part of the annotation that says where an object is."""
     if image.masks is not None:
         return {"segmentation": image.masks[number], "area": float(coco_mask.area(image.masks[number]))}
     x0, y0, x1, y1 = image.boxes[number].astype(np.float64).tolist()
@@ -72,7 +72,7 @@ def shape(image: Truth | Found, number: int) -> dict[str, Any]:
 
 
 def with_masks(rng: np.random.Generator, image: Truth | Found) -> Truth | Found:
-    """The same objects as ragged ellipses in their boxes; an empty one here and there among those that were found."""
+    """The same objects as ragged ellipses in their boxes; a few of the predicted ones are empty."""
     masks = ellipses(image.boxes) & (rng.random((len(image.boxes), HEIGHT, WIDTH)) < 0.97)
     if isinstance(image, Found):
         masks[rng.random(len(masks)) < 0.05] = False
@@ -106,13 +106,13 @@ def test_scores_of_masks_equal_pycocotools(seed: int) -> None:
     assert list(coco_average_precision(truth, found, CLASSES).values()) == pytest.approx(want, abs=1e-6)
 
 
-def test_run_lengths_are_those_of_pycocotools() -> None:
+def test_run_lengths_equal_pycocotools() -> None:
     masks = np.random.default_rng(0).random((3, 7, 5)) < 0.5
     assert (coco_mask.decode(run_lengths(masks)).transpose(2, 0, 1) == masks).all()
     assert run_lengths(np.zeros((0, 7, 5), np.bool_)) == []
 
 
-def test_masks_found_where_there_is_none_are_mistakes() -> None:
+def test_masks_predicted_where_there_is_none_are_mistakes() -> None:
     square = run_lengths(np.ones((1, 5, 4), np.bool_))
     boxes, classes = np.zeros((1, 4), np.float32), np.zeros(1, np.int64)
     one, nothing = Truth(boxes, classes, np.zeros(1, np.bool_), square), Truth(boxes[:0], classes[:0], np.zeros(0, np.bool_), [])

@@ -15,7 +15,7 @@ def random_texts(texts: int, longest: int, alphabet: int, shortest: int = 0, see
 
 
 def reference(logits: Tensor, text: Tensor) -> Tensor:
-    """torch's own, in float64."""
+    """torch's own loss, in float64."""
     columns = torch.full((len(text),), logits.shape[1])
     probabilities = logits.double().log_softmax(dim=2).transpose(0, 1)
     truth, length = (text + 1).clamp(min=0), (text >= 0).sum(dim=1)
@@ -25,7 +25,7 @@ def reference(logits: Tensor, text: Tensor) -> Tensor:
 CASES = {
     "usual": (16, 24, 6, 10),
     "many repeats": (16, 24, 8, 2),
-    "hardly enough columns": (16, 4, 4, 3),
+    "barely enough columns": (16, 4, 4, 3),
     "one column": (8, 1, 2, 3),
     "long": (4, 200, 90, 80),
 }
@@ -44,7 +44,7 @@ def test_loss_and_gradient_equal_those_of_torch(texts: int, columns: int, longes
 
 
 def test_the_loss_counts_every_row_that_reads_as_the_text() -> None:
-    """Of two columns and one character a, the rows "aa", "a " and " a" do."""
+    """With two columns and one character a, these are the rows "aa", "a " and " a"."""
     a = torch.tensor([0.3, 0.6])
     logits = torch.stack([1 - a, a], dim=1).log()[None]
     loss = ctc_loss(logits, torch.tensor([[0]]))
@@ -61,7 +61,7 @@ def test_a_text_with_too_few_columns_counts_nothing(text: list[int], columns: in
     assert not logits.grad.any()
 
 
-def test_columns_that_are_all_too_sure_are_finite() -> None:
+def test_overconfident_columns_are_finite() -> None:
     logits = torch.zeros(1, 12, 4)
     logits[..., 3] = 1e4
     logits.requires_grad_()
@@ -72,7 +72,7 @@ def test_columns_that_are_all_too_sure_are_finite() -> None:
     assert torch.isfinite(logits.grad).all()
 
 
-def test_neighbours_that_say_the_same_are_one_and_blanks_go() -> None:
+def test_equal_neighbours_are_merged_and_blanks_dropped() -> None:
     said = torch.tensor([[0, 2, 2, 0, 2, 1, 1, 1], [0] * 8, [3, 1, 3, 1, 3, 1, 3, 1]])
     text, score = best_path(9 * F.one_hot(said, 4).float())
     assert text.tolist() == [[1, 1, 0, -1, -1, -1, -1, -1], [-1] * 8, [2, 0, 2, 0, 2, 0, 2, 0]]
@@ -80,7 +80,7 @@ def test_neighbours_that_say_the_same_are_one_and_blanks_go() -> None:
     assert (score[[0, 2]] > 0.99).all()
 
 
-def test_the_best_path_of_what_was_learnt_by_heart_is_the_text() -> None:
+def test_the_best_path_of_a_memorised_text_is_the_text() -> None:
     text = random_texts(12, 5, 3, shortest=1)
     logits = torch.zeros(12, 14, 4, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.3)

@@ -8,7 +8,7 @@ def test_small_images_are_enlarged_by_a_whole_factor_and_large_ones_are_not() ->
     assert Canvas(np.zeros((500, 400, 3), np.uint8)).pixels().shape == (500, 400, 3)
 
 
-def test_a_box_is_drawn_where_it_lies_in_its_class_color() -> None:
+def test_a_box_is_drawn_where_it_is_in_its_class_color() -> None:
     canvas = Canvas(np.zeros((96, 96, 3), np.uint8))
     canvas.box([24, 48, 72, 84], "", 5)
     picture = canvas.pixels()
@@ -18,7 +18,7 @@ def test_a_box_is_drawn_where_it_lies_in_its_class_color() -> None:
     assert not picture[66 * 4, 48 * 4].any()
 
 
-def test_boxes_outside_the_image_or_turned_over_do_no_harm() -> None:
+def test_boxes_outside_the_image_or_inverted_do_no_harm() -> None:
     canvas = Canvas(np.zeros((32, 32, 3), np.uint8))
     canvas.box([40, 40, 90, 90], "a very long class name that fits nowhere 0.99", 0)
     canvas.box([10, 10, 10, 10], "dot", 1)
@@ -27,7 +27,7 @@ def test_boxes_outside_the_image_or_turned_over_do_no_harm() -> None:
 
 
 def colors_at(picture: np.ndarray, x: float, y: float) -> set[tuple[int, int, int]]:
-    """Those of the enlarged pixels around a place of a 96 px image."""
+    """The enlarged pixels around a point in a 96 px image."""
     patch = picture[round(y * 4) - 2 : round(y * 4) + 3, round(x * 4) - 2 : round(x * 4) + 3].reshape(-1, 3)
     return {(int(red), int(green), int(blue)) for red, green, blue in patch}
 
@@ -44,7 +44,7 @@ def test_a_polygon_is_an_outline_whose_first_corner_is_marked() -> None:
     assert marked == [True, False, False, False]
 
 
-def test_lines_and_dots_are_drawn_where_they_lie() -> None:
+def test_lines_and_dots_are_drawn_where_they_are() -> None:
     canvas = Canvas(np.zeros((96, 96, 3), np.uint8))
     canvas.line([10, 20], [90, 60], 3)
     canvas.dot([40, 80], 4)
@@ -80,7 +80,7 @@ def test_an_overlay_blends_and_keeps_the_image_below() -> None:
     assert np.unique(canvas.pixels()).tolist() == [100]
 
 
-def test_an_overlay_leaves_the_rest_alone() -> None:
+def test_an_overlay_does_not_change_the_rest() -> None:
     canvas = Canvas(np.full((4, 4, 3), 200, np.uint8))
     where = np.zeros((4, 4), np.bool_)
     where[:, :2] = True

@@ -16,8 +16,8 @@ def test_stride_two_rounds_sizes_up() -> None:
 
 
 @pytest.mark.parametrize("height", [1, 3])
-def test_weights_of_a_stride_of_two_learn_from_maps_of_one_column(height: int) -> None:
-    """PyTorch's own convolution does not, in bfloat16 on a CPU: where nothing but padding meets a weight, its gradient is whatever
+def test_weights_with_stride_two_learn_from_maps_of_one_column(height: int) -> None:
+    """PyTorch's own convolution does not, in bfloat16 on a CPU: if a weight meets only padding, its gradient is whatever
     was in memory before, here NaN."""
     layer = conv_norm(16, 16, 3, stride=2).to(memory_format=torch.channels_last)
     for _ in range(10):
@@ -29,7 +29,7 @@ def test_weights_of_a_stride_of_two_learn_from_maps_of_one_column(height: int) -
         found.float().square().sum().backward()
         gradient = layer[0].weight.grad
         assert gradient[..., 1].abs().sum() > 0
-        assert gradient[..., [0, 2]].abs().sum() == 0, "left and right of the column is padding"
+        assert gradient[..., [0, 2]].abs().sum() == 0, "there is padding left and right of the column"
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_weights_of_a_stride_of_two_learn_from_maps_of_one_column(height: int) -
     ids=["convolution", "linear"],
 )
 def test_quantities_are_not_rounded_by_autocast(make_layer: Callable[[], torch.nn.Module], size: tuple[int, ...]) -> None:
-    """In bfloat16 a log depth of 2 to 4 would have steps of a 64th."""
+    """In bfloat16 a log depth of 2 to 4 would have steps of 1/64."""
     layer, x = make_layer(), torch.randn(size)
     want = layer(x)
     with torch.autocast("cpu", torch.bfloat16):
         found = layer(x)
-        assert (x @ x.mT).dtype == torch.bfloat16, "autocast is on again"
+        assert (x @ x.mT).dtype == torch.bfloat16, "autocast must be on again"
     assert found.dtype == torch.float32
     assert torch.equal(found, want)

@@ -3,7 +3,7 @@ import torch
 from headrace_trainer.ops.losses import masked_sum, quality_focal_loss
 
 
-def test_quality_focal_loss_is_zero_where_the_score_is_right() -> None:
+def test_quality_focal_loss_is_zero_if_the_score_is_right() -> None:
     quality = torch.tensor([0.2, 0.5, 0.9])
     assert quality_focal_loss(quality.logit(), quality).abs().max() < 1e-6
 

@@ -1,4 +1,4 @@
-"""Against panopticapi's algorithm (https://github.com/cocodataset/panopticapi, evaluation.py), written anew with dictionaries."""
+"""Compared with panopticapi's algorithm (https://github.com/cocodataset/panopticapi, evaluation.py), with dictionaries."""
 
 from collections import Counter
 
@@ -58,7 +58,7 @@ def means(tp: Counter, fp: Counter, fn: Counter, iou_sum: Counter) -> dict[str, 
 
 
 def random_scene(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Blocks of segments, some void; answers that are moved, relabelled, merged or void; at most one crowd of a class."""
+    """Blocks of segments, some void; predictions that are moved, relabelled, merged or void; at most one crowd per class."""
     truth = np.kron(rng.integers(VOID, 8, (5, 6)), np.ones((4, 5), np.int64)).astype(np.int64)
     found = np.roll(truth, rng.integers(0, 2, 2), (0, 1))
     found[found == rng.integers(0, 8)] = rng.integers(VOID, 8)
@@ -72,7 +72,7 @@ def random_scene(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def scores(scenes: list[dict[str, np.ndarray]], padding: int = 0) -> dict[str, float]:
-    """By what is tested, with rows of padding."""
+    """The scores from the code under test, with rows of padding."""
     stacked = {key: torch.from_numpy(np.stack([scene[key] for scene in scenes])) for key in scenes[0]}
     padded = {key: torch.nn.functional.pad(stacked[key], (0, padding)) for key in ("true_classes", "found_classes", "crowd")}
     segments = {}
@@ -94,7 +94,7 @@ def test_scores_equal_panopticapi(seed: int) -> None:
 
 
 def one_scene(truth: list[list[int]], found: list[list[int]], crowd: bool = False) -> dict[str, np.ndarray]:
-    """All segments are of class 0, the second true one of class 1."""
+    """All segments have class 0, except the second true one, which has class 1."""
     return {
         "truth": np.asarray(truth),
         "found": np.asarray(found),
@@ -104,7 +104,7 @@ def one_scene(truth: list[list[int]], found: list[list[int]], crowd: bool = Fals
     }
 
 
-def test_half_an_overlap_is_no_match() -> None:
+def test_half_an_overlap_is_not_a_match() -> None:
     assert scores([one_scene([[0, 0]], [[0, VOID]])])["PQ"] == 0
 
 
@@ -112,7 +112,7 @@ def test_void_pixels_of_the_truth_do_not_lower_the_overlap() -> None:
     assert scores([one_scene([[0, 0, VOID, VOID]], [[0, 0, 0, 0]])])["PQ"] == 1
 
 
-def test_what_lies_on_void_or_on_a_crowd_of_its_class_is_no_mistake() -> None:
+def test_a_prediction_on_void_or_on_a_crowd_of_its_class_is_not_a_mistake() -> None:
     on_void = one_scene([[0, 0, VOID, VOID, VOID]], [[0, 0, 1, 1, VOID]])
     assert scores([on_void])["RQ"] == 1
     on_crowd = one_scene([[1, 1, 0, 0, 0]], [[VOID, VOID, 0, 0, 0]], crowd=True)

@@ -9,7 +9,7 @@ from headrace_trainer.ops import quad_overlap as quads
 from headrace_trainer.ops.quad_overlap import bounds, intersection_and_areas, iou, likeness, non_maximum_suppression
 
 FINE = 500
-"""Dots along each side of the image that areas are counted on."""
+"""Dots along each side of the image on which areas are counted."""
 SIDE = 60.0
 
 
@@ -24,7 +24,7 @@ def turned(center: tuple[float, float], sides: tuple[float, float], degrees: flo
 
 
 def dots_inside(quad: Tensor) -> np.ndarray:
-    """bool [FINE, FINE]: dots of the image from which a ray to the right crosses an odd number of sides."""
+    """bool [FINE, FINE]: dots from which a ray to the right crosses an odd number of sides."""
     y, x = np.meshgrid(*[(np.arange(FINE) + 0.5) * SIDE / FINE] * 2, indexing="ij")
     inside = np.zeros((FINE, FINE), bool)
     for (x0, y0), (x1, y1) in zip(quad.tolist(), quad.roll(-1, 0).tolist(), strict=True):
@@ -35,7 +35,7 @@ def dots_inside(quad: Tensor) -> np.ndarray:
 
 
 def any_quads(count: int, seed: int) -> Tensor:
-    """Four corners anywhere in the image: about a third each is convex, has a dent, has crossing sides."""
+    """Four corners anywhere in the image: about a third are convex, a third dented, a third self-crossing."""
     return torch.rand(count, 4, 2, generator=torch.Generator().manual_seed(seed)) * SIDE
 
 
@@ -51,8 +51,8 @@ def test_areas_of_any_four_corners_equal_a_count_of_dots() -> None:
 CASES = {
     "equal": (square(0, 0, 4), square(0, 0, 4), 1),
     "half beside": (square(0, 0, 4), square(2, 0, 4), 1 / 3),
-    "one in the other": (square(0, 0, 4), square(1, 1, 2), 1 / 4),
-    "a side in common": (square(0, 0, 4), square(4, 0, 4), 0),
+    "one inside the other": (square(0, 0, 4), square(1, 1, 2), 1 / 4),
+    "a shared side": (square(0, 0, 4), square(4, 0, 4), 0),
     "apart": (square(0, 0, 4), square(9, 9, 4), 0),
     "turned by 45 degrees": (square(-1, -1, 2), turned((0, 0), (2, 2), 45), math.sqrt(2) / 2),
     "turned by a right angle": (turned((0, 0), (2, 2), 30), turned((0, 0), (2, 2), 120), 1),
@@ -70,7 +70,7 @@ def test_known_overlaps_whichever_corner_is_first_and_whichever_way_round(a: Ten
 
 
 def test_single_precision_is_enough_far_from_the_origin() -> None:
-    """Text of 30 × 8 pixels, tilted, at the far end of a large image; also where sides nearly coincide."""
+    """Tilted text of 30 × 8 pixels at the far end of a large image; also where sides nearly coincide."""
     a = turned((7900, 7700), (30, 8), 20)[None]
     for shift in (0, 1e-3, 0.5, 3):
         assert iou(a, a + shift).item() == pytest.approx(iou(a.double(), a.double() + shift).item(), abs=2e-3)
@@ -80,7 +80,7 @@ def test_no_pairs() -> None:
     assert iou(torch.zeros(0, 4, 2), torch.zeros(0, 4, 2)).shape == (0,)
 
 
-def test_likeness_is_iou_and_in_crowds_the_share_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_likeness_is_iou_and_in_crowds_the_share_of_the_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quads, "_PAIRS_AT_ONCE", 5)
     answers, objects = any_quads(4, 2), any_quads(3, 3)
     found = likeness(answers, objects, torch.tensor([False, True, False]))
@@ -102,7 +102,7 @@ def test_bounds_are_tight() -> None:
     assert bounds(torch.tensor([[5.0, 1], [9, 4], [3, 8], [0, 2]])).tolist() == [0, 1, 9, 8]
 
 
-def test_neighbouring_tilted_lines_stay_though_their_bounds_coincide() -> None:
+def test_neighbouring_tilted_lines_stay_although_their_bounds_coincide() -> None:
     a, b = turned((50, 50), (80, 10), 45), turned((53, 47), (80, 10), 45)
     apart = torch.stack([a, turned((60, 40), (80, 10), 45)])
     both = (torch.minimum(*bounds(apart)[:, 2:]) - torch.maximum(*bounds(apart)[:, :2])).prod()

@@ -1,4 +1,4 @@
-"""A model in object storage is brought to local disk; one on disk stays where it is."""
+"""A model in object storage is copied to local disk; one on disk is used where it is."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,14 +37,14 @@ def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_there_is_no_model_it_is_said(s3: FakeS3, tmp_path: Path) -> None:
+def test_a_missing_model_is_reported(s3: FakeS3, tmp_path: Path) -> None:
     s3.objects = {"job-1/job.json": b"{}"}
     with pytest.raises(FatalError, match=r"s3://runs/job-1/ is not a model: it has no config\.json") as caught:
         model_folder("s3://runs/job-1", tmp_path)
     assert caught.value.reason is Reason.BAD_MODEL
 
 
-def test_storage_that_fails_is_said(s3: FakeS3, tmp_path: Path) -> None:
+def test_failing_storage_is_reported(s3: FakeS3, tmp_path: Path) -> None:
     s3.errors, s3.keep_failing = [(503, "SlowDown")], True
     with pytest.raises(FatalError, match="cannot be read") as caught:
         model_folder("s3://runs/job-1", tmp_path)

@@ -1,4 +1,4 @@
-"""The network as one graph: the same numbers, for any number of images, with the heads that can be in one."""
+"""The network as one graph: the same numbers, for any number of images, with every head that can be exported."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ from headrace_trainer.predict.graph import CONFIG_FILE, INPUT, METADATA, Exporte
 from headrace_trainer.predict.model import TrainedModel
 
 REFUSED: dict[Task, str] = {}
-"""Heads whose graph cannot be written, and a part of the reason that is given."""
+"""Heads whose graph cannot be written, and part of the reason given."""
 
 each_task = pytest.mark.parametrize("task", sorted(REGISTRY), ids=lambda task: task.value)
 
@@ -38,7 +38,7 @@ def noise(count: int, model: TrainedModel) -> Tensor:
 
 @dataclass
 class Compared:
-    """A graph of all heads, and what it gave for some images."""
+    """A graph of all heads, and its outputs for some images."""
 
     exported: Exported
     config: dict[str, object]
@@ -63,7 +63,7 @@ def by_onnx(tmp_path_factory: pytest.TempPathFactory) -> Compared:
 
     model, file = tiny_model(sorted(REGISTRY)), tmp_path_factory.mktemp("onnx") / "model.onnx"
     exported = export_graph(model, "onnx", file)
-    assert [path.name for path in file.parent.iterdir()] == ["model.onnx"], "the weights are in it"
+    assert [path.name for path in file.parent.iterdir()] == ["model.onnx"], "the weights must be in it"
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     names, images = [output.name for output in session.get_outputs()], noise(5, model)
     found = {name: torch.from_numpy(value) for name, value in zip(names, session.run(names, {INPUT: images.numpy()}), strict=True)}
@@ -72,7 +72,7 @@ def by_onnx(tmp_path_factory: pytest.TempPathFactory) -> Compared:
 
 
 def check(compared: Compared, task: Task, tolerance: float) -> None:
-    """The head of `task` is in the graph and gives the network's numbers, or it is said why it is not."""
+    """The graph has the head of `task` and gives the network's numbers, or the export says why not."""
     assert compared.config == {"version": 1}
     if task in REFUSED:
         assert REFUSED[task] in compared.exported.refused[task.value]
@@ -95,7 +95,7 @@ def test_onnx_gives_the_networks_numbers_or_says_why_not(task: Task, by_onnx: Co
 
 
 class Loops(nn.Module):
-    """A head whose graph depends on the numbers."""
+    """A head whose graph depends on the data."""
 
     task = Task.REGRESSION
 
@@ -110,14 +110,14 @@ def with_a_bad_head() -> TrainedModel:
     return replace(model, network=Network(network.backbone, network.neck, {**network.heads, "loops": Loops()}).eval())
 
 
-def test_a_head_that_cannot_be_in_a_graph_is_left_out_and_told(tmp_path: Path) -> None:
+def test_a_head_that_cannot_be_in_a_graph_is_left_out_and_reported(tmp_path: Path) -> None:
     exported = export_graph(with_a_bad_head(), "torch-export", tmp_path / "model.pt2")
     assert exported.heads == ["multiclass-classification"]
     assert exported.refused.keys() == {"loops"}
     assert exported.refused["loops"]
 
 
-def test_a_head_that_was_asked_for_and_cannot_be_in_a_graph_is_an_error(tmp_path: Path) -> None:
+def test_a_requested_head_that_cannot_be_in_a_graph_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FatalError, match=r"cannot make a graph of head 'loops' \(regression\): \w+") as caught:
         export_graph(with_a_bad_head(), "torch-export", tmp_path / "model.pt2", ["loops"])
     assert caught.value.reason is Reason.BAD_MODEL
@@ -139,7 +139,7 @@ def test_onnx_without_its_packages_names_the_extra(tmp_path: Path, monkeypatch: 
         export_graph(tiny_model([Task.MULTICLASS_CLASSIFICATION]), "onnx", tmp_path / "model.onnx")
 
 
-def test_without_onnxruntime_it_is_not_compared_and_no_difference_is_told(
+def test_without_onnxruntime_it_is_not_compared_and_no_difference_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = importlib.util.find_spec

@@ -1,4 +1,4 @@
-"""Which images are looked at, what they are called, and that the network sees them as it did in evaluations."""
+"""Which images are predicted, under what names, and that the network sees them as it did in evaluations."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def image(path: Path, size: tuple[int, int] = (20, 30), **options: object) -> Pa
     return path
 
 
-def test_folders_are_searched_and_files_are_taken_as_they_are_named(tmp_path: Path) -> None:
+def test_folders_are_searched_and_named_files_are_always_taken(tmp_path: Path) -> None:
     image(tmp_path / "photos/b/two.png")
     image(tmp_path / "photos/a/one.JPG")
     (tmp_path / "photos/notes.txt").write_text("no image")
@@ -27,7 +27,7 @@ def test_folders_are_searched_and_files_are_taken_as_they_are_named(tmp_path: Pa
     assert [source.output for source in sources] == ["scan", "photos/a/one", "photos/b/two"]
 
 
-def test_of_folders_what_is_hidden_is_left_out_and_links_are_followed(tmp_path: Path) -> None:
+def test_in_folders_hidden_files_are_left_out_and_links_are_followed(tmp_path: Path) -> None:
     image(tmp_path / "photos/one.png")
     (tmp_path / "photos/._one.png").write_bytes(b"what a Mac says of one.png")
     image(tmp_path / "photos/.ipynb_checkpoints/one-checkpoint.png")
@@ -36,13 +36,13 @@ def test_of_folders_what_is_hidden_is_left_out_and_links_are_followed(tmp_path: 
     assert [source.name for source in find_images([tmp_path / "photos"])] == ["more/two.png", "one.png"]
 
 
-def test_images_that_differ_in_their_suffix_alone_keep_it(tmp_path: Path) -> None:
+def test_images_that_differ_only_in_their_suffix_keep_it(tmp_path: Path) -> None:
     for name in ("x.png", "x.jpg", "y.jpg"):
         image(tmp_path / name)
     assert [source.output for source in find_images([tmp_path])] == ["x.jpg", "x.png", "y.jpg"]
 
 
-def test_a_path_that_leads_around_is_the_same_image(tmp_path: Path) -> None:
+def test_a_path_with_a_detour_is_the_same_image(tmp_path: Path) -> None:
     file = image(tmp_path / "a/x.png")
     assert len(find_images([file, tmp_path / "a/../a/x.png"])) == 1
 
@@ -50,12 +50,12 @@ def test_a_path_that_leads_around_is_the_same_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "said"), [("nowhere", "there is no such file or folder"), (".", "no image in .*: supported files end in")]
 )
-def test_where_there_is_no_image_it_is_said(tmp_path: Path, place: str, said: str) -> None:
+def test_a_missing_image_is_reported(tmp_path: Path, place: str, said: str) -> None:
     with pytest.raises(FatalError, match=said):
         find_images([tmp_path / place])
 
 
-def test_images_come_in_order_and_broken_ones_are_told(tmp_path: Path) -> None:
+def test_images_come_in_order_and_broken_ones_are_reported(tmp_path: Path) -> None:
     for number in range(12):
         image(tmp_path / f"{number:02}.png", size=(10 + number, 20))
     (tmp_path / "05.png").write_bytes(b"not an image")
@@ -67,9 +67,9 @@ def test_images_come_in_order_and_broken_ones_are_told(tmp_path: Path) -> None:
     assert "cannot identify image file" in broken[0].reason
 
 
-def test_a_picture_is_upright_and_no_larger_than_asked_for(tmp_path: Path) -> None:
+def test_a_picture_is_upright_and_no_larger_than_requested(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter
+    exif[0x0112] = 6  # must be rotated by a quarter turn
     image(tmp_path / "turned.jpg", size=(100, 300), exif=exif)
     (one,) = load_images(find_images([tmp_path]), (64, 64), 150, threads=1)
     assert isinstance(one, Loaded)
@@ -79,7 +79,7 @@ def test_a_picture_is_upright_and_no_larger_than_asked_for(tmp_path: Path) -> No
     assert one.picture.shape == (150, 50, 3)
 
 
-def test_trouble_of_the_machine_is_not_blamed_on_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_the_machine_is_not_blamed_on_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image(tmp_path / "x.png")
 
     def full(*_: object) -> None:

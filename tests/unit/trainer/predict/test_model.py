@@ -1,4 +1,4 @@
-"""A `model/` folder comes back as the network that was evaluated, or it is said what is wrong with it."""
+"""A `model/` folder becomes the network that was evaluated, or the error says what is wrong with it."""
 
 import json
 from pathlib import Path
@@ -43,11 +43,11 @@ def test_it_predicts_what_its_network_predicts(folder: Path) -> None:
     assert not any(module.training for module in model.network.modules())
 
 
-def test_a_run_folder_will_do(folder: Path) -> None:
+def test_a_run_folder_works_too(folder: Path) -> None:
     assert load_model(folder.parent, CPU).image_size == (64, 96)
 
 
-def test_what_is_no_model_is_refused_with_what_would_be_one(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused_and_the_message_says_what_is_one(tmp_path: Path) -> None:
     for place, said in ((tmp_path / "nowhere", "there is no such folder"), (tmp_path, "it has no config.json")):
         with pytest.raises(FatalError, match=rf"is not a model: {said}; give the model/ folder of a run folder") as caught:
             load_model(place, CPU)

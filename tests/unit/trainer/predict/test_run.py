@@ -1,4 +1,4 @@
-"""From images to files: every head's, for every image that can be read."""
+"""From images to files: every head's output for every readable image."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ SOME = (Task.OBJECT_DETECTION, Task.SEMANTIC_SEGMENTATION, Task.MULTICLASS_CLASS
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Five images of different sizes in two folders, and one that is broken."""
+    """Five images of different sizes in two folders, and a broken one."""
     random = np.random.default_rng(0)
     for number, size in enumerate([(40, 60), (90, 30), (64, 96), (200, 300), (17, 21)]):
         path = tmp_path / "photos" / ("a" if number % 2 else "b") / f"{number}.png"
@@ -37,7 +37,7 @@ def run(tasks: tuple[Task, ...], photos: Path, out: Path, *, pictures: bool = Fa
     return outcome.unreadable
 
 
-def test_every_image_is_looked_at_and_broken_ones_are_counted(
+def test_every_image_is_predicted_and_broken_ones_are_counted(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(SOME, photos, tmp_path / "out") == ["a/broken.png"]
@@ -60,7 +60,7 @@ def test_every_image_is_looked_at_and_broken_ones_are_counted(
     assert (lines[0], lines[-1]) == ({"done": 0, "of": 6}, {"done": 6, "of": 6})
 
 
-def test_the_size_of_batches_changes_nothing(photos: Path, tmp_path: Path) -> None:
+def test_the_batch_size_changes_nothing(photos: Path, tmp_path: Path) -> None:
     for size in (1, 4):
         run(SOME, photos, tmp_path / f"out-{size}", batch_size=size)
     boxes = [json.loads((tmp_path / f"out-{size}/object-detection/results.json").read_text()) for size in (1, 4)]
@@ -69,7 +69,7 @@ def test_the_size_of_batches_changes_nothing(photos: Path, tmp_path: Path) -> No
         assert one["score"] == pytest.approx(other["score"], abs=1e-4)
 
 
-def test_what_is_written_is_what_the_network_sees_in_the_letterboxed_image(photos: Path, tmp_path: Path) -> None:
+def test_the_written_results_are_the_networks_for_the_letterboxed_image(photos: Path, tmp_path: Path) -> None:
     file = photos / "a/3.png"
     model = tiny_model((Task.MULTICLASS_CLASSIFICATION,))
     predict(model, [file], tmp_path / "out", least_score=0, pictures=False, batch_size=1, threads=1)
@@ -88,7 +88,7 @@ def test_every_head_draws_into_a_picture_of_the_image(photos: Path, tmp_path: Pa
             assert max(picture.size) >= 384, task
 
 
-def test_a_folder_that_holds_something_is_left_alone(photos: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_left_alone(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
     with pytest.raises(FatalError, match="out is not empty: choose another folder with --out, or remove it") as caught:
@@ -104,7 +104,7 @@ def test_a_folder_that_holds_something_is_left_alone(photos: Path, tmp_path: Pat
         (["images", "model", "--out", "out", "a.png"], 2, "error: a.png: there is no such file or folder"),
     ],
 )
-def test_what_fails_is_told_in_a_line(
+def test_an_error_is_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -118,7 +118,9 @@ def test_what_fails_is_told_in_a_line(
     assert capsys.readouterr().err.startswith(said)
 
 
-def test_a_crash_is_no_half_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_crash_is_not_a_partial_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 

@@ -1,4 +1,4 @@
-"""From the network's input back to the image: the inverse of the letterbox, for points, boxes and maps."""
+"""From the network's input back to the image: inverts the letterbox for points, boxes and maps."""
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ def test_a_mask_that_was_made_smaller_comes_back_within_a_pixel_of_the_network()
 
 
 def test_every_prediction_with_a_place_in_the_image_is_brought_back() -> None:
-    """Of each head, what is as large as the canvas, or has its unit, is known by name."""
+    """Every prediction that is as large as the canvas, or uses its unit, is known by name."""
     size, canvas = (48, 80), (96, 96)
     for task in sorted(REGISTRY):
         head = make_head(task).eval()

@@ -1,4 +1,4 @@
-"""Each task's files: in its usual format, in the pixels of the image as it is."""
+"""Each task's files: in its usual format, in pixels of the original image."""
 
 import csv
 import json
@@ -23,12 +23,12 @@ from headrace_trainer.results.base import Image
 from headrace_trainer.results.placement import Placement
 
 SIZE, CANVAS = (50, 80), (64, 64)
-"""Of the image and of the network's input: 40 x 64 pixels of it show the image, from row 12."""
+"""Sizes of the image and the network's input: 40 x 64 pixels of the input show the image, from row 12."""
 SCALE, TOP = 80 / 64, 12
 
 
 def write(folder: Path, head: Head, *predictions: Mapping[str, Tensor]) -> None:
-    """Results of the head for images of SIZE called image-1, folder/image-2, …"""
+    """The head's results for images of SIZE called image-1, folder/image-2, …"""
     folder.mkdir(parents=True, exist_ok=True)
     results = head.results(folder, 0.1)
     for number, found in enumerate(predictions, start=1):
@@ -64,13 +64,13 @@ def nothing(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**found, "valid": torch.zeros_like(found["valid"])}
 
 
-def test_boxes_are_cocos(tmp_path: Path) -> None:
+def test_boxes_are_in_cocos_format(tmp_path: Path) -> None:
     found = objects(boxes=BOXES)
     write(tmp_path, make_head(Task.OBJECT_DETECTION), found, nothing(found))
     assert only_result(tmp_path)["bbox"] == IN_IMAGE
 
 
-def test_masks_are_cocos_run_lengths(tmp_path: Path) -> None:
+def test_masks_are_in_cocos_run_lengths(tmp_path: Path) -> None:
     masks = torch.zeros(3, *CANVAS, dtype=torch.bool)
     masks[0, TOP + 4 : TOP + 20, 8:40] = True
     write(tmp_path, make_head(Task.INSTANCE_SEGMENTATION), objects(boxes=BOXES, masks=masks))
@@ -82,14 +82,14 @@ def test_masks_are_cocos_run_lengths(tmp_path: Path) -> None:
     assert np.array_equal(mask, want)
 
 
-def test_keypoints_are_cocos(tmp_path: Path) -> None:
+def test_keypoints_are_in_cocos_format(tmp_path: Path) -> None:
     points = torch.zeros(3, len(KEYPOINTS), 2)
     points[0, 1] = torch.tensor([16.0, TOP + 8])
     scores = torch.full((3, len(KEYPOINTS)), 0.5)
     write(tmp_path, make_head(Task.KEYPOINT_DETECTION), objects(boxes=BOXES, keypoints=points, keypoint_scores=scores))
     result = only_result(tmp_path)
     assert len(result["keypoints"]) == 3 * len(KEYPOINTS)
-    # COCO counts pixels: what lies in the middle of one has a whole number.
+    # COCO counts pixels, so the middle of a pixel has whole coordinates.
     assert result["keypoints"][3:6] == [16 * SCALE - 0.5, 8 * SCALE - 0.5, 0.5]
     categories = json.loads((tmp_path / "images.json").read_text())["categories"]
     assert categories[0]["keypoints"] == list(KEYPOINTS)
@@ -105,7 +105,7 @@ def test_quads_keep_their_corners_in_order(tmp_path: Path) -> None:
     assert result["bbox"] == [5, 0, 45, 25]
 
 
-def test_panoptic_segments_are_cocos(tmp_path: Path) -> None:
+def test_panoptic_segments_are_in_cocos_format(tmp_path: Path) -> None:
     segments = torch.full(CANVAS, -1)
     segments[TOP:52, :32], segments[TOP : TOP + 20, 32:] = 0, 300
     classes = torch.zeros(301, dtype=torch.int64)
@@ -163,7 +163,7 @@ def test_depth_is_an_array_in_the_annotations_unit(tmp_path: Path) -> None:
     assert (values == 2.5).all()
 
 
-def test_an_image_that_is_made_again_is_an_image(tmp_path: Path) -> None:
+def test_a_reconstructed_image_is_an_image_file(tmp_path: Path) -> None:
     made = torch.zeros(3, *CANVAS)
     made[0], made[2, TOP:52] = 1.0, 0.5
     write(tmp_path, make_head(Task.AUTOENCODING), {"image": made})
@@ -209,7 +209,7 @@ TABLES = [
 
 
 @pytest.mark.parametrize(("task", "found", "row"), TABLES)
-def test_what_is_said_of_the_whole_image_is_a_row_of_a_table(
+def test_whole_image_predictions_are_rows_of_a_table(
     tmp_path: Path, task: Task, found: dict[str, Tensor], row: dict[str, str]
 ) -> None:
     write(tmp_path, make_head(task), found, found)
@@ -234,10 +234,10 @@ def test_vectors_are_rows_of_one_array(tmp_path: Path, task: Task, name: str) ->
 
 
 @pytest.mark.parametrize("task", sorted(REGISTRY), ids=lambda task: task.value)
-def test_what_a_head_really_gives_can_be_written(tmp_path: Path, task: Task) -> None:
+def test_real_predictions_of_a_head_can_be_written(tmp_path: Path, task: Task) -> None:
     head = make_head(task).eval()
     with torch.no_grad():
         predictions = head.decode(head(make_features(2, CANVAS)), CANVAS)
     write(tmp_path, head, *({name: value[index] for name, value in predictions.items()} for index in range(2)))
     assert any(path.is_file() for path in tmp_path.rglob("*"))
-    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")], "all is whole"
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")], "no temporary file may be left"

@@ -1,4 +1,4 @@
-"""Markers: what counts as a complete checkpoint, and what is superseded."""
+"""Markers: which checkpoints count as complete, and which are superseded."""
 
 from pathlib import Path
 
@@ -27,11 +27,11 @@ def found(store: FolderStore) -> tuple[int | None, list[str]]:
     return marker.iteration if marker else None, said
 
 
-def test_an_empty_run_folder_has_none(store: FolderStore) -> None:
+def test_an_empty_run_folder_has_no_checkpoint(store: FolderStore) -> None:
     assert found(store) == (None, [])
 
 
-def test_files_without_a_marker_are_none(store: FolderStore) -> None:
+def test_files_without_a_marker_are_not_a_checkpoint(store: FolderStore) -> None:
     put_checkpoint(store, 5)
     assert found(store) == (None, [])
 
@@ -44,7 +44,7 @@ def test_the_latest_marker_counts(store: FolderStore) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "short"])
-def test_a_latest_that_lost_a_file_gives_way_to_the_best_and_is_told(store: FolderStore, damage: str) -> None:
+def test_if_the_latest_lost_a_file_the_best_is_used_and_the_log_says_so(store: FolderStore, damage: str) -> None:
     publish_marker(store, "checkpoints/best.json", put_checkpoint(store, 3))
     publish_marker(store, "checkpoints/latest.json", put_checkpoint(store, 5))
     if damage == "missing":
@@ -56,14 +56,14 @@ def test_a_latest_that_lost_a_file_gives_way_to_the_best_and_is_told(store: Fold
     assert "checkpoints/00000005/state.json is missing or has another size" in said[0]
 
 
-def test_a_marker_that_is_no_marker_is_told(store: FolderStore) -> None:
+def test_an_invalid_marker_is_reported(store: FolderStore) -> None:
     store.write("checkpoints/latest.json", b"{}")
     iteration, said = found(store)
     assert iteration is None
     assert "cannot be read and is ignored" in said[0]
 
 
-def test_where_neither_is_whole_the_training_starts_anew_and_that_is_told(store: FolderStore) -> None:
+def test_if_neither_is_complete_training_starts_over_and_the_log_says_so(store: FolderStore) -> None:
     publish_marker(store, "checkpoints/best.json", put_checkpoint(store, 3))
     publish_marker(store, "checkpoints/latest.json", put_checkpoint(store, 5))
     store.remove(["checkpoints/00000003/state.json", "checkpoints/00000005/state.json"])
@@ -73,7 +73,7 @@ def test_where_neither_is_whole_the_training_starts_anew_and_that_is_told(store:
     assert "starts over" in said[-1]
 
 
-def test_what_no_marker_names_is_superseded(store: FolderStore) -> None:
+def test_checkpoints_that_no_marker_names_are_superseded(store: FolderStore) -> None:
     markers = {iteration: put_checkpoint(store, iteration) for iteration in (1, 2, 3, 10)}
     publish_marker(store, "checkpoints/latest.json", markers[10])
     gone = superseded(store, (markers[10], markers[2]))

@@ -1,4 +1,4 @@
-"""Which end leads to which exit code, and how long its uploads may take."""
+"""Which end has which exit code, and how long its uploads may take."""
 
 import time
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def test_exit_codes(ending: Ending, want: ExitCode) -> None:
     assert ending.exit_code is want
 
 
-def test_one_that_was_told_to_end_does_not_say_who_wanted_it() -> None:
+def test_an_interrupted_worker_does_not_say_who_stopped_it() -> None:
     ending = Ending.stopped("told so")
     assert (ending.verdict, ending.reason) == (Verdict.STOPPED, Reason.INTERRUPTED)
 
@@ -54,14 +54,14 @@ def seconds_left(ending: Ending, stop: Stop, files_wait: bool = False) -> float:
     return UploadDeadline(ending, 1800, stop, 100, lambda: files_wait)() - time.monotonic()
 
 
-def test_a_trained_model_is_waited_for_longer_than_the_log_of_an_error(stop: Stop) -> None:
+def test_the_upload_of_a_model_may_take_longer_than_the_log_of_an_error(stop: Stop) -> None:
     assert seconds_left(ended(Verdict.DONE), stop) == pytest.approx(1800, abs=1)
     assert seconds_left(ended(Verdict.ERROR), stop) == pytest.approx(60, abs=1)
     of_storage = Ending.from_error(RetryableError(Reason.STORAGE_UNAVAILABLE, "down"))
     assert seconds_left(of_storage, stop) == pytest.approx(5, abs=1)
 
 
-def test_a_checkpoint_of_an_error_is_waited_for_and_the_log_gets_its_time_after_it(stop: Stop) -> None:
+def test_after_an_error_the_checkpoint_upload_gets_its_time_and_then_the_log(stop: Stop) -> None:
     waiting = [True]
     began = time.monotonic()
     deadline = UploadDeadline(ended(Verdict.ERROR), 1800, stop, 100, lambda: bool(waiting))
@@ -74,7 +74,7 @@ def test_a_checkpoint_of_an_error_is_waited_for_and_the_log_gets_its_time_after_
     assert deadline() == pytest.approx(arrived + 60, abs=0.04)
 
 
-def test_sigterm_shortens_the_wait_for_a_checkpoint_of_an_error(stop: Stop) -> None:
+def test_sigterm_shortens_the_wait_for_the_checkpoint_of_an_error(stop: Stop) -> None:
     stop.request()
     assert seconds_left(ended(Verdict.ERROR), stop, files_wait=True) <= 95
 

@@ -1,4 +1,4 @@
-"""How long a silent worker is borne, on a clock that goes as the test says."""
+"""How long the supervisor waits for a silent worker, on a clock that the test controls."""
 
 import io
 import queue
@@ -27,7 +27,7 @@ ENDED = Ended(verdict=Verdict.DONE, reason=Reason.REACHED_MAX_ITERATIONS)
 
 
 class ScriptedWorker:
-    """Says each of `events` at its time (seconds), and is its own clock."""
+    """Sends each of `events` at its time (seconds), and is its own clock."""
 
     def __init__(self, *events: tuple[float, Event]) -> None:
         self.now = 0.0
@@ -50,7 +50,7 @@ class ScriptedWorker:
 
 
 def follow(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> Ended:
-    """With half an hour of patience, and nobody who asks to stop."""
+    """Waits up to half an hour for a silent worker, without a request to stop."""
     monkeypatch.setattr("headrace_trainer.supervisor.follow.time", worker)
     return Follower(
         worker=cast(WorkerProcess, worker),
@@ -71,7 +71,7 @@ def test_a_worker_that_speaks_now_and_then_is_left_alone(monkeypatch: pytest.Mon
     assert worker.kills == 0
 
 
-def test_a_worker_that_fell_silent_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_falls_silent_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = ScriptedWorker((1700, EVALUATING), (3600, EVALUATING))
     with pytest.raises(RetryableError, match=r"sent no message for 1800 s .*HEADRACE_WORKER_SILENCE_SECONDS") as error:
         follow(worker, monkeypatch)
@@ -80,7 +80,7 @@ def test_a_worker_that_fell_silent_is_killed(monkeypatch: pytest.MonkeyPatch) ->
     assert worker.kills == 1
 
 
-def test_one_that_does_not_exit_after_its_last_word_is_killed_and_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_does_not_exit_after_its_last_message_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = ScriptedWorker((100, ENDED))
     assert follow(worker, monkeypatch) == ENDED
     assert worker.now == pytest.approx(112, abs=1)

@@ -1,4 +1,4 @@
-"""Initial weights: found before anything is pulled, brought in whole, read where they are on this machine."""
+"""Initial weights: found before anything is pulled, fetched completely, or read in place if they are on this machine."""
 
 import time
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def retry() -> Iterator[Retry]:
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/runs/a/model/", "s3://bucket/runs/a/model"])
-def test_of_a_model_folder_what_is_needed_is_pulled(tmp_path: Path, s3: FakeS3, retry: Retry, uri: str) -> None:
+def test_only_the_needed_files_of_a_model_folder_are_pulled(tmp_path: Path, s3: FakeS3, retry: Retry, uri: str) -> None:
     found = find_weights(uri, s3.environment(), retry)
     assert not [request for request in s3.requests if request.endswith((".safetensors", ".json"))], "only listed so far"
     (tmp_path / "weights").mkdir()
@@ -46,7 +46,7 @@ def test_of_a_model_folder_what_is_needed_is_pulled(tmp_path: Path, s3: FakeS3, 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/runs/a/", "s3://bucket/runs/a"])
 def test_a_run_folder_stands_for_its_model(tmp_path: Path, s3: FakeS3, retry: Retry, uri: str) -> None:
-    """As it does for `headrace predict`."""
+    """Just as for `headrace predict`."""
     found = find_weights(uri, s3.environment(), retry)
     (tmp_path / "weights").mkdir()
     (tmp_path / "partial").mkdir()
@@ -59,7 +59,7 @@ def test_a_run_folder_stands_for_its_model(tmp_path: Path, s3: FakeS3, retry: Re
     assert here.bring_in(tmp_path, tmp_path, retry) == model
 
 
-def test_of_a_file_it_alone(tmp_path: Path, s3: FakeS3, retry: Retry) -> None:
+def test_of_a_file_only_itself_is_pulled(tmp_path: Path, s3: FakeS3, retry: Retry) -> None:
     found = find_weights("s3://bucket/zoo/resnet18.safetensors", s3.environment(), retry)
     (tmp_path / "partial").mkdir()
     assert found.bring_in(tmp_path / "weights", tmp_path / "partial", retry) == tmp_path / "weights/resnet18.safetensors"
@@ -67,7 +67,7 @@ def test_of_a_file_it_alone(tmp_path: Path, s3: FakeS3, retry: Retry) -> None:
     assert (tmp_path / "weights/resnet18.safetensors").read_bytes() == b"r18"
 
 
-def test_on_this_machine_they_are_read_where_they_are(tmp_path: Path, retry: Retry) -> None:
+def test_local_weights_are_read_in_place(tmp_path: Path, retry: Retry) -> None:
     for key, content in MODEL.items():
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_bytes(content)
@@ -90,7 +90,7 @@ def test_on_this_machine_they_are_read_where_they_are(tmp_path: Path, retry: Ret
         ("nowhere.pth", "nowhere.pth"),
     ],
 )
-def test_what_is_not_there_is_refused(s3: FakeS3, retry: Retry, uri: str, lacking: str) -> None:
+def test_missing_weights_are_refused(s3: FakeS3, retry: Retry, uri: str, lacking: str) -> None:
     with pytest.raises(FatalError) as caught:
         find_weights(uri, s3.environment(), retry)
     assert caught.value.reason is Reason.BAD_MODEL
@@ -99,16 +99,16 @@ def test_what_is_not_there_is_refused(s3: FakeS3, retry: Retry, uri: str, lackin
     )
 
 
-def test_a_storage_of_their_own_replaces_the_datasets_whole() -> None:
+def test_their_own_storage_settings_replace_all_of_the_datasets() -> None:
     datasets = dict.fromkeys(STORAGE_ENV, "the dataset's") | {"HOME": "/home"}
     assert environment_for_weights(datasets) == datasets
     own = {f"HEADRACE_INITIAL_WEIGHTS_{name}": "their own" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     environment = environment_for_weights(datasets | own)
     assert environment["AWS_ACCESS_KEY_ID"] == environment["AWS_SECRET_ACCESS_KEY"] == "their own"
-    assert "AWS_ENDPOINT_URL" not in environment, "AWS's own is meant, not the dataset's"
+    assert "AWS_ENDPOINT_URL" not in environment, "AWS's own endpoint is meant, not the dataset's"
     assert environment["HOME"] == "/home"
 
 
-def test_the_worker_is_given_no_keys_of_either(tmp_path: Path) -> None:
+def test_the_worker_gets_neither_set_of_keys(tmp_path: Path) -> None:
     secrets = dict.fromkeys(STORAGE_ENV, "secret") | {f"HEADRACE_INITIAL_WEIGHTS_{name}": "secret" for name in STORAGE_ENV}
     assert "secret" not in worker_environment(secrets, tmp_path, 1).values()

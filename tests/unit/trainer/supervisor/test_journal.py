@@ -1,4 +1,4 @@
-"""The log: to stdout at once, kept until it is uploaded, bounded."""
+"""The log: written to stdout at once, kept until it is uploaded, limited in size."""
 
 import io
 from typing import NoReturn
@@ -23,7 +23,7 @@ def test_lines_go_to_the_stream_and_wait_for_the_upload_once() -> None:
     assert log.take() == b""
 
 
-def test_the_tail_is_of_the_worker_alone() -> None:
+def test_the_tail_has_only_the_workers_lines() -> None:
     log = journal(io.StringIO())
     for i in range(5):
         log.worker_line(f"line {i}")
@@ -32,7 +32,7 @@ def test_the_tail_is_of_the_worker_alone() -> None:
     assert log.worker_tail() == ["line 3", "line 4"]
 
 
-def test_what_waits_for_too_long_is_dropped_from_the_front_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_waiting_lines_are_dropped_from_the_front_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "_MOST_PENDING_BYTES", 100)
     log = journal(io.StringIO())
     for i in range(20):
@@ -49,13 +49,13 @@ class Closed(io.StringIO):
         raise BrokenPipeError
 
 
-def test_a_reader_that_left_does_no_harm() -> None:
+def test_a_reader_that_has_left_does_no_harm() -> None:
     log = journal(Closed())
     log.say("still here")
     assert log.take() == b"T supervisor: still here\n"
 
 
-def test_bytes_that_are_no_text_survive_the_upload() -> None:
+def test_bytes_that_are_not_text_survive_the_upload() -> None:
     log = journal(io.StringIO())
     log.worker_line("\udcff")
     assert log.take() == b"T worker: ?\n"

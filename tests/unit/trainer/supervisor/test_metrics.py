@@ -1,4 +1,4 @@
-"""What a scrape of a trainer says."""
+"""What a scrape of a trainer shows."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from headrace_trainer.protocol import Stepped
 from headrace_trainer.supervisor.metrics import LateGauge, Metrics
 
 
-def test_what_was_not_measured_yet_is_absent() -> None:
+def test_unmeasured_values_are_absent() -> None:
     metrics = Metrics()
     text = generate_latest(metrics.registry).decode()
     for name in ("total_loss", "learning_rate", "checkpoint_timestamp_seconds", "iteration"):
@@ -21,7 +21,7 @@ def test_what_was_not_measured_yet_is_absent() -> None:
     assert metrics.registry.get_sample_value("headrace_trainer_iteration") == 0
 
 
-def test_exactly_one_phase_is_one() -> None:
+def test_exactly_one_phase_has_the_value_one() -> None:
     metrics = Metrics()
     metrics.set_phase(Phase.EVALUATING)
     values = {phase: metrics.registry.get_sample_value("headrace_trainer_phase", {"phase": phase.value}) for phase in Phase}
@@ -30,7 +30,7 @@ def test_exactly_one_phase_is_one() -> None:
 
 def test_only_a_checkpoint_of_this_attempt_has_an_age() -> None:
     metrics = Metrics()
-    metrics.checkpoint_iteration.set(40)  # resumed from one of an earlier attempt
+    metrics.checkpoint_iteration.set(40)  # resumed from an earlier attempt's checkpoint
     assert metrics.registry.get_sample_value("headrace_trainer_checkpoint_timestamp_seconds") is None
     metrics.checkpoint_is_safe(80)
     assert metrics.registry.get_sample_value("headrace_trainer_checkpoint_iteration") == 80
@@ -63,8 +63,8 @@ def test_training_begins_with_the_first_iteration_and_not_with_the_process(monke
     assert began() == 7200
 
 
-def test_no_moment_is_without_a_phase() -> None:
-    """A scrape may come between two words of `set_phase`; an alert that waits for one phase would begin to wait anew."""
+def test_there_is_a_phase_at_every_moment() -> None:
+    """A scrape may come in the middle of `set_phase`; an alert on one phase would then start its wait again."""
     metrics = Metrics()
     metrics.set_phase(Phase.TRAINING)
     seen = []

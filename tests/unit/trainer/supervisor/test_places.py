@@ -1,4 +1,4 @@
-"""Where a job's data is: what the command line names, else what the job names."""
+"""Where a job's data is: where the command line says, else where the job says."""
 
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def test_a_job_without_an_output_has_nowhere_to_go(tmp_path: Path) -> None:
         ({"dataset": "data", "output": "data/runs"}, "the output .* lies in the dataset .*/data, which is only read"),
     ],
 )
-def test_no_place_may_lie_in_one_that_is_wiped_or_only_read(tmp_path: Path, given: dict[str, str], said: str) -> None:
+def test_no_place_may_be_inside_one_that_is_wiped_or_only_read(tmp_path: Path, given: dict[str, str], said: str) -> None:
     paths = {name: str(tmp_path / place) for name, place in given.items()}
     with pytest.raises(FatalError, match=said) as error:
         Places.of(job(), settings(tmp_path, **paths))

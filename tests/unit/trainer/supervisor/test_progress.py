@@ -1,4 +1,4 @@
-"""How far the training is."""
+"""How far the training has come."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_nothing_is_known_before_the_first_iteration() -> None:
         (0.001, 1, 3600, 100),
     ],
 )
-def test_percentage_is_of_the_limit_that_is_nearer(
+def test_the_percentage_follows_the_limit_that_comes_first(
     hours: float | None, iteration: int, seconds: float, want_percentage: int
 ) -> None:
     m = meter(hours)
@@ -56,7 +56,7 @@ def test_percentage_is_of_the_limit_that_is_nearer(
     assert m.progress(NOW).percentage == want_percentage
 
 
-def test_time_left_is_at_the_speed_of_this_attempt() -> None:
+def test_the_time_left_follows_the_speed_of_this_attempt() -> None:
     m = meter()
     m.resumed(500, 10_000.0, [])
     m.stepped(stepped(501, 10_030.0))  # the first iteration, slow, is not a speed
@@ -79,7 +79,7 @@ def test_a_resumed_attempt_shows_what_the_earlier_one_reached() -> None:
     assert (progress.iteration, progress.percentage, progress.trained_seconds, progress.metrics) == (400, 40, 60, [score(0.5)])
 
 
-def test_scores_that_are_no_numbers_are_left_out_and_their_number_is_bounded() -> None:
+def test_scores_that_are_not_numbers_are_left_out_and_their_count_is_limited() -> None:
     m = meter()
     scores = [score(float("nan"), "nothing-labelled"), *(score(0.5, f"m{i}") for i in range(100))]
     m.evaluated(Evaluated(iteration=1, scores=scores, pictures=[]))

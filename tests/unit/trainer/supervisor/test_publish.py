@@ -1,4 +1,4 @@
-"""What is uploaded of checkpoints, and what their markers say; the whole of it is in tests/integration/test_supervisor.py."""
+"""Which checkpoints are uploaded and what their markers say; tests/integration/test_supervisor.py tests the whole."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from headrace_trainer.supervisor.upload import Uploads
 
 
 class UploadsAtOnce(Uploads):
-    """Carries everything while it is submitted, in the caller's thread."""
+    """Uploads everything at once, in the caller's thread."""
 
     def __init__(self, store: FolderStore) -> None:
         self.store = store
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> FolderStore:
 
 
 def test_the_marker_of_the_best_has_the_scores_that_made_it_the_best(tmp_path: Path, store: FolderStore) -> None:
-    """The checkpoint itself is saved, and may be uploaded, before these are known."""
+    """The checkpoint itself is saved, and may be uploaded, before these scores are known."""
     folder = tmp_path / "checkpoints/00000004"
     folder.mkdir(parents=True)
     (folder / "state.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""What the trainer says of a job that it cannot read."""
+"""What the trainer says about a job that it cannot read."""
 
 import json
 from pathlib import Path
@@ -44,24 +44,24 @@ def test_a_field_of_a_newer_release_is_named_with_the_image_that_does_not_know_i
     )
 
 
-def test_all_such_fields_are_named_and_what_is_wrong_beside_them(tmp_path: Path) -> None:
+def test_all_such_fields_are_named_along_with_other_errors(tmp_path: Path) -> None:
     said = refused(job(tmp_path, training={"newField": 1, "batchSize": "many"}, other={}), IN_A_POD)
     assert f"{THIS} does not know spec.training.newField, spec.other: use " in said
     assert ", or remove the fields; the job is not valid: spec.training.batchSize: should be" in said
 
 
-def test_a_value_of_a_newer_release_is_told_as_such(tmp_path: Path) -> None:
+def test_a_value_of_a_newer_release_is_reported_as_such(tmp_path: Path) -> None:
     said = refused(job(tmp_path, training={"sampler": "newest"}), IN_A_POD)
     assert said.startswith("the job is not valid: spec.training.sampler: should be")
     assert said.endswith(f"; {THIS} has another version than the operator (97.0.1), which accepted the job: use the same version")
 
 
-def test_versions_are_no_matter_where_they_agree(tmp_path: Path) -> None:
+def test_equal_versions_are_not_mentioned(tmp_path: Path) -> None:
     environment = IN_A_POD | {names.ENV_OPERATOR_RELEASE: names.RELEASE}
     assert "version" not in refused(job(tmp_path, training={"sampler": "newest"}), environment)
 
 
-def test_without_an_operator_no_image_is_spoken_of(tmp_path: Path) -> None:
+def test_without_an_operator_no_image_is_mentioned(tmp_path: Path) -> None:
     assert refused(job(tmp_path, newField=1), {}) == (
         f"this trainer (Headrace {names.RELEASE}) does not know spec.newField: use a newer trainer, or remove the field"
     )

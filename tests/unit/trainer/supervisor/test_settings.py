@@ -24,7 +24,7 @@ POD = {
 
 @pytest.fixture(autouse=True)
 def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever machine the tests run on."""
+    """Hides how many cores the machine has."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
 
 
@@ -45,14 +45,14 @@ def test_how_long_a_worker_may_be_silent_can_be_set() -> None:
     assert settings_from(POD | {"HEADRACE_WORKER_SILENCE_SECONDS": "60"}).worker_silence_seconds == 60
 
 
-def test_a_job_alone_is_enough() -> None:
+def test_a_job_is_enough() -> None:
     settings = settings_from({}, "job.json", dataset="./data", output="./runs")
     assert (settings.attempt, settings.dataset, settings.output) == (None, "./data", "./runs")
     assert settings.threads >= 1
     assert settings.workspace == Path(names.PATH_WORKSPACE)
 
 
-def test_a_share_of_a_core_is_one_thread() -> None:
+def test_a_fraction_of_a_core_is_one_thread() -> None:
     assert settings_from(POD | {names.ENV_CPUS: "0.5"}).threads == 1
     assert settings_from(POD | {names.ENV_CPUS: "1.5"}).threads == 2
 
@@ -70,13 +70,13 @@ def test_a_share_of_a_core_is_one_thread() -> None:
         ("HEADRACE_PULL_CONNECTIONS", "0", "should be greater than or equal to 1"),
     ],
 )
-def test_what_makes_no_sense_is_named_with_what_would(name: str, text: str, wanted: str) -> None:
+def test_an_invalid_setting_is_named_with_what_it_should_be(name: str, text: str, wanted: str) -> None:
     with pytest.raises(FatalError, match=f"^{name}: {wanted}, but is '{text}' ") as error:
         settings_from(POD | {name: text})
     assert error.value.reason is Reason.INVALID_SPEC
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(FatalError, match=r"HEADRACE_GRACE_SECONDS: .*; HEADRACE_CPUS: "):
         settings_from(POD | {names.ENV_GRACE_SECONDS: "x", names.ENV_CPUS: "x"})
 
@@ -88,19 +88,19 @@ def test_no_job_is_an_error() -> None:
         settings_from({})
 
 
-def test_an_empty_variable_is_an_absent_one() -> None:
+def test_an_empty_variable_counts_as_absent() -> None:
     assert settings_from(POD | {names.ENV_ATTEMPT: "", names.ENV_CPUS: ""}).attempt is None
 
 
-def test_places_come_from_the_command_line_alone() -> None:
+def test_places_only_come_from_the_command_line() -> None:
     assert settings_from(POD | {"HEADRACE_DATASET": "./data", "HEADRACE_ENVIRONMENT": "x"}).dataset is None
 
 
-def test_what_the_operator_sets_has_the_names_of_settings() -> None:
+def test_variables_that_the_operator_sets_are_settings() -> None:
     environment = [names.ENV_JOB_FILE, names.ENV_ATTEMPT, names.ENV_WORKSPACE, names.ENV_TERMINATION_LOG]
     environment += [names.ENV_LISTEN_HOST, names.ENV_LISTEN_PORT, names.ENV_GRACE_SECONDS, names.ENV_CPUS]
     assert set(environment) <= {variable(field) for field in Settings.model_fields}
 
 
-def test_secrets_do_not_show_when_settings_are_printed() -> None:
+def test_secrets_are_hidden_when_settings_are_printed() -> None:
     assert "hunter2" not in repr(settings_from(POD | {"AWS_SECRET_ACCESS_KEY": "hunter2"}))

@@ -1,4 +1,4 @@
-"""Uploads: nothing lost, nothing rewritten, nothing held up, and a limit to patience."""
+"""Uploads lose nothing, rewrite nothing, delay nothing, and give up in the end."""
 
 import io
 import itertools
@@ -23,7 +23,7 @@ from headrace_trainer.supervisor.upload import Limits, Uploads
 
 
 class ShakyStore(FolderStore):
-    """A folder that is away while `away` is set, and never rewrites silently."""
+    """A folder that is unavailable while `away` is set, and refuses silent overwrites."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -94,7 +94,7 @@ def text(store: FolderStore, kind: str) -> str:
     return "".join(store.read(one.key).decode() for one in store.list(f"attempts/1/{kind}/"))
 
 
-def test_lines_come_in_numbered_parts_in_order_and_once(store: ShakyStore, started: Started) -> None:
+def test_lines_arrive_in_numbered_parts_in_order_and_once(store: ShakyStore, started: Started) -> None:
     for i in range(3):
         started.journal.say(f"line {i}")
         started.uploads.record({"iteration": i})
@@ -141,7 +141,7 @@ def test_files_are_pending_until_they_have_arrived(started: Started) -> None:
     assert not started.uploads.files_pending
     started.uploads.submit("a large file", lambda: begun.set() or (gate.wait(30) and None))
     assert begun.wait(30)
-    assert started.uploads.files_pending, "under way"
+    assert started.uploads.files_pending, "still uploading"
     gate.set()
     until(lambda: not started.uploads.files_pending, "the file's arrival")
 
@@ -154,7 +154,7 @@ def test_files_are_counted(store: ShakyStore, started: Started, tmp_path: Path) 
     assert started.board.metrics.registry.get_sample_value("headrace_trainer_uploaded_bytes_total") == 5
 
 
-def test_patience_ends_with_the_cause_and_nothing_more_is_tried(store: ShakyStore, no_pauses: None) -> None:
+def test_patience_ends_with_the_cause_and_without_another_try(store: ShakyStore, no_pauses: None) -> None:
     started = Started(store, patience=3)
     store.away = UnavailableError("down")
     started.journal.say("line")
@@ -167,7 +167,7 @@ def test_patience_ends_with_the_cause_and_nothing_more_is_tried(store: ShakyStor
     assert store.list() == []
 
 
-def test_keys_that_are_refused_for_as_long_as_that_are_refused_for_good(store: ShakyStore, no_pauses: None) -> None:
+def test_keys_that_are_refused_beyond_patience_are_refused_for_good(store: ShakyStore, no_pauses: None) -> None:
     started = Started(store, patience=1)
     store.away = FatalError(Reason.STORAGE_REFUSED, "access is denied")
     started.journal.say("line")

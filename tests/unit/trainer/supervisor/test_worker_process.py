@@ -11,7 +11,7 @@ from headrace_trainer.supervisor.worker_process import Exited, WorkerProcess
 
 
 def waiting_worker(folder: Path) -> WorkerProcess:
-    """One that was never told to go."""
+    """A worker that was not asked to stop."""
     return WorkerProcess(folder / "plan.json", os.environ, lambda _: None, preload=())
 
 
@@ -21,15 +21,13 @@ def test_closing_kills_what_is_left(tmp_path: Path) -> None:
     assert worker.events.get(timeout=30) == Exited(-signal.SIGKILL)
 
 
-def test_a_worker_that_even_sigkill_does_not_end_is_not_waited_for_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As one that hangs in a driver."""
+def test_a_worker_that_even_sigkill_does_not_end_is_not_waited_for_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like one that hangs in a driver."""
     worker = waiting_worker(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(WorkerProcess, "kill", lambda _: None)
         patched.setattr(worker_process, "KILLED_SECONDS", 0.1)
-        # With its pipe closed it would end by itself: hold another end of it open.
+        # It would end once its pipe is closed, so keep another end of the pipe open.
         held = os.dup(worker._go)
         assert not worker.close()
     worker.kill()

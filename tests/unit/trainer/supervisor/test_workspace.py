@@ -1,4 +1,4 @@
-"""The workspace: wiped, whole, and nobody else's."""
+"""The workspace: wiped completely, and never another process's or a user's."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def test_it_is_made_and_given_back_empty(tmp_path: Path) -> None:
     assert list(workspace.root.iterdir()) == []
 
 
-def test_what_an_earlier_life_left_is_gone(tmp_path: Path) -> None:
+def test_files_left_by_an_earlier_life_are_gone(tmp_path: Path) -> None:
     (tmp_path / MARKER).touch()
     (tmp_path / "dataset" / "images").mkdir(parents=True)
     (tmp_path / "dataset" / "images" / "1.jpg").touch()

@@ -1,4 +1,4 @@
-"""Every task has a description, and only tasks have."""
+"""Every task has a description, and nothing else has."""
 
 import pkgutil
 import subprocess
@@ -27,7 +27,7 @@ def test_tables_hold_the_tasks_that_the_contract_names(table: str) -> None:
 
 
 def test_descriptions_need_no_torch() -> None:
-    """Checks of datasets run without it, and start in a second."""
+    """Dataset checks run without it, and start in a second."""
     code = (
         "import sys; from headrace_api.tasks import Task; from headrace_trainer.tasks import describe; [describe(t) for t in Task]"
     )

@@ -93,7 +93,7 @@ def test_what_is_saved_is_what_is_loaded(
         assert torch.equal(moments[name], tensor), name
 
 
-def test_training_may_go_on_while_a_checkpoint_is_written(
+def test_training_may_continue_while_a_checkpoint_is_written(
     tmp_path: Path, writer: CheckpointWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_write = threading.Event()
@@ -107,7 +107,7 @@ def test_training_may_go_on_while_a_checkpoint_is_written(
     want = small.tensors()
     writer.save(files(small), state(2), best=False)
     small.step(random_batch(3), 3)
-    assert not list(tmp_path.glob("checkpoints/[0-9]*"))  # nothing bears its final name before it is complete
+    assert not list(tmp_path.glob("checkpoints/[0-9]*"))  # nothing has its final name before it is complete
     may_write.set()
     writer.wait()
 
@@ -117,7 +117,7 @@ def test_training_may_go_on_while_a_checkpoint_is_written(
         assert torch.equal(other.tensors()[name], tensor), name
 
 
-def test_a_second_checkpoint_of_an_iteration_takes_the_place_of_the_first(tmp_path: Path, writer: CheckpointWriter) -> None:
+def test_a_second_checkpoint_of_an_iteration_replaces_the_first(tmp_path: Path, writer: CheckpointWriter) -> None:
     writer.save(files(trained()), state(2), best=False)
     again = trained(seed=3)
     writer.save(files(again), state(2), best=False)
@@ -128,7 +128,7 @@ def test_a_second_checkpoint_of_an_iteration_takes_the_place_of_the_first(tmp_pa
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["00000002"]
 
 
-def test_a_full_disk_leaves_nothing_that_looks_complete_and_is_worth_another_attempt(
+def test_a_full_disk_leaves_nothing_that_looks_complete_and_may_be_retried(
     tmp_path: Path, writer: CheckpointWriter, pipe: KeptMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
@@ -143,7 +143,7 @@ def test_a_full_disk_leaves_nothing_that_looks_complete_and_is_worth_another_att
     assert pipe.sent == []
 
 
-def test_other_errors_of_the_writing_surface_at_the_next_poll(writer: CheckpointWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_write_errors_surface_at_the_next_poll(writer: CheckpointWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("no such thing")
 
@@ -151,7 +151,7 @@ def test_other_errors_of_the_writing_surface_at_the_next_poll(writer: Checkpoint
     writer.save(files(trained()), state(2), best=False)
     with pytest.raises(RuntimeError, match="no such thing"):
         writer.wait()
-    writer.poll()  # said once
+    writer.poll()  # reported once
 
 
 def _truncate(path: Path) -> None:
@@ -168,7 +168,7 @@ def _truncate(path: Path) -> None:
         pytest.param("state.json", _truncate, id="state cut short"),
     ],
 )
-def test_a_checkpoint_that_is_not_whole_is_refused_and_changes_nothing(
+def test_an_incomplete_checkpoint_is_refused_and_changes_nothing(
     tmp_path: Path, writer: CheckpointWriter, file: str, harm: Any
 ) -> None:
     writer.save(files(trained()), state(2), best=False)
@@ -183,7 +183,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_and_changes_nothing(
         assert torch.equal(other.tensors()[name], tensor), name
 
 
-def test_a_checkpoint_of_another_network_is_refused_with_what_differs(tmp_path: Path, writer: CheckpointWriter) -> None:
+def test_a_checkpoint_of_another_network_is_refused_and_the_difference_named(tmp_path: Path, writer: CheckpointWriter) -> None:
     writer.save(files(trained()), state(2), best=False)
     writer.wait()
     spec = Head(name="tags", annotations="a", multilabel_classification=MultilabelClassification(level=1))
@@ -235,7 +235,7 @@ def test_a_checkpoint_of_other_classes_is_refused(
         ),
     ],
 )
-def test_a_checkpoint_that_was_trained_otherwise_is_refused_and_changes_nothing(
+def test_a_checkpoint_with_other_training_settings_is_refused_and_changes_nothing(
     tmp_path: Path, writer: CheckpointWriter, changed: dict[str, Any], message: str
 ) -> None:
     writer.save(files(trained()), state(2), best=False)
@@ -262,7 +262,7 @@ def test_a_checkpoint_that_was_trained_otherwise_is_refused_and_changes_nothing(
     ],
     ids=["weight", "level", "option", "a renamed layer"],
 )
-def test_heads_that_fit_in_shape_and_are_others_are_refused(
+def test_different_heads_are_refused_even_if_their_shapes_fit(
     tmp_path: Path, writer: CheckpointWriter, changed: dict[str, Any], message: str | None
 ) -> None:
     heads = tuple(plan.spec for plan in HEADS)
@@ -284,7 +284,7 @@ def test_heads_that_fit_in_shape_and_are_others_are_refused(
     assert bool(other.optimizer.state) == (message is None), "nothing is changed unless all of it fits"
 
 
-def test_averaging_that_was_off_is_not_turned_on_in_the_middle(tmp_path: Path, writer: CheckpointWriter) -> None:
+def test_averaging_cannot_be_turned_on_midway(tmp_path: Path, writer: CheckpointWriter) -> None:
     writer.save(files(trained(ema_decay=0)), state(2, training=Training(ema_decay=0)), best=False)
     writer.wait()
     with pytest.raises(FatalError, match=r"training\.emaDecay is 0\.0 there and 0\.999 in this job"):
@@ -299,7 +299,7 @@ def test_how_long_and_how_often_may_change_between_attempts(tmp_path: Path, writ
 
 
 @pytest.mark.parametrize("file", ["ema.safetensors", "optimizer.safetensors"])
-def test_a_file_of_another_network_beside_the_right_weights_changes_nothing(
+def test_a_file_of_another_network_next_to_the_right_weights_changes_nothing(
     tmp_path: Path, writer: CheckpointWriter, file: str
 ) -> None:
     writer.save(files(trained()), state(2), best=False)

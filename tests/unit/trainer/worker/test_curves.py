@@ -1,4 +1,4 @@
-"""The picture of the training: a row a head, whatever the numbers are."""
+"""The picture of the training: one row per head, whatever the numbers are."""
 
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ def history_of(losses: dict[str, float], scores: dict[str, float], reports: int 
 
 
 def colored(pixels: np.ndarray, number: int, tolerance: int = 60) -> np.ndarray:
-    """bool [H, W]: where a line of this number is drawn."""
+    """bool [H, W]: where the line with this number is drawn."""
     return np.abs(pixels.astype(int) - color_of(number)).max(axis=2) < tolerance
 
 
@@ -49,7 +49,7 @@ def test_each_head_has_a_row_and_several_have_one_together(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["one.png"], "nothing else is left"
 
 
-def test_a_job_that_learnt_nothing_has_a_picture_all_the_same(tmp_path: Path) -> None:
+def test_a_job_that_learned_nothing_still_has_a_picture(tmp_path: Path) -> None:
     save_curves(History(), HEADS, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").is_file()
 
@@ -87,8 +87,8 @@ def test_a_line_without_a_number_is_left_out() -> None:
     assert np.array_equal(chart(a=[(0, 1.0), (1, 2.0)], b=[(0, math.nan)]), chart(a=[(0, 1.0), (1, 2.0)]))
 
 
-def test_the_legend_hides_no_line_where_a_corner_is_free() -> None:
-    """One line along the top, one at the bottom right: the legend goes to the bottom left."""
+def test_the_legend_hides_no_line_if_a_corner_is_free() -> None:
+    """With one line along the top and one at the bottom right, the legend goes to the bottom left."""
     pixels = chart(high=[(x, 1.4) for x in range(7)], low=[(x, 0.2) for x in range(4, 7)])
     for number, rows in ((0, slice(0, 60 * SCALE)), (1, slice(100 * SCALE, None))):
         columns = np.nonzero(colored(pixels[rows, 220 * SCALE :], number).any(axis=0))[0]

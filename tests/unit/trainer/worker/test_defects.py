@@ -21,7 +21,7 @@ def test_nothing_changes_but_the_defects() -> None:
     assert defects.shape == (32, 48, 80)
     assert changed.min() >= 0
     assert changed.max() <= 1
-    # What is called no defect has changed a little at most, or is beside one: each changes less than 0.08 over 7 x 7 pixels.
+    # Pixels marked as no defect changed very little, or are next to one: each changed by less than 0.08 over 7 x 7 pixels.
     near = torch.nn.functional.max_pool2d(defects.float(), 7, stride=1, padding=3).bool()
     change = torch.nn.functional.avg_pool2d((changed - images).abs().mean(dim=1), 7, stride=1, padding=3, count_include_pad=False)
     assert change[~near].max() <= DEFECTS * 0.08
@@ -45,7 +45,7 @@ def test_defects_are_of_all_sizes_and_nearly_every_image_has_one() -> None:
     assert (share > 0.3).any()
 
 
-def test_where_a_patch_looks_like_what_it_covers_there_is_no_defect() -> None:
+def test_a_patch_that_looks_like_what_it_covers_is_not_a_defect() -> None:
     flat = torch.full((200, 3, 48, 48), 0.5)
     changed, defects = with_defects(flat, seeded(0))
     moved_only_a_little = (changed - flat).abs().flatten(1).amax(dim=1) < 0.03
@@ -53,8 +53,8 @@ def test_where_a_patch_looks_like_what_it_covers_there_is_no_defect() -> None:
     assert not defects[moved_only_a_little].any()
 
 
-def test_some_defects_have_a_sharp_edge_and_others_none() -> None:
-    """Seen on images that are smooth themselves: how much the change grows from a pixel to the next."""
+def test_some_defects_have_sharp_edges_and_others_do_not() -> None:
+    """Measured on smooth images: how much the change grows from one pixel to the next."""
     y, x = torch.meshgrid(torch.linspace(0, 6, 64), torch.linspace(0, 6, 64), indexing="ij")
     images = torch.stack([0.5 + 0.3 * x.sin(), 0.5 + 0.3 * y.cos(), 0.5 + 0.3 * (x + y).sin()]).expand(200, -1, -1, -1)
     change = (with_defects(images, seeded(0))[0] - images).abs().amax(dim=1)
@@ -63,7 +63,7 @@ def test_some_defects_have_a_sharp_edge_and_others_none() -> None:
     assert (growth < 0.4).float().mean() > 0.1
 
 
-def test_an_image_gets_the_defect_it_would_get_beside_any_others() -> None:
+def test_an_images_defect_does_not_depend_on_the_other_images() -> None:
     images = noise(4)
     others = torch.cat([images[:1], noise(8)[5:]])
     ours, theirs = with_defects(images, seeded(3)), with_defects(others, seeded(3))
@@ -81,7 +81,7 @@ def test_defects_are_repeatable_and_drawn_without_waiting_for_the_device() -> No
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 70), (1, 5)], ids=str)
-def test_any_size_will_do(size: tuple[int, int]) -> None:
+def test_any_size_works(size: tuple[int, int]) -> None:
     changed, defects = with_defects(noise(3, size), seeded(0))
     assert changed.isfinite().all()
     assert defects.shape == (3, *size)

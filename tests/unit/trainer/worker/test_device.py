@@ -10,7 +10,7 @@ from headrace_trainer.worker.device import choose_device
 
 @pytest.fixture
 def without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As torch is where it finds no GPU, on whatever machine this runs."""
+    """Makes torch find no GPU, on any machine."""
 
     def init() -> None:
         raise RuntimeError("Found no NVIDIA driver on your system.\nPlease install one.")
@@ -20,7 +20,7 @@ def without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_cuda")
-def test_a_job_without_gpus_trains_on_the_cpu_and_nothing_is_to_be_said(tmp_path: Path) -> None:
+def test_a_job_without_gpus_trains_on_the_cpu_without_a_message(tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "nvidiactl").touch()
     assert choose_device(0, said.append, tmp_path / "nvidiactl") == torch.device("cpu")
@@ -38,7 +38,7 @@ def test_a_machine_without_a_gpu_trains_on_the_cpu_and_says_why(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("without_cuda")
-def test_a_gpu_that_is_there_and_does_not_work_is_worth_another_attempt(tmp_path: Path) -> None:
+def test_a_gpu_that_exists_but_does_not_work_allows_another_attempt(tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "nvidiactl").touch()
     with pytest.raises(RetryableError, match="Found no NVIDIA driver on your system") as caught:

@@ -5,12 +5,12 @@ from headrace_testing.steps import random_batch, small_network, small_training
 from headrace_trainer.worker.ema import AveragedNetwork, decay_at
 
 
-def test_decay_is_short_at_the_start_and_then_as_asked() -> None:
+def test_decay_is_short_at_the_start_and_then_as_configured() -> None:
     assert [decay_at(0.9, iteration) for iteration in (1, 10, 79, 80, 1000)] == [2 / 11, 11 / 20, 80 / 89, 0.9, 0.9]
 
 
 def test_average_equals_the_recurrence_written_out_in_double_precision() -> None:
-    """Of weights and of running statistics alike."""
+    """For weights and running statistics alike."""
     training = small_training(ema_decay=0.8)
     assert training.averaged is not None
     want = {name: tensor.double() for name, tensor in training.network.state_dict().items() if tensor.is_floating_point()}

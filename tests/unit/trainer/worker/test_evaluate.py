@@ -43,7 +43,7 @@ def test_scores_are_the_heads_own_metrics_and_the_primary_is_their_mean(evaluati
     assert pipe.sent[0] == Evaluating(iteration=30, images_done=0, images=8)
 
 
-def test_a_head_without_held_out_labels_has_no_score_and_no_say(evaluation: Evaluation, pipe: KeptMessages) -> None:
+def test_a_head_without_held_out_labels_has_no_score_and_no_effect(evaluation: Evaluation, pipe: KeptMessages) -> None:
     scores = evaluation(small_network(), two_batches({"tags": [False] * 4}), iteration=1)
     assert math.isnan(scores.by_head["tags"]["mAP"])
     assert scores.primary == scores.by_head["kind"]["top1"]
@@ -62,7 +62,7 @@ def test_a_score_without_lower_bound_cannot_outweigh_the_other_heads() -> None:
     assert primary_score(by_head, {"angle": "R2", "boxes": "AP", "tags": "mAP"}) == pytest.approx(0.3)
 
 
-def test_evaluating_and_drawing_leave_the_network_as_it_was_and_able_to_learn(evaluation: Evaluation) -> None:
+def test_evaluating_and_drawing_leave_the_network_unchanged_and_able_to_learn(evaluation: Evaluation) -> None:
     network = small_network()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     evaluation(network, two_batches(), iteration=1)
@@ -88,13 +88,13 @@ def test_pictures_show_the_first_images_once_for_each_head(tmp_path: Path, evalu
     assert said.pictures == [Path("pictures/00000012-predictions.png")]
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["00000012-predictions.png"]
     with Image.open(tmp_path / said.pictures[0]) as picture:
-        assert picture.size == (6 + 8 * (384 + 6), 6 + 4 * (30 + 384 + 6)), "what each head sees, and what is true"
+        assert picture.size == (6 + 8 * (384 + 6), 6 + 4 * (30 + 384 + 6)), "each head's predictions, and the truth"
 
 
 def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(
     tmp_path: Path, evaluation: Evaluation, pipe: KeptMessages
 ) -> None:
-    """Also where they would look twice in training: an evaluation looks once."""
+    """Even if they would use two views in training: an evaluation uses one."""
     heads = (
         HeadPlan(Head(name="again", autoencoding=Autoencoding()), LabelSpace()),
         HeadPlan(Head(name="views", view_invariance=ViewInvariance(dimensions=16)), LabelSpace()),
@@ -121,4 +121,4 @@ def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(
     said = pipe.sent[-1]
     assert isinstance(said, Evaluated)
     with Image.open(tmp_path / said.pictures[0]) as picture:
-        assert picture.size == (6 + 4 * (384 + 6), 6 + 4 * (30 + 384 + 6)), "three heads, and the truth of the one that has any"
+        assert picture.size == (6 + 4 * (384 + 6), 6 + 4 * (30 + 384 + 6)), "three heads, and the truth for the one that has it"

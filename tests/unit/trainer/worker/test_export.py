@@ -50,7 +50,7 @@ def test_scores_that_are_not_numbers_are_left_out(tmp_path: Path) -> None:
     assert metrics == {"iteration": 7, "heads": {"tags": {"mAP": 0.5}, "kind": {"top1": 0.25}}}
 
 
-def test_a_new_export_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+def test_a_new_export_replaces_the_old_one(tmp_path: Path) -> None:
     export(tmp_path, seed=0)
     folder = export(tmp_path, seed=1)
     weights = load_file(folder / "model.safetensors")

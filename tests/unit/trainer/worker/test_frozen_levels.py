@@ -1,4 +1,4 @@
-"""Frozen levels stay exactly as they began; what is not frozen learns, also after an evaluation has drawn its pictures."""
+"""Frozen levels never change; the others learn, even after an evaluation has drawn its pictures."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ LABELS_OF_HEADS = {"tags": LABELS, "kind": LABELS}
 
 
 def training_of(frozen_levels: int, seed: int = 0, settings: Training = SETTINGS) -> SmallTraining:
-    """Three levels of a ResNet-18 of which the first `frozen_levels` are frozen."""
+    """Three levels of a ResNet-18, the first `frozen_levels` of them frozen."""
     torch.manual_seed(seed)
     spec = model.Network(backbone=model.Backbone(name="resnet18", top_level=3, frozen_levels=frozen_levels))
     network = build_network(spec, HEADS).to(memory_format=torch.channels_last)
@@ -51,7 +51,7 @@ def train(small: SmallTraining, start: int, end: int) -> None:
 
 
 def level_of(name: str) -> int | None:
-    """Of a tensor's name; None for what is not in the backbone."""
+    """The level of a tensor, by its name; None outside the backbone."""
     parts = {"conv1": 1, "bn1": 1, "layer1": 2, "layer2": 3}
     where = name.removeprefix("averaged/")
     return parts[where.split(".")[1]] if where.startswith("backbone.") else None
@@ -59,7 +59,7 @@ def level_of(name: str) -> int | None:
 
 @pytest.mark.parametrize("frozen", [0, 1, 2, 3])
 def test_frozen_tensors_never_change_and_the_others_do(tmp_path: Path, frozen: int) -> None:
-    """Weights, statistics of batch normalisation and their averages; over steps with an evaluation among them."""
+    """Weights, batch normalisation statistics and their averages; over several steps with an evaluation among them."""
     small = training_of(frozen)
     before = small.tensors()
     train(small, 0, 2)
@@ -75,7 +75,7 @@ def test_frozen_tensors_never_change_and_the_others_do(tmp_path: Path, frozen: i
 
 @pytest.mark.parametrize("frozen", [0, 2])
 def test_visualising_leaves_batch_normalisation_in_the_mode_it_was_in(tmp_path: Path, frozen: int) -> None:
-    """A known bug of others: after the first pictures it stayed in evaluation mode, and its statistics stood still."""
+    """A known bug elsewhere: after the first pictures it stayed in evaluation mode, and its statistics stopped changing."""
     small = training_of(frozen)
     Evaluation(4, CPU, torch.float32, tmp_path, KeptMessages())(small.network, [random_batch(9)], iteration=1)
     assert list(tmp_path.rglob("*.png")), "pictures were drawn"
@@ -87,7 +87,7 @@ def test_visualising_leaves_batch_normalisation_in_the_mode_it_was_in(tmp_path: 
     assert modes == {name: small.network.get_submodule(name).training for name in modes}
 
 
-def test_optimizer_ledger_and_checkpoint_know_no_frozen_parameters() -> None:
+def test_optimizer_ledger_and_checkpoint_have_no_frozen_parameters() -> None:
     small = training_of(2)
     train(small, 0, 1)
     frozen = {name for name, _ in small.network.named_parameters() if (level_of(name) or 9) <= 2}
@@ -97,8 +97,8 @@ def test_optimizer_ledger_and_checkpoint_know_no_frozen_parameters() -> None:
     small.step.ledger.check()
 
 
-def test_a_bad_gradient_is_told_of_the_parameter_that_has_it() -> None:
-    """The ledger's names are those of the trained parameters alone."""
+def test_a_bad_gradient_is_reported_with_its_parameter() -> None:
+    """The ledger has only the names of trained parameters."""
     small = training_of(2)
     parameter = small.network.get_parameter("backbone.layer2.0.conv1.weight")
     parameter.register_hook(lambda gradient: gradient * float("nan"))
@@ -115,7 +115,7 @@ def test_resume_is_bit_for_bit(tmp_path: Path, optimizer: dict[str, Any]) -> Non
     first = training_of(2, settings=settings)
     train(first, 0, 2)
     folder = saved(tmp_path, first, settings, frozen_levels=2)
-    # Other weights to begin with: all that is frozen comes from the checkpoint, too.
+    # Start from other weights: everything frozen must come from the checkpoint, too.
     second = training_of(2, seed=7, settings=settings)
     assert second.averaged is not None
     load_checkpoint(
@@ -147,13 +147,13 @@ def test_a_checkpoint_with_other_levels_frozen_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "swin_t"])
-def test_a_level_that_is_not_there_cannot_be_frozen(name: str) -> None:
+def test_a_missing_level_cannot_be_frozen(name: str) -> None:
     with pytest.raises(FatalError, match=rf"frozenLevels is 1, but {name} has the levels 2, 3: set it to one of them"):
         build_backbone(model.Backbone(name=name, top_level=3, frozen_levels=1))
 
 
 @pytest.mark.parametrize("name", ["swin_t", "efficientnet_v2_s"])
-def test_frozen_stages_drop_nothing(name: str) -> None:
+def test_stochastic_depth_is_off_in_frozen_stages(name: str) -> None:
     """Stochastic depth is off where nothing is trained: the same image gives the same features."""
     backbone = build_backbone(model.Backbone(name=name, top_level=3, frozen_levels=3)).train()
     images = torch.randn(2, 3, 64, 64)

@@ -1,4 +1,4 @@
-"""Numbers against the iteration: all of them as long as there are few, evenly thinned after that."""
+"""Numbers by iteration: all are kept while there are few, then they are thinned evenly."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_many_become_means_of_neighbours_and_none_is_lost(count: int) -> None:
     assert len(series.iterations) <= MOST_POINTS
     assert len(series.iterations) >= min(count, MOST_POINTS // 2)
     assert sum(series.reports) == count
-    assert set(series.reports[:-1]) <= {series.resolution}, "all points but the last are of one size"
+    assert set(series.reports[:-1]) <= {series.resolution}, "all points but the last average equally many reports"
     assert series.iterations[-1] == count
     total = sum(value * reports for value, reports in zip(series.values["loss"], series.reports, strict=True))
     assert total == pytest.approx(count * (count - 1) / 2)
@@ -51,13 +51,13 @@ def test_gaps_do_not_count_in_means() -> None:
     assert series.values["sometimes"] == [5.0] * len(series.iterations)
 
 
-def test_an_evaluation_that_is_repeated_is_known() -> None:
+def test_a_repeated_evaluation_is_recognised() -> None:
     series = series_of([1.0, 2.0])
     series.add(2, {"loss": 9.0})
     assert series == series_of([1.0, 2.0])
 
 
-def test_it_goes_through_json_and_a_copy_is_left_alone() -> None:
+def test_it_survives_json_and_a_copy_does_not_change() -> None:
     history = History(series_of([1.0, 2.0]), series_of([0.5]))
     kept = history.copy()
     history.losses.add(3, {"loss": 0.5})

@@ -1,4 +1,4 @@
-"""Weights to begin with: what fits is taken, the rest is told, and nothing at all is an error."""
+"""Initial weights: what fits is used, the rest is reported, and if nothing fits that is an error."""
 
 import errno
 import json
@@ -55,7 +55,7 @@ def exported(folder: Path, heads: list[HeadPlan], **parts: Any) -> tuple[Path, d
 
 
 def load(path: Path, heads: list[HeadPlan], **parts: Any) -> tuple[dict[str, Tensor], dict[str, Tensor], list[str]]:
-    """What the network was, what it became, and what was said."""
+    """The network before and after, and the messages."""
     network, _ = make(2, heads, **parts)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     said: list[str] = []
@@ -83,7 +83,7 @@ def refusal(path: Path, heads: list[HeadPlan], **parts: Any) -> str:
     return caught.value.message
 
 
-def test_an_earlier_job_of_the_same_network_is_taken_whole(tmp_path: Path) -> None:
+def test_an_earlier_job_with_the_same_network_is_used_completely(tmp_path: Path) -> None:
     heads = plans({"tags": (TAGS, THREE), "kind": (KIND, THREE)})
     path, want = exported(tmp_path, heads)
     _, got, said = load(path, heads)
@@ -95,7 +95,7 @@ def test_an_earlier_job_of_the_same_network_is_taken_whole(tmp_path: Path) -> No
         assert taken == of_all, part
 
 
-def test_heads_that_fit_are_taken_and_the_rest_is_told(tmp_path: Path) -> None:
+def test_heads_that_fit_are_used_and_the_rest_is_reported(tmp_path: Path) -> None:
     path, want = exported(
         tmp_path, plans({"map": (REGIONS, THREE), "kind": (KIND, THREE), "old": (TAGS, THREE), "sort": (KIND, THREE)})
     )
@@ -109,20 +109,20 @@ def test_heads_that_fit_are_taken_and_the_rest_is_told(tmp_path: Path) -> None:
     assert "(different task there)" in taken
     assert_same(got, before, "head-new.")
     assert "(no such head there)" in taken
-    # Another number of classes: all but the last layer.
+    # Another number of classes: everything but the last layer.
     fits = [name for name, tensor in of("head-map.", want).items() if tensor.shape == got[name].shape]
     assert 0 < len(fits) < len(of("head-map.", want))
     assert all(torch.equal(got[name], want[name]) for name in fits)
     assert f"head 'map' {len(fits)} of {len(of('head-map.', want))} (its labels differ; different shape: head-map." in taken
-    # As many other classes: shapes fit, and it is said.
+    # The same number of other classes: shapes fit, with a warning.
     assert_same(got, want, "head-sort.")
     assert "(its labels differ)" in taken
     unused = len(of("head-old.", want)) + len(of("head-kind.", want)) + len(of("head-map.", want)) - len(fits)
     assert left.startswith(f"initial weights: {unused} tensors have no place in this network: head-kind.")
 
 
-def test_buffers_of_a_head_with_other_labels_are_its_own(tmp_path: Path) -> None:
-    """They may hold what follows from labels: means of values, features of normal images."""
+def test_a_head_with_other_labels_keeps_its_own_buffers(tmp_path: Path) -> None:
+    """They may depend on the labels: means of values, features of normal images."""
     regression = {"regression": {}}
     there = LabelSpace(values=("angle",), means=(100.0,), deviations=(50.0,))
     here = LabelSpace(values=("count",), means=(3.0,), deviations=(1.0,))
@@ -153,7 +153,7 @@ def test_a_checkpoint_of_torchvision_fills_the_backbone(tmp_path: Path, name: st
     assert len(said) == 2, "no warning"
 
 
-def test_batch_statistics_are_taken_too(tmp_path: Path) -> None:
+def test_batch_statistics_are_used_too(tmp_path: Path) -> None:
     whole = torchvision.models.resnet18(weights=None)
     whole(torch.randn(2, 3, 64, 64))
     save_file(whole.state_dict(), tmp_path / "resnet18.safetensors")
@@ -172,13 +172,13 @@ def test_a_checkpoint_of_timm_fills_its_pyramid(tmp_path: Path) -> None:
     assert torch.equal(got["backbone.model.stages_1.blocks.0.conv_dw.weight"], want["stages.1.blocks.0.conv_dw.weight"])
 
 
-def test_another_architecture_is_warned_of(tmp_path: Path) -> None:
+def test_another_architecture_gets_a_warning(tmp_path: Path) -> None:
     save_file(torchvision.models.resnet18(weights=None).state_dict(), tmp_path / "resnet18.safetensors")
     _, _, said = load(tmp_path / "resnet18.safetensors", [], backbone={"name": "resnet50"})
     assert said[-1] == "WARNING: few of the initial weights fit the backbone resnet50: are they for another architecture?"
 
 
-def test_what_fits_nowhere_is_refused(tmp_path: Path) -> None:
+def test_weights_that_fit_nowhere_are_refused(tmp_path: Path) -> None:
     save_file(torchvision.models.resnet18(weights=None).state_dict(), tmp_path / "resnet18.safetensors")
     said = refusal(tmp_path / "resnet18.safetensors", plans({"tags": (TAGS, THREE)}), backbone={"name": "mobilenet_v3_small"})
     assert "none of the 122 tensors in resnet18.safetensors fits this network by name and shape; its first is " in said
@@ -187,7 +187,7 @@ def test_what_fits_nowhere_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300])
-def test_what_is_not_finite_is_refused(tmp_path: Path, value: float) -> None:
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
     tensors = torchvision.models.resnet18(weights=None).state_dict()
     for name in ("layer1.0.conv1.weight", "layer3.0.conv1.weight"):
         tensors[name] = tensors[name].double()
@@ -208,7 +208,7 @@ def test_an_earlier_job_that_diverged_is_refused(tmp_path: Path) -> None:
     assert f"initialWeights: model.safetensors: {last} has values that are not finite" in refusal(path, heads)
 
 
-def test_what_is_not_taken_need_not_be_finite(tmp_path: Path) -> None:
+def test_unused_weights_need_not_be_finite(tmp_path: Path) -> None:
     tensors = torchvision.models.resnet18(weights=None).state_dict()
     tensors["fc.weight"].fill_(float("nan"))
     save_file(tensors, tmp_path / "resnet18.safetensors")
@@ -216,8 +216,8 @@ def test_what_is_not_taken_need_not_be_finite(tmp_path: Path) -> None:
     assert torch.equal(got["backbone.conv1.weight"], tensors["conv1.weight"])
 
 
-def test_a_disk_that_fails_is_no_fault_of_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the next attempt may find it mended: BadModel would end the job for good."""
+def test_a_failing_disk_is_not_blamed_on_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BadModel would end the job for good, but the disk may be fixed by the next attempt."""
 
     def fail(file: Path) -> None:
         raise OSError(errno.EIO, "Input/output error", str(file))
@@ -228,10 +228,10 @@ def test_a_disk_that_fails_is_no_fault_of_the_weights(tmp_path: Path, monkeypatc
         load(tmp_path / "a.safetensors", [])
 
 
-def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_unreadable_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"not at all")
     assert "a.safetensors cannot be read as weights" in refusal(tmp_path / "a.safetensors", [])
-    # Read as a pickle, each of these fails in a way of its own.
+    # Read as a pickle, each of these fails in its own way.
     for content in (b"not at all", b"hello there", b"", b"PK\x03\x04 cut off"):
         (tmp_path / "a.pth").write_bytes(content)
         assert "a.pth cannot be read as weights" in refusal(tmp_path / "a.pth", [])
@@ -247,7 +247,7 @@ class _Bomb:
         return (Path.touch, (Path("went-off"),))
 
 
-def test_a_pickle_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_executes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": _Bomb()}, tmp_path / "a.pth")
     assert "it was not written by torch.save, is truncated, or holds more than tensors" in refusal(tmp_path / "a.pth", [])

@@ -1,4 +1,4 @@
-"""Loss weights that are learnt: the formula, exact with missing labels, bounded, saved and reported."""
+"""Learned loss weights: the formula, exact with missing labels, bounded, saved and reported."""
 
 import math
 from pathlib import Path
@@ -19,7 +19,7 @@ PLAIN_SGD = {"sgd": {"learning_rate": 0.1, "momentum": 0, "weight_decay": 0}}
 
 
 def learnt(tags: float = 0.0, kind: float = 0.0) -> tuple[LossWeights, dict[str, torch.nn.Parameter]]:
-    """Loss weights with these logarithms of variances, and the parameters."""
+    """Loss weights with these log variances, and the parameters."""
     network = small_network(loss_weights="uncertainty")
     variances = {name: head.log_variance for name, head in network.heads.items()}
     with torch.no_grad():
@@ -32,7 +32,7 @@ def terms(tags: float, kind: float) -> dict[str, torch.Tensor]:
     return {"tags/a": torch.tensor(tags / 4), "tags/b": torch.tensor(3 * tags / 4), "kind/c": torch.tensor(kind)}
 
 
-def test_the_sum_is_the_papers() -> None:
+def test_the_sum_equals_the_papers() -> None:
     weights, variances = learnt(tags=0.7, kind=-1.2)
     total = weights.total(terms(3.0, 0.5))
     assert total.item() == pytest.approx(2 * (math.exp(-0.7) * 3 + 0.35) + (math.exp(1.2) * 0.5 - 0.6))
@@ -41,7 +41,7 @@ def test_the_sum_is_the_papers() -> None:
     assert variances["kind"].grad.item() == pytest.approx(0.5 - math.exp(1.2) * 0.5)
 
 
-def test_a_head_of_which_nothing_counts_in_a_batch_adds_nothing_not_even_to_its_variance() -> None:
+def test_a_head_without_labels_in_a_batch_adds_nothing_not_even_to_its_variance() -> None:
     weights, variances = learnt(tags=0.7, kind=-1.2)
     total = weights.total(terms(0.0, 0.5))
     assert total.item() == pytest.approx(math.exp(1.2) * 0.5 - 0.6)
@@ -57,7 +57,7 @@ def test_a_head_without_labels_keeps_its_variance_whatever_the_others_learn() ->
     assert training.network.heads["kind"].log_variance.item() != 0
 
 
-def test_a_variance_settles_where_losses_weigh_the_same() -> None:
+def test_variances_settle_where_losses_weigh_the_same() -> None:
     weights, variances = learnt()
     optimizer = torch.optim.SGD(variances.values(), lr=0.1)
     for _ in range(300):
@@ -67,7 +67,7 @@ def test_a_variance_settles_where_losses_weigh_the_same() -> None:
     assert weights.read() == pytest.approx({"tags": 1 / (2 * 5.0), "kind": 1 / (2 * 0.05)}, rel=1e-3)
 
 
-def test_a_loss_near_zero_does_not_drive_its_factor_to_infinity_and_it_finds_back() -> None:
+def test_a_loss_near_zero_does_not_drive_its_factor_to_infinity_and_it_recovers() -> None:
     weights, variances = learnt()
     optimizer = torch.optim.SGD(variances.values(), lr=1.0)
     for loss, want in ((1e-9, LARGEST), (0.05, 1 / (2 * 0.05))):
@@ -79,7 +79,7 @@ def test_a_loss_near_zero_does_not_drive_its_factor_to_infinity_and_it_finds_bac
         assert weights.read()["kind"] == pytest.approx(want, rel=1e-3)
 
 
-def test_weights_that_are_given_are_not_parameters() -> None:
+def test_given_weights_are_not_parameters() -> None:
     network = small_network()
     assert not [name for name, _ in network.named_parameters() if "variance" in name]
     assert LossWeights(network, WEIGHTS).read() == {}
@@ -94,7 +94,7 @@ def test_adding_up_never_waits_for_the_device() -> None:
         weights.bound()
 
 
-def test_what_was_learnt_goes_on_from_a_checkpoint_bit_for_bit(tmp_path: Path) -> None:
+def test_learned_weights_resume_from_a_checkpoint_bit_for_bit(tmp_path: Path) -> None:
     def train(small: SmallTraining, start: int, count: int) -> SmallTraining:
         for iteration in range(start, start + count):
             small.step(random_batch(iteration, {"tags": [iteration % 2 == 0] * 4}), iteration)

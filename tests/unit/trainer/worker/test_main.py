@@ -28,7 +28,7 @@ def plan_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The reading end of what the program writes its messages to."""
+    """The reading end of the pipe for the program's messages."""
     read, write = os.pipe()
     monkeypatch.setenv(ENV_MESSAGES_FD, str(write))
     yield read
@@ -86,7 +86,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         ),
     ],
 )
-def test_every_way_out_is_one_last_message_and_an_exit_status(
+def test_every_end_has_one_last_message_and_an_exit_status(
     monkeypatch: pytest.MonkeyPatch,
     plan_file: Path,
     pipe: int,
@@ -110,7 +110,7 @@ def test_every_way_out_is_one_last_message_and_an_exit_status(
     assert message is None or ended.message == message
 
 
-def test_a_crash_leaves_its_trace_in_the_log(
+def test_a_crash_leaves_its_traceback_in_the_log(
     monkeypatch: pytest.MonkeyPatch, plan_file: Path, pipe: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def crash(*_: Any) -> Ended:
@@ -121,6 +121,6 @@ def test_a_crash_leaves_its_trace_in_the_log(
     assert "in crash" in capsys.readouterr().err
 
 
-def test_without_a_plan_it_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_plan_it_prints_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([]) == ExitCode.FATAL
     assert "usage: python -m headrace_trainer.worker PLAN.json" in capsys.readouterr().err

@@ -11,7 +11,7 @@ def test_messages_of_many_threads_arrive_whole(monkeypatch: pytest.MonkeyPatch) 
     read, write = os.pipe()
     monkeypatch.setenv(ENV_MESSAGES_FD, str(write))
     messages = Messages.from_environment()
-    sent = [Building(message=str(number) * 20_000) for number in range(8)]  # each longer than a pipe writes at once
+    sent = [Building(message=str(number) * 20_000) for number in range(8)]  # each longer than what a pipe writes at once
     threads = [threading.Thread(target=messages.send, args=(message,)) for message in sent]
     for thread in threads:
         thread.start()
@@ -23,7 +23,7 @@ def test_messages_of_many_threads_arrive_whole(monkeypatch: pytest.MonkeyPatch) 
     assert sorted(received, key=str) == sorted(sent, key=str)
 
 
-def test_a_supervisor_that_is_gone_ends_the_worker() -> None:
+def test_the_worker_ends_with_its_supervisor() -> None:
     read, write = os.pipe()
     os.close(read)
     with pytest.raises(BrokenPipeError):

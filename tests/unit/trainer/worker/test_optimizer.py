@@ -35,7 +35,7 @@ def test_state_goes_back_to_the_parameters_it_came_from(spec: Optimizer) -> None
     network = small_network()
     optimizer = build_optimizer(network, spec)
     train(network, optimizer, steps=3, seed=1)
-    # Another network of the same weights, whose optimizer was handed the parameters in another order.
+    # Another network with the same weights, whose optimizer got the parameters in another order.
     twin = small_network()
     twin.load_state_dict(network.state_dict())
     other = build_optimizer(twin, spec)

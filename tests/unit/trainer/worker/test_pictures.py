@@ -18,25 +18,25 @@ from headrace_trainer.worker.pictures import COLUMNS, PredictionGrid
 
 
 class Painter:
-    """Stands for a head: draws images in the one colour that it predicts for them."""
+    """Stands in for a head: fills images with the colour that it predicts for them."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
 
     def truth(self, targets: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
-        """A class map's, with what is predicted where it is unknown; shades have none."""
+        """For class maps, the truth with predictions where it is unknown; shades have no truth."""
         if self.task is not Task.SEMANTIC_SEGMENTATION:
             return None
         return {"map": known_or(predictions["map"], targets["map"], targets["map"] >= 0)}
 
     def draw(self, image: np.ndarray, predictions: Mapping[str, Tensor], index: int) -> np.ndarray:
-        """By a class map's first pixel, or by a number."""
+        """Uses a class map's first pixel, or a number."""
         shade = predictions["map"][index][0, 0] if self.task is Task.SEMANTIC_SEGMENTATION else predictions["shade"][index]
         return np.full_like(image, int(shade))
 
 
 def grid_of(*names: str, task: Task = Task.VIEW_INVARIANCE) -> PredictionGrid:
-    """By default of heads without a truth to draw."""
+    """By default, its heads have no truth to draw."""
     return PredictionGrid({name: cast(Head, Painter(task)) for name in names})
 
 
@@ -67,10 +67,10 @@ def test_rows_are_heads_and_columns_are_images(tmp_path: Path) -> None:
     assert found == [[10, 20, 50], [30, 40, 60]]
 
 
-def test_what_is_true_is_below_what_is_seen_in_images_that_are_labelled(tmp_path: Path) -> None:
+def test_the_truth_is_below_the_predictions_for_labelled_images(tmp_path: Path) -> None:
     grid = grid_of("regions", task=Task.SEMANTIC_SEGMENTATION)
     truth = {"map": torch.full((4, 384, 384), 40) + torch.arange(4)[:, None, None]}
-    truth["map"][2] = -1  # not known: as predicted
+    truth["map"][2] = -1  # unknown: drawn as predicted
     predicted = {"regions": {"map": torch.full((4, 384, 384), 90) + torch.arange(4)[:, None, None]}}
     grid.add(batch_of(("regions",), 4, 384, 384, truth, [True, False, True, True]), predicted)
     grid.save(tmp_path / "grid.png")
@@ -92,7 +92,7 @@ def test_a_head_without_a_labelled_image_is_shown_on_the_first_ones(tmp_path: Pa
     assert [[shade for shade, *_ in row] for row in rows.values()] == [[10, 11, 20, 21], [10, 11]]
 
 
-def test_large_images_are_made_smaller_and_keep_their_proportions(tmp_path: Path) -> None:
+def test_large_images_are_scaled_down_in_proportion(tmp_path: Path) -> None:
     grid = grid_of("only")
     grid.add(batch_of(("only",), 1, 400, 800), {"only": {"shade": torch.tensor([9])}})
     grid.save(tmp_path / "grid.png")
@@ -100,7 +100,7 @@ def test_large_images_are_made_smaller_and_keep_their_proportions(tmp_path: Path
         assert picture.size == (6 + 384 + 6, 6 + 30 + 192 + 6)
 
 
-def test_no_more_than_the_first_images_are_drawn() -> None:
+def test_only_the_first_images_are_drawn() -> None:
     grid = grid_of("only")
     for _ in range(3):
         grid.add(batch_of(("only",), 5, 8, 8), {"only": {"shade": torch.arange(5)}})
@@ -113,7 +113,7 @@ def test_a_grid_without_images_says_so() -> None:
 
 
 @pytest.mark.parametrize("task", sorted(REGISTRY), ids=lambda task: task.value)
-def test_a_head_draws_the_truth_as_it_draws_what_it_sees(task: Task) -> None:
+def test_a_head_draws_the_truth_like_its_predictions(task: Task) -> None:
     size = (64, 96)
     head = make_head(task).eval()
     with torch.no_grad():
@@ -127,10 +127,10 @@ def test_a_head_draws_the_truth_as_it_draws_what_it_sees(task: Task) -> None:
     image = np.full((*size, 3), 127, np.uint8)
     assert head.draw(image, truth, 1).shape == head.draw(image, predictions, 1).shape
     for key, value in targets.items():
-        assert torch.equal(value, make_targets(task, 2, size)[key]), "left alone"
+        assert torch.equal(value, make_targets(task, 2, size)[key]), "targets must not change"
 
 
-def test_a_class_that_is_true_is_drawn_without_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_true_class_is_drawn_without_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
     captions: list[str] = []
     monkeypatch.setattr(Canvas, "caption", lambda _, text, number=None: captions.append(text))
     head, image = make_head(Task.MULTICLASS_CLASSIFICATION), np.zeros((64, 96, 3), np.uint8)
@@ -141,7 +141,7 @@ def test_a_class_that_is_true_is_drawn_without_rivals(monkeypatch: pytest.Monkey
     assert captions == [head.classes[2]]
 
 
-def test_a_value_that_nobody_knows_is_drawn_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_value_is_drawn_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     captions: list[str] = []
     monkeypatch.setattr(Canvas, "caption", lambda _, text, number=None: captions.append(text))
     head, targets = make_head(Task.REGRESSION), make_targets(Task.REGRESSION, 1, (64, 96))

@@ -14,10 +14,10 @@ CPU = torch.device("cpu")
         pytest.param("fpu avx2 fma", False, id="AVX2 alone emulates bfloat16"),
         pytest.param("fpu avx512f avx512_bf16", True, id="AVX-512 with BF16"),
         pytest.param("fpu amx_bf16 amx_tile", True, id="AMX"),
-        pytest.param("fpu avx512_bf16_lookalike", False, id="a flag that only starts alike"),
+        pytest.param("fpu avx512_bf16_lookalike", False, id="a flag with the same beginning"),
     ],
 )
-def test_cpu_computes_bfloat16_where_its_flags_say_so(tmp_path: Path, flags: str, want: bool) -> None:
+def test_the_cpu_uses_bfloat16_if_its_flags_say_so(tmp_path: Path, flags: str, want: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: none\n")
     assert hardware_computes_bfloat16(CPU, cpuinfo) is want
@@ -35,6 +35,6 @@ def test_auto_takes_bfloat16_on_gpus_from_ampere_on(
     assert compute_dtype("auto", torch.device("cuda", 0)) is want
 
 
-def test_a_precision_that_is_asked_for_is_used_whatever_the_hardware() -> None:
+def test_a_requested_precision_is_used_whatever_the_hardware() -> None:
     assert compute_dtype("bfloat16", CPU) is torch.bfloat16
     assert compute_dtype("float32", torch.device("cuda", 0)) is torch.float32

@@ -10,7 +10,7 @@ from headrace_trainer.worker.report import Reporter
 
 
 class Clock:
-    """Moves only when told."""
+    """Moves only when the test moves it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -25,7 +25,7 @@ def test_the_first_iteration_is_reported_at_once_and_later_ones_once_a_second() 
 
     def batches() -> Iterator[Batch]:
         while True:
-            clock.now += 0.1  # the data keeps us waiting so long
+            clock.now += 0.1  # spent waiting for data
             yield random_batch(1)
 
     source = batches()

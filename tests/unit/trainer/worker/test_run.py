@@ -1,4 +1,4 @@
-"""What is said before the first iteration, and in which order is saved and evaluated, in this process.
+"""What is reported before the first iteration, and the order of saving and evaluating, in this process.
 
 Real workers are in tests/integration/test_worker*.py.
 """
@@ -29,7 +29,7 @@ WARNING = "WARNING: training.schedule.warmupIterations = "
 
 @pytest.fixture(autouse=True)
 def _untouched_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many threads torch has can be set once a process."""
+    """torch's number of threads can be set only once per process."""
     monkeypatch.setattr(device, "configure", lambda *_: None)
 
 
@@ -58,7 +58,7 @@ def said_while_building(
         (500, 10, [f"{WARNING}500 is not below maxIterations = 10: the learning rate rises until the end, to 2% of its peak"]),
     ],
 )
-def test_a_warm_up_that_training_does_not_outlast_is_said(
+def test_a_warm_up_longer_than_the_training_is_reported(
     scenes: Path, tmp_path: Path, warmup: int, iterations: int, said: list[str]
 ) -> None:
     training = {"maxIterations": iterations, "schedule": {"warmupIterations": warmup}}
@@ -67,7 +67,7 @@ def test_a_warm_up_that_training_does_not_outlast_is_said(
 
 
 @pytest.mark.parametrize(("room", "said"), [(loader._MOST_BYTES, 0), (1, 1)])
-def test_evaluations_of_fewer_images_than_a_batch_are_said_once(
+def test_evaluations_of_fewer_images_than_a_batch_are_reported_once(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, said: int
 ) -> None:
     monkeypatch.setattr(loader, "_MOST_BYTES", room)
@@ -84,9 +84,7 @@ def test_evaluations_of_fewer_images_than_a_batch_are_said_once(
         (["left", "right", "tip"], True, False),
     ],
 )
-def test_keypoints_that_mirroring_would_leave_as_they_are_are_said(
-    tmp_path: Path, names: list[str], flip: bool, warned: bool
-) -> None:
+def test_keypoints_that_mirroring_would_not_swap_are_reported(tmp_path: Path, names: list[str], flip: bool, warned: bool) -> None:
     folder = DatasetFolder(tmp_path / "points")
     for split in ("train", "val"):
         line = " ".join(["0 0.5 0.5 0.4 0.4", *("0.5 0.5 2" for _ in names)])
@@ -105,7 +103,7 @@ def test_keypoints_that_mirroring_would_leave_as_they_are_are_said(
     )
 
 
-def test_texts_of_more_characters_than_the_image_has_columns_are_said(tmp_path: Path) -> None:
+def test_texts_with_more_characters_than_the_image_has_columns_are_reported(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path / "texts")
     # 32 pixels are 8 columns: "abcdefgh" needs all of them, and "aabbccd" one more between each two equal letters.
     for name, text in {"a": "abcdefgh", "b": "abcdefghi", "c": "aabbccd", "v": "a" * 20}.items():
@@ -127,7 +125,7 @@ def test_a_batch_too_small_for_batch_normalisation_is_refused_before_the_dataset
 
 
 class Trial:
-    """Attempts at one job of four iterations, in one output folder, whose evaluations give what a test wants."""
+    """Attempts at one job of four iterations, in one output folder, with the scores that a test wants."""
 
     def __init__(self, scenes: Path, output: Path, evaluate: Callable[[int], float], **training: Any) -> None:
         """`evaluate` gives the score at an iteration, or raises."""
@@ -141,7 +139,7 @@ class Trial:
             **training,
         }
         self.events: list[tuple[Any, ...]] = []
-        """In order: ("evaluated", iteration), ("saved", iteration, best), and ("ready", iteration) if said before any iteration."""
+        """In order: ("evaluated", iteration), ("saved", iteration, best), and ("ready", iteration) if sent before any iteration."""
 
     def run(self, monkeypatch: pytest.MonkeyPatch, resume_from: int | None = None) -> None:
         """An attempt, from the start or from a checkpoint of an earlier one."""
@@ -176,7 +174,7 @@ class Trial:
         return CheckpointState.model_validate_json((self.checkpoint(iteration) / "state.json").read_bytes())
 
 
-def test_a_checkpoint_is_written_before_the_evaluation_that_is_due_with_it_and_then_said_to_be_the_best(
+def test_a_checkpoint_is_written_before_its_evaluation_and_then_reported_as_the_best(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial = Trial(scenes, tmp_path, lambda iteration: iteration / 10)
@@ -187,7 +185,7 @@ def test_a_checkpoint_is_written_before_the_evaluation_that_is_due_with_it_and_t
     ]
 
 
-def test_the_best_is_kept_where_no_checkpoint_is_due_too(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_is_kept_even_if_no_checkpoint_is_due(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = Trial(scenes, tmp_path, lambda iteration: 1 / iteration, checkpointEvery=1000)
     trial.run(monkeypatch)
     assert trial.events == [("evaluated", 2), ("saved", 2, True), ("saved", 4, False), ("evaluated", 4)]
@@ -195,9 +193,7 @@ def test_the_best_is_kept_where_no_checkpoint_is_due_too(scenes: Path, tmp_path:
     assert not trial.state(2).owes_evaluation
 
 
-def test_an_evaluation_that_fails_on_the_way_costs_no_training(
-    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_evaluation_that_fails_costs_no_training(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> float:
         raise MemoryError
 
@@ -208,8 +204,8 @@ def test_an_evaluation_that_fails_on_the_way_costs_no_training(
     assert trial.state(2).iteration == 2
 
 
-def test_after_a_crash_what_was_the_best_stays_so(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint is saved before its evaluation: who goes on from it would else take the next one for the best."""
+def test_the_best_stays_the_best_after_a_crash(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is saved before its evaluation, so an attempt that resumes from it would take the next one for the best."""
     scores = iter([0.9, None, 0.9, 0.1])
 
     def evaluate(_: int) -> float:
@@ -228,7 +224,7 @@ def test_after_a_crash_what_was_the_best_stays_so(scenes: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("checkpoint_every", [2, 1000])
-def test_an_evaluation_that_a_stop_came_into_is_made_up_for_by_the_next_attempt(
+def test_the_next_attempt_makes_up_for_an_evaluation_that_a_stop_interrupted(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_every: int
 ) -> None:
     stops = iter([True, False, False])
@@ -244,12 +240,12 @@ def test_an_evaluation_that_a_stop_came_into_is_made_up_for_by_the_next_attempt(
     assert trial.state(2).owes_evaluation
     trial.events.clear()
     trial.run(monkeypatch, resume_from=2)
-    assert trial.events[:3] == [("ready", 2), ("evaluated", 2), ("saved", 2, True)], "it may outlast a deadline to be Ready"
+    assert trial.events[:3] == [("ready", 2), ("evaluated", 2), ("saved", 2, True)], "Ready must not wait for the evaluation"
     assert trial.events.count(("evaluated", 4)) == 1
     assert trial.state(4).history.scores.iterations == [2]
 
 
-def test_checkpoints_owe_an_evaluation_where_one_is_due_and_at_the_end_and_nowhere_else(
+def test_checkpoints_owe_an_evaluation_only_if_one_is_due_or_at_the_end(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial = Trial(scenes, tmp_path, lambda _: 0.5, checkpointEvery=1, evaluateEvery=3)

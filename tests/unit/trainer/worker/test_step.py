@@ -15,7 +15,7 @@ NAN, INFINITY = float("nan"), float("inf")
 
 
 def spoil(head: torch.nn.Module, monkeypatch: pytest.MonkeyPatch, in_call: int, change: Callable[[Tensor], Tensor]) -> None:
-    """Let the head's loss be what `change` makes of it in one call, counted from 1."""
+    """Let `change` change the head's loss in one call, counted from 1."""
     whole = cast(Head, head).loss
     calls = 0
 
@@ -44,7 +44,7 @@ def test_losses_are_means_since_the_last_reading() -> None:
 
 
 def test_losses_of_a_head_are_means_over_the_iterations_in_which_it_had_labels() -> None:
-    """Its zeros in the others would make rare labels look as if they were learnt."""
+    """Counting its zeros in the others would make rare labels look learned."""
     nobody = {"tags": [False] * 4}
     alone, rare = small_training(), small_training()
     alone.step(random_batch(1), 1)
@@ -95,7 +95,7 @@ def test_a_loss_that_is_not_finite_never_reaches_the_weights(
     for iteration in (1, 2):
         training.step(random_batch(iteration), iteration)
     good = [p.detach().clone() for p in training.network.parameters()]
-    for iteration in (3, 4, 5):  # the host has not looked yet; the fourth and fifth would be finite again
+    for iteration in (3, 4, 5):  # the host has not checked yet; the fourth and fifth would be finite again
         training.step(random_batch(iteration), iteration)
     for parameter, want in zip(training.network.parameters(), good, strict=True):
         assert torch.equal(parameter, want)
@@ -115,9 +115,9 @@ def test_only_the_first_bad_iteration_is_blamed(monkeypatch: pytest.MonkeyPatch)
     assert "tags" not in caught.value.message
 
 
-def test_a_gradient_that_is_not_finite_is_blamed_on_its_head_though_the_loss_was_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_that_is_not_finite_is_blamed_on_its_head_although_the_loss_was_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     training = small_training()
-    # The square root of zero: finite, with an infinite slope.
+    # The square root at zero: finite, with an infinite slope.
     spoil(training.network.heads["tags"], monkeypatch, in_call=2, change=lambda loss: loss + (loss - loss.detach()).sqrt())
     good: list[Tensor] = []
     for iteration in (1, 2):
@@ -129,12 +129,12 @@ def test_a_gradient_that_is_not_finite_is_blamed_on_its_head_though_the_loss_was
         training.step.ledger.read()
 
 
-def test_statistics_that_overflowed_are_told_though_loss_and_gradients_are_finite() -> None:
+def test_overflowed_statistics_are_reported_although_loss_and_gradients_are_finite() -> None:
     training = small_training()
     training.step(random_batch(1), 1)
     training.step.ledger.check()
     name, variances = next((n, b) for n, b in training.network.named_buffers() if n.endswith("running_var"))
-    variances[0] = INFINITY  # as the variance of features above 1e19 is in float32
+    variances[0] = INFINITY  # like the variance of features above 1e19 in float32
     training.step(random_batch(2), 2)
     assert all(p.isfinite().all() for p in training.network.parameters())
     with pytest.raises(FatalError, match=rf"not finite at iteration 2 \(1 statistics, {name} first\)") as caught:
@@ -162,11 +162,11 @@ def test_images_that_a_head_has_no_labels_for_do_not_change_its_weights() -> Non
             assert changed == (head == "kind"), name
 
 
-def test_a_head_gets_from_a_mixed_batch_what_its_labelled_images_alone_give_it() -> None:
-    """Seen at the head's own weights: the backbone's batch normalisation looks at the whole batch, as it should."""
+def test_a_mixed_batch_gives_a_head_what_its_labelled_images_alone_would() -> None:
+    """Measured on the head's own weights: the backbone's batch normalisation uses the whole batch, as it should."""
     mixed = random_batch(1, {"tags": [True, False, True, False]})
     spoilt = random_batch(1, {"tags": [True, False, True, False]})
-    spoilt.targets["tags"]["labels"][1] = torch.tensor([NAN, -7.0, 1e30])  # padding must not be looked at
+    spoilt.targets["tags"]["labels"][1] = torch.tensor([NAN, -7.0, 1e30])  # padding must not be read
     weights = []
     for batch in (mixed, spoilt):
         training = small_training()
@@ -177,8 +177,8 @@ def test_a_head_gets_from_a_mixed_batch_what_its_labelled_images_alone_give_it()
         assert torch.equal(tensor, weights[1][name]), name
 
 
-def test_randomness_depends_on_seed_and_iteration_alone() -> None:
-    """Colour jitter is drawn in the step: whatever was drawn before, iteration 5 is iteration 5."""
+def test_randomness_depends_only_on_seed_and_iteration() -> None:
+    """The step draws the colour jitter: iteration 5 is the same, whatever was drawn before."""
     tensors = []
     for drawn_before in (0, 1000):
         training = small_training(augmentation={"color": 0.5})
@@ -189,7 +189,7 @@ def test_randomness_depends_on_seed_and_iteration_alone() -> None:
         assert torch.equal(tensor, tensors[1][name]), name
 
 
-def test_another_seed_or_iteration_draws_otherwise() -> None:
+def test_another_seed_or_iteration_draws_differently() -> None:
     losses = set()
     for seed, iteration in ((0, 1), (0, 2), (1, 1)):
         training = small_training(augmentation={"color": 0.5}, seed=seed)

@@ -26,7 +26,7 @@ def test_a_stop_is_remembered_where_it_must_not_interrupt(stop: Stop) -> None:
     assert stop.requested
 
 
-def test_a_stop_interrupts_what_may_be_dropped(stop: Stop) -> None:
+def test_a_stop_interrupts_work_that_may_be_dropped(stop: Stop) -> None:
     went_on = False
 
     def work() -> None:
@@ -40,13 +40,13 @@ def test_a_stop_interrupts_what_may_be_dropped(stop: Stop) -> None:
     assert not went_on
 
 
-def test_what_may_be_dropped_does_not_begin_after_a_stop(stop: Stop) -> None:
+def test_work_that_may_be_dropped_does_not_begin_after_a_stop(stop: Stop) -> None:
     send_sigterm()
     with pytest.raises(StopRequested), stop.interruptible():
         pytest.fail("began after SIGTERM")
 
 
-def test_a_second_stop_leaves_the_cleaning_up_alone(stop: Stop) -> None:
+def test_a_second_stop_does_not_interrupt_the_clean_up(stop: Stop) -> None:
     cleaned = False
 
     def work() -> None:

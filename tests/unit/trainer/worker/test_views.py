@@ -24,7 +24,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def ramp(size: tuple[int, int] = (40, 60)) -> Tensor:
-    """One image whose red grows from left to right and whose green grows from top to bottom."""
+    """One image whose red increases from left to right and whose green increases from top to bottom."""
     y, x = torch.meshgrid(torch.linspace(0, 1, size[0]), torch.linspace(0, 1, size[1]), indexing="ij")
     return torch.stack([x, y, torch.full_like(x, 0.5)])
 
@@ -37,7 +37,7 @@ def uncoloured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_views_are_crops_of_the_promised_area(monkeypatch: pytest.MonkeyPatch) -> None:
     uncoloured(monkeypatch)
     views = random_view(ramp().expand(300, -1, -1, -1), flip=False, generator=seeded(0))
-    # Of a ramp, the range of a colour is the side of the crop.
+    # On a ramp, the range of a colour is the side of the crop.
     width = (views[:, 0].amax(dim=(1, 2)) - views[:, 0].amin(dim=(1, 2))) * 60 / 59
     height = (views[:, 1].amax(dim=(1, 2)) - views[:, 1].amin(dim=(1, 2))) * 40 / 39
     area = width * height
@@ -47,7 +47,7 @@ def test_views_are_crops_of_the_promised_area(monkeypatch: pytest.MonkeyPatch) -
     assert (views[:, 0, :, -1] > views[:, 0, :, 0]).all(), "not mirrored"
 
 
-def test_half_of_the_views_are_mirrored_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_of_the_views_are_mirrored_if_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     uncoloured(monkeypatch)
     views = random_view(ramp().expand(300, -1, -1, -1), flip=True, generator=seeded(0))
     mirrored = (views[:, 0, 20, -1] < views[:, 0, 20, 0]).float().mean()
@@ -97,8 +97,8 @@ def batch_for_all(seed: int) -> Batch:
     return Batch(batch.images, {**batch.targets, **targets}, {**batch.labelled, **everyone}, batch.names)
 
 
-def test_heads_that_look_twice_change_nothing_for_the_others() -> None:
-    """At weight 0: weights, averages and batch statistics of all else come out bit for bit as without them."""
+def test_heads_with_two_views_change_nothing_for_the_others() -> None:
+    """At weight 0: all other weights, averages and batch statistics are the same as without them, bit for bit."""
     alone, beside = (
         small_training(augmentation={"color": 0.5}),
         small_training(augmentation={"color": 0.5}, heads=HEADS + SELF_SUPERVISED, head_weights={"views": 0, "again": 0, "odd": 0}),
@@ -117,7 +117,7 @@ def test_heads_that_look_twice_change_nothing_for_the_others() -> None:
         assert torch.equal(tensor, both[name]), name
 
 
-def test_nothing_is_computed_twice_where_no_head_looks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_computed_twice_if_no_head_uses_two_views(monkeypatch: pytest.MonkeyPatch) -> None:
     training = small_training()
     passes = []
     training.network.backbone.register_forward_hook(lambda module, inputs, outputs: passes.append(len(inputs[0])))
@@ -125,7 +125,7 @@ def test_nothing_is_computed_twice_where_no_head_looks_twice(monkeypatch: pytest
     assert passes == [4]
 
 
-def test_heads_that_want_the_same_look_share_one() -> None:
+def test_heads_that_want_the_same_view_share_it() -> None:
     two = tuple(HeadPlan(Head(name=name, view_invariance=ViewInvariance(dimensions=16)), LABELS) for name in ("a", "b"))
     training = small_training(heads=two)
     passes = []
@@ -137,7 +137,7 @@ def test_heads_that_want_the_same_look_share_one() -> None:
 
 
 @pytest.mark.parametrize("iterations", [(1, 2), (2, 1)], ids=str)
-def test_second_looks_depend_on_seed_and_iteration_alone(iterations: tuple[int, int]) -> None:
+def test_second_views_depend_only_on_seed_and_iteration(iterations: tuple[int, int]) -> None:
     tensors = []
     for drawn_before in (0, 1000):
         training = small_training(heads=HEADS + SELF_SUPERVISED, head_weights={"views": 1, "again": 1, "odd": 1})
@@ -149,8 +149,8 @@ def test_second_looks_depend_on_seed_and_iteration_alone(iterations: tuple[int, 
         assert torch.equal(tensor, tensors[1][name]), name
 
 
-def test_a_resumed_run_looks_as_the_first_would_have() -> None:
-    """Bit for bit: weights, averages and batch statistics, from a checkpoint between two iterations."""
+def test_a_resumed_run_uses_the_views_of_an_uninterrupted_one() -> None:
+    """Weights, averages and batch statistics, bit for bit, from a checkpoint between two iterations."""
     heads, weights = HEADS + SELF_SUPERVISED, {"views": 1, "again": 1, "odd": 1}
     whole, resumed = (small_training(heads=heads, head_weights=weights, augmentation={"color": 0.5}) for _ in range(2))
     for iteration in (1, 2):
@@ -170,8 +170,8 @@ def test_a_resumed_run_looks_as_the_first_would_have() -> None:
         assert torch.equal(tensor, got[name]), name
 
 
-def test_labels_of_images_that_look_twice_are_not_learnt_from() -> None:
-    """Self-supervised heads are labelled everywhere; what the labels say changes nothing."""
+def test_labels_of_images_with_two_views_are_not_learned() -> None:
+    """Self-supervised heads are labelled everywhere; the labels' values have no effect."""
     tensors = []
     for label in (-1, 2):
         training = small_training(heads=HEADS + SELF_SUPERVISED)

@@ -1,4 +1,4 @@
-"""Keypoints, quadrilaterals, maps and labels of the whole image, under any geometry."""
+"""Keypoints, quadrilaterals, maps and whole-image labels, under any geometry."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def quad_list(quads: np.ndarray) -> QuadList:
 
 
 def turned_rectangle(center: tuple[float, float], half: tuple[float, float], degrees: float) -> np.ndarray:
-    """Corners clockwise from the top left of the rectangle before it was turned clockwise."""
+    """Corners clockwise from the top left of the rectangle before it was rotated clockwise."""
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.array(center) + np.array(half) * [[-1, -1], [1, -1], [1, 1], [-1, 1]] @ turn.T
@@ -86,12 +86,12 @@ def test_mirroring_keypoints_twice_changes_nothing(points: list[tuple[float, flo
         np.testing.assert_allclose(getattr(twice, name), values, atol=1e-4, err_msg=name)
 
 
-def test_keypoints_outside_the_crop_are_not_labelled_and_stand_at_zero() -> None:
+def test_keypoints_outside_the_crop_are_not_labelled_and_are_zero() -> None:
     left_half = Geometry(SIZE, SIZE, 0, 0, (40, 30), min_visible=0.1, min_side=1.0)
     target = person(np.array([[12, 15], [45, 16], [30, 25]]), [2, 2, 1], box=(10, 10, 50, 30)).render(left_half)
     assert target.visibility.tolist() == [[2, 0, 1]], "the border counts"
     assert target.keypoints[0, 1].tolist() == [0, 0]
-    assert target.area.tolist() == [300], "the scale of OKS is the whole object's"
+    assert target.area.tolist() == [300], "OKS uses the area of the whole object"
 
 
 def test_an_object_without_a_labelled_keypoint_keeps_its_box() -> None:
@@ -109,7 +109,7 @@ def test_keypoints_land_where_boxes_do_on_images_that_are_not_square(canvas: tup
     np.testing.assert_allclose(target.area[0] / ((right - left) * (bottom - top)), 300 / 400, rtol=1e-4)
 
 
-def test_shares_of_the_image_mean_the_same_as_pixels() -> None:
+def test_fractions_of_the_image_mean_the_same_as_pixels() -> None:
     pixels = person(np.array([[12, 15], [28, 16], [20, 25]]), [2, 1, 2])
     unit = np.array([60, 40, 60, 40], np.float32)
     shares = KeypointList(
@@ -137,7 +137,7 @@ def test_corners_stay_clockwise_and_begin_at_the_top_left_under_any_geometry(
     target = quad_list(quad[None]).render(zoomed(SIZE, (48, 48), zoom, place, flip))
     for placed, bounds in zip(target.quads, target.bounds, strict=True):
         assert signed_areas(placed[None])[0] > 0
-        # Turned by less than an eighth of a circle, the top left corner is the one nearest to where x + y is least.
+        # Rotated by less than an eighth of a circle, the top left corner is the one with the smallest x + y.
         middle = placed.mean(axis=0)
         assert (placed[0] - middle).sum() < 0
         assert placed[0][0] < placed[1][0], "the second corner is to the right"
@@ -157,7 +157,7 @@ def test_mirroring_quads_twice_changes_nothing(quad: np.ndarray) -> None:
 
 @pytest.mark.parametrize("degrees", [-46.0, -45.0, -44.0, 0.0, 44.0, 45.0, 46.0, 89.0, 90.0, 91.0])
 def test_corners_never_jump_as_a_quadrilateral_turns(degrees: float) -> None:
-    """An earlier multi-head library numbered corners by position: past an angle they changed places."""
+    """An earlier multi-head library numbered corners by position: past a certain angle they swapped."""
     before, after = (quad_list(turned_rectangle((30, 20), (12, 6), degrees + step)[None]) for step in (0.0, 1e-3))
     moved = after.render(as_it_is()).quads - before.render(as_it_is()).quads
     assert np.abs(moved).max() < 0.01
@@ -167,7 +167,7 @@ def test_corners_never_jump_as_a_quadrilateral_turns(degrees: float) -> None:
 
 def test_a_quadrilateral_stays_while_a_tenth_of_it_is_visible() -> None:
     crop = Geometry((40, 40), (40, 40), 0, 0, (40, 20), min_visible=0.1, min_side=1.0)
-    # Diamonds of 10 pixels across, whose left tips are at these places: of the last but one 2 % are visible.
+    # Diamonds 10 pixels wide with their left tips at these places: 2 % of the last but one is visible.
     diamonds = np.array([[[x, 20], [x + 5, 15], [x + 10, 20], [x + 5, 25]] for x in (5, 15, 17, 19, 25)])
     target = quad_list(diamonds).render(crop)
     assert target.classes.tolist() == [0, 1, 2]
@@ -176,7 +176,7 @@ def test_a_quadrilateral_stays_while_a_tenth_of_it_is_visible() -> None:
     assert (target.quads[1][:, 0] > 20).any(), "corners are not clipped"
 
 
-def test_unknown_values_are_not_known() -> None:
+def test_unknown_values_are_marked_as_unknown() -> None:
     target = ValueList(np.array([3, np.nan, -1], np.float32)).render(as_it_is())
     assert target.values.tolist() == [3, 0, -1]
     assert target.known.tolist() == [True, False, True]
@@ -214,7 +214,7 @@ def test_depth_is_scaled_placed_and_known_where_it_is_above_zero(tmp_path: Path,
     assert not target.known[:, :4].any(), "padding"
 
 
-def test_depth_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_unreadable_depth_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(b"\x93NUMPY")
     np.save(tmp_path / "b.npy", np.zeros((2, 2, 2)))
     np.save(tmp_path / "c.npy", np.array([None, 1], object))

@@ -10,11 +10,11 @@ def test_coco_persons_have_cocos_constants_and_sides() -> None:
     assert table.sigmas[11] == table.sigmas[12] == 0.107
 
 
-def test_others_have_a_constant_of_their_own_and_sides_by_name() -> None:
+def test_other_keypoints_have_their_own_constant_and_sides_by_name() -> None:
     table = KeypointTable.of(["Left ear", "right ear", "left paw", "tail"], skeleton=[[0, 3]])
-    assert table.mirrored == (1, 0, 2, 3), "a paw without its other side stays"
+    assert table.mirrored == (1, 0, 2, 3), "a paw without a counterpart stays"
     assert KeypointTable.of(["L_Eye", "R_Eye", "tail.l", "tail.r", "roll", "loll"]).mirrored == (1, 0, 3, 2, 4, 5)
-    assert KeypointTable.of(["k", "l", "r"]).mirrored == (0, 1, 2), "letters of the alphabet"
+    assert KeypointTable.of(["k", "l", "r"]).mirrored == (0, 1, 2), "single letters are not sides"
     assert table.sigmas == (OTHER_SIGMA,) * 4
     assert table.skeleton == ((0, 3),)
 

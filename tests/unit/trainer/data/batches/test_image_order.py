@@ -20,7 +20,7 @@ from headrace_trainer.label_space import LabelSpace
 
 
 def split_of(labelled: dict[str, set[int]], images: int, self_supervised: bool = False) -> Split:
-    """A train split whose heads, one a layer, have labels on the images of these numbers."""
+    """A train split with one head per layer; each head has labels on the images with these numbers."""
     names = tuple(f"{number:06d}.jpg" for number in range(images))
     heads = [
         HeadData(
@@ -55,7 +55,7 @@ def partly_labelled(draw: st.DrawFn) -> tuple[Split, dict[str, set[int]]]:
     counts = [max(1, round(share * images)) for share in shares]
     if draw(st.booleans()):
         chosen = [random.permutation(images)[:count] for count in counts]
-    else:  # beside each other, as far as there is room
+    else:  # one after another, as far as there is room
         starts = np.cumsum([0, *counts[:-1]])
         chosen = [(start + np.arange(count)) % images for start, count in zip(starts, counts, strict=True)]
     labelled = {f"head-{number}": set(one.tolist()) for number, one in enumerate(chosen)}
@@ -76,7 +76,7 @@ def test_a_pass_shows_every_image_and_is_at_most_twice_as_long(case: tuple[Split
 @settings(max_examples=60, deadline=None)
 @given(case=partly_labelled(), seed=st.integers(0, 5), data=st.data())
 def test_every_window_feeds_every_head(case: tuple[Split, dict[str, set[int]]], seed: int, data: st.DataObject) -> None:
-    """As the module's docstring says it, over the end of a pass twice as loosely."""
+    """As the module's docstring says, but half as strict across the end of a pass."""
     split, labelled = case
     order = ImageOrder(split, "balanced", seed)
     sets = {frozenset(one) for one in labelled.values()}
@@ -94,7 +94,7 @@ def test_every_window_feeds_every_head(case: tuple[Split, dict[str, set[int]]], 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
 def test_a_rare_head_is_in_every_batch_that_is_large_enough(share: float) -> None:
-    """Two sets: each is promised a quarter of the rows, and batches of 16 hold three of the rare one or more."""
+    """Two sets: each gets at least a quarter of the rows, so batches of 16 have at least three rare images."""
     rare = set(range(round(1000 * share)))
     split = split_of({"rare": rare}, 1000, self_supervised=True)
     shown = rows(split, 16 * 200)
@@ -105,30 +105,30 @@ def test_a_rare_head_is_in_every_batch_that_is_large_enough(share: float) -> Non
     assert sum(image in rare for image in plain) / len(plain) == pytest.approx(share, rel=0.3)
 
 
-def test_a_set_goes_through_its_own_images_alike() -> None:
+def test_a_set_shows_its_own_images_equally_often() -> None:
     split = split_of({"rare": {3, 50, 77}}, 100, self_supervised=True)
     counts = Counter(rows(split, 5 * ImageOrder(split, "balanced", 0).rows))
     rare = [counts.pop(image) for image in (3, 50, 77)]
     assert max(rare) - min(rare) <= 1
-    assert set(counts.values()) == {5}, "all others come once a pass"
+    assert set(counts.values()) == {5}, "every other image comes once per pass"
 
 
 @settings(max_examples=30, deadline=None)
 @given(case=partly_labelled(), seed=st.integers(0, 5), start=st.integers(0, 2000), sampler=st.sampled_from(["balanced", "uniform"]))
-def test_any_row_can_be_asked_for_first(
+def test_any_row_can_come_first(
     case: tuple[Split, dict[str, set[int]]], seed: int, start: int, sampler: Literal["balanced", "uniform"]
 ) -> None:
     split, _ = case
     assert rows(split, start + 20, sampler, seed)[start:] == rows(split, 20, sampler, seed, start)
 
 
-def test_where_all_images_are_labelled_for_all_heads_there_is_nothing_to_balance() -> None:
+def test_if_all_images_have_labels_for_all_heads_there_is_nothing_to_balance() -> None:
     everything = set(range(50))
     split = split_of({"first": everything, "second": everything}, 50, self_supervised=True)
     assert rows(split, 150, "balanced") == rows(split, 150, "uniform")
 
 
-def test_heads_of_one_layer_count_once() -> None:
+def test_heads_on_the_same_layer_count_once() -> None:
     few = set(range(10))
     one, three = split_of({"a": few}, 100, True), split_of({"a": few, "b": few, "c": few}, 100, True)
     assert rows(one, 300) == rows(three, 300)
@@ -139,7 +139,7 @@ def test_another_seed_is_another_order() -> None:
     assert rows(split, 60, seed=0) != rows(split, 60, seed=1)
 
 
-def test_the_log_is_told_which_labels_are_rare() -> None:
+def test_the_log_says_which_labels_are_rare() -> None:
     split = split_of({"rare": {1, 2}, "frequent": set(range(30))}, 40, self_supervised=True)
     (line,) = ImageOrder(split, "balanced", 0).describe()
     assert line.startswith("rare: only 2 of 40 images are labelled; each is shown ")

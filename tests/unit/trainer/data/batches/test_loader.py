@@ -1,4 +1,4 @@
-"""Batches: repeatable, resumable, the same for any number of threads, and whole in the face of bad images."""
+"""Batches: repeatable, resumable, the same for any number of threads, and complete despite bad images."""
 
 import errno
 import itertools
@@ -116,12 +116,12 @@ def test_each_image_has_the_labels_that_were_made_for_it_and_no_others(dataset: 
             assert batch.labelled["place"][row]
             assert batch.targets["place"]["label"][row] == number % 2
             if number >= 4:
-                assert not batch.targets["boxes"]["valid"][row].any(), "a negative, or not labelled"
+                assert not batch.targets["boxes"]["valid"][row].any(), "negatives and unlabelled images have no boxes"
             if number < 3:
                 assert (batch.targets["map"]["map"][row] == -1).all()
             valid = batch.targets["boxes"]["valid"][row]
             present = set(batch.targets["boxes"]["classes"][row][valid].tolist())
-            assert set(torch.nonzero(batch.targets["tags"]["labels"][row])[:, 0].tolist()) == present, "labels tell of the crop"
+            assert set(torch.nonzero(batch.targets["tags"]["labels"][row])[:, 0].tolist()) == present, "labels must match the crop"
 
 
 def test_any_number_of_threads_makes_the_same_batches(dataset: Dataset) -> None:
@@ -148,7 +148,7 @@ def test_the_seed_decides_the_order(dataset: Dataset) -> None:
 
 def test_an_image_looks_different_each_time_whatever_its_row_or_the_seed(dataset: Dataset) -> None:
     seen: dict[tuple[str, int], list[torch.Tensor]] = {}
-    size = ImageSize(height=256, width=320)  # so many places that two draws of the same are not to be expected
+    size = ImageSize(height=256, width=320)  # so many places that two equal draws are unlikely
     for seed in (0, 1):
         training = TRAINING.model_copy(update={"seed": seed, "batch_size": IMAGES, "image_size": size})
         for batch in take(dataset, 5, training=training):
@@ -172,8 +172,8 @@ def test_evaluation_sees_every_image_once_in_order_without_augmentation(dataset:
     assert_same(batches, list(eval_batches(dataset.val, TRAINING.model_copy(update={"seed": 9}), threads=1)))
 
 
-def test_a_held_out_image_of_many_objects_makes_the_batches_of_an_evaluation_smaller(tmp_path: Path) -> None:
-    """Their masks are padded to its objects. At 400 of 256 x 256 pixels that is 25 MiB an image, and ten are within 256 MiB."""
+def test_a_held_out_image_with_many_objects_makes_evaluation_batches_smaller(tmp_path: Path) -> None:
+    """Masks are padded to its objects: 400 of 256 x 256 pixels take 25 MiB per image, so ten images fit into 256 MiB."""
     triangle, splits = "0 0.1 0.1 0.9 0.1 0.5 0.9\n", {"train": "labels/train", "val": "labels/val"}
     folder = DatasetFolder(tmp_path).image("images/train/a.png").image("images/val/v.png")
     folder.text("labels/train/a.txt", triangle).text("labels/val/v.txt", 400 * triangle)
@@ -188,7 +188,7 @@ def test_a_held_out_image_of_many_objects_makes_the_batches_of_an_evaluation_sma
 
 
 @pytest.mark.parametrize(("room_for", "size"), [(0.5, 1), (1, 1), (2.5, 2), (100, 3)])
-def test_smaller_batches_show_the_same_and_few_are_made_ahead(
+def test_smaller_batches_show_the_same_images_and_few_are_made_ahead(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, room_for: float, size: int
 ) -> None:
     (whole,) = eval_batches(dataset.train, TRAINING.model_copy(update={"batch_size": IMAGES}), threads=1)
@@ -224,7 +224,7 @@ def test_closing_leaves_no_thread(dataset: Dataset) -> None:
     assert not loader_threads()
 
 
-def test_what_goes_wrong_in_a_thread_reaches_the_consumer_with_the_image(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_thread_reaches_the_consumer_with_the_image(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Iterator[None]:
         raise ZeroDivisionError("a bug")
 
@@ -259,7 +259,7 @@ def test_bad_images_become_padding_without_labels_and_are_counted_once(tmp_path:
     assert_same(batches, take(dataset, 5))
 
 
-def test_one_bad_image_too_many_ends_the_job_with_the_causes(tmp_path: Path) -> None:
+def test_one_bad_image_too_many_ends_the_job_and_names_the_causes(tmp_path: Path) -> None:
     dataset = broken_folder(tmp_path, 3).open(*HEADS, max_bad_images=2)
     with pytest.raises(FatalError, match=r"3 bad images, more than dataset\.maxBadImages = 2: .*cannot identify image") as caught:
         take(dataset, 5)
@@ -286,7 +286,7 @@ MACHINE_TROUBLE = [
 
 @pytest.mark.parametrize("trouble", MACHINE_TROUBLE, ids=repr)
 @pytest.mark.parametrize("suffix", ["images/train/ab0/0.png", "maps/train/3.png"], ids=["image", "mask"])
-def test_trouble_of_the_machine_is_not_blamed_on_an_image(
+def test_a_fault_of_the_machine_is_not_blamed_on_an_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, trouble: Exception
 ) -> None:
     dataset = mixed_folder(tmp_path).open(*HEADS, max_bad_images=10)
@@ -304,14 +304,14 @@ def test_trouble_of_the_machine_is_not_blamed_on_an_image(
     assert dataset.problems.bad_images == 0
 
 
-def test_a_file_that_is_gone_is_a_bad_image(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_bad_image(tmp_path: Path) -> None:
     dataset = mixed_folder(tmp_path).open(*HEADS, max_bad_images=1)
     (tmp_path / "images/train/ab0/0.png").unlink()
     take(dataset, 5)
     assert dataset.problems.bad_images == 1
 
 
-def test_a_decoder_that_is_led_to_an_impossible_place_in_a_file_met_a_bad_image(
+def test_an_image_that_sends_its_decoder_to_an_impossible_offset_is_a_bad_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pillow seeks where a broken JPEG 2000 file tells it to, and the system answers "Invalid argument"."""
@@ -329,7 +329,7 @@ def test_a_decoder_that_is_led_to_an_impossible_place_in_a_file_met_a_bad_image(
     assert dataset.problems.bad_images == 1
 
 
-def test_a_broken_mask_takes_the_labels_of_its_layer_only(tmp_path: Path) -> None:
+def test_a_broken_mask_costs_only_the_labels_of_its_layer(tmp_path: Path) -> None:
     folder = mixed_folder(tmp_path)
     folder.path("maps/train/3.png").write_bytes(b"not a mask")
     dataset = folder.open(*HEADS, max_bad_images=1)
@@ -347,7 +347,7 @@ def test_boxes_that_state_the_stored_size_are_seen_on_the_stored_pixels(
 ) -> None:
 
     pixels = np.zeros((40, 60, 3), np.uint8)
-    pixels[:10] = 255  # the top of the stored pixels, which is the right of the upright image
+    pixels[:10] = 255  # the top of the stored pixels is the right of the upright image
     exif = Image.Exif()
     exif[0x0112] = 6
     folder = DatasetFolder(tmp_path).image("images/v.png", pixels, exif=exif).image("images/t.png")
@@ -364,7 +364,7 @@ def test_boxes_that_state_the_stored_size_are_seen_on_the_stored_pixels(
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32), low=st.floats(0.2, 1), high=st.floats(1, 4), flip=st.booleans())
-def test_random_geometry_keeps_to_what_was_asked_for(seed: int, low: float, high: float, flip: bool) -> None:
+def test_random_geometry_stays_within_its_settings(seed: int, low: float, high: float, flip: bool) -> None:
     augmentation = Augmentation(horizontal_flip=flip, scale=Scale(min=low, max=high))
     geometry = random_geometry((40, 60), (64, 64), augmentation, np.random.default_rng(seed))
     assert flip or not geometry.flip

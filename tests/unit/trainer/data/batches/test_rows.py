@@ -35,7 +35,7 @@ CANVAS = (12, 16)
 LABELS = make_labels()
 
 MADE_BY_THE_STEP = {"image", "defects"}
-"""Targets that no annotation has."""
+"""Targets that do not come from an annotation."""
 BOXES = np.array([[0, 0, 2, 2], [0, 0, 9, 9], [1, 1, 4, 4]], np.float32)
 CLASSES, CROWD = np.array([0, 1, 2]), np.array([False, True, False])
 
@@ -48,7 +48,7 @@ def masks() -> np.ndarray:
 
 
 def segments() -> np.ndarray:
-    """The three boxes over one another, ground without segment."""
+    """The three boxes overlapping, on a background without a segment."""
     drawn = np.full(CANVAS, IGNORE, np.int32)
     for index in (1, 2, 0):
         drawn[masks()[index]] = index
@@ -97,7 +97,7 @@ def test_shapes_and_types_are_those_that_heads_are_tested_with(task: Task) -> No
 
 @pytest.mark.parametrize("task", Task)
 @pytest.mark.parametrize("most", [3, 8])
-def test_what_fills_a_row_fits_into_its_tensors(task: Task, most: int) -> None:
+def test_the_values_of_a_row_fit_into_its_tensors(task: Task, most: int) -> None:
     fields, found = layout(task, shapes(most)), rows(task, TARGETS[task], most)
     assert set(found) == set(fields)
     for name, field in fields.items():
@@ -116,7 +116,7 @@ def test_what_fills_a_row_fits_into_its_tensors(task: Task, most: int) -> None:
         Task.OBJECT_DETECTION,
     ],
 )
-def test_of_too_many_objects_the_largest_stay_in_their_order(task: Task) -> None:
+def test_the_largest_of_too_many_objects_stay_in_their_order(task: Task) -> None:
     found = rows(task, TARGETS[task], 2)
     assert found["classes"].tolist() == [1, 2]
     assert found["crowd"].tolist() == [True, False]

@@ -1,4 +1,4 @@
-"""COCO's JSON of boxes, polygons and run lengths, held against pycocotools."""
+"""COCO's JSON of boxes, polygons and run lengths, compared with pycocotools."""
 
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,13 @@ def with_classes(folder: DatasetFolder, classes: Any) -> DatasetFolder:
 
 
 @pytest.mark.parametrize("classes", [["cat", "dog"], {"1": "dog", "3": "cat"}])
-def test_classes_of_dataset_json_that_the_files_have_under_other_ids_are_refused(tmp_path: Path, classes: Any) -> None:
+def test_classes_in_dataset_json_with_other_ids_than_in_the_files_are_refused(tmp_path: Path, classes: Any) -> None:
     folder = with_classes(coco_dataset(tmp_path, [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5]}]), classes)
-    with pytest.raises(
-        FatalError, match=r"layer 'things': classes: '(cat|dog)' has id \d in dataset\.json, but \d in the files"
-    ):
+    with pytest.raises(FatalError, match=r"layer 'things': classes: '(cat|dog)' has id \d in dataset\.json, but \d in the files"):
         folder.open()
 
 
-def test_classes_of_dataset_json_may_be_called_otherwise(tmp_path: Path) -> None:
+def test_classes_in_dataset_json_may_have_other_names(tmp_path: Path) -> None:
     folder = coco_dataset(tmp_path, [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5]}])
     assert with_classes(folder, {"1": "Katze", "3": "Hund"}).open().heads[0].labels.classes == ("Katze", "Hund")
 
@@ -78,12 +76,10 @@ def test_boxes_are_clipped_to_the_stated_size(tmp_path: Path) -> None:
     target = dataset.train.annotations["things"]["images/train/a.png"].render(letterbox(SIZE, SIZE))
     assert isinstance(target, Boxes)
     np.testing.assert_allclose(target.boxes, np.array([[50, 30, WIDTH, HEIGHT]]))
-    assert {"1 boxes clipped to their image", "2 boxes dropped: no area inside their image"} < set(
-        dataset.describe()
-    )
+    assert {"1 boxes clipped to their image", "2 boxes dropped: no area inside their image"} < set(dataset.describe())
 
 
-def test_masks_are_pycocotools_own(tmp_path: Path) -> None:
+def test_masks_equal_pycocotools(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     blob = np.asfortranarray(random.random(SIZE) < 0.3, np.uint8)
     compressed = official.encode(blob)
@@ -120,8 +116,8 @@ NO_MASKS = ([], [[]], [[1, 1, 2, 2]], [[1, 1], [3, 3, 4, 4]])
 
 
 @pytest.mark.parametrize("segmentation", NO_MASKS)
-def test_an_object_whose_mask_nobody_knows_is_a_crowd_where_its_box_is(tmp_path: Path, segmentation: Any) -> None:
-    """Its image does not teach that nothing is there."""
+def test_an_object_without_a_mask_is_a_crowd_where_its_box_is(tmp_path: Path, segmentation: Any) -> None:
+    """The image must not teach that the object is not there."""
     unknown = {"image_id": 1, "category_id": 3, "bbox": [20, 10, 10, 5], "segmentation": segmentation}
     folder = coco_dataset(tmp_path, [GOOD, unknown], "instance-segmentation")
     target = rendered(folder)
@@ -149,7 +145,7 @@ def test_an_object_without_mask_whose_box_is_outside_is_dropped(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("segmentation", NO_MASKS)
-def test_a_layer_of_which_no_object_has_a_mask_is_refused(tmp_path: Path, segmentation: Any) -> None:
+def test_a_layer_in_which_no_object_has_a_mask_is_refused(tmp_path: Path, segmentation: Any) -> None:
     unknown = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": segmentation}
     crowd = GOOD | {"iscrowd": 1}
     folder = coco_dataset(tmp_path, [unknown, unknown, crowd], "instance-segmentation", images=("a.png", "b.png"))
@@ -159,7 +155,7 @@ def test_a_layer_of_which_no_object_has_a_mask_is_refused(tmp_path: Path, segmen
     (problem, *_) = check_dataset(folder.root, "dataset", decode=False).problems
     assert problem.startswith("layer 'things': train.json: expected segmentation as polygons")
     boxes = coco_dataset(tmp_path / "boxes", [unknown, unknown]).open()
-    assert boxes.train.annotations["things"]["images/train/a.png"].objects == 2, "boxes are all that object detection asks for"
+    assert boxes.train.annotations["things"]["images/train/a.png"].objects == 2, "object detection only needs boxes"
 
 
 FAR = 1e9
@@ -184,7 +180,7 @@ def test_a_polygon_far_out_of_an_image_of_unstated_size_shows_when_it_is_drawn(t
     assert any("a polygon's corner" in problem for problem in check_dataset(folder.root, "dataset", decode=False).problems)
 
 
-def test_a_polygon_that_reaches_out_of_its_image_is_pycocotools_own_inside(tmp_path: Path) -> None:
+def test_a_polygon_that_reaches_out_of_its_image_equals_pycocotools_inside(tmp_path: Path) -> None:
     polygon = [-300.0, -200.5, 400.0, 8.0, 22.5, 350.0]
     target = rendered(coco_dataset(tmp_path, [GOOD | {"segmentation": [polygon]}], "instance-segmentation"))
     assert isinstance(target, Instances)
@@ -268,8 +264,8 @@ def test_an_image_listed_twice_is_counted(tmp_path: Path) -> None:
     assert "already" in folder.said[0]
 
 
-def test_an_id_that_two_images_have_is_refused(tmp_path: Path) -> None:
-    """Two files that were merged without numbering anew: whose the boxes are nobody can tell."""
+def test_an_id_shared_by_two_images_is_refused(tmp_path: Path) -> None:
+    """Two files were merged without new ids, so the boxes could belong to either image."""
     content = coco(["a.png", "b.png"], [GOOD])
     content["images"][1]["id"] = 1
     folder = coco_dataset(tmp_path, [], images=("a.png", "b.png")).json("train.json", content)
@@ -281,7 +277,7 @@ def test_an_id_that_two_images_have_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("image_id", [[1], {"a": 1}, None])
-def test_an_image_whose_id_is_none_is_counted(tmp_path: Path, image_id: Any) -> None:
+def test_an_image_without_a_valid_id_is_counted(tmp_path: Path, image_id: Any) -> None:
     content = coco(["a.png", "b.png"])
     content["images"][1]["id"] = image_id
     folder = coco_dataset(tmp_path, [], images=("a.png", "b.png")).json("train.json", content)
@@ -312,14 +308,14 @@ NO_CATEGORIES = [
         ([{"id": float("inf"), "name": "cat"}], "expected objects with id and name"),
     ],
 )
-def test_categories_that_are_no_list_of_objects_are_refused(tmp_path: Path, categories: Any, complaint: str) -> None:
+def test_categories_that_are_not_a_list_of_objects_are_refused(tmp_path: Path, categories: Any, complaint: str) -> None:
     with pytest.raises(FatalError, match=complaint) as caught:
         dataset_of_categories(tmp_path, categories, "object-detection").open()
     assert "not understood" not in caught.value.message
 
 
 @pytest.mark.parametrize(("categories", "complaint"), NO_CATEGORIES)
-def test_keypoints_are_looked_for_in_categories_that_are_objects_alone(tmp_path: Path, categories: Any, complaint: str) -> None:
+def test_only_categories_that_are_objects_are_searched_for_keypoints(tmp_path: Path, categories: Any, complaint: str) -> None:
     fields: dict[str, Any] = {"classes": ["cat"], "keypoints": ["nose"]}
     with pytest.raises(FatalError, match=complaint) as caught:
         dataset_of_categories(tmp_path / "a", categories, "keypoint-detection", **fields).open()
@@ -341,8 +337,8 @@ def test_a_file_that_is_not_coco_is_refused(tmp_path: Path, content: str, compla
         coco_dataset(tmp_path, []).text("train.json", content).open()
 
 
-def test_of_categories_of_one_name_those_without_annotations_are_left_out(tmp_path: Path) -> None:
-    """Roboflow lists one for the dataset, which may be called as one of its classes."""
+def test_categories_without_annotations_that_repeat_a_name_are_left_out(tmp_path: Path) -> None:
+    """Roboflow adds one for the dataset, which may have the name of one of its classes."""
     categories = {0: "cat", 1: "cat", 2: "dog"}
     content = coco(["a.png"], [{"image_id": 1, "category_id": 1, "bbox": [10, 5, 20, 10]}], categories)
     folder = coco_dataset(tmp_path, []).json("train.json", content).json("val.json", coco(["v.png"], [], categories))
@@ -394,7 +390,7 @@ def test_keypoints_are_at_the_centres_of_pixels(tmp_path: Path) -> None:
     labels = folder.open().heads[0].labels
     assert (labels.keypoints, labels.mirrored) == (("nose", "left_eye", "right_eye"), (0, 2, 1))
     assert labels.skeleton == ((0, 1), (0, 2)), "counted from 0"
-    assert labels.sigmas == (0.05,) * 3, "nobody measured those"
+    assert labels.sigmas == (0.05,) * 3, "the default, since no sigmas are known"
 
 
 def test_objects_without_keypoints_count_for_boxes(tmp_path: Path) -> None:
@@ -450,7 +446,7 @@ def test_all_categories_have_the_same_keypoints(tmp_path: Path) -> None:
         folder.open()
 
 
-def test_dataset_json_may_name_keypoints_that_the_file_does_not(tmp_path: Path) -> None:
+def test_dataset_json_may_name_keypoints_if_the_file_does_not(tmp_path: Path) -> None:
     nameless = {"id": 1, "name": "person"}
     folder = keypoint_dataset(tmp_path, OBJECT | {"keypoints": [1, 1, 2] * 2}, category=nameless, keypoints=["left", "right"])
     labels = folder.open().heads[0].labels

@@ -1,4 +1,4 @@
-"""Real photographs with real annotations: the counts and quirks that shared/data/README.md tells of."""
+"""Real photographs with real annotations: the counts and quirks that shared/data/README.md describes."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ SINGLE_CHANNEL = "images/val2017/000000007888.jpg"
 
 @pytest.fixture(scope="module")
 def folder(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> DatasetFolder:  # noqa: F811
-    """coco128 with a dataset.json beside links to its folders."""
+    """coco128 as a dataset.json and links to its folders."""
     folder = DatasetFolder(tmp_path_factory.mktemp("coco128"))
     for source in (shared_data / "coco128").iterdir():
         folder.path(source.name).symlink_to(source)
@@ -49,7 +49,7 @@ def image_size(folder: DatasetFolder, image: str) -> tuple[int, int]:
         return picture.size
 
 
-def test_the_counts_are_those_of_the_readme(dataset: Dataset, folder: DatasetFolder) -> None:
+def test_the_counts_match_the_readme(dataset: Dataset, folder: DatasetFolder) -> None:
     assert (len(dataset.train), len(dataset.val)) == (128, 128)
     labelled = {head.layer: (dataset.train.labelled(head), dataset.val.labelled(head)) for head in dataset.heads}
     assert labelled == {"boxes": (126, 128), "instances": (100, 100), "regions": (100, 100), "panoptic": (100, 100)}
@@ -67,7 +67,7 @@ def test_an_empty_label_file_is_a_negative_and_a_missing_one_is_not(dataset: Dat
 
 
 def test_rings_are_taken_apart_and_agree_with_the_panoptic_masks(dataset: Dataset, folder: DatasetFolder) -> None:
-    """The instances were made from the panoptic segments, holes filled; read as one polygon a line they draw bridges."""
+    """The instances were made from the panoptic segments with holes filled; read as one polygon per line, they draw bridges."""
     ours, as_one_polygon = [], []
     for image, annotation in dataset.train.annotations["instances"].items():
         assert isinstance(annotation, InstanceList)
@@ -84,12 +84,12 @@ def test_rings_are_taken_apart_and_agree_with_the_panoptic_masks(dataset: Datase
             ours.append((mask & segment).sum() / (mask | segment).sum())
             as_one_polygon.append((naive & segment).sum() / (naive | segment).sum())
     assert len(ours) == 95, "lines of several rings"
-    # Measured 0.886 and 0.715. Not 1, since holes are filled and the contours are made of indices of pixels, not of their outlines.
+    # Measured 0.886 and 0.715. Not 1, because holes are filled and contours follow pixel indices, not pixel outlines.
     assert np.mean(ours) > 0.87
     assert np.mean(as_one_polygon) < 0.75
 
 
-def test_panoptic_and_mask_files_tell_the_same(dataset: Dataset, folder: DatasetFolder) -> None:
+def test_panoptic_and_mask_files_agree(dataset: Dataset, folder: DatasetFolder) -> None:
     names = {head.layer: head.layer_classes for head in dataset.heads}
     for image in sorted(dataset.val.annotations["panoptic"])[:10]:
         geometry = letterbox(size := image_size(folder, image), size)
@@ -102,7 +102,7 @@ def test_panoptic_and_mask_files_tell_the_same(dataset: Dataset, folder: Dataset
         np.testing.assert_array_equal(ids[of_segment[panoptic.segments]], np.array([*names["regions"].ids, 0])[regions.map])
 
 
-def test_areas_are_those_of_the_panoptic_json(dataset: Dataset, folder: DatasetFolder) -> None:
+def test_areas_match_the_panoptic_json(dataset: Dataset, folder: DatasetFolder) -> None:
     content = json.loads((folder.root / "panoptic_segmentation/annotations/panoptic_val2017.json").read_text())
     areas = {entry["image_id"]: {s["id"]: s["area"] for s in entry["segments_info"]} for entry in content["annotations"][:10]}
     for image in content["images"]:

@@ -35,7 +35,7 @@ def rendered(folder: DatasetFolder) -> Depth:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.npy"])
-def test_values_times_scale_are_the_depth_and_zero_is_not_known(tmp_path: Path, name: str) -> None:
+def test_depth_is_value_times_scale_and_zero_is_unknown(tmp_path: Path, name: str) -> None:
     values = np.full(SIZE, 1500, np.uint16)
     values[0] = 0
     target = rendered(depth_dataset(tmp_path, name, values, scale=0.001))
@@ -44,7 +44,7 @@ def test_values_times_scale_are_the_depth_and_zero_is_not_known(tmp_path: Path, 
     np.testing.assert_array_equal(target.known, values > 0)
 
 
-def test_what_is_not_finite_is_not_known(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_unknown(tmp_path: Path) -> None:
     values = np.full(SIZE, 2.5, np.float32)
     values[0, :4] = (np.nan, np.inf, -np.inf, -1)
     target = rendered(depth_dataset(tmp_path, "a.npy", values))
@@ -66,14 +66,14 @@ def test_a_broken_map_is_named(tmp_path: Path, name: str, values: np.ndarray, co
         rendered(depth_dataset(tmp_path, name, values))
 
 
-def test_a_file_that_is_no_array_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_array_is_named(tmp_path: Path) -> None:
     folder = depth_dataset(tmp_path, "a.npy").text("depth/train/a.npy", "no array")
     with pytest.raises(BadSampleError, match=r"depth/train/a\.npy: not a readable NPY file"):
         rendered(folder)
 
 
 def test_maps_are_not_taken_for_images(tmp_path: Path) -> None:
-    """Where the images' folder is the whole dataset, a map has the very name that its image is looked for by."""
+    """If the images' folder is the whole dataset, a map has the very name by which its image is looked up."""
     folder = depth_dataset(tmp_path).image("images/train/a.png")
     folder.path("images/train/a.jpg").unlink()
     folder.json("dataset.json", {"version": 1, "images": ".", "layers": folder.layers})

@@ -1,4 +1,4 @@
-"""The examples of docs/datasets.md are read, each as its section says."""
+"""The examples in docs/datasets.md are read as their sections say."""
 
 import re
 from pathlib import Path
@@ -15,14 +15,14 @@ MASK = np.ones((HEIGHT, WIDTH), np.uint8)
 
 
 def section(title: str) -> str:
-    """The part of the page below the heading of a format."""
+    """The part of the page below a format's heading."""
     found = re.search(rf"^### [^\n]*`{title}`.*?(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
     assert found is not None, title
     return found.group(0)
 
 
 def example(format_: str) -> str:
-    """The text of its first block of code."""
+    """The text of its first code block."""
     found = re.search(r"```\w*\n(.*?)```", section(format_), re.DOTALL)
     assert found is not None
     return found.group(1)

@@ -43,7 +43,7 @@ def test_there_is_one_class(tmp_path: Path) -> None:
 
 
 def test_corners_keep_their_order_and_go_clockwise(tmp_path: Path) -> None:
-    """A text that is upside down begins at the lower right; one that goes anticlockwise is turned round from its first corner."""
+    """Text that is upside down begins at the lower right; anticlockwise text is reversed, keeping its first corner."""
     upside_down, anticlockwise = "30,15,10,15,10,5,30,5,a", "10,5,10,15,30,15,30,5,b"
     folder = icdar_dataset(tmp_path, f"{upside_down}\n{anticlockwise}\n")
     np.testing.assert_array_equal(

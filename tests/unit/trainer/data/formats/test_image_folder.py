@@ -1,4 +1,4 @@
-"""Folders of identities, and MVTec AD's of what is normal and what is not. Folders of classes: test_masks.py."""
+"""Folders of identities, and MVTec AD's folders of good and defective images. Folders of classes: test_masks.py."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def test_folders_that_are_whole_numbers_are_in_the_order_of_numbers(tmp_path: Pa
     assert folder.said == []
 
 
-def test_steps_of_a_scale_in_alphabetical_order_are_warned_of(tmp_path: Path) -> None:
+def test_a_scale_in_alphabetical_order_gets_a_warning(tmp_path: Path) -> None:
     folder = grades(tmp_path, "low", "middle", "high")
     folder.open(ORDINAL)
     assert folder.said == [
@@ -54,7 +54,7 @@ def test_steps_of_a_scale_in_alphabetical_order_are_warned_of(tmp_path: Path) ->
     ]
 
 
-def test_steps_of_a_scale_whose_order_is_given_or_does_not_matter_are_not_warned_of(tmp_path: Path) -> None:
+def test_a_scale_whose_order_is_given_or_does_not_matter_gets_no_warning(tmp_path: Path) -> None:
     given = grades(tmp_path / "given", "low", "middle", "high", classes=["low", "middle", "high"])
     assert given.open(ORDINAL).heads[0].labels.classes == ("low", "middle", "high")
     assert given.said == []
@@ -88,7 +88,7 @@ def test_what_is_not_good_is_anomalous_and_may_have_a_mask(tmp_path: Path) -> No
     assert "1 anomalous images without a mask" in folder.open().describe()
 
 
-def test_masks_may_lie_elsewhere(tmp_path: Path) -> None:
+def test_masks_may_be_elsewhere(tmp_path: Path) -> None:
     folder = mvtec(tmp_path, masks={"val": "where"}).image("where/scratch/001.png", np.ones(SIZE, np.uint8))
     assert rendered(folder, "scratch/001").mask.all()
     assert not rendered(folder, "scratch/000").has_mask
@@ -96,7 +96,7 @@ def test_masks_may_lie_elsewhere(tmp_path: Path) -> None:
         mvtec(tmp_path / "gone", masks={"val": "gone"}).open()
 
 
-def test_masks_are_no_images(tmp_path: Path) -> None:
+def test_masks_are_not_images(tmp_path: Path) -> None:
     dataset = mvtec(tmp_path).open({"name": "all", "autoencoding": {}})
     assert not any("ground_truth" in image for image in (*dataset.train.images, *dataset.val.images))
 
@@ -113,13 +113,13 @@ def test_anomalous_images_to_train_on_are_left_out_and_counted(tmp_path: Path) -
     assert "1 anomalous images left out of the train split: heads learn what is normal" in dataset.describe()
 
 
-def test_without_a_folder_of_what_is_normal_it_is_refused(tmp_path: Path) -> None:
+def test_without_a_folder_of_normal_images_it_is_refused(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path).image("images/train/a/1.png").image("images/test/b/1.png")
     with pytest.raises(FatalError, match=r"expected a folder 'good' \(or normal, ok\) of normal images; found: a, b"):
         folder.layer("anomalies", "anomaly-detection", "image-folder", SPLITS).open()
 
 
-def test_folders_without_images_are_no_classes(tmp_path: Path) -> None:
+def test_folders_without_images_are_not_classes(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path).image("images/train/a/1.png").image("images/test/a/2.png").text("images/train/notes/x.md", "")
     assert folder.layer("kinds", "multiclass-classification", "image-folder", SPLITS).open().heads[0].labels.classes == ("a",)
     bare = DatasetFolder(tmp_path / "bare").image("images/other.png").text("images/train/a/x.md", "").text("images/test/a/x.md", "")

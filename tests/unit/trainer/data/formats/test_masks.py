@@ -123,7 +123,7 @@ def test_panoptic_colours_are_segment_ids(tmp_path: Path) -> None:
     assert [head.labels.classes for head in opened.heads] == [("cat", "grass", "dog"), ("cat", "dog")]
 
 
-def test_what_is_a_thing_the_files_say_whatever_dataset_json_calls_the_classes(tmp_path: Path) -> None:
+def test_the_files_say_what_is_a_thing_whatever_dataset_json_calls_the_classes(tmp_path: Path) -> None:
     folder = panoptic_dataset(tmp_path, np.full(SIZE, 7), [{"id": 7, "category_id": 5}])
     folder.layers[0]["classes"] = {"1": "Katze", "5": "Gras", "8": "Hund"}
     labels = folder.json("dataset.json", {"version": 1, "layers": folder.layers}).open().heads[0].labels
@@ -163,7 +163,7 @@ def test_a_broken_segment_is_counted(tmp_path: Path, segment: Any, complaint: st
 
 
 @pytest.mark.parametrize("name", [5, None, ["train.png"]])
-def test_a_panoptic_file_name_that_is_no_text_is_counted(tmp_path: Path, name: Any) -> None:
+def test_a_panoptic_file_name_that_is_not_a_string_is_counted(tmp_path: Path, name: Any) -> None:
     folder = panoptic_dataset(tmp_path, np.full(SIZE, 7), [])
     entry = {"image_id": 1, "file_name": name, "segments_info": []}
     with pytest.raises(
@@ -211,7 +211,7 @@ def test_dataset_json_may_order_the_classes_and_refuses_other_folders(tmp_path: 
         scene_dataset(tmp_path / "b", classes=["sea", "wood"]).open()
 
 
-def test_image_folders_may_lie_outside_the_folder_of_images(tmp_path: Path) -> None:
+def test_image_folders_may_be_outside_the_folder_of_images(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path).image("images/other.jpg").image("train/a/1.jpg").image("val/a/2.jpg")
     dataset = folder.layer("scene", "multiclass-classification", "image-folder", {"train": "train", "val": "val"}).open()
     assert dataset.train.images == ("train/a/1.jpg",)

@@ -1,4 +1,4 @@
-"""Real photographs, whose annotations nobody described to us: the counts and quirks that shared/data/README.md tells of."""
+"""Real photographs with annotations in the wild: the counts and quirks that shared/data/README.md describes."""
 
 from collections import Counter
 from pathlib import Path
@@ -47,14 +47,14 @@ def test_bccd_is_recognised_as_voc(bccd: DatasetFolder) -> None:
     assert bccd.said == []
 
 
-def test_all_of_bccd_but_its_two_boxes_without_area(bccd: DatasetFolder) -> None:
+def test_bccd_is_read_except_for_two_boxes_without_area(bccd: DatasetFolder) -> None:
     folder = linked(bccd.root.parent / "all", bccd.root, "JPEGImages", "Annotations")
     dataset = folder.open()
     assert len(dataset.train) + len(dataset.val) == 364
     counts = class_counts(of_layer(dataset, dataset.train) + of_layer(dataset, dataset.val))
     assert counts == {0: 361, 1: 4155 - 2, 2: 372}
     assert "2 boxes dropped: no area inside their image" in dataset.describe()
-    assert not any("clipped" in line for line in dataset.describe()), "corners are 1-based and none lies outside"
+    assert not any("clipped" in line for line in dataset.describe()), "corners are 1-based and none is outside"
     for image in ("BloodImage_00338", "BloodImage_00343"):
         split = dataset.train if f"JPEGImages/{image}.jpg" in dataset.train.images else dataset.val
         annotation = split.annotations["objects"][f"JPEGImages/{image}.jpg"]
@@ -123,7 +123,7 @@ def test_icdar_needs_no_dataset_json(shared_data: Path) -> None:  # noqa: F811
     assert sum(split.objects for split in layer.splits.values()) == 1522
 
 
-def test_of_coco128_a_dataset_json_is_suggested_that_reads_it(shared_data: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_dataset_json_suggested_for_coco128_reads_it(shared_data: Path, tmp_path: Path) -> None:  # noqa: F811
     names = "images", "object_detection", "instance_segmentation", "panoptic_segmentation", "semantic_segmentation"
     folder = linked(tmp_path, shared_data / "coco128", *names)
     unclear = check_dataset(folder.root, "coco128", decode=False)

@@ -1,4 +1,4 @@
-"""Labels in CSV and JSON lines, which say the same in two ways."""
+"""Labels in CSV and JSON lines, which hold the same data in two ways."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ def as_jsonl(rows: Rows) -> str:
 def table_dataset(
     root: Path, task: str, content: str, format_: str = "csv", val: str | None = None, **fields: Any
 ) -> DatasetFolder:
-    """Images a.png, b.png and c.png to train on, v.png to score on; `val` is like `content` for v.png unless it is given."""
+    """Images a.png, b.png and c.png to train on, v.png to score on; by default `val` is `content` for v.png."""
     folder = DatasetFolder(root)
     for name in "abcv":
         folder.image(f"images/{name}.png")
@@ -61,7 +61,7 @@ def write(rows: Rows, format_: str) -> str:
     return as_csv(rows) if format_ == "csv" else as_jsonl(rows)
 
 
-def test_one_class_an_image(tmp_path: Path, format_: str) -> None:
+def test_one_class_per_image(tmp_path: Path, format_: str) -> None:
     rows = [{"image": "a.png", "label": "dog"}, {"image": "images/b.png", "label": "cat"}, {"image": "c", "label": " dog "}]
     dataset = table_dataset(tmp_path, "multiclass-classification", write(rows, format_), format_).open()
     assert dataset.heads[0].labels.classes == ("cat", "dog")
@@ -75,7 +75,7 @@ def test_whole_numbers_are_sorted_as_numbers(tmp_path: Path, format_: str) -> No
 
 
 @pytest.mark.parametrize("classes", [["cat", "dog", "bird"], {"0": "cat", "7": "dog"}])
-def test_classes_of_dataset_json_go_by_name_or_id(tmp_path: Path, format_: str, classes: Any) -> None:
+def test_classes_in_dataset_json_match_by_name_or_id(tmp_path: Path, format_: str, classes: Any) -> None:
     rows = [{"image": "a.png", "label": "dog"}, {"image": "b.png", "label": 0}]
     dataset = table_dataset(tmp_path, "multiclass-classification", write(rows, format_), format_, classes=classes).open()
     assert [rendered(dataset, image) for image in "ab"] == [Label(1), Label(0)]
@@ -86,7 +86,7 @@ def test_classes_of_dataset_json_go_by_name_or_id(tmp_path: Path, format_: str, 
         folder.open()
 
 
-def test_any_number_of_classes_an_image(tmp_path: Path, format_: str) -> None:
+def test_any_number_of_classes_per_image(tmp_path: Path, format_: str) -> None:
     rows = [{"image": "a.png", "labels": ["dog", "cat"]}, {"image": "b.png", "labels": []}, {"image": "c.png", "labels": ["cow"]}]
     dataset = table_dataset(tmp_path, "multilabel-classification", write(rows, format_), format_).open()
     assert dataset.heads[0].labels.classes == ("cat", "cow", "dog")
@@ -120,7 +120,7 @@ def test_identities(tmp_path: Path, format_: str) -> None:
     assert [rendered(dataset, image) for image in "ab"] == [Identity(0), Identity(1)]
 
 
-def test_values_and_what_is_not_known_of_them(tmp_path: Path, format_: str) -> None:
+def test_values_may_be_unknown(tmp_path: Path, format_: str) -> None:
     nothing: Any = "" if format_ == "csv" else None
     rows = [{"image": "a.png", "angle": 1.5, "count": nothing}, {"image": "b.png", "angle": -2, "count": 3}]
     folder = table_dataset(tmp_path, "regression", write(rows, format_), format_)
@@ -135,7 +135,7 @@ def test_values_and_what_is_not_known_of_them(tmp_path: Path, format_: str) -> N
 
 
 @pytest.mark.parametrize("cell", ["NA", "n/a", "nan", "null", "None", " "])
-def test_what_programs_write_for_nothing_is_not_known(tmp_path: Path, format_: str, cell: str) -> None:
+def test_what_programs_write_for_missing_values_is_unknown(tmp_path: Path, format_: str, cell: str) -> None:
     rows = [{"image": "a.png", "age": cell, "size": 1}, {"image": "b.png", "age": 3, "size": 1}]
     values = rendered(table_dataset(tmp_path, "regression", write(rows, format_), format_).open())
     assert isinstance(values, Values)
@@ -153,7 +153,7 @@ def test_a_row_without_any_value_leaves_its_image_unlabelled(tmp_path: Path, for
 
 
 @pytest.mark.parametrize("index", ["", "Unnamed: 0"])
-def test_the_index_that_pandas_writes_is_neither_a_value_nor_a_class(tmp_path: Path, index: str) -> None:
+def test_the_index_column_of_pandas_is_neither_a_value_nor_a_class(tmp_path: Path, index: str) -> None:
     rows = [{index: number, "image": f"{image}.png", "wet": number % 2} for number, image in enumerate("abc")]
     assert table_dataset(tmp_path / "a", "regression", as_csv(rows)).open().heads[0].labels.values == ("wet",)
     assert table_dataset(tmp_path / "b", "multilabel-classification", as_csv(rows)).open().heads[0].labels.classes == ("wet",)
@@ -178,12 +178,12 @@ def test_a_row_without_a_label_leaves_its_image_unlabelled(
     assert f"1 rows without a {column}, whose images are not labelled" in dataset.describe()
 
 
-def test_rows_without_anything_are_none(tmp_path: Path) -> None:
+def test_empty_rows_are_ignored(tmp_path: Path) -> None:
     folder = table_dataset(tmp_path, "multiclass-classification", "image,label\na.png,x\nb.png,y\n,\n, \n")
     assert folder.open().train.images == ("images/a.png", "images/b.png")
 
 
-def test_images_may_be_named_as_windows_does(tmp_path: Path, format_: str) -> None:
+def test_images_may_be_named_with_windows_paths(tmp_path: Path, format_: str) -> None:
     rows = [{"image": "C:\\data\\a.png", "label": "x"}, {"image": "images\\b.png", "label": "y"}]
     dataset = table_dataset(
         tmp_path, "multiclass-classification", write(rows, format_), format_, val=write([{"image": "v", "label": "x"}], format_)
@@ -192,13 +192,13 @@ def test_images_may_be_named_as_windows_does(tmp_path: Path, format_: str) -> No
 
 
 @pytest.mark.parametrize("cell", ["much", "inf", [1], True])
-def test_a_value_that_is_no_number_is_named(tmp_path: Path, cell: Any) -> None:
+def test_a_value_that_is_not_a_number_is_named(tmp_path: Path, cell: Any) -> None:
     format_ = "csv" if isinstance(cell, str) else "jsonl"
     with pytest.raises(FatalError, match=rf"images/a\.png: train\.{format_}:\d: x: expected a finite number, or nothing; found "):
         table_dataset(tmp_path, "regression", write([{"image": "a.png", "x": cell}], format_), format_).open()
 
 
-def test_a_value_that_no_column_has_is_named(tmp_path: Path, format_: str) -> None:
+def test_a_value_without_a_column_is_named(tmp_path: Path, format_: str) -> None:
     folder = table_dataset(tmp_path, "regression", write([{"image": "a.png", "x": 1}], format_), format_, values=["y"])
     with pytest.raises(FatalError, match=rf"train\.{format_}: expected a column for the value 'y'; found: image, x"):
         folder.open()
@@ -206,7 +206,7 @@ def test_a_value_that_no_column_has_is_named(tmp_path: Path, format_: str) -> No
         table_dataset(tmp_path / "x", "regression", write([{"image": "a.png"}], format_), format_).open()
 
 
-def test_texts_are_kept_as_they_are_but_for_composed_letters(tmp_path: Path, format_: str) -> None:
+def test_texts_are_kept_except_that_letters_are_composed(tmp_path: Path, format_: str) -> None:
     rows = [{"image": "a.png", "text": ' né, "so" '}, {"image": "b.png", "text": "cafe\u0301"}]
     dataset = table_dataset(tmp_path, "text-recognition", write(rows, format_), format_).open()
     assert [rendered(dataset, image) for image in "ab"] == [Text(' né, "so" '), Text("café")]
@@ -246,7 +246,7 @@ def test_anomalies_and_where_they_are(tmp_path: Path, format_: str) -> None:
     ("mask", "complaint"),
     [("masks/gone.png", "mask: no file 'masks/gone.png'"), ("../x.png", r"mask: '\.\./x\.png' leads out of the dataset")],
 )
-def test_a_mask_that_is_not_there_is_named(tmp_path: Path, format_: str, mask: str, complaint: str) -> None:
+def test_a_missing_mask_is_named(tmp_path: Path, format_: str, mask: str, complaint: str) -> None:
     rows = [{"image": "a.png", "anomalous": 1, "mask": mask}]
     with pytest.raises(FatalError, match=complaint):
         table_dataset(tmp_path, "anomaly-detection", write(rows, format_), format_).open()
@@ -275,7 +275,7 @@ def test_quadrilaterals_in_csv_have_a_row_each(tmp_path: Path) -> None:
     assert quads_of(dataset, "b").objects == 0, "a row without numbers is a negative"
 
 
-def test_quadrilaterals_in_json_lines_have_a_line_an_image(tmp_path: Path) -> None:
+def test_quadrilaterals_in_json_lines_have_one_line_per_image(tmp_path: Path) -> None:
     points = [[10, 5], [30, 6], [29, 15], [9, 14]]
     rows = [
         {"image": "a.png", "quads": [{"points": points, "class": "plate"}, {"points": points, "class": "sign", "ignore": True}]},
@@ -313,7 +313,7 @@ def test_broken_quadrilaterals_are_named(tmp_path: Path, rows: Rows, format_: st
 
 @pytest.mark.parametrize("classes", [None, ["object"]])
 @pytest.mark.parametrize("name", [["object"], {"a": 1}, True])
-def test_a_class_of_a_quadrilateral_that_is_no_name_is_counted(tmp_path: Path, name: Any, classes: list[str] | None) -> None:
+def test_a_quadrilaterals_class_that_is_not_a_name_is_counted(tmp_path: Path, name: Any, classes: list[str] | None) -> None:
     points = [[10, 5], [30, 6], [29, 15], [9, 14]]
     rows = [
         {"image": "a.png", "quads": [{"points": points, "class": name}]},
@@ -329,14 +329,14 @@ def test_a_class_of_a_quadrilateral_that_is_no_name_is_counted(tmp_path: Path, n
     assert folder.open(max_bad_images=1).train.images == ("images/b.png",)
 
 
-def test_columns_may_be_called_otherwise(tmp_path: Path, format_: str) -> None:
+def test_columns_may_have_other_names(tmp_path: Path, format_: str) -> None:
     rows = [{"filename": "a.png", "breed": "pug"}, {"filename": "b.png", "breed": "dachs"}]
     columns = {"image": "filename", "label": "breed"}
     dataset = table_dataset(tmp_path, "multiclass-classification", write(rows, format_), format_, columns=columns).open()
     assert dataset.heads[0].labels.classes == ("dachs", "pug")
 
 
-def test_a_column_that_is_missing_is_named_with_those_that_are_there(tmp_path: Path, format_: str) -> None:
+def test_a_missing_column_is_named_with_the_existing_ones(tmp_path: Path, format_: str) -> None:
     for index, row in enumerate(({"file": "a.png", "label": "x"}, {"image": "a.png", "breed": "x"})):
         missing = ("image", "label")[index]
         with pytest.raises(FatalError, match=rf"train\.{format_}: expected a column '{missing}' .*; found: {', '.join(row)}"):
@@ -374,7 +374,7 @@ def test_an_image_with_two_labels_is_named(tmp_path: Path, format_: str) -> None
     assert f"the image already has a label from train.{format_}" in folder.said[0]
 
 
-def test_a_column_says_the_split(tmp_path: Path, format_: str) -> None:
+def test_a_column_may_give_the_split(tmp_path: Path, format_: str) -> None:
     rows = [
         {"image": f"{image}.png", "label": label, "split": split}
         for image, label, split in [("a", "x", "train"), ("b", "y", "Test"), ("c", "x", "training"), ("v", "z", "valid")]

@@ -62,7 +62,7 @@ def test_difficult_objects_are_crowds_and_truncated_ones_are_not(tmp_path: Path)
     assert boxes_of(voc_dataset(tmp_path, voc_file(*objects))).crowd.tolist() == [True, False]
 
 
-def test_boxes_are_clipped_to_the_stated_size_and_zeros_state_none(tmp_path: Path) -> None:
+def test_boxes_are_clipped_to_the_stated_size_unless_it_is_zero(tmp_path: Path) -> None:
     far = voc_object("cat", (51, 31, WIDTH + 20, HEIGHT + 20))
     np.testing.assert_array_equal(boxes_of(voc_dataset(tmp_path / "a", voc_file(far))).boxes, [[50, 30, WIDTH, HEIGHT]])
     boxes = boxes_of(voc_dataset(tmp_path / "b", voc_file(far, size=(0, 0))))
@@ -97,13 +97,13 @@ def test_a_broken_file_is_named(tmp_path: Path, content: str, complaint: str) ->
         voc_dataset(tmp_path, content).open()
 
 
-def test_a_name_that_is_no_class_is_named(tmp_path: Path) -> None:
+def test_a_name_that_is_not_a_class_is_named(tmp_path: Path) -> None:
     folder = voc_dataset(tmp_path, voc_file(voc_object("bird", (1, 1, 5, 5))), classes=["cat", "dog"])
     with pytest.raises(FatalError, match=r"a\.xml: 'bird' is not in the class table, which has: cat, dog"):
         folder.open()
 
 
-def test_lists_that_name_what_is_not_there(tmp_path: Path) -> None:
+def test_missing_files_in_lists_are_counted_and_empty_lists_refused(tmp_path: Path) -> None:
     folder = voc_dataset(tmp_path, voc_file(voc_object("cat", (1, 1, 5, 5)))).image("JPEGImages/b.jpg")
     folder.text("ImageSets/Main/train.txt", "a\nb\n").open(max_bad_images=1)
     assert folder.said == ["skipped JPEGImages/b.jpg: no file Annotations/b.xml"]

@@ -22,7 +22,7 @@ def render(split: Split, image: str, layer: str = "things") -> Target:
     return split.annotations[layer][image].render(letterbox(size, size))
 
 
-def test_boxes_are_shares_of_the_image(tmp_path: Path) -> None:
+def test_boxes_are_fractions_of_the_image(tmp_path: Path) -> None:
     train = yolo_dataset(tmp_path, {"a": "1 0.5 0.5 0.5 0.25\n\n0 0.25 0.25 0.5 0.5\n"}).open().train
     target = render(train, "images/train/a.png")
     assert isinstance(target, Boxes)
@@ -79,7 +79,7 @@ def test_labels_that_are_not_text_and_labels_without_image_are_counted(tmp_path:
     assert caught.value.reason is Reason.TOO_MANY_BAD_IMAGES
 
 
-def test_images_of_one_stem_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_images_with_the_same_stem_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path)
     for split in ("train", "val"):
         folder.image(f"images/{split}/1.png").text(f"labels/{split}/1.txt", "")
@@ -88,14 +88,14 @@ def test_images_of_one_stem_are_told_apart_by_their_folders(tmp_path: Path) -> N
     assert (dataset.train.images, dataset.val.images) == (("images/train/1.png",), ("images/val/1.png",))
 
 
-def test_a_label_that_fits_several_images_alike_is_counted(tmp_path: Path) -> None:
+def test_a_label_that_fits_several_images_equally_is_counted(tmp_path: Path) -> None:
     folder = yolo_dataset(tmp_path, {"a": ""}).image("images/train/x/1.png").image("images/train/y/1.png")
     folder.text("labels/train/1.txt", "")
     folder.open(max_bad_images=1)
     assert any("several images could be" in line and "images/train/x/1.png, images/train/y/1.png" in line for line in folder.said)
 
 
-def test_two_label_files_of_one_image_are_one_too_many(tmp_path: Path) -> None:
+def test_a_second_label_file_for_an_image_is_counted(tmp_path: Path) -> None:
     folder = yolo_dataset(tmp_path, {"a": "0 0.5 0.5 0.5 0.5"}).text("labels/train/more/a.txt", "0 0.5 0.5 0.5 0.5")
     folder.open(max_bad_images=1)
     assert folder.said == ["skipped labels/train/more/a.txt: 'images/train/a.png' already has annotations from labels/train/a.txt"]
@@ -132,7 +132,7 @@ def test_several_rings_on_a_line_are_one_instance_without_bridges(tmp_path: Path
     np.testing.assert_array_equal(target.masks, want[None])
 
 
-def test_rings_end_where_their_first_point_comes_again() -> None:
+def test_rings_end_where_their_first_point_is_repeated() -> None:
     a, b, c, d = [0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]
 
     def points(*corners: list[float]) -> np.ndarray:
@@ -141,7 +141,7 @@ def test_rings_end_where_their_first_point_comes_again() -> None:
     assert [len(ring) for ring in split_rings(points(a, b, c, d))] == [4], "not closed: all points"
     assert [len(ring) for ring in split_rings(points(a, b, c, a))] == [3], "closed: the repeated point is left out"
     assert [len(ring) for ring in split_rings(points(a, b, c, a, d, c, b, d))] == [3, 3]
-    assert [len(ring) for ring in split_rings(points(a, a, b, c, d, b))] == [3], "a doubled point is no ring"
+    assert [len(ring) for ring in split_rings(points(a, a, b, c, d, b))] == [3], "a doubled point is not a ring"
     assert split_rings(points(a, b, a, b, a, b)) == ()
 
 
@@ -225,7 +225,7 @@ def test_keypoints_have_two_or_three_numbers(tmp_path: Path, line: str, visibili
     np.testing.assert_allclose(target.area, [0.53 * 0.4 * 0.2 * WIDTH * HEIGHT], rtol=1e-5)
 
 
-def test_keypoints_that_nobody_set_or_outside_are_not_labelled(tmp_path: Path) -> None:
+def test_keypoints_that_are_unset_or_outside_are_not_labelled(tmp_path: Path) -> None:
     folder = yolo_task(tmp_path, "keypoint-detection", "0 0.5 0.5 0.4 0.2 0 0 2 0.6 1.2 2\n0 0.5 0.5 0.4 0.2 -1 0.3 2 0.6 0.5 0\n")
     assert keypoints_of(folder).visibility.tolist() == [[0, 0], [0, 0]]
     said = folder.open().describe()

@@ -70,7 +70,7 @@ def _keypoints(random: np.random.Generator, classes: int, n: int) -> Keypoints:
 
 
 def _quads(random: np.random.Generator, classes: int, n: int) -> Quads:
-    """Rectangles turned by up to an eighth of a circle, partly off the canvas."""
+    """Rectangles rotated by up to an eighth of a circle, partly off the canvas."""
     center, half, angle = random.uniform(0, 9, (n, 1, 2)), random.uniform(0.5, 4, (n, 1, 2)), random.uniform(-0.78, 0.78, n)
     turn = np.stack((np.stack((np.cos(angle), -np.sin(angle)), -1), np.stack((np.sin(angle), np.cos(angle)), -1)), -2)
     quads = (center + half * [[-1, -1], [1, -1], [1, 1], [-1, 1]] @ turn.swapaxes(1, 2)).astype(np.float32)
@@ -102,7 +102,7 @@ MAKE: dict[Task, Callable[[np.random.Generator, int, int], Target]] = {
 
 
 def names_in(target: Any, classes: ClassTable) -> set[str]:
-    """The names of the classes that a target tells of."""
+    """The names of the classes in a target."""
     indices: Any
     match target:
         case Boxes() | Instances() | Keypoints() | Quads():
@@ -130,7 +130,7 @@ def test_there_is_a_converter_for_each_edge_of_the_graph_and_no_other() -> None:
     assert set(MAKE) == set(Task), "every task is tested"
 
 
-def test_where_there_is_no_path_there_is_no_conversion() -> None:
+def test_without_a_path_there_is_no_conversion() -> None:
     for source, target in itertools.product(Task, Task):
         if conversion_path(source, target) is None:
             with pytest.raises(KeyError):
@@ -153,7 +153,7 @@ def check_conversion(path: tuple[Task, ...], original: Target, classes: ClassTab
     converted = convert_along(path, original, classes)
     table = classes_along(path, classes)
     assert type(converted) is type(MAKE[target](np.random.default_rng(0), 1, 1))
-    # Classes mean after the conversion what they meant before it; only stuff is lost on the way to instances.
+    # Classes mean the same before and after the conversion; only stuff is lost on the way to instances.
     before = names_in(original, classes)
     after = names_in(converted, table)
     assert after <= before
@@ -169,7 +169,7 @@ def check_conversion(path: tuple[Task, ...], original: Target, classes: ClassTab
         assert isinstance(original, Panoptic)
         slivers = {classes.names[index] for index in original.classes[~original.whole]}
         assert after >= (before & things) - slivers
-    # One step at a time gives the same.
+    # Going one step at a time gives the same result.
     stepped, at = original, classes
     for step in itertools.pairwise(path):
         stepped, at = convert_along(step, stepped, at), classes_along(step, at)
@@ -231,7 +231,7 @@ def test_a_box_becomes_its_corners_clockwise_from_the_top_left_and_these_the_box
         np.testing.assert_array_equal(getattr(again, name), values)
 
 
-def test_a_quadrilateral_becomes_the_box_around_what_is_visible_of_it() -> None:
+def test_a_quadrilateral_becomes_the_box_around_its_visible_part() -> None:
     diamond = np.array([[[20, 5], [25, 10], [20, 15], [15, 10]]], np.float32)
     crop = Geometry((40, 40), (40, 40), 0, 0, (40, 18))
     quads = QuadList(diamond, classes=np.zeros(1, np.int64), crowd=np.zeros(1, np.bool_), normalised=False).render(crop)
@@ -250,7 +250,7 @@ def test_keypoints_become_the_boxes_of_their_objects_with_or_without_labelled_on
     np.testing.assert_array_equal(boxes.crowd, keypoints.crowd)
 
 
-def test_only_one_label_an_image_is_kept_for_self_supervision() -> None:
+def test_only_one_label_per_image_is_kept_for_self_supervision() -> None:
     assert convert(Label(2), Task.MULTICLASS_CLASSIFICATION, Task.VIEW_INVARIANCE).label == 2
     assert convert(Identity(1), Task.METRIC_LEARNING, Task.AUTOENCODING).label == 1
     assert convert(Labels(np.ones(3, np.bool_)), Task.MULTILABEL_CLASSIFICATION, Task.VIEW_INVARIANCE).label == NO_LABEL

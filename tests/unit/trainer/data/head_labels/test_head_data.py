@@ -1,4 +1,4 @@
-"""What heads' numbers mean, made from layers as readers give them."""
+"""What heads' numbers mean, derived from layers as readers return them."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ FORMATS = {Task.PANOPTIC_SEGMENTATION: "coco-panoptic", Task.KEYPOINT_DETECTION:
 
 
 def labels_of(source: Task, target: Task, data: LayerData, train: Mapping[str, Annotation] | None = None) -> LabelSpace:
-    """The label space of a head for `target` on a layer of `source`."""
+    """The label space of a `target` head on a layer of `source`."""
     layer = Layer.model_validate(
         {"name": "layer", "task": source, "format": FORMATS.get(source, "csv"), "splits": {"train": "train"}}
     )
@@ -35,7 +35,7 @@ def labels_of(source: Task, target: Task, data: LayerData, train: Mapping[str, A
     return head_data(ResolvedHead(spec, layer, path), data, train or {}).labels
 
 
-def test_classes_are_carried_along_the_path_with_what_counts_as_a_thing() -> None:
+def test_classes_keep_what_counts_as_a_thing_along_the_path() -> None:
     data = LayerData(ClassTable(("grass", "cat", "dog"), (1, 2, 3), (False, True, True)), {})
     panoptic = labels_of(Task.PANOPTIC_SEGMENTATION, Task.PANOPTIC_SEGMENTATION, data)
     assert panoptic == LabelSpace(classes=("grass", "cat", "dog"), things=(False, True, True))
@@ -50,7 +50,7 @@ def test_a_head_that_names_no_layer_has_no_labels() -> None:
     assert not made.reads_annotations
 
 
-def test_keypoints_come_with_the_layer_and_stay_with_its_task() -> None:
+def test_keypoints_come_from_the_layer_and_stay_with_its_task() -> None:
     table = KeypointTable.of(["left", "right"], skeleton=[[0, 1]])
     data = LayerData(ClassTable.of({1: "cat"}), {}, keypoints=table)
     assert labels_of(Task.KEYPOINT_DETECTION, Task.KEYPOINT_DETECTION, data) == LabelSpace(
@@ -68,7 +68,7 @@ def values(*rows: tuple[float, ...]) -> dict[str, Annotation]:
     return {f"{number}.png": ValueList(np.array(row, np.float32)) for number, row in enumerate(rows)}
 
 
-def test_values_have_the_mean_and_deviation_of_what_is_known() -> None:
+def test_values_have_the_mean_and_deviation_of_the_known_ones() -> None:
     nan = float("nan")
     data = LayerData(NO_CLASSES, {}, values=("angle", "count"))
     labels = labels_of(Task.REGRESSION, Task.REGRESSION, data, values((1, 7), (nan, 7), (3, 7), (5, nan)))
@@ -77,7 +77,7 @@ def test_values_have_the_mean_and_deviation_of_what_is_known() -> None:
     assert labels.deviations == (pytest.approx(np.std([1, 3, 5])), 1.0), "a constant value is not divided by zero"
 
 
-def test_a_value_that_is_known_of_no_image_is_refused() -> None:
+def test_a_value_that_is_unknown_for_every_image_is_refused() -> None:
     data = LayerData(NO_CLASSES, {}, values=("angle", "count"))
     problem = "head 'head': layer 'layer': none of 1 image to train on has a number for: count; add some to its files, or list"
     with pytest.raises(FatalError, match=problem) as caught:
@@ -89,7 +89,7 @@ def texts(**by_image: str) -> dict[str, Annotation]:
     return {image: TextLabel(text) for image, text in by_image.items()}
 
 
-def test_the_alphabet_is_what_occurs_in_any_split() -> None:
+def test_the_alphabet_has_the_characters_of_all_splits() -> None:
     data = LayerData(NO_CLASSES, {"train": texts(a="ba"), "val": texts(v="c a")})
     readable = describe(Task.TEXT_RECOGNITION).learnable(data, Problems(0, lambda _: None))
     assert labels_of(Task.TEXT_RECOGNITION, Task.TEXT_RECOGNITION, readable) == LabelSpace(alphabet=" abc")

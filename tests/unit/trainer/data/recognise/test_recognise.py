@@ -1,4 +1,4 @@
-"""Datasets without dataset.json: folders of images, and what is common to all."""
+"""Datasets without dataset.json: folders of images, and what all layouts share."""
 
 from pathlib import Path
 
@@ -24,10 +24,10 @@ def test_folders_are_classes(tmp_path: Path) -> None:
     }
     assert "not used: photos/test" in recognised(folder).describe()
     folder = folder_of(tmp_path / "c", *(f"{split}/{name}/1.jpg" for split in ("train", "test") for name in "xy"))
-    assert manifest_of(folder)["layers"][0]["splits"] == {"all": "train"}, "what is to be tested on is not scored on all the while"
+    assert manifest_of(folder)["layers"][0]["splits"] == {"all": "train"}, "the test split must not be scored on during training"
 
 
-def test_what_is_good_and_what_is_not(tmp_path: Path) -> None:
+def test_good_and_anomalous_folders(tmp_path: Path) -> None:
     images = ("train/good/1.png", "test/good/1.png", "test/dent/1.png")
     splits = {"train": "train", "val": "test"}
     want = {"images": ".", "layers": [layer("anomalies", "anomaly-detection", "image-folder", splits)]}
@@ -51,10 +51,10 @@ def test_what_is_good_and_what_is_not(tmp_path: Path) -> None:
 def test_images_alone_are_for_self_supervised_heads(tmp_path: Path, images: tuple[str, ...]) -> None:
     folder = folder_of(tmp_path, *images).text("readme.md", "")
     assert manifest_of(folder)["layers"] == []
-    assert "not used: readme.md" in recognised(folder).describe(), "it might be annotations that are not recognised"
+    assert "not used: readme.md" in recognised(folder).describe(), "it might be unrecognised annotations"
 
 
-def test_images_alone_can_be_learnt_from_without_labels(tmp_path: Path) -> None:
+def test_images_alone_can_be_learned_from_without_labels(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, *(f"{number}.jpg" for number in range(20)))
     dataset = folder.open({"name": "all", "autoencoding": {}})
     assert len(dataset.train) + len(dataset.val) == 20
@@ -74,7 +74,7 @@ def test_folders_that_may_be_something_else_are_refused(tmp_path: Path, images: 
     assert complaint in complaint_of(folder_of(tmp_path, *images))
 
 
-def test_several_layouts_are_ambiguous_and_all_of_them_are_said(tmp_path: Path) -> None:
+def test_several_layouts_are_ambiguous_and_all_are_named(tmp_path: Path) -> None:
     folder = yolo_folder(tmp_path, "0 .5 .5 .1 .1").json("annotations/instances_train.json", coco(["1.jpg"], [BOX]))
     folder.text("a.csv", "image,label\n").text("b.csv", "image,label\n")
     complaint = complaint_of(folder)
@@ -83,15 +83,15 @@ def test_several_layouts_are_ambiguous_and_all_of_them_are_said(tmp_path: Path) 
     assert "Write a dataset.json that says what to read: docs/datasets.md has examples" in complaint
 
 
-def test_of_several_layouts_a_dataset_json_with_all_of_them_is_suggested(tmp_path: Path) -> None:
+def test_the_suggested_dataset_json_has_all_of_several_layouts(tmp_path: Path) -> None:
     folder = yolo_folder(tmp_path, "0 .5 .5 .1 .1").json("annotations/objects_train.json", coco(["1.jpg"], [BOX]))
     folder.image("masks/train/1.png").text("more/data.yaml", "train: train.txt\nnames: [dog]")
     suggestion = suggestion_of(folder)
     assert [(layer.name, layer.format) for layer in suggestion.layers] == [("objects", "coco"), ("objects-2", "yolo")]
-    assert suggestion.images == "images", "what lies in masks is none"
+    assert suggestion.images == "images", "the files in masks are not images"
 
 
-def test_without_an_image_it_says_what_is_there(tmp_path: Path) -> None:
+def test_without_an_image_it_says_what_it_found(tmp_path: Path) -> None:
     assert "no image in the dataset: check its location; it has: readme.md" in complaint_of(
         DatasetFolder(tmp_path).text("readme.md", "")
     )
@@ -104,7 +104,7 @@ def complaint_of_names(root: Path) -> str:
     return caught.value.message
 
 
-def test_hidden_files_are_not_looked_at(tmp_path: Path) -> None:
+def test_hidden_files_are_ignored(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "1.jpg", "2.jpg").json(".cache/instances_train.json", coco(["1.jpg"], [BOX]))
     assert recognise(tmp_path, ["1.jpg", "2.jpg", ".cache/instances_train.json"]).manifest.layers == []
     assert manifest_of(folder)["layers"] == []

@@ -47,7 +47,7 @@ def test_coco_has_a_layer_for_each_kind_of_file(tmp_path: Path) -> None:
     }
 
 
-def test_coco_without_segments_is_boxes_and_without_val_is_divided(tmp_path: Path) -> None:
+def test_coco_without_segments_is_boxes_and_without_val_is_split(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/1.jpg").json("annotations/instances_default.json", coco(["1.jpg"], [BOX]))
     splits = {"all": "annotations/instances_default.json"}
     assert manifest_of(folder) == {"images": "images", "layers": [layer("instances", "object-detection", "coco", splits)]}
@@ -62,7 +62,7 @@ def test_coco_beside_the_images_of_each_split_as_roboflow_exports_it(tmp_path: P
     assert "not used: test/_annotations.coco.json" in recognised(folder).describe()
 
 
-def test_images_of_one_name_in_several_splits_are_those_beside_their_annotations(tmp_path: Path) -> None:
+def test_annotations_belong_to_the_image_next_to_them_if_several_have_its_name(tmp_path: Path) -> None:
     by_coco = folder_of(tmp_path / "coco", *(f"{split}/1.jpg" for split in ("train", "valid", "test")))
     by_yolo = folder_of(tmp_path / "yolo", *(f"{split}/images/1.jpg" for split in ("train", "valid", "test")))
     for split in ("train", "valid"):
@@ -87,8 +87,8 @@ def test_a_coco_file_may_have_annotations_in_one_split_only(tmp_path: Path) -> N
     assert manifest_of(folder)["layers"] == [layer("objects", "instance-segmentation", "coco", splits)]
 
 
-def test_large_coco_files_are_told_by_their_ends(tmp_path: Path) -> None:
-    """Images alone fill the first megabyte; what the annotations are stands at the end."""
+def test_large_coco_files_are_recognised_by_their_ends(tmp_path: Path) -> None:
+    """Images alone fill the first megabyte; the kind of annotation only shows at the end."""
     content = coco([f"{'x' * 200}{number}.jpg" for number in range(6000)], [POLYGON])
     folder = folder_of(tmp_path, "1.jpg").json("annotations/instances_train.json", content)
     assert (tmp_path / "annotations/instances_train.json").stat().st_size > 1 << 20
@@ -126,7 +126,7 @@ def test_yolo_by_its_yaml_and_the_lines_of_its_labels(tmp_path: Path, line: str,
     assert manifest_of(folder) == {"images": "images", "layers": [layer("objects", task, "yolo", splits, classes="data.yaml")]}
 
 
-def test_names_of_classes_that_tools_write_beside_labels_are_no_labels(tmp_path: Path) -> None:
+def test_lists_of_class_names_next_to_labels_are_not_labels(tmp_path: Path) -> None:
     folder = yolo_folder(tmp_path, "0 .5 .5 .1 .1").text("labels/train/classes.txt", "cat\n")
     assert manifest_of(folder)["layers"][0]["task"] == "object-detection"
     assert folder.open().train.images == ("images/train/1.jpg",)
@@ -146,7 +146,7 @@ def test_yolo_as_roboflow_exports_it(tmp_path: Path) -> None:
     assert any(line.startswith("not used: test of data.yaml") for line in recognised(folder).describe())
 
 
-def test_yolo_in_a_folder_of_its_own_whose_path_is_another_machines(tmp_path: Path) -> None:
+def test_yolo_in_a_separate_folder_whose_path_is_from_another_machine(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "coco8/images/train/1.jpg").text("coco8/labels/train/1.txt", "0 .5 .5 .1 .1")
     folder.text("coco8/coco8.yaml", "path: /data/coco8\ntrain: images/train\nval: images/train\nnames: {0: cat}")
     assert manifest_of(folder)["layers"][0]["splits"] == {"all": "coco8/labels/train"}
@@ -164,7 +164,7 @@ def test_yolo_in_a_folder_of_its_own_whose_path_is_another_machines(tmp_path: Pa
         ("train: [a, b]\nnames: [cat]", "data.yaml: train is ['a', 'b']; expected one folder, or one list of images"),
     ],
 )
-def test_a_yaml_that_leads_nowhere_is_said(tmp_path: Path, yaml: str, complaint: str) -> None:
+def test_a_yaml_that_leads_nowhere_is_reported(tmp_path: Path, yaml: str, complaint: str) -> None:
     assert complaint in complaint_of(folder_of(tmp_path, "1.jpg").text("data.yaml", yaml))
 
 
@@ -187,7 +187,7 @@ def test_yolo_by_lists_of_images(tmp_path: Path, prefix: str) -> None:
     assert "1 listed images without a label file, left unlabelled (an empty file marks a negative)" in dataset.describe()
 
 
-def test_yolo_by_one_list_of_images_whose_labels_lie_beside_them(tmp_path: Path) -> None:
+def test_yolo_by_one_list_of_images_with_labels_next_to_them(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "obj_train_data/1.jpg", "obj_train_data/2.jpg").text("obj_train_data/1.txt", "0 .5 .5 .1 .1")
     folder.text("obj_train_data/2.txt", "").text("lists/all.txt", "data\\obj_train_data\\1.jpg\n\ndata/obj_train_data/2.jpg\n")
     folder.text("data.yaml", "train: lists/all.txt\nval: lists/all.txt\nnames: [cat]")
@@ -196,7 +196,7 @@ def test_yolo_by_one_list_of_images_whose_labels_lie_beside_them(tmp_path: Path)
     assert len(dataset.train) + len(dataset.val) == 2
 
 
-def test_labels_of_yolo_without_class_names_are_pointed_at(tmp_path: Path) -> None:
+def test_yolo_labels_without_class_names_are_pointed_out(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/1.jpg", "images/2.jpg").text("labels/1.txt", "0 .5 .5 .1 .1\n3 .5 .5 .1 .1\n")
     assert manifest_of(folder)["layers"] == []
     (note,) = (line for line in recognised(folder).describe() if "may hold YOLO labels" in line)
@@ -206,7 +206,7 @@ def test_labels_of_yolo_without_class_names_are_pointed_at(tmp_path: Path) -> No
     assert not any("YOLO" in line for line in recognised(folder).describe())
 
 
-def test_icdar_is_told_by_its_lines(tmp_path: Path) -> None:
+def test_icdar_is_recognised_by_its_lines(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/img_1.jpg", "images/img_2.jpg")
     folder.text("gt/gt_img_1.txt", "\ufeff1,1,9,1,9,9,1,9,a, b\n2,2,9,2,9,9,2,9,###\n").text("gt/gt_img_2.txt", "")
     want = {"images": "images", "layers": [layer("texts", "quadrilateral-detection", "icdar", {"all": "gt"})]}
@@ -233,7 +233,7 @@ def test_icdar_as_it_comes_has_a_folder_for_each_split(tmp_path: Path) -> None:
     assert f"ICDAR's text files in {train}; ICDAR's text files in more/training" in complaint_of(folder)
 
 
-def test_masks_of_segments_are_found_where_they_lie(tmp_path: Path) -> None:
+def test_masks_of_segments_are_found_where_they_are(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, *(f"{kind}/{split}/1.png" for kind in ("images", "panoptic") for split in ("train", "val")))
     for split in ("train", "val"):
         segments = {"image_id": 1, "file_name": "1.png", "segments_info": []}

@@ -1,4 +1,4 @@
-"""What is suggested where masks or depth maps lie beside images."""
+"""What is suggested for masks or depth maps next to images."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def checked(folder: DatasetFolder) -> Report:
     return check_dataset(folder.root, "dataset", True)
 
 
-def test_a_check_suggests_to_read_masks_that_lie_beside_images(tmp_path: Path) -> None:
+def test_a_check_suggests_reading_masks_next_to_images(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path)
     for number in range(20):
         folder.image(f"images/{number}.jpg", np.zeros((2, 2, 3), np.uint8)).image(f"masks/{number}.png", MASK)
@@ -47,7 +47,7 @@ def test_a_check_suggests_to_read_masks_that_lie_beside_images(tmp_path: Path) -
     (problem,) = report.problems
     assert problem.endswith("To train, edit the one suggested here to say what to read; docs/datasets.md has examples")
     assert "headrace dataset check" not in report.to_text()
-    assert "headrace dataset check" in complaint_of(folder), "where a job ends, it is what helps"
+    assert "headrace dataset check" in complaint_of(folder), "when a job ends, the message must name the command that helps"
 
 
 @pytest.mark.parametrize(
@@ -66,26 +66,24 @@ def test_masks_are_suggested_by_split_where_their_folders_are(tmp_path: Path, ma
     (suggested,) = suggestion_of(folder).layers
     assert suggested.splits == splits
     report = checked(folder)
-    assert len(report.problems) == 1, "that there is no dataset.json"
+    assert len(report.problems) == 1, "the only problem is the missing dataset.json"
     assert {split: found.images for split, found in report.layers[0].splits.items()} == {"train": 1, "val": 1}
 
 
-def test_masks_that_cannot_be_looked_into_have_placeholders_and_depth_has_no_classes(tmp_path: Path) -> None:
+def test_masks_that_cannot_be_opened_have_placeholders_and_depth_has_no_classes(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/1.png").text("masks/1.png", "no image").image("depth/1.png", mode="L")
     depth, masks = suggestion_of(folder).layers
     assert (depth.task, depth.format, depth.splits) == (Task.DEPTH_ESTIMATION, "depth", {"all": "depth"})
     assert masks.classes == {0: "value 0 (edit)", 1: "value 1 (edit)"}
 
 
-def test_masks_of_colours_are_said_to_be_no_masks_yet(tmp_path: Path) -> None:
+def test_the_check_says_that_coloured_masks_are_not_masks_yet(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/1.jpg", "masks/1.png")
-    assert any(
-        "masks/1.png, for example, has 3" in note and "one channel of class ids" in note for note in checked(folder).notes
-    )
+    assert any("masks/1.png, for example, has 3" in note and "one channel of class ids" in note for note in checked(folder).notes)
 
 
 @pytest.mark.parametrize("mask", ["masks/2.png", "masks/1.jpg", "masks/1_mask.png"])
-def test_nothing_is_suggested_where_maps_belong_to_no_image(tmp_path: Path, mask: str) -> None:
+def test_nothing_is_suggested_if_maps_belong_to_no_image(tmp_path: Path, mask: str) -> None:
     folder = folder_of(tmp_path, "images/1.jpg", mask)
     with pytest.raises(UnclearError) as caught:
         recognised(folder)
@@ -95,7 +93,7 @@ def test_nothing_is_suggested_where_maps_belong_to_no_image(tmp_path: Path, mask
     assert report.problems[0].endswith("To train, write a dataset.json that says what to read; docs/datasets.md has examples")
 
 
-def test_maps_of_very_many_values_have_no_classes_to_suggest(tmp_path: Path) -> None:
+def test_maps_with_very_many_values_get_no_suggested_classes(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/1.png").image("masks/1.png", np.arange(256, dtype=np.uint8).reshape(16, 16))
     with pytest.raises(UnclearError) as caught:
         recognised(folder)

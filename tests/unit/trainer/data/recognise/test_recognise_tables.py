@@ -27,7 +27,7 @@ from headrace_testing.recognising import complaint_of, folder_of, layer, manifes
         ("image,age,weight\n1.jpg,40,NA\n2.jpg,nan,7\n", "values", "regression", None),
     ],
 )
-def test_a_lone_table_is_told_by_its_columns(
+def test_a_lone_table_is_recognised_by_its_columns(
     tmp_path: Path, text: str, name: str, task: str, columns: dict[str, str] | None
 ) -> None:
     folder = folder_of(tmp_path, "images/1.jpg", "images/2.jpg").text("labels.csv", text)
@@ -66,7 +66,7 @@ def test_json_lines_and_a_table_for_each_split(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_table_that_does_not_say_what_it_is_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_table_of_an_unclear_kind_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     assert complaint in complaint_of(folder_of(tmp_path, "images/1.jpg").text("labels.csv", text))
 
 

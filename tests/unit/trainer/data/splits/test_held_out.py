@@ -1,4 +1,4 @@
-"""Images that nobody divided are divided the same everywhere."""
+"""Images without a split are divided the same way on every machine."""
 
 from pathlib import Path
 from random import Random
@@ -16,7 +16,7 @@ IMAGES = [f"images/{number}.jpg" for number in range(2000)]
 
 
 def test_the_hash_is_the_same_on_every_machine() -> None:
-    """Figures of the day this was written: another hash would move images from train to val in everybody's datasets."""
+    """The original values: another hash would move images from train to val in every user's dataset."""
     assert [round(place(image), 9) for image in ("images/a.jpg", "images/b.jpg", "Ä/ö.png")] == [
         0.036676703,
         0.446315869,
@@ -28,7 +28,7 @@ def test_about_the_share_is_held_out_and_it_does_not_depend_on_the_order() -> No
     chosen = held_out([IMAGES], 0.1)
     assert 150 < len(chosen) < 250
     assert held_out([IMAGES[::-1]], 0.1) == chosen
-    assert chosen < held_out([IMAGES], 0.3), "a larger share holds out more, none less"
+    assert chosen < held_out([IMAGES], 0.3), "a larger share holds out more, and keeps those held out"
 
 
 def test_an_image_stays_where_it_is_whatever_others_come_and_go() -> None:
@@ -46,17 +46,17 @@ SOME = st.frozensets(st.sampled_from(IMAGES[:12]), min_size=1, max_size=12)
 
 
 @given(st.lists(SOME, min_size=1, max_size=6), st.floats(0.01, 0.99), st.randoms())
-def test_layers_of_any_images_have_both_parts_unless_another_layer_needs_the_image(
+def test_layers_have_both_parts_unless_another_layer_needs_the_image(
     layers: list[frozenset[str]], share: float, random: Random
 ) -> None:
     apart = held_out(layers, share)
     by_hash = {image for layer in layers for image in layer if place(image) < share}
-    assert len(apart ^ by_hash) <= len(layers), "an image a layer is moved at most"
+    assert len(apart ^ by_hash) <= len(layers), "at most one image per layer is moved"
     lasting = [layer - apart for layer in layers if len(layer) > 1]
     assert all(lasting), "there is something to train on"
     for layer in layers:
         if len(layer) > 1 and not layer & apart:
-            assert all({image} in lasting for image in layer), "each is the last that some layer is trained on"
+            assert all({image} in lasting for image in layer), "each is the last image that some layer trains on"
     if all(layer & by_hash and layer - by_hash for layer in layers):
         assert apart == by_hash
     random.shuffle(layers)
@@ -64,8 +64,8 @@ def test_layers_of_any_images_have_both_parts_unless_another_layer_needs_the_ima
 
 
 @given(st.lists(SOME, min_size=1, max_size=6), st.floats(0.01, 0.99))
-def test_layers_within_one_another_always_have_both_parts(layers: list[frozenset[str]], share: float) -> None:
-    """As most layers are that share images: boxes of all, texts of some. Each of a chain from two images on."""
+def test_nested_layers_always_have_both_parts(layers: list[frozenset[str]], share: float) -> None:
+    """This is how most layers share images: boxes on all, texts on some. Each in a chain that starts with two images."""
     chain = [frozenset(IMAGES[:2]).union(*layers[:count]) for count in range(len(layers) + 1)]
     apart = held_out(chain, share)
     assert all(layer & apart and layer - apart for layer in chain)
@@ -85,7 +85,7 @@ def folder_of(root: Path, count: int) -> DatasetFolder:
     return folder.layer("things", "object-detection", "coco", {"all": "all.json"})
 
 
-def test_a_layer_of_all_images_is_divided_by_the_share_of_the_manifest(tmp_path: Path) -> None:
+def test_a_layer_with_all_images_is_split_by_the_share_in_the_manifest(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, 40)
     tenth = folder.open()
     folder.json("dataset.json", {"version": 1, "valShare": 0.5, "layers": folder.layers})
@@ -104,8 +104,8 @@ def test_layers_that_share_images_agree_on_the_split(tmp_path: Path) -> None:
     assert not any("both splits" in line for line in dataset.describe())
 
 
-def test_a_layer_of_few_images_that_the_hash_holds_none_of_agrees_with_one_of_all(tmp_path: Path) -> None:
-    """It has one held out all the same, and then the other layer is not trained on it either."""
+def test_a_small_layer_of_which_the_hash_holds_out_none_agrees_with_a_layer_of_all(tmp_path: Path) -> None:
+    """One is held out anyway, and then the other layer does not train on it either."""
     folder = folder_of(tmp_path, 60)
     few = sorted(range(60), key=lambda number: -place(f"images/{number}.png"))[:8]
     folder.json("few.json", coco([f"{number}.png" for number in few])).layer("few", "object-detection", "coco", {"all": "few.json"})

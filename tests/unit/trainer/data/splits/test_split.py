@@ -23,20 +23,20 @@ def divide(layers: dict[str, LayerData], unlisted: Iterable[str] = ()) -> SplitI
     return divide_images(layers, unlisted, 0.1, Problems(0, lambda _: None))
 
 
-def test_a_split_is_the_union_of_the_layers_and_val_goes_before_train() -> None:
+def test_a_split_is_the_union_of_the_layers_and_val_takes_precedence() -> None:
     images = divide({"a": layer(["1", "2"], ["3"]), "b": layer(["3", "4"], ["5"])})
     assert images.train == {"1", "2", "4"}
     assert images.val == {"3", "5"}
 
 
-def test_images_that_no_layer_lists_are_trained_on_but_for_those_in_a_folder_that_is_held_out() -> None:
+def test_images_that_no_layer_lists_are_trained_on_except_in_a_held_out_folder() -> None:
     unlisted = ["x/1.png", "x/val/2.png", "train/3.png", "a/test/b/4.png", "val2017/5.png", "validate/6.png", "3", "1"]
     images = divide({"a": layer(["1"], ["3"])}, unlisted)
     assert images.train == {"1", "x/1.png", "train/3.png", "validate/6.png"}
     assert images.val == {"3", "x/val/2.png", "a/test/b/4.png", "val2017/5.png"}
 
 
-def test_where_nothing_is_held_out_a_hash_divides_what_no_layer_lists() -> None:
+def test_if_nothing_is_held_out_a_hash_splits_images_that_no_layer_lists() -> None:
     names = [f"{number}.jpg" for number in range(2000)]
     images = divide({"a": layer(names[:10])}, names)
     assert images.train | images.val == set(names)

@@ -32,14 +32,14 @@ def rectangles(draw: st.DrawFn, size: tuple[int, int]) -> tuple[int, int, int, i
 
 
 def extent(pixels: np.ndarray) -> tuple[int, int, int, int]:
-    """Tight half-open box of what is True."""
+    """Tight half-open box around the True pixels."""
     rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), geometry=geometries())
-def test_box_mask_polygon_and_map_stay_on_the_rectangle_they_are_of(data: st.DataObject, geometry: Geometry) -> None:
+def test_box_mask_polygon_and_map_stay_on_their_rectangle(data: st.DataObject, geometry: Geometry) -> None:
     left, top, right, bottom = data.draw(rectangles(geometry.source))
     pixels = np.zeros((*geometry.source, 3), np.uint8)
     pixels[top:bottom, left:right] = RED
@@ -49,9 +49,9 @@ def test_box_mask_polygon_and_map_stay_on_the_rectangle_they_are_of(data: st.Dat
     placed = geometry.place_map(values, IGNORE)
     if not (placed == 1).any() or not enough[0]:
         return
-    # The map agrees with the pixels, but for one that the resampling blends along each edge.
+    # The map agrees with the pixels, except for one pixel along each edge, which resampling blends.
     assert (red & (placed != 1)).sum() <= 1 + red.sum() // 50
-    # The box bounds the map's pixels: their centres are inside, and no edge is a pixel away.
+    # The box bounds the map's pixels: it contains their centres, and no edge is a pixel away.
     np.testing.assert_allclose(boxes[0], extent(placed == 1), atol=0.51)
     # Polygons are drawn where the map is.
     ring = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
@@ -59,7 +59,7 @@ def test_box_mask_polygon_and_map_stay_on_the_rectangle_they_are_of(data: st.Dat
     np.testing.assert_allclose(boxes[0], extent(drawn), atol=1.01)
     down, across = geometry.scale
     assert whole == pytest.approx((right - left) * (bottom - top) * down * across, rel=1e-6)
-    # Shares of the image's sides mean the same as pixels.
+    # Fractions of the image's sides mean the same as pixels.
     unit = np.array(geometry.source[::-1] * 2, np.float32)
     shares = BoxList(
         np.array([[left, top, right, bottom]], np.float32) / unit,
@@ -101,7 +101,7 @@ def crop() -> Geometry:
 @pytest.mark.parametrize(
     ("box", "kept"),
     [
-        ((15, 0, 25, 10), [15, 0, 20, 10]),  # half of it is left
+        ((15, 0, 25, 10), [15, 0, 20, 10]),  # half of it is visible
         ((19, 0, 29, 10), [19, 0, 20, 10]),  # a tenth
         ((19.1, 0, 29, 10), None),  # less than a tenth
         ((25, 0, 35, 10), None),  # nothing
@@ -144,7 +144,7 @@ def test_a_flip_mirrors_the_canvas() -> None:
     np.testing.assert_allclose(flipped.place_boxes(box)[0][0], [32 - right, top, 32 - left, bottom])
 
 
-def test_annotations_of_another_size_are_refused() -> None:
+def test_annotations_with_another_size_are_refused() -> None:
     geometry = letterbox((40, 60), (32, 32))
     boxes = BoxList(
         np.zeros((0, 4), np.float32),

@@ -13,7 +13,7 @@ DENTED = np.array([[0, 0], [10, 0], [3, 3], [0, 10]], np.float32)
 FLAT = np.array([[0, 0], [5, 0], [10, 0], [2, 0]], np.float32)
 
 
-def test_quadrilaterals_that_cannot_be_used_are_dropped_and_anticlockwise_ones_turned_round() -> None:
+def test_unusable_quadrilaterals_are_dropped_and_anticlockwise_ones_reversed() -> None:
     problems = Problems(0, lambda _: None)
     usable, quads = clean_quads(np.stack([SQUARE, BOW_TIE, SQUARE[[0, 3, 2, 1]], FLAT, DENTED, SQUARE[[2, 3, 0, 1]]]), problems)
     assert usable.tolist() == [True, False, True, False, True, True]
@@ -33,14 +33,14 @@ def test_no_quadrilateral_at_all() -> None:
     assert problems.summary() == []
 
 
-def test_area_is_positive_where_corners_go_clockwise_on_screen() -> None:
+def test_area_is_positive_if_corners_go_clockwise_on_screen() -> None:
     assert signed_areas(np.stack([SQUARE, SQUARE[::-1]])).tolist() == [100, -100]
     assert crossing_sides(np.stack([SQUARE, BOW_TIE, SQUARE[[0, 1, 3, 2]], DENTED])).tolist() == [False, True, True, False]
 
 
 @settings(max_examples=100, deadline=None)
 @given(corners=st.lists(st.tuples(st.integers(-300, 900), st.integers(-300, 900)), min_size=4, max_size=4))
-def test_what_a_window_shows_has_the_area_of_the_pixels_it_shows(corners: list[tuple[int, int]]) -> None:
+def test_the_part_in_a_window_has_the_area_of_its_pixels(corners: list[tuple[int, int]]) -> None:
     quad = np.array(corners, np.float64)
     if crossing_sides(quad[None])[0]:
         return
@@ -48,7 +48,7 @@ def test_what_a_window_shows_has_the_area_of_the_pixels_it_shows(corners: list[t
     ImageDraw.Draw(picture).polygon(corners, fill=1)
     shown = visible_part(quad, (0, 0, 600, 400))
     pixels = np.asarray(picture).sum()
-    assert area(shown) == pytest.approx(pixels, rel=0.02, abs=2500), "but for the pixels of the border"
+    assert area(shown) == pytest.approx(pixels, rel=0.02, abs=2500), "except for pixels on the border"
     if len(shown):
         assert (shown >= -1e-9).all()
         assert (shown <= np.array([600, 400]) + 1e-9).all()

@@ -1,4 +1,4 @@
-"""timm's architectures by level. Most of it needs the extra, which no lock has: `pip install timm` and run it again."""
+"""timm's architectures by level. Most tests need the extra, which no lock file has: run `pip install timm`, then these again."""
 
 import sys
 
@@ -64,5 +64,5 @@ def test_levels_are_frozen(name: str, above: tuple[str, ...], below: str) -> Non
         ("swin_tiny_patch4_window7_224", "images of any size"),
     ],
 )
-def test_what_makes_no_levels_is_refused(name: str, problem: str) -> None:
+def test_an_architecture_without_levels_is_refused(name: str, problem: str) -> None:
     assert problem in refusal(name)

@@ -10,17 +10,17 @@ from headrace_trainer.network.backbones.torchvision_models import FAMILIES, Torc
 
 SMALL = ("resnet18", "resnext50_32x4d", "convnext_tiny", "efficientnet_v2_s", "mobilenet_v3_small", "mobilenet_v3_large")
 SMALL = (*SMALL, "regnet_x_400mf", "regnet_y_400mf", "swin_t", "swin_v2_t")
-"""One of each kind: what is tried on images."""
+"""One of each kind; the tests run these on images."""
 
 LEFT_OUT = ("fc.", "classifier.", "head.", "norm.")
-"""Of checkpoints: what comes after the features."""
+"""Parts of checkpoints that come after the features."""
 
 
 def lowest_level(name: str) -> int:
     return 2 if name.startswith(("convnext", "swin")) else 1
 
 
-def test_what_the_contract_names_is_what_there_is() -> None:
+def test_the_contract_names_exactly_the_existing_backbones() -> None:
     assert set(model.TORCHVISION_BACKBONES) == set(FAMILIES)
 
 
@@ -38,8 +38,8 @@ def test_level_i_has_stride_two_to_the_i_rounded_up(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet152", "wide_resnet50_2", "convnext_small", "efficientnet_v2_m", "regnet_x_8gf", "swin_s"])
-def test_larger_ones_are_cut_as_their_smaller_kin(name: str) -> None:
-    """To build one shows it: channels are looked up in features, whose sizes are checked."""
+def test_larger_models_have_the_same_levels_as_their_smaller_relatives(name: str) -> None:
+    """Building one is enough: channels are looked up in features, whose sizes are checked."""
     assert list(TorchvisionBackbone(name, top_level=5).channels) == list(range(lowest_level(name), 6))
 
 
@@ -49,7 +49,7 @@ def test_checkpoints_of_torchvision_fit_and_give_its_features(name: str) -> None
     whole, backbone = torchvision.models.get_model(name, weights=None).eval(), TorchvisionBackbone(name, top_level=5).eval()
     missing, unexpected = backbone.load_state_dict(whole.state_dict(), strict=False)
     assert not missing
-    # The widening of MobileNet's and EfficientNet's top is one of the classifier's layers.
+    # In MobileNet and EfficientNet, the layer that widens the top belongs to the classifier.
     widening = f"features.{len(whole.features) - 1}." if name.startswith(("mobilenet", "efficientnet")) else "fc."
     assert all(key.startswith((*LEFT_OUT, widening)) for key in unexpected)
     images = torch.randn(2, 3, 64, 64)
@@ -58,7 +58,7 @@ def test_checkpoints_of_torchvision_fit_and_give_its_features(name: str) -> None
 
 
 def _top_of(whole: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """What torchvision's forward pass hands to its classifier's part."""
+    """What torchvision's forward pass gives to its classifier."""
     name = type(whole).__name__
     if name == "ResNet":
         seen: list[torch.Tensor] = []
@@ -78,13 +78,13 @@ def _top_of(whole: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
 def test_every_parameter_gets_a_gradient_through_the_top(name: str) -> None:
     torch.manual_seed(0)
     backbone = TorchvisionBackbone(name, top_level=4).train()
-    for parameter in backbone.parameters():  # residual branches that start at zero hide what is before them
+    for parameter in backbone.parameters():  # residual branches that start at zero block gradients
         if parameter.ndim == 1 and not parameter.any():
             torch.nn.init.ones_(parameter)
     with NoHostSync():
         top = backbone(torch.randn(4, 3, 64, 64))[4]
         (top * torch.randn_like(top)).sum().backward()
-    # A stage that stochastic depth has dropped for every image gets zeros; none is without a gradient.
+    # A stage that stochastic depth dropped for every image gets zeros; none has no gradient.
     assert [key for key, parameter in backbone.named_parameters() if parameter.grad is None] == []
 
 
@@ -100,13 +100,13 @@ def test_residual_branches_start_at_zero() -> None:
 
 
 @pytest.mark.parametrize(("name", "top_level"), [("resnet18", 6), ("resnet18", 0), ("convnext_tiny", 1)])
-def test_a_top_level_that_is_not_there_is_refused(name: str, top_level: int) -> None:
+def test_a_missing_top_level_is_refused(name: str, top_level: int) -> None:
     with pytest.raises(ValueError, match=f"{name} has the levels {lowest_level(name)}, "):
         TorchvisionBackbone(name, top_level)
 
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "swin_t"])
-def test_an_object_right_or_below_is_seen_where_sides_are_no_multiple_of_the_patches(name: str) -> None:
+def test_the_right_and_bottom_edges_are_seen_if_sides_are_not_multiples_of_patches(name: str) -> None:
     backbone = TorchvisionBackbone(name, top_level=2).eval()
     image = torch.zeros(1, 3, 33, 35)
     with torch.no_grad():
