@@ -94,7 +94,8 @@ def test_an_earlier_jobs_model_is_what_a_fresh_start_begins_with_and_no_other(tm
     with Attempt(tmp_path / "c", job, environment=storage.environment, attempt=2) as second:
         assert second.until_over() is ExitCode.OK
     assert "worker: resumed at 4" in second.log
-    assert "begins with" not in second.log and "starting from the weights" not in second.log
+    assert "begins with" not in second.log
+    assert "starting from the weights" not in second.log
 
 
 def test_initial_weights_that_are_not_there_end_the_job_before_the_dataset_is_pulled(tmp_path: Path, storage: Storage) -> None:
