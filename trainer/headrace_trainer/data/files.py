@@ -50,7 +50,7 @@ class DatasetFiles:
         return self.root / name
 
     def folder(self, text: str, field: str) -> str:
-        """The folder that `field` of dataset.json names; if it is missing, raises FatalError(BAD_DATASET), with what is there."""
+        """The folder that `field` of dataset.json names; if it is missing, raises FatalError(BAD_DATASET) saying what is there."""
         name = relative_path(text, field)
         return name if self.path(name).is_dir() else self._refuse(name, field, "a folder")
 
@@ -122,9 +122,7 @@ class DatasetFiles:
         parent = posixpath.dirname(name)
         while parent and not self.path(parent).is_dir():
             parent = posixpath.dirname(parent)
-        raise FatalError(
-            Reason.BAD_DATASET, f"{field}: expected {expected} at '{name}', found none; {self.inside(parent or '.')}"
-        )
+        raise FatalError(Reason.BAD_DATASET, f"{field}: expected {expected} at '{name}', found none; {self.inside(parent or '.')}")
 
 
 def walk(root: Path, folder: str = ".") -> Iterator[str]:

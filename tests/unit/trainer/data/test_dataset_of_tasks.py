@@ -203,9 +203,7 @@ def test_a_class_that_is_scored_on_and_not_trained_on_is_said(tmp_path: Path) ->
 
     folder = table(DatasetFolder(tmp_path), "multiclass-classification", lines("cat", "dog"), lines("cat", "emu", "owl"))
     dataset = folder.open()
-    assert folder.said == [
-        "WARNING: head 'multiclass-classification' is scored on 2 classes that no training image has: emu, owl"
-    ]
+    assert folder.said == ["WARNING: head 'multiclass-classification' is scored on 2 classes that no training image has: emu, owl"]
     assert dataset.heads[0].labels.classes == ("cat", "dog", "emu", "owl")
 
 

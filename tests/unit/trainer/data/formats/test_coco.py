@@ -40,9 +40,7 @@ def with_classes(folder: DatasetFolder, classes: Any) -> DatasetFolder:
 @pytest.mark.parametrize("classes", [["cat", "dog"], {"1": "dog", "3": "cat"}])
 def test_classes_of_dataset_json_that_the_files_have_under_other_ids_are_refused(tmp_path: Path, classes: Any) -> None:
     folder = with_classes(coco_dataset(tmp_path, [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5]}]), classes)
-    with pytest.raises(
-        FatalError, match=r"layer 'things': classes: '(cat|dog)' has id \d in dataset\.json, but \d in the files"
-    ):
+    with pytest.raises(FatalError, match=r"layer 'things': classes: '(cat|dog)' has id \d in dataset\.json, but \d in the files"):
         folder.open()
 
 
@@ -78,9 +76,7 @@ def test_boxes_are_clipped_to_the_stated_size(tmp_path: Path) -> None:
     target = dataset.train.annotations["things"]["images/train/a.png"].render(letterbox(SIZE, SIZE))
     assert isinstance(target, Boxes)
     np.testing.assert_allclose(target.boxes, np.array([[50, 30, WIDTH, HEIGHT]]))
-    assert {"1 boxes clipped to their image", "2 boxes dropped: no area inside their image"} < set(
-        dataset.describe()
-    )
+    assert {"1 boxes clipped to their image", "2 boxes dropped: no area inside their image"} < set(dataset.describe())
 
 
 def test_masks_are_pycocotools_own(tmp_path: Path) -> None:

@@ -79,9 +79,7 @@ def test_masks_that_cannot_be_looked_into_have_placeholders_and_depth_has_no_cla
 
 def test_masks_of_colours_are_said_to_be_no_masks_yet(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/1.jpg", "masks/1.png")
-    assert any(
-        "masks/1.png, for example, has 3" in note and "one channel of class ids" in note for note in checked(folder).notes
-    )
+    assert any("masks/1.png, for example, has 3" in note and "one channel of class ids" in note for note in checked(folder).notes)
 
 
 @pytest.mark.parametrize("mask", ["masks/2.png", "masks/1.jpg", "masks/1_mask.png"])
