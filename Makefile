@@ -65,7 +65,7 @@ lock: setup ## resolve requirements.lock again from pyproject.toml
 bench: setup ## run the benchmarks, against peers where there are any: prints tables, writes JSON to .cache/bench
 	@mkdir -p .cache/bench
 	@set -e; for bench in tests/bench/bench_*.py; do \
-	  echo "== $$bench"; $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
+	  echo "== $$bench"; PYTHONPATH=tests/support$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
 	done
 
 bench-tasks: setup ## show what every task learns: trains those without a result (minutes each), writes docs/results.md (ARGS="--list", "--only 'digits/*'", --again, --picture)

@@ -130,7 +130,7 @@ def _uncompiled_packages(go: Path, module: Path, package: str, flags: Sequence[s
             found.add(line.removeprefix("uncompiled "))
         elif line.startswith("go: downloading "):
             downloaded += 1
-            step.tell(f"modules downloaded: {downloaded:,}")
+            step.tell(f"downloading modules, {downloaded:,} so far")
         else:
             return not line
         return True

@@ -15,7 +15,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,8 +39,9 @@ from headrace_testing.operators import OperatedNamespace, operated_namespace
 CHECKOUT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 40
 LIMIT_SECONDS = 300
-SETTLE_SECONDS = 3
-"""Seconds from when the operator is ready to the first job, so that kopf's start is not counted."""
+SETTLE_SECONDS = 8
+"""Pause before the first job, so that kopf's start is not counted, and the node controller has seen that the node is Ready: else it
+marks Running pods as not Ready."""
 
 
 @dataclass
@@ -72,8 +73,8 @@ class Players:
         self._watching = asyncio.Semaphore(0)
         self._all_done = asyncio.Event()
 
-    async def play(self, projects: int) -> None:
-        """Creates the jobs and runs each one, until all are Done."""
+    async def play(self, projects: int, begin: Callable[[], None]) -> None:
+        """Calls `begin`, then creates the jobs and runs each one, until all are Done."""
         await register(self._client, node_object(self._node, 0, {"pods": "500"}, {"headrace.dev/bench": ""}, datetime.now(UTC)))
         async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
             endless = [
@@ -84,6 +85,8 @@ class Players:
             self._group = group
             await self._watching.acquire()
             await self._watching.acquire()
+            await asyncio.sleep(SETTLE_SECONDS)
+            begin()
             for number in range(self._wanted):
                 job = manifest(f"job-{number:03d}", f"project-{number % projects}", self._namespace)
                 await self._client.request("POST", self._jobs, job)
@@ -148,16 +151,20 @@ def measure(cluster: ClusterAccess, checkout: Path, jobs: int, projects: int) ->
         path = os.pathsep.join(str(checkout / folder) for folder in ("crds", "operator"))
         pid = operated.start({"PYTHONPATH": path}).pid
         operator = psutil.Process(pid)
-        time.sleep(SETTLE_SECONDS)
-        before, began = _cpu(operator), time.monotonic()
-        asyncio.run(_play(cluster, operated, jobs, projects))
+        before, began = 0.0, 0.0
+
+        def begin() -> None:
+            nonlocal before, began
+            before, began = _cpu(operator), time.monotonic()
+
+        asyncio.run(_play(cluster, operated, jobs, projects, begin))
         seconds, cpu = time.monotonic() - began, _cpu(operator) - before
         return Row(str(checkout), 1000 * cpu / jobs, seconds, operator.memory_info().rss / 1e6, before)
 
 
-async def _play(cluster: ClusterAccess, operated: OperatedNamespace, jobs: int, projects: int) -> None:
+async def _play(cluster: ClusterAccess, operated: OperatedNamespace, jobs: int, projects: int, begin: Callable[[], None]) -> None:
     async with Client(await connect(cluster.kubeconfig, environ={}), "bench") as client:
-        await Players(client, operated.name, jobs).play(projects)
+        await Players(client, operated.name, jobs).play(projects, begin)
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -63,7 +63,7 @@ def test_a_stored_dataset_is_recognised_before_an_image_is_pulled(tmp_path: Path
     ("objects", "said"),
     [
         ({}, "s3://none/none/ has no dataset.json or any other file: check the URI"),
-        ({"none/readme.txt": b""}, "no image in the dataset: check where it is; it has: readme.txt"),
+        ({"none/readme.txt": b""}, "no image in the dataset: check its location; it has: readme.txt"),
         ({"none/1.jpg": b"", "none/a.csv": b"image,label", "none/b.csv": b"x"}, "the table a.csv; the table b.csv"),
     ],
 )

@@ -94,6 +94,7 @@ def test_only_a_fresh_start_begins_with_an_earlier_jobs_model(tmp_path: Path, st
     with Attempt(tmp_path / "c", job, environment=storage.environment, attempt=2) as second:
         assert second.until_over() is ExitCode.OK
     assert "worker: resumed at 4" in second.log
+    assert "begins with" not in second.log
     assert "starting from the weights" not in second.log
 
 

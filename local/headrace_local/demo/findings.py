@@ -31,7 +31,7 @@ def claims(
     found = [claim for project in observer.most_live_pods for claim in _claims_of_order(observer, project)]
     found += [claim for entry in observed for claim in _claims_of_end(entry, keys.get(entry.job.name, []), pictures)]
     waited = [entry for entry in observed if any(message.startswith("behind ") for message in entry.messages)]
-    found.append(Claim(f"{', '.join(e.job.name for e in waited) or 'no job'} reported what it was waiting for", bool(waited)))
+    found.append(Claim(f"{', '.join(e.job.name for e in waited) or 'no job'} reported what they were waiting for", bool(waited)))
     left = sum(workspaces.values())
     found.append(
         Claim(f"{len(workspaces)} workspaces on the node's disk are empty: {left} files left", bool(workspaces) and left == 0)

@@ -24,6 +24,8 @@ ARROWS = [
     ("headrace_operator.pods", "headrace_operator.cache"),
     ("headrace_operator.kube", "headrace_operator.handlers"),
     ("headrace_operator.clock", "headrace_trainer.protocol"),
+    ("headrace_kube.connection", "headrace_kube.client"),
+    ("headrace_kube.errors", "headrace_operator.state"),
     ("headrace_api.fields", "headrace_api.trainingjob"),
     ("headrace_api.names", "headrace_storage.store"),
     ("headrace_storage.store", "headrace_storage.pull"),

@@ -218,7 +218,7 @@ def test_a_build_counts_the_packages_that_go_has_yet_to_compile(machine: Machine
             words.append(self.words)
 
     go_build.build(machine.path / "go", GO_MODULE, "example.com/cmd", machine.root / "cmd", Recorded())
-    assert words == ["modules downloaded: 1", "0 of 2 packages", "0 of 2 packages", "1 of 2 packages", "linking"]
+    assert words == ["downloading modules, 1 so far", "0 of 2 packages", "0 of 2 packages", "1 of 2 packages", "linking"]
 
 
 def test_two_at_once_build_once(machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""Opens a dataset: which images there are, which labels each has for which head. No image is decoded to do so."""
+"""Opens a dataset: which images it has, and which labels each has for each head. Decodes no image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from headrace_trainer.resolve import resolve_heads
 from headrace_trainer.tasks import describe
 
 _NAMED = 12
-"""Names of classes, keypoints and so on that the log has for a head."""
+"""How many classes, keypoints and so on the log names for a head."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything there is to learn from and to score on."""
+    """Everything to learn from and to score on."""
 
     heads: tuple[HeadData, ...]
     train: Split
@@ -32,20 +32,20 @@ class Dataset:
     unused_layers: tuple[str, ...] = ()
 
     def describe(self) -> list[str]:
-        """Lines for the log: images, heads, classes, labels, conversions, what was mended or skipped."""
+        """Log lines: images, heads, classes, labels, conversions, and what was corrected or skipped."""
         lines = [f"{counted(len(self.train), 'images')} to train on, {len(self.val):,} to score on"]
         for head in self.heads:
             lines.append(f"head '{head.spec.name}' ({head.spec.task.words}) learns from {_source(head)}{_what(head)}")
             if not head.spec.task.self_supervised:
                 lines += [self._labels_of(head, split) for split in (self.train, self.val)]
         if reading := self._reading_heads():
-            lines.append(f"no image is mirrored or cropped, since text is to be read: {', '.join(reading)}")
+            lines.append(f"images are neither mirrored nor cropped, because these heads read text: {', '.join(reading)}")
         if self.unused_layers:
             lines.append(f"layers that no head uses: {', '.join(self.unused_layers)}")
         return lines + self.problems.summary()
 
     def augmentation(self, wanted: Augmentation) -> Augmentation:
-        """`wanted` as far as labels survive it: where a text is to be read, no image is mirrored, and none is cut."""
+        """`wanted`, limited to what labels survive: if a head reads text, images are neither mirrored nor cut."""
         if not self._reading_heads():
             return wanted
         scale = Scale(min=min(wanted.scale.min, 1.0), max=min(wanted.scale.max, 1.0))
@@ -62,16 +62,16 @@ class Dataset:
 
 
 def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: Callable[[str], None]) -> Dataset:
-    """Read the manifest and the annotations of every layer that a head of `network` learns from.
+    """Read the manifest, and the annotations of every layer that a head of `network` learns from.
 
-    Raises FatalError: BAD_DATASET where the manifest or a whole layer cannot be used, or a head has nothing to learn from,
-    NO_SUCH_LAYER or NO_CONVERSION where a head fits no layer, TOO_MANY_BAD_IMAGES beyond `max_bad_images`. `say` is told of each
-    image that is skipped, and warned of heads that will not be scored or have no object to learn from.
+    Raises FatalError: BAD_DATASET if the manifest or a whole layer cannot be used, or a head has nothing to learn from;
+    NO_SUCH_LAYER or NO_CONVERSION if a head fits no layer; TOO_MANY_BAD_IMAGES beyond `max_bad_images`. Logs through `say` each
+    skipped image, and warnings about heads that will not be scored or have no object to learn from.
     """
-    # 1. What is to be learnt from what: this alone can end a job within milliseconds.
+    # 1. Which head learns from which layer: this alone can end a job within milliseconds.
     manifest = read_manifest(root)
     resolved = resolve_heads(network, manifest)
-    # 2. The annotations, each layer once however many heads share it, and without what cannot be learnt from.
+    # 2. The annotations: each layer once, however many heads share it, without what cannot be learnt from.
     problems = Problems(max_bad_images, say)
     files = open_files(root, manifest)
     layers = {head.layer.name: head.layer for head in resolved if head.layer is not None}
@@ -81,7 +81,7 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
     # 3. The splits.
     takes_all = any(head.layer is None for head in resolved)
     images = divide_images(data, files.images() if takes_all else (), manifest.val_share, problems)
-    # 4. What the heads' numbers mean, and what there is for them.
+    # 4. What the heads' numbers mean, and their splits' labels.
     train = {name: annotations_in(images.train, layer, "train") for name, layer in data.items()}
     heads = tuple(
         head_data(head, data[head.layer.name], train[head.layer.name]) if head.layer is not None else head_data(head, None, {})
@@ -95,7 +95,7 @@ def open_dataset(root: Path, network: model.Network, max_bad_images: int, say: C
         problems,
         unused,
     )
-    # 5. What every head can learn and be scored on.
+    # 5. Check what every head can learn from and be scored on.
     for head in heads:
         if head.layer is not None:
             check_labels(head, layers[head.layer], data[head.layer], dataset.train, dataset.val, say=say)
@@ -110,10 +110,10 @@ def _source(head: HeadData) -> str:
 
 
 def _what(head: HeadData) -> str:
-    """What there is to learn, by name."""
+    """The names of what there is to learn."""
     labels = head.labels
     named = {"classes": labels.classes, "keypoints": labels.keypoints, "values": labels.values, "characters": labels.alphabet}
     lists = [f"{counted(len(names), what)}: {first_few(names, _NAMED)}" for what, names in named.items() if names]
     if head.spec.task.self_supervised and lists:
-        return f", and is scored by layer '{head.layer}' of {'; '.join(lists)}"
+        return f", and is scored with layer '{head.layer}', which has {'; '.join(lists)}"
     return f"; {'; '.join(lists)}" if lists else ""

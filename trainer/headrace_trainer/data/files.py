@@ -1,10 +1,10 @@
-"""Finds the files of a dataset, and never one outside its root.
+"""Finds a dataset's files, never one outside its root.
 
-Paths in dataset.json and in annotation files are text that somebody else wrote: absolute ones and those with `..` are refused.
-Links that the user of a local folder made are followed; a pulled dataset has none.
+Paths in dataset.json and in annotation files are not trusted: absolute ones and those with `..` are refused. Links in a local
+folder are followed; a pulled dataset has none.
 
-Files go by name here: the path from the dataset's root as a string with `/`. (Strings, not Path objects: a hundred thousand files
-are listed in a tenth of the time.)
+A file's name is its path from the dataset's root, a string with `/`. (Strings, not Path objects: listing a hundred thousand files
+takes a tenth of the time.)
 """
 
 import itertools
@@ -22,13 +22,13 @@ from headrace_trainer.data.problems import BadSampleError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 NAMED_OF_A_FOLDER = 8
-"""So many entries are named when a message says what is in a folder."""
+"""How many entries a message names when it says what is in a folder."""
 
 _WORDS = re.compile(r"[^\W_]+")
 
 
 class DatasetFiles:
-    """The root of a dataset, and an index of its images. Those in the folders `maps` are none, but masks or depth."""
+    """A dataset's root, and an index of its images. Image files in the folders `maps` are masks or depth maps, not images."""
 
     def __init__(self, root: Path, images: str, maps: Iterable[str] = ()) -> None:
         self.root = root
@@ -42,15 +42,15 @@ class DatasetFiles:
             raise FatalError(Reason.BAD_DATASET, f"dataset.json: images: no image in '{images}'; {self.inside(self.image_folder)}")
 
     def images(self) -> Iterator[str]:
-        """Every image of the images' folder."""
+        """Every image in the images' folder."""
         return itertools.chain.from_iterable(self._by_stem.values())
 
     def path(self, name: str) -> Path:
-        """Where the file called `name` lies."""
+        """The path of the file called `name`."""
         return self.root / name
 
     def folder(self, text: str, field: str) -> str:
-        """The folder that `field` of dataset.json names; FatalError(BAD_DATASET) saying what is there if it is not."""
+        """The folder that `field` of dataset.json names; if it is missing, raises FatalError(BAD_DATASET) saying what is there."""
         name = relative_path(text, field)
         return name if self.path(name).is_dir() else self._refuse(name, field, "a folder")
 
@@ -60,7 +60,7 @@ class DatasetFiles:
         return name if self.path(name).is_file() else self._refuse(name, field, "a file")
 
     def walk(self, folder: str) -> Iterator[str]:
-        """Every file below `folder`, in no particular order; hidden ones left out, folders reached twice through links once."""
+        """Every file below `folder`, in no particular order, without hidden ones; follows links, but reads no folder twice."""
         return walk(self.root, folder)
 
     def inside(self, folder: str) -> str:
@@ -70,13 +70,15 @@ class DatasetFiles:
     def image_for(self, reference: str, field: str, hints: Sequence[str] = (), where_it_lies: str = ".") -> str:
         """Name of the image that an annotation refers to as `reference`: a path, with or without its suffix and folders.
 
-        The image is the one of that stem that agrees with the most folders at the end of `reference`; among equals, the one that
-        has a folder called like one of `hints` (the split's name, say), or with these words in the names of its folders. Where the
-        images' folder has none, `reference` may be the path from the dataset's root, or be written as Windows does. Raises
-        BadSampleError where there is none or several, or the only one is in another folder than `reference` says
-        (`frames/a/7.png`, where there is a `frames/b/7.png` alone, which is another video's); FatalError(BAD_DATASET) where the
-        reference leads out of the dataset. `field` says where it stands. Folders of `reference` that are `where_it_lies`, those of
-        the annotation itself, say nothing of the image's.
+        Of the images with that stem, it is the one that matches the most folders at the end of `reference`; among equals, the one
+        in a folder named like one of `hints` (the split's name, for example), or with these words in its folders' names. If the
+        images' folder has none, `reference` may be the path from the dataset's root, or a Windows path. `field` says where
+        `reference` was found. `where_it_lies` is the annotation's own folder; as the start of `reference`, it says nothing about
+        the image's folder.
+
+        Raises BadSampleError if there is none or several, or the only one is in a different folder (`reference` is
+        `frames/a/7.png`, but there is only `frames/b/7.png`, from another video); FatalError(BAD_DATASET) if `reference` leads out
+        of the dataset.
         """
         wanted = relative_path(reference, field)
         candidates = self._by_stem.get(_stem(wanted)) or self._by_stem.get(posixpath.basename(wanted), [])
@@ -101,14 +103,14 @@ class DatasetFiles:
             raise BadSampleError(f"several images could be '{reference}': {first_few(sorted(candidates), 3)}")
         (found,) = candidates
         if self._elsewhere(found, wanted.removeprefix(posixpath.normpath(where_it_lies) + "/"), hints):
-            raise BadSampleError(f"no image '{reference}' in '{self.image_folder}': '{found}' is called so, but in another folder")
+            raise BadSampleError(f"no image '{reference}' in '{self.image_folder}': '{found}' matches, but is in another folder")
         return found
 
     def _may_be_image(self, name: str) -> bool:
         return is_image(name) and not name.startswith(self._maps)
 
     def _elsewhere(self, name: str, wanted: str, hints: Sequence[str]) -> bool:
-        """Whether both name folders, and these cannot be the same: not one within the other, nor that of the split."""
+        """Whether both name folders, and these must differ: neither is within the other, and the image's is not the split's."""
         folder = posixpath.dirname(posixpath.relpath(name, self.image_folder))
         shared = _shared_folders(name, wanted)
         ours, theirs = (path.split("/")[: -shared or None] if path else [] for path in (folder, posixpath.dirname(wanted)))
@@ -120,13 +122,11 @@ class DatasetFiles:
         parent = posixpath.dirname(name)
         while parent and not self.path(parent).is_dir():
             parent = posixpath.dirname(parent)
-        raise FatalError(
-            Reason.BAD_DATASET, f"{field}: expected {expected} at '{name}', which is not there; {self.inside(parent or '.')}"
-        )
+        raise FatalError(Reason.BAD_DATASET, f"{field}: expected {expected} at '{name}', found none; {self.inside(parent or '.')}")
 
 
 def walk(root: Path, folder: str = ".") -> Iterator[str]:
-    """Every file below `folder` of `root`, as names; hidden ones left out, folders reached twice through links once."""
+    """Names of all files below `folder` of `root`, without hidden ones; follows links, but reads no folder twice."""
     seen: set[tuple[int, int]] = set()
     top = str(root / folder)
     for directory, subfolders, files in os.walk(top, followlinks=True):
@@ -142,14 +142,14 @@ def walk(root: Path, folder: str = ".") -> Iterator[str]:
 
 
 def relative_path(text: str, field: str) -> str:
-    """`text` as a name; FatalError(BAD_DATASET) if it is absolute or has `..`."""
+    """`text` as a name; raises FatalError(BAD_DATASET) if it is absolute or has `..`."""
     if text.startswith("/") or "\0" in text or ".." in text.split("/"):
         raise FatalError(Reason.BAD_DATASET, f"{field}: '{text}' leads out of the dataset; expected a relative path without '..'")
     return posixpath.normpath(text)
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is an image, going by its suffix."""
+    """Whether a file is an image, judging by its suffix."""
     return posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 

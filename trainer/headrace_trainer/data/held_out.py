@@ -5,16 +5,16 @@ from collections.abc import Collection, Iterable, Sequence
 
 
 def place(image: str) -> float:
-    """A number between 0 and 1 for `image`, a path from the dataset's root: evenly spread, by a hash of the path."""
+    """A number between 0 and 1 for `image`, a path from the dataset's root. A hash of the path spreads them evenly."""
     return int.from_bytes(hashlib.blake2b(image.encode(), digest_size=8).digest()) / 2**64
 
 
 def held_out(layers: Sequence[Collection[str]], share: float) -> set[str]:
-    """Of the images of all `layers`, those whose place is below `share`; one that layers share is held out of all or of none.
+    """The images of all `layers` whose place is below `share`; an image that layers share is held out of all of them or of none.
 
-    A layer of two images or more that would be on one side as a whole gives one to the other: the last by place is trained on, or
-    the first scored on, passing over those that are another layer's last on their side. Where all of them are, the layer has one to
-    train on all the same, but none to score on. The order of layers and of images changes nothing.
+    If a layer of two or more images would be entirely on one side, it gives one to the other: its last by place is trained on, or
+    its first scored on, skipping images that are another layer's last on their side. If all of them are, the layer still gets one
+    to train on, but none to score on. The order of layers and of images does not matter.
     """
     placed = sorted({(place(image), image) for images in layers for image in images})
     order = {image: number for number, (_, image) in enumerate(placed)}
@@ -34,12 +34,12 @@ def held_out(layers: Sequence[Collection[str]], share: float) -> set[str]:
 
 
 def _in_order(groups: Iterable[frozenset[str]], order: dict[str, int]) -> list[list[str]]:
-    """The images of each group by place, and the groups by those."""
+    """The images of each group sorted by place, and the groups sorted by those."""
     return sorted((sorted(group, key=order.__getitem__) for group in groups), key=lambda images: [order[i] for i in images])
 
 
 def _spare(images: Iterable[str], side: set[str], groups: Sequence[frozenset[str]]) -> str | None:
-    """The first of `images` that is of no group the last one on this side."""
+    """The first of `images` that is not any group's last one on this side."""
     return next((image for image in images if not any(_is_last(image, side, group) for group in groups)), None)
 
 

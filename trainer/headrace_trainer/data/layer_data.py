@@ -1,4 +1,4 @@
-"""What reading a layer gives, and what its readers share: the split being read, class tables, JSON files."""
+"""What reading a layer returns, and what readers share: the split being read, class tables, JSON files."""
 
 import json
 import posixpath
@@ -21,28 +21,28 @@ from headrace_trainer.data.problems import BadSampleError, Problems, is_of_the_m
 
 SplitName = Literal["train", "val"]
 _LINES = (".txt", ".names")
-"""Files of class names that end so have one a line, as YOLO's `classes.txt` and `obj.names`."""
+"""Suffixes of files with one class name per line, like YOLO's `classes.txt` and `obj.names`."""
 
 
 @dataclass(frozen=True)
 class LayerData:
-    """A layer, read: what its numbers mean, and by split and image name, the annotations."""
+    """A layer's content: what its numbers mean, and its annotations by split and image name."""
 
     classes: ClassTable
     """Identities for metric learning; empty for tasks without classes."""
     splits: Mapping[Part, Mapping[str, Annotation]]
-    """`layers.divided` divides "all", which readers may give: what comes from there has train and val only."""
+    """Readers may return "all", which `formats.registry.divided` then divides into train and val."""
     keypoints: KeypointTable | None = None
-    """Of keypoint detection."""
+    """For keypoint detection."""
     values: tuple[str, ...] = ()
-    """Names of the numbers of regression, in the order of ValueList.values."""
+    """Names of regression's numbers, in the order of ValueList.values."""
     alphabet: str | None = None
-    """Characters of text recognition, where dataset.json says; else those that occur."""
+    """Characters for text recognition: dataset.json's, else those that occur."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One split of a layer while it is being read."""
+    """One split of a layer, while it is read."""
 
     layer: Layer
     split: Part
@@ -52,7 +52,7 @@ class Source:
 
     @property
     def path(self) -> str:
-        """The split's file or folder, as dataset.json has it."""
+        """The split's file or folder, as in dataset.json."""
         return self.layer.splits[self.split]
 
     @property
@@ -61,15 +61,15 @@ class Source:
         return field_of(self.layer, f"splits.{self.split}")
 
     def folder(self) -> str:
-        """`path` as a folder that is there."""
+        """`path`, if it is a folder; raises FatalError(BAD_DATASET) otherwise."""
         return self.files.folder(self.path, self.field)
 
     def file(self) -> str:
-        """`path` as a file that is there."""
+        """`path`, if it is a file; raises FatalError(BAD_DATASET) otherwise."""
         return self.files.file(self.path, self.field)
 
     def list_files(self, suffixes: str | tuple[str, ...], called: str) -> list[str]:
-        """The split's files with one of these suffixes, sorted; FatalError(BAD_DATASET) if there is none."""
+        """The split's files with one of these suffixes, sorted; raises FatalError(BAD_DATASET) if there are none."""
         names = sorted(name for name in self.files.walk(self.folder()) if name.lower().endswith(suffixes))
         if not names:
             wanted = suffixes if isinstance(suffixes, str) else ", ".join(suffixes)
@@ -77,18 +77,18 @@ class Source:
         return names
 
     def image_for(self, reference: str, where: str) -> str:
-        """Name of the image that `where` refers to as `reference`; BadSampleError if there is none, or several, or it is taken."""
-        # Annotations one an image are named after it, and lie in folders of their own: below the split's, or listed by its file.
+        """Name of the image that `where` refers to as `reference`; raises BadSampleError if none or several fit, or it is taken."""
+        # Per-image annotations are named after their image, in folders of their own: below the split's, or listed by its file.
         lies = posixpath.dirname(where) if reference == where and not where.startswith(f"{self.path}/") else self.path
         name = self.files.image_for(reference, where, self._hints, lies)
         if (first := self._claims.setdefault(name, where)) != where:
-            raise BadSampleError(f"'{name}' has annotations from {first} already")
+            raise BadSampleError(f"'{name}' already has annotations from {first}")
         return name
 
     @cached_property
     def _hints(self) -> tuple[str, ...]:
-        """Folders its images may be in: both "annotations/instances_train2017.json" and "labels/train2017" speak of "train2017",
-        and "valid/_annotations.coco.json" and "valid/labels" of "valid"."""
+        """Folders its images may be in: "annotations/instances_train2017.json" and "labels/train2017" both suggest "train2017",
+        "valid/_annotations.coco.json" and "valid/labels" both suggest "valid"."""
         stem = Path(self.path).stem
         return (self.split, stem, *stem.split("_"), *posixpath.dirname(self.path).split("/"))
 
@@ -109,7 +109,7 @@ def field_of(layer: Layer, name: str) -> str:
 
 
 def class_table(layer: Layer, files: DatasetFiles) -> ClassTable | None:
-    """The classes that dataset.json gives for `layer`, None if it gives none."""
+    """The classes that dataset.json gives for `layer`; None if it gives none."""
     classes: Any = layer.classes
     where = field_of(layer, "classes")
     if isinstance(classes, str):
@@ -132,19 +132,19 @@ def needed_class_table(layer: Layer, files: DatasetFiles) -> ClassTable:
         return table
     raise FatalError(
         Reason.BAD_DATASET,
-        f"{field_of(layer, 'classes')}: format {layer.format} needs the names of its classes: in order, by id, or a file of them",
+        f"{field_of(layer, 'classes')}: format {layer.format} needs class names: a list in order, names by id, or a file of them",
     )
 
 
 def keypoint_table(
     layer: Layer, names: Sequence[str], mirrored: Sequence[int] | None = None, skeleton: Sequence[Sequence[int]] = ()
 ) -> KeypointTable:
-    """The keypoints that dataset.json gives for `layer`; where it gives none, those of its files."""
+    """The keypoints that dataset.json gives for `layer`; if it gives none, those of its files."""
     names = layer.keypoints or names
     if not names:
         raise FatalError(
             Reason.BAD_DATASET,
-            f"{field_of(layer, 'keypoints')}: expected the keypoints' names in order, which its files do not have",
+            f"{field_of(layer, 'keypoints')}: expected the keypoints' names in order, because the layer's files do not have them",
         )
     mirrored = layer.mirrored if layer.mirrored is not None else mirrored
     try:
@@ -154,7 +154,7 @@ def keypoint_table(
 
 
 def read_text(name: str, files: DatasetFiles) -> str:
-    """A text file of the dataset, UTF-8 with or without a byte order mark; BadSampleError where it is none."""
+    """A text file of the dataset, UTF-8 with or without a byte order mark; raises BadSampleError if it is not one."""
     try:
         return files.path(name).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -164,7 +164,7 @@ def read_text(name: str, files: DatasetFiles) -> str:
 
 
 def read_json(name: str, files: DatasetFiles) -> Any:
-    """A JSON file of the dataset; FatalError(BAD_DATASET) with file, line and column where it is none."""
+    """A JSON file of the dataset; raises FatalError(BAD_DATASET) with file, line and column if it is not JSON."""
     try:
         return json.loads(files.path(name).read_bytes())
     except ValueError as error:
@@ -172,7 +172,7 @@ def read_json(name: str, files: DatasetFiles) -> Any:
 
 
 def class_file(layer: Layer, files: DatasetFiles) -> Any:
-    """The content of the file that `classes` of dataset.json names: YAML, JSON or the lines of a text; None where it names none."""
+    """The content of the file that `classes` of dataset.json names: YAML, JSON or lines of text; None if it names none."""
     if not isinstance(layer.classes, str):
         return None
     where = field_of(layer, "classes")
@@ -183,11 +183,11 @@ def class_file(layer: Layer, files: DatasetFiles) -> Any:
             return [line.strip() for line in text.splitlines() if line.strip()]
         return yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FatalError(Reason.BAD_DATASET, f"{where}: {name} is not YAML or JSON, nor lines of UTF-8: {error}") from error
+        raise FatalError(Reason.BAD_DATASET, f"{where}: {name} is neither YAML, JSON nor lines of UTF-8: {error}") from error
 
 
 def _class_names(content: Any, name: str, where: str) -> Any:
-    """`names` (as in YOLO's data.yaml) or `classes` of a file's content."""
+    """`names` (as in YOLO's data.yaml) or `classes` from a file's content."""
     if not isinstance(content, Mapping):
         return content
     for key in ("names", "classes"):

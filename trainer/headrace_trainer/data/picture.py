@@ -1,8 +1,8 @@
-"""Reads an image file into upright RGB pixels, whatever kind of image it is.
+"""Reads any kind of image file into upright RGB pixels.
 
 Upright: EXIF orientation is applied, as image viewers, annotation tools, cv2 and detectron2 do. The exception is an annotation that
-states the image's size (COCO's width and height, or a mask's own) where that size fits the stored pixels alone: whoever made it
-looked at the stored pixels, as users of pycocotools do who open images with Pillow, and then so do we (`Picture.see_as_stored`).
+states the image's size (COCO's width and height, or a mask's own), if only the stored pixels have that size: its author looked at
+the stored pixels, as pycocotools users do who open images with Pillow, and then so do we (`Picture.see_as_stored`).
 """
 
 import struct
@@ -18,21 +18,21 @@ _EXIF_ORIENTATION = 0x0112
 _MIRRORED_OR_TURNED = range(2, 9)
 _QUARTER_TURNED = range(5, 9)
 _ENDS_LEFT, _ENDS_TOP = (2, 3, 6, 7), (3, 4, 7, 8)
-"""Orientations by which the stored picture's right or lower end comes to lie at the left, or at the top."""
+"""Orientations that move the stored picture's right or lower end to the left, or to the top."""
 
 _FAINT = 1 << 12
 FAINT: Final = (
-    f"16-bit pixels that are all below {_FAINT}: the upper 8 bits, which the network sees, have {_FAINT >> 8} shades at most; "
-    "stretch images of 10 or 12 bits to all 16, or write them with 8"
+    f"16-bit pixels that are all below {_FAINT}: the network sees only the upper 8 bits, so at most {_FAINT >> 8} shades; "
+    "stretch images of 10 or 12 bits to all 16, or save them with 8"
 )
-"""What is said of images for which `Picture.faint` is True."""
+"""The message about images for which `Picture.faint` is True."""
 
 Extent = tuple[float, float, float, float]
 """Left, top, right and bottom of the picture within pixels that hold a little more than it."""
 
 
 class Picture:
-    """An image file that is open: its size is known, its pixels are not decoded yet."""
+    """An open image file: its size is known, its pixels are not decoded yet."""
 
     def __init__(self, path: Path) -> None:
         self._image = Image.open(path)
@@ -45,17 +45,17 @@ class Picture:
         self.size = self.stored_size[::-1] if self._quarter_turned else self.stored_size
         """Height and width of the upright image."""
         self.faint = False
-        """Whether next to nothing of it is left in 8 bits; known once `pixels` was called."""
+        """Whether almost nothing of it is left in 8 bits; known once `pixels` was called."""
 
     def see_as_stored(self) -> None:
-        """Leave the pixels as they are in the file: the annotations are made that way."""
+        """Leave the pixels as stored in the file, because the annotations were made that way."""
         self._transposed = self._quarter_turned = False
         self.size = self.stored_size
 
     def pixels(self, at_least: tuple[int, int]) -> tuple[Image.Image, Extent]:
-        """Upright RGB. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as that is `at_least` this (height, width).
+        """Upright RGB. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is still `at_least` this (height, width).
 
-        The decoder rounds that size up, and pads: at 1/8, 1001 pixels are 126, of which the picture takes 125.125.
+        The decoder rounds that size up, and pads: at 1/8, 1001 pixels become 126, of which the picture takes 125.125.
         """
         height, width = at_least[::-1] if self._quarter_turned else at_least
         drafted = self._image.draft("RGB", (width, height))
@@ -79,12 +79,12 @@ class Picture:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation that is still to be applied, 1 where there is none."""
-    if image.format == "TIFF":  # Pillow turns these itself, and gives the size that they then have
+    """The EXIF orientation still to apply; 1 if there is none."""
+    if image.format == "TIFF":  # Pillow turns these itself, and reports the turned size
         return 1
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:  # metadata is often broken where pixels are fine
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:  # metadata is often broken when pixels are fine
         if is_of_the_machine(error):
             raise
         return 1
@@ -97,8 +97,8 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > 65535:
-            raise BadSampleError("32-bit pixels; expected 8 or 16 bits a channel")
+            raise BadSampleError("32-bit pixels; expected 8 or 16 bits per channel")
         return Image.fromarray((grey // 256).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise BadSampleError("floating-point pixels; expected 8 or 16 bits a channel")
+        raise BadSampleError("floating-point pixels; expected 8 or 16 bits per channel")
     return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Bad images and broken annotations: counted over the whole job, said, skipped, and too many once they pass the bound."""
+"""Bad images and broken annotations: counted over the whole job, logged, skipped, and fatal beyond a limit."""
 
 import errno
 import threading
@@ -10,25 +10,25 @@ from headrace_api.first_few import first_few
 from headrace_api.names import Reason
 
 SAID_ONE_BY_ONE = 20
-"""So many problems get a line of their own; later ones are only counted, so that a log stays readable."""
+"""How many problems get a line of their own; later ones are only counted, to keep the log readable."""
 
 NAMED_AT_THE_END = 5
-"""So many causes stand in the message that ends the job."""
+"""How many causes the message that ends the job names."""
 
 
 class BadSampleError(Exception):
-    """An image, or one layer's annotation of it, cannot be used; the message says where it is and what was expected."""
+    """An image, or one layer's annotation of it, cannot be used; the message says where, and what was expected."""
 
 
 _OF_THE_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
-"""What the system says of a file that is not there or is none, and (EINVAL) to a decoder that seeks where a broken file sends it,
+"""The system's errors for a file that is missing or not a file, and (EINVAL) for a decoder that seeks where a broken file sends it,
 as Pillow's for JPEG 2000 does."""
 
 
 def is_of_the_machine(error: Exception) -> bool:
-    """Whether `error`, met while a file was read, is no fault of the file: memory, descriptors, disk or network storage failed.
+    """Whether `error`, raised while reading a file, is not the file's fault: memory, descriptors, disk or network storage failed.
 
-    What decoders themselves complain of has no errno, though Pillow makes it an OSError too.
+    Decoders' own errors have no errno, though Pillow makes them OSErrors too.
     """
     return isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno is not None and error.errno not in _OF_THE_FILE
@@ -36,7 +36,7 @@ def is_of_the_machine(error: Exception) -> bool:
 
 
 class Problems:
-    """What went wrong so far. One object for all of a job's loading, from opening the dataset to its last batch; thread-safe."""
+    """What went wrong so far. One thread-safe object for all of a job's loading, from opening the dataset to its last batch."""
 
     def __init__(self, max_bad_images: int, say: Callable[[str], None]) -> None:
         self.max_bad_images = max_bad_images
@@ -48,25 +48,25 @@ class Problems:
 
     @property
     def bad_images(self) -> int:
-        """How many different images or annotation files were found to be bad."""
+        """How many different images or annotation files are bad."""
         return len(self._causes)
 
     @property
     def causes(self) -> Mapping[str, str]:
-        """What is wrong, by what it is wrong with."""
+        """What is wrong, by the name of what is bad."""
         return self._causes
 
     def first_cause(self) -> str:
-        """How many bad images there were and what was wrong with the first, in brackets, for the end of a message; "" for none."""
+        """The number of bad images and the first one's cause, in brackets, to end a message with; "" if there are none."""
         if not self._causes:
             return ""
         name, cause = next(iter(self._causes.items()))
         return f" ({len(self._causes)} bad images or annotations were skipped; {name}: {cause})"
 
     def bad(self, name: str, cause: object) -> None:
-        """Count `name` (an image, or an annotation without one) as bad; a second problem of the same name is not counted again.
+        """Count `name` (an image, or an annotation without one) as bad, once however many problems it has.
 
-        Raises FatalError(TOO_MANY_BAD_IMAGES) beyond the bound.
+        Raises FatalError(TOO_MANY_BAD_IMAGES) beyond the limit.
         """
         with self._lock:
             if name in self._causes:
@@ -76,18 +76,18 @@ class Problems:
         if count <= SAID_ONE_BY_ONE:
             self.say(f"skipped {name}: {cause}")
         if count == SAID_ONE_BY_ONE + 1:
-            self.say("further bad images are counted and not named")
+            self.say("further bad images are counted but not named")
         if count > self.max_bad_images:
             raise FatalError(Reason.TOO_MANY_BAD_IMAGES, self._too_many())
 
     def mended(self, what: str, count: int = 1) -> None:
-        """Count something that was put right on the way in ("boxes clipped to their image"), to be said once by `summary`."""
+        """Count a correction made while reading ("boxes clipped to their image"), which `summary` reports once."""
         if count:
             with self._lock:
                 self._mended[what] += count
 
     def warn_once(self, name: str, what: str) -> None:
-        """Say of the first image for which it is so that `what` is wrong with it, though it is used."""
+        """Warn about `what` for the first image that has it; the image is used all the same."""
         with self._lock:
             if what in self._warned:
                 return
@@ -95,14 +95,14 @@ class Problems:
         self.say(f"WARNING: {name} has {what}")
 
     def summary(self) -> list[str]:
-        """One line for each kind of thing that was mended, and one for the bad images."""
+        """One line for each kind of correction, and one for the bad images."""
         lines = self.mended_lines()
         if self._causes:
-            lines.append(f"{len(self._causes)} bad images or annotations skipped, of at most {self.max_bad_images}")
+            lines.append(f"{len(self._causes)} bad images or annotations skipped (limit: {self.max_bad_images})")
         return lines
 
     def mended_lines(self) -> list[str]:
-        """One line for each kind of thing that was mended."""
+        """One line for each kind of correction."""
         return [f"{count} {what}" for what, count in sorted(self._mended.items())]
 
     def _too_many(self) -> str:

@@ -61,7 +61,7 @@ def test_a_class_in_val_but_not_in_train(tmp_path: Path) -> None:
     assert check(folder).notes == ["layer 'things': classes in val but not in train: dog"]
     assert check(folder).problems == []
     folder.open()
-    assert folder.said == ["WARNING: head 'things' is scored on 1 class that no image to train on has: dog"]
+    assert folder.said == ["WARNING: head 'things' is scored on 1 class that no training image has: dog"]
 
 
 def test_an_empty_split(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_one_image(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path).image("images/a.png").json("all.json", coco(["a.png"], [BOX]))
     folder.layer("things", "object-detection", "coco", {"all": "all.json"})
     assert check(folder).problems[-1] == "the dataset has only one image; it needs two, one to train on and one to score on"
-    with pytest.raises(FatalError, match=r"no image is in the split '(train|val)'.* images/a.png alone can be used, and two"):
+    with pytest.raises(FatalError, match=r"no image is in the split '(train|val)'.* Only one image can be used, images/a.png; two"):
         folder.open()
 
 
@@ -117,7 +117,7 @@ def test_all_masks_of_a_head_broken_shows_while_they_are_read(tmp_path: Path) ->
     dataset = mask_folder(tmp_path, np.full(SIZE, 7, np.uint8), beside=False).open(max_bad_images=9)
     with pytest.raises(
         FatalError,
-        match=r"none of the 1 images to train on has an annotation of layer 'regions' that can be used; .*pixel values 7",
+        match=r"none of the 1 images to train on has a usable annotation in layer 'regions'; .*pixel values 7",
     ):
         first_batch(dataset)
 
@@ -174,21 +174,21 @@ def test_a_polygon_outside_its_image(tmp_path: Path) -> None:
     outside = POLYGON | {"segmentation": [[WIDTH + 1, 1, WIDTH + 9, 1, WIDTH + 9, 9]]}
     report = check(coco_folder(tmp_path, [POLYGON, outside], [POLYGON], "instance-segmentation"))
     assert report.problems == []
-    assert report.notes == ["layer 'things': 1 instances without a mask in their image dropped"]
+    assert report.notes == ["layer 'things': 1 instances dropped: no mask inside their image"]
 
 
 def test_a_box_outside_its_image(tmp_path: Path) -> None:
     boxes = [BOX | {"bbox": bbox} for bbox in ([WIDTH + 1, 1, 5, 5], [WIDTH - 5, 1, 20, 5], [3, 3, 0, 7])]
     assert check(coco_folder(tmp_path, boxes, [BOX])).notes == [
-        "layer 'things': 1 boxes that reach out of their image clipped",
-        "layer 'things': 2 boxes without area in their image dropped",
+        "layer 'things': 1 boxes clipped to their image",
+        "layer 'things': 2 boxes dropped: no area inside their image",
     ]
 
 
 @pytest.mark.parametrize(
     ("counts", "complaint"),
     [
-        ([5, 5], "they add up to 10 pixels of 2400"),
+        ([5, 5], "counts add up to 10 pixels, expected 2400"),
         ("o", "expected run lengths with size and counts"),
         (official.encode(np.ones((HEIGHT - 1, WIDTH), np.uint8, order="F"))["counts"].decode(), "run lengths cannot be decoded"),
     ],
@@ -207,7 +207,7 @@ def test_keypoints_without_a_visible_one(tmp_path: Path) -> None:
     folder.json("train.json", coco(["a.png"], [person]) | {"categories": category})
     folder.json("val.json", coco(["v.png"], [person]) | {"categories": category})
     folder.layer("people", "keypoint-detection", "coco", SPLITS)
-    assert check(folder).notes == ["layer 'people': 2 objects without a labelled keypoint, which show where boxes are"]
+    assert check(folder).notes == ["layer 'people': 2 objects without a labelled keypoint, used only for boxes"]
     folder.open()
     assert folder.said == [
         "WARNING: head 'people' can learn only boxes: no object to train on in layer 'people' has a labelled keypoint"
@@ -218,7 +218,7 @@ def test_quadrilaterals_whose_sides_cross(tmp_path: Path) -> None:
     folder = DatasetFolder(tmp_path).image("images/a.png").image("images/v.png")
     folder.text("gt/train/a.txt", "1,1,9,9,9,1,1,9,x\n1,1,9,1,9,9,1,9,y\n").text("gt/val/v.txt", "")
     folder.layer("texts", "quadrilateral-detection", "icdar", {"train": "gt/train", "val": "gt/val"})
-    assert check(folder).notes == ["layer 'texts': 1 quadrilaterals whose sides cross dropped"]
+    assert check(folder).notes == ["layer 'texts': 1 quadrilaterals dropped: their sides cross"]
     assert folder.open().train.annotations["texts"]["images/a.png"].objects == 1
 
 
@@ -227,7 +227,7 @@ def test_quadrilaterals_whose_sides_cross(tmp_path: Path) -> None:
     [
         ("2 .5 .5 .1 .1", "labels/train/a.txt:1: class 2 is not in the class table, which has 2 classes with ids 0 to 1"),
         ("-1 .5 .5 .1 .1", "class -1 is not in the class table"),
-        ("0 50 50 10 10", "labels/train/a.txt:1: expected shares of the image's sides, 0 to 1"),
+        ("0 50 50 10 10", "labels/train/a.txt:1: expected fractions of the image's sides, 0 to 1"),
         ("cat .5 .5 .1 .1", "labels/train/a.txt:1: expected numbers; found 'cat .5 .5 .1 .1'"),
     ],
 )
@@ -284,7 +284,7 @@ def yolo_of(root: Path, classes: Any) -> DatasetFolder:
 def test_two_classes_with_the_same_name(tmp_path: Path, classes: Any, ids: str) -> None:
     """It would be unclear which of them a table or a prediction means."""
     folder = yolo_of(tmp_path, classes)
-    problem = f"layer 'things': classes {ids} are both called 'cat'; expected a name of its own for each class"
+    problem = f"layer 'things': classes {ids} are both called 'cat'; expected a different name for each class"
     assert check(folder).problems == [problem]
     with pytest.raises(FatalError, match=problem):
         folder.open()

@@ -34,13 +34,13 @@ def manifest(**fields: Any) -> dict[str, Any]:
         (manifest(colour=1), r"dataset\.json is not valid: colour: there is no such field"),
         (
             manifest(images="pictures"),
-            r"images: expected a folder at 'pictures', which is not there; the dataset's root has: ",
+            r"images: expected a folder at 'pictures', found none; the dataset's root has: ",
         ),
         (manifest(images="../x"), r"dataset\.json: images: '\.\./x' leads out of the dataset"),
         (manifest(images="empty"), r"dataset\.json: images: no image in 'empty'; 'empty' is empty"),
         (
             manifest(),
-            r"splits\.train: expected a file at 'train\.json', which is not there; the dataset's root has: ",
+            r"splits\.train: expected a file at 'train\.json', found none; the dataset's root has: ",
         ),
         (
             manifest(layers=[LAYER | {"splits": {"train": "/train.json"}}]),
@@ -131,7 +131,7 @@ def test_a_detection_head_without_a_single_object_is_reported(tmp_path: Path) ->
     boxes = {"name": "boxes", "annotations": "things", "objectDetection": {}}
     folder.open(tags, boxes)
     assert folder.said == [
-        "WARNING: head 'boxes' can learn only that nothing is there: none of the 2 labelled images to train on of layer 'things' "
+        "WARNING: head 'boxes' can learn only that nothing is there: none of the 2 labelled training images of layer 'things' "
         "has an object"
     ]
 
@@ -173,7 +173,7 @@ def test_boxes_are_padded_to_the_most_per_image_up_to_a_limit(tmp_path: Path) ->
     dataset = folder.open()
     assert dataset.train.padding == {"things": MOST_BOXES}
     assert dataset.val.padding == {"things": 352}, "scores count every object"
-    learnt = "it learns from the 300 largest of a crop, and ignores the others, as it does crowds"
+    learnt = "the head learns from the 300 largest in a crop and ignores others, like crowds"
     assert folder.said == [f"head 'things': an image of layer 'things' has 350 objects; {learnt}"]
 
 

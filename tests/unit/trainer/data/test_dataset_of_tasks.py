@@ -97,9 +97,8 @@ def test_labels_of_the_layer_are_used_for_scores(tmp_path: Path, task: str, key:
     other = {"name": "others", "autoencoding": {}}
     dataset = folder.open(VIEWS | {"annotations": task}, other)
     assert dataset.heads[0].labels.classes == ("cat", "dog")
-    assert f"head 'views' (view invariance) learns from every image, and is scored by layer '{task}' of 2 classes: cat, dog" in (
-        dataset.describe()
-    )
+    scored_with = f"and is scored with layer '{task}', which has 2 classes: cat, dog"
+    assert f"head 'views' (view invariance) learns from every image, {scored_with}" in dataset.describe()
     batch = first_batch(dataset)
     for name, label in zip(batch.names, batch.targets["views"]["label"].tolist(), strict=True):
         assert label == (0 if name == "images/a.png" else -1)
@@ -119,7 +118,7 @@ def test_with_a_text_head_no_image_is_mirrored_or_cut(tmp_path: Path) -> None:
     for number in range(8):
         folder.image(f"images/{number}.png", pixels)
     dataset = folder.open({"name": "reader", "annotations": "text-recognition", "textRecognition": {}})
-    assert "no image is mirrored or cropped, since text is to be read: reader" in dataset.describe()
+    assert "images are neither mirrored nor cropped, because these heads read text: reader" in dataset.describe()
     assert "head 'reader', train: 8 of 8 images labelled, 16 characters" in dataset.describe()
     wild = Training(
         batch_size=8,
@@ -204,9 +203,7 @@ def test_a_class_that_is_scored_but_not_trained_is_reported(tmp_path: Path) -> N
 
     folder = table(DatasetFolder(tmp_path), "multiclass-classification", lines("cat", "dog"), lines("cat", "emu", "owl"))
     dataset = folder.open()
-    assert folder.said == [
-        "WARNING: head 'multiclass-classification' is scored on 2 classes that no image to train on has: emu, owl"
-    ]
+    assert folder.said == ["WARNING: head 'multiclass-classification' is scored on 2 classes that no training image has: emu, owl"]
     assert dataset.heads[0].labels.classes == ("cat", "dog", "emu", "owl")
 
 

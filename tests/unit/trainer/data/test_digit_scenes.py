@@ -149,4 +149,4 @@ def test_all_fifteen_come_in_one_batch_to_train_on(dataset: Dataset) -> None:
         for name, tensor in targets.items():
             assert torch.isfinite(tensor.float()).all(), name
     assert not batch.targets["anomaly-detection"]["anomalous"].any()
-    assert any("no image is mirrored or cropped" in line for line in dataset.describe())
+    assert any("images are neither mirrored nor cropped" in line for line in dataset.describe())

@@ -50,7 +50,7 @@ def test_a_reference_finds_its_image(tmp_path: Path, reference: str, image: str)
     ],
 )
 def test_an_image_with_that_name_in_another_folder_is_another_image(tmp_path: Path, reference: str, image: str) -> None:
-    with pytest.raises(BadSampleError, match=rf"no image '{reference}' in 'images': '{image}' is called so, but in another folder"):
+    with pytest.raises(BadSampleError, match=rf"no image '{reference}' in 'images': '{image}' matches, but is in another folder"):
         files_with(tmp_path, image).image_for(reference, "here", HINTS, "masks")
 
 

@@ -38,7 +38,7 @@ def test_an_unexpected_error_in_a_reader_is_a_bad_dataset(
     with pytest.raises(FatalError) as caught:
         folder.open(max_bad_images=100)
     assert caught.value.reason is Reason.BAD_DATASET
-    start = f"layer 'things': its annotations (train.json, val.json) are not understood: {type(error).__name__}: "
+    start = f"layer 'things': its annotations (train.json, val.json) cannot be understood: {type(error).__name__}: "
     assert caught.value.message == f"{start}{error}"
     assert caught.value.__cause__ is error, "the cause must show where it failed"
     assert check_dataset(folder.root, "dataset", decode=False).problems == [caught.value.message]

@@ -71,8 +71,8 @@ def test_evaluations_of_fewer_images_than_a_batch_are_reported_once(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, said: int
 ) -> None:
     monkeypatch.setattr(loader, "_MOST_BYTES", room)
-    lines = [line for line in said_while_building(scenes, tmp_path, {"batchSize": 2}) if line.startswith("evaluations take")]
-    assert lines == ["evaluations take 1 image at a time, not batchSize = 2: targets of more would be above 0 MiB"] * said
+    lines = [line for line in said_while_building(scenes, tmp_path, {"batchSize": 2}) if line.startswith("evaluation takes")]
+    assert lines == ["evaluation takes 1 image at a time, not batchSize = 2: targets of more would exceed 0 MiB"] * said
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""One image's annotations as the files hold them: compact, in pixels of the image or as a share of it, opened only when needed.
+"""One image's annotations as the files hold them: compact, in pixels or fractions of the image, opened only when needed.
 
-Formats make them, `render` turns them into targets (targets.py) under a geometry. Reading a mask file may raise BadSampleError.
+Formats make them; `render` turns them into targets (data/targets) under a geometry. Reading a mask file may raise BadSampleError.
 """
 
 from headrace_trainer.data.annotations.base import Annotation, check_size

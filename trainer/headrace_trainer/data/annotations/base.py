@@ -1,4 +1,4 @@
-"""What annotations of every kind have in common."""
+"""What all kinds of annotations share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from headrace_trainer.data.targets.geometry import Geometry
 
 
 class Annotation(ABC):
-    """What is annotated in one image. Unless it says otherwise, it is one label for the whole image."""
+    """One image's annotation. By default, it is one label for the whole image."""
 
     @property
     def objects(self) -> int:
-        """How many objects (boxes, instances, segments, …) the image has; characters of a text; 1 for other labels of an image."""
+        """The number of objects (boxes, instances, segments, …), or a text's characters; 1 for other labels of the whole image."""
         return 1
 
     def class_indices(self) -> Sequence[int]:
-        """The classes that occur, as far as is known without opening a file; perhaps several times."""
+        """The classes that occur, as far as known without opening a file; they may repeat."""
         return ()
 
     def stated_size(self) -> tuple[int, int] | None:
-        """Height and width of the image that the annotation was made on, if it says so."""
+        """Height and width of the annotated image, if the annotation states them."""
         return None
 
     @abstractmethod
@@ -41,7 +41,7 @@ class ObjectAnnotation(Annotation):
     crowd: Array
     """bool [n]: not learnt from, and ignored by the metric"""
     size: tuple[int, int] | None = None
-    """Height and width of the image that it was made on, if the file says so."""
+    """Height and width of the annotated image, if the file states them."""
     where: str = "the annotation"
     """File and place, for messages."""
 
@@ -58,12 +58,12 @@ class ObjectAnnotation(Annotation):
 
 
 def check_size(stated: tuple[int, int] | None, geometry: Geometry, where: str) -> None:
-    """Raise BadSampleError unless the annotation was made on an image of this size."""
+    """Raise BadSampleError if the annotation was made for an image of a different size."""
     if stated is not None and stated != geometry.source:
         (height, width), (image_height, image_width) = stated, geometry.source
         raise BadSampleError(f"{where} is for {width} x {height} pixels, but the image has {image_width} x {image_height}")
 
 
 def unit(geometry: Geometry) -> Array:
-    """Width, height, width, height of the image: what shares of it are multiplied with."""
+    """Width, height, width, height of the image: factors that turn fractions of it into pixels."""
     return np.array(geometry.source[::-1] * 2, np.float32)

@@ -14,7 +14,7 @@ class BoxList(ObjectAnnotation):
     boxes: Array
     """float32 [n, 4] xyxy"""
     normalised: bool
-    """Coordinates are shares of the image's width and height (YOLO), else pixels."""
+    """Coordinates are fractions of the image's width and height (YOLO), else pixels."""
 
     def render(self, geometry: Geometry) -> Boxes:
         check_size(self.size, geometry, self.where)

@@ -1,4 +1,4 @@
-"""Masks of objects: polygons, or run lengths."""
+"""Masks of objects, as polygons or run lengths."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Shape(Protocol):
     """The outline of one instance."""
 
     def draw(self, geometry: Geometry) -> tuple[Array, float]:
-        """Mask on the canvas, bool [H, W], and the area in canvas pixels that it would have if nothing were cropped."""
+        """Mask on the canvas, bool [H, W], and the area in canvas pixels that it would have uncropped."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Rings:
         if (high <= 0).any() or low[0] >= width or low[1] >= height:
             return np.zeros(geometry.canvas, np.bool_), 1.0
         runs = coco_mask.frPyObjects([ring.ravel().tolist() for ring in placed], height, width)
-        # Drawn at the canvas's resolution, by the official rasteriser: at scale 1 the mask is pycocotools' own.
+        # Drawn at the canvas's resolution, by the official rasteriser: at scale 1 the mask equals pycocotools'.
         drawn: Array = coco_mask.decode(coco_mask.merge(runs)).astype(np.bool_)
         return drawn, sum(area(ring) for ring in placed)
 
@@ -74,7 +74,7 @@ class InstanceList(ObjectAnnotation):
     shapes: Sequence[Shape]
 
     def render(self, geometry: Geometry) -> Instances:
-        """Instances of which the crop shows at least one pixel and at least `geometry.min_visible` of their area."""
+        """The instances with at least one pixel and at least `geometry.min_visible` of their area inside the crop."""
         check_size(self.size, geometry, self.where)
         masks, kept = [], []
         for index, shape in enumerate(self.shapes):

@@ -1,4 +1,4 @@
-"""The keypoints of a layer: their names, which is which in a mirrored image, what joins them, how exactly people place them."""
+"""A layer's keypoints: their names, how mirroring swaps them, which are joined, and how precisely people place them."""
 
 import re
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ _COCO_SIGMAS = (
 )
 """https://cocodataset.org/#keypoints-eval"""
 OTHER_SIGMA = 0.05
-"""For keypoints that are not COCO's: near the mean of COCO's (0.066), a little stricter. Nobody measured theirs."""
+"""For keypoints other than COCO's, whose sigmas are not measured: near the mean of COCO's (0.066), a little stricter."""
 
 _SIDE = re.compile("left|right|(?<![a-z0-9])[lr](?![a-z0-9])")
 _OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 AREA_OF_BOX = 0.53
-"""Share of its box that an object is taken to cover where nobody drew its mask: the scale of OKS (as Ultralytics does)."""
+"""Share of its box that an object without a mask is assumed to cover: the scale of OKS (as in Ultralytics)."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class KeypointTable:
 
     names: tuple[str, ...]
     mirrored: tuple[int, ...]
-    """For each the index that it has once the image is mirrored."""
+    """For each keypoint, its index once the image is mirrored."""
     skeleton: tuple[tuple[int, int], ...]
-    """Pairs of indices, from 0, to be joined in pictures."""
+    """Pairs of indices, from 0, to join in pictures."""
     sigmas: tuple[float, ...]
     """The constants of OKS."""
 
@@ -58,15 +58,15 @@ class KeypointTable:
         skeleton: Sequence[Sequence[int]] = (),
         sigmas: Sequence[float] | None = None,
     ) -> "KeypointTable":
-        """A table. Where they are not given, `mirrored` is by name ("left" and "right", or "l" and "r", change places), `sigmas`
-        are COCO's for COCO's 17 names and OTHER_SIGMA for all others.
+        """A table. By default, `mirrored` goes by name ("left" and "right", or "l" and "r", are swapped), and `sigmas` are COCO's
+        for COCO's 17 names and OTHER_SIGMA for all others.
 
-        Raises ValueError, which says what would be right, where the parts do not fit together.
+        Raises ValueError, which says what was expected, if the parts do not fit together.
         """
         count = len(names)
         mirrored = _mirrored_by_name(names) if mirrored is None else mirrored
         if len(mirrored) != count or any(not 0 <= i < count or mirrored[i] != number for number, i in enumerate(mirrored)):
-            raise ValueError(f"mirrored: expected {count} indices, by which pairs of keypoints change places")
+            raise ValueError(f"mirrored: expected {count} indices that swap keypoints in pairs")
         if any(len(pair) != 2 or not all(0 <= i < count for i in pair) for pair in skeleton):
             raise ValueError(f"skeleton: expected pairs of indices from 0 to {count - 1}")
         if sigmas is None:
@@ -82,5 +82,5 @@ def _mirrored_by_name(names: Sequence[str]) -> list[int]:
 
 
 def _other_side(name: str) -> str:
-    """ "left ear" ↔ "right ear", "l_ear" ↔ "r_ear"; a lone "l" may be the twelfth of many."""
+    """ "left ear" ↔ "right ear", "l_ear" ↔ "r_ear"; a lone "l" may just be the twelfth letter."""
     return name if len(name) == 1 else _SIDE.sub(lambda side: _OPPOSITE[side[0]], name)

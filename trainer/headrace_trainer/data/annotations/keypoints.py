@@ -18,13 +18,13 @@ class KeypointList(ObjectAnnotation):
     boxes: Array
     """float32 [n, 4] xyxy"""
     keypoints: Array
-    """float32 [n, K, 2] (x, y): continuous, the centre of the first pixel is at 0.5; of no meaning where visibility is 0"""
+    """float32 [n, K, 2] (x, y): continuous, the centre of the first pixel is at 0.5; meaningless where visibility is 0"""
     visibility: Array
     """int64 [n, K]: 0 not labelled, 1 labelled but hidden, 2 visible"""
     area: Array
-    """float32 [n]: of the object (COCO's, that of its mask), in square pixels or as a share of the image's"""
+    """float32 [n]: of the object (in COCO, of its mask), in square pixels or as a fraction of the image's"""
     normalised: bool
-    """Coordinates and areas are shares of the image's, else pixels."""
+    """Coordinates and areas are fractions of the image's, else pixels."""
 
     def render(self, geometry: Geometry) -> Keypoints:
         check_size(self.size, geometry, self.where)

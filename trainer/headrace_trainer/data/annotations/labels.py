@@ -1,4 +1,4 @@
-"""What is said of an image as a whole."""
+"""Labels of whole images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class ImageLabel(Annotation):
 
 @dataclass(frozen=True)
 class IdentityLabel(Annotation):
-    """Whom or what the image shows; the identity's index in the class table."""
+    """Who or what the image shows: the identity's index in the class table."""
 
     label: int
 
@@ -42,7 +42,7 @@ class LabelSet(Annotation):
 
     labels: Sequence[int]
     classes: int
-    """How many there are."""
+    """The number of classes."""
 
     def class_indices(self) -> Sequence[int]:
         return self.labels
@@ -55,10 +55,10 @@ class LabelSet(Annotation):
 
 @dataclass(frozen=True)
 class ValueList(Annotation):
-    """Numbers for the whole image. What mirroring, zoom or a crop would do to them nobody knows: they stay as they are."""
+    """Numbers for the whole image. The effect of mirroring, zooming and cropping on them is unknown, so they stay unchanged."""
 
     values: Array
-    """float32 [D]; NaN where not known"""
+    """float32 [D]; NaN where unknown"""
 
     def render(self, _: Geometry) -> Values:
         known = np.isfinite(self.values)
@@ -67,7 +67,7 @@ class ValueList(Annotation):
 
 @dataclass(frozen=True)
 class TextLabel(Annotation):
-    """The text of the image. `Dataset.augmentation` sees to it that what is rendered can be read: neither mirrored nor cut."""
+    """The text in the image. `Dataset.augmentation` keeps it readable: neither mirrored nor cut."""
 
     text: str
 

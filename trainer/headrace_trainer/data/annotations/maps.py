@@ -1,4 +1,4 @@
-"""Maps of the whole image that lie in files of their own: read when they are needed."""
+"""Maps of the whole image, in files of their own that are read when needed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,13 @@ _ONE_CHANNEL = frozenset({"1", "L", "P", "I;16", "I;16B", "I"})
 
 
 def one_channel(path: Path, where: str) -> Array:
-    """int32 [h, w]: the values of a PNG (or the like) of one channel of 1, 8 or 16 bits, or the indices of its palette."""
+    """int32 [h, w]: the values of a PNG (or similar) with one channel of 1, 8 or 16 bits, or its palette indices."""
     try:
         with Image.open(path) as image:
             if image.mode not in _ONE_CHANNEL:
                 raise BadSampleError(f"{where}: expected one channel of 8 or 16 bits or a palette; found {image.mode}")
             return np.asarray(image).astype(np.int32)
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for files that are broken
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for broken files
         if is_of_the_machine(error):
             raise
         raise BadSampleError(f"{where}: not a readable PNG: {error}") from error
@@ -35,7 +35,7 @@ def size_in_header(path: Path) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class DepthFile(Annotation):
-    """A depth map: a NPY array, or a PNG of 8 or 16 bits. What is not finite or not above 0 is not known."""
+    """A depth map: an NPY array, or a PNG of 8 or 16 bits. Values that are not finite and above 0 are unknown."""
 
     path: Path
     where: str
@@ -78,7 +78,7 @@ class AnomalyLabel(Annotation):
 
     anomalous: bool
     mask: Path | None = None
-    """A PNG of one channel, not 0 where the image is anomalous; None where nobody marked it."""
+    """A PNG with one channel, nonzero where the image is anomalous; None if this is not marked."""
     where: str = "the annotation"
 
     @property
@@ -94,5 +94,5 @@ class AnomalyLabel(Annotation):
         marked = one_channel(self.mask, self.where) != 0
         check_size((marked.shape[0], marked.shape[1]), geometry, self.where)
         if marked.any() and not self.anomalous:
-            raise BadSampleError(f"{self.where}: expected an empty mask of an image that is said to be normal")
+            raise BadSampleError(f"{self.where}: expected an empty mask for an image labelled normal; found marked pixels")
         return Anomaly(self.anomalous, geometry.place_map(marked, 0), True)

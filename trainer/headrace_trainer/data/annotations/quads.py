@@ -9,12 +9,12 @@ from headrace_trainer.data.targets.geometry import Geometry
 
 @dataclass(frozen=True)
 class QuadList(ObjectAnnotation):
-    """Quadrilaterals of one image, as `quad_geometry.clean_quads` leaves them. Crowds are illegible texts ("###" of ICDAR)."""
+    """Quadrilaterals of one image, as `quad_geometry.clean_quads` leaves them. Crowds are illegible texts (ICDAR's "###")."""
 
     quads: Array
-    """float32 [n, 4, 2] (x, y): corners clockwise on screen, the first where reading begins (the top left of a text)"""
+    """float32 [n, 4, 2] (x, y): corners clockwise on screen, the first where reading begins (a text's top left)"""
     normalised: bool
-    """Coordinates are shares of the image's width and height (YOLO), else pixels."""
+    """Coordinates are fractions of the image's width and height (YOLO), else pixels."""
 
     def render(self, geometry: Geometry) -> Quads:
         check_size(self.size, geometry, self.where)

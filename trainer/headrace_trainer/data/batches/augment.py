@@ -1,4 +1,4 @@
-"""Random changes of training images: where they land, drawn here and applied on the CPU; their colours, changed on the device."""
+"""Random changes to training images: where they land, drawn here and applied on the CPU; their colours, changed on the device."""
 
 import math
 
@@ -16,7 +16,7 @@ _LUMA = (0.299, 0.587, 0.114)
 def random_geometry(
     source: tuple[int, int], canvas: tuple[int, int], augmentation: Augmentation, random: np.random.Generator
 ) -> Geometry:
-    """Mirror half of the time; zoom by a factor drawn evenly on a logarithmic scale; place at random. Sizes are (height, width)."""
+    """Mirror half of the time; zoom by a log-uniform factor; place at random. Sizes are (height, width)."""
     flip = bool(random.random() < 0.5) and augmentation.horizontal_flip
     zoom = math.exp(random.uniform(math.log(augmentation.scale.min), math.log(augmentation.scale.max)))
     down, across = random.random(2)
@@ -24,10 +24,10 @@ def random_geometry(
 
 
 def jitter_color(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Images float [B, 3, H, W] in 0 to 1 with brightness, contrast and saturation each changed by a factor of 1 - strength to
-    1 + strength of the image's own.
+    """Change brightness, contrast and saturation of images float [B, 3, H, W] in 0 to 1, each by its own factor per image, from
+    1 - strength to 1 + strength.
 
-    One pass over the batch, in a fixed order, on the images' device, without synchronising with the host; `generator` may be of
+    One pass over the batch, in a fixed order, on the images' device, without synchronising with the host; `generator` may be on
     another device (a CPU generator makes CUDA runs repeatable on any card).
     """
     if strength == 0:

@@ -1,4 +1,4 @@
-"""Batches: tensors of static shapes that samples are written into row by row, by several threads at once."""
+"""Batches: tensors of static shape, into which several threads at once write samples row by row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from headrace_trainer.tasks.description import Field, Shapes
 
 @dataclass(frozen=True)
 class Batch:
-    """B images and the targets of each head, as its task's description has them."""
+    """B images and the targets of each head, laid out as its task's description says."""
 
     images: Tensor
     """uint8 [B, 3, H, W], in channels_last memory order"""
@@ -24,12 +24,12 @@ class Batch:
     labelled: Mapping[str, Tensor]
     """bool [B] by head"""
     names: list[str]
-    """Images' paths from the dataset's root."""
+    """Image paths from the dataset's root."""
 
 
 def empty_batch(split: Split, size: int, canvas: tuple[int, int], pin_memory: bool = False) -> Batch:
-    """A batch of `size` rows, all of them padding and unlabelled, for images of (height, width) `canvas`."""
-    # The network works in channels_last, which is also how decoders write: no copy turns one into the other.
+    """A batch of `size` rows, all padding and unlabelled, for images of (height, width) `canvas`."""
+    # The network uses channels_last, and so do decoders: no conversion copy is needed.
     images = torch.zeros((size, *canvas, 3), dtype=torch.uint8, pin_memory=pin_memory).permute(0, 3, 1, 2)
     targets = {
         head.spec.name: {
@@ -48,7 +48,7 @@ def _layout(split: Split, head: HeadData, canvas: tuple[int, int]) -> Mapping[st
 
 
 def write_row(batch: Batch, row: int, sample: Sample) -> None:
-    """Put `sample` into `batch`. Rows are independent of each other: each may be written by a thread of its own."""
+    """Write `sample` into `batch`. Rows are independent: different threads may write different rows."""
     batch.names[row] = sample.name
     batch.images[row].permute(1, 2, 0).numpy()[:] = sample.image
     for head, rows in sample.targets.items():

@@ -1,18 +1,18 @@
-"""Which image each row of training shows, as a function of (seed, row) alone: any row can be asked for first, so resuming is exact.
+"""Which image each row of training shows, as a function of (seed, row) alone: you can ask for any row first, so resuming is exact.
 
-Rows come in passes. `uniform`: a pass is every image once, in random order. `balanced`: a pass is every image once, and beside that
-further draws of images whose labels are rare, such that every head finds its labels in a share of the rows:
+Rows come in passes. `uniform`: a pass is every image once, in random order. `balanced`: a pass is every image once, plus extra
+draws of images whose labels are rare, so that every head finds its labels in a fair share of the rows:
 
-    Let there be K different sets of images, each labelled for one head or several (heads of one layer share theirs; that of a
-    self-supervised head holds every image). Each set is to be in 1 / 2K of the rows at least. A set that has the share p of all
-    images gets 1 / 2K - p / 2 of the rows for draws of its own, if that is more than nothing; sets of 1 / K and more get none. All
-    these draws together are at most half of the rows, so a pass is never longer than twice the images (up to rounding).
+    There are K different sets of images, each labelled for one or more heads (heads of one layer share a set; the set of a
+    self-supervised head holds every image). Each set should fill at least 1 / 2K of the rows. A set with a share p of all images
+    gets 1 / 2K - p / 2 of the rows for draws of its own, if that is positive; sets of 1 / K and more get none. All these draws
+    together fill at most half of the rows, so a pass is at most twice as long as the images (up to rounding).
 
-    A set's own draws go through its images in random order, again and again, over the ends of passes.
+    A set's own draws go through its images in random order, again and again, across the ends of passes.
 
-Both the draws and the images themselves are spread evenly, not thrown: of W rows that follow each other within a pass, at least
-W / 2K - C are of a given set, where C is 3, and 2 for each set with draws of its own and for each combination of sets that occurs
-among the images. Where all images are labelled for all heads, balanced and uniform are the same order.
+Both the draws and the images are spread evenly, not placed independently: of any W consecutive rows within a pass, at least
+W / 2K - C show a given set, where C is 3, plus 2 for each set with draws of its own and for each combination of sets that occurs
+among the images. If all images are labelled for all heads, balanced and uniform give the same order.
 
 Letters: N images, K sets.
 """
@@ -31,7 +31,7 @@ _ORDER, _DRAWS = 0, 2
 
 
 class ImageOrder:
-    """The index in `split` of the image that each row shows, counted from 0 over all iterations."""
+    """The index in `split` of the image that each row shows; rows count from 0 across all iterations."""
 
     def __init__(self, split: Split, sampler: Literal["balanced", "uniform"], seed: int) -> None:
         self._images = len(split)
@@ -41,7 +41,7 @@ class ImageOrder:
         self._signatures = sum((labelled.astype(np.int64) << number for number, labelled in enumerate(self._sets)), np.int64(0))
         self._draws = _draws([float(labelled.mean()) for labelled in self._sets], self._images)
         self.rows = self._images + sum(self._draws)
-        """Of a pass."""
+        """Rows per pass."""
         self._pass: Callable[[int], Array] = lru_cache(maxsize=4)(self._make_pass)
         self._shuffled: Callable[[int, int], Array] = lru_cache(maxsize=4 * max(1, len(self._sets)))(self._make_shuffled)
 
@@ -49,7 +49,7 @@ class ImageOrder:
         return int(self._pass(row // self.rows)[row % self.rows])
 
     def describe(self) -> list[str]:
-        """A line for the log for each set of images that is drawn more often."""
+        """A log line for each set of images that is drawn more often."""
         lines = []
         for names, labelled, draws in zip(self._heads.values(), self._sets, self._draws, strict=True):
             if draws:
@@ -72,7 +72,7 @@ class ImageOrder:
         return rows[_spread(kinds, random)]
 
     def _drawn(self, of_set: int, start: int, count: int) -> Array:
-        """The draws `start` to `start + count` of a set."""
+        """A set's draws `start` to `start + count`."""
         size = int(self._sets[of_set].sum())
         rounds = range(start // size, -(-(start + count) // size))
         drawn = [self._shuffled(of_set, number) for number in rounds] or [np.zeros(0, np.int64)]
@@ -85,7 +85,7 @@ class ImageOrder:
 
 
 def _heads_by_set(split: Split) -> dict[bytes, list[str]]:
-    """The heads' names by the images that are labelled for them, bool [N] as bytes."""
+    """Head names by the set of images that are labelled for them, bool [N] as bytes."""
     found: dict[bytes, list[str]] = {}
     for head in split.heads:
         labelled = split.of(head)
@@ -95,16 +95,16 @@ def _heads_by_set(split: Split) -> dict[bytes, list[str]]:
 
 
 def _draws(shares: list[float], images: int) -> list[int]:
-    """How many draws of its own each set gets in a pass over `images` images, by its share of them."""
+    """How many draws of its own each set gets in a pass over `images` images, given its share of them."""
     least = 1 / (2 * max(1, len(shares)))
     wanted = [max(0.0, least - share / 2) for share in shares]
     return [int(np.ceil(share * images / (1 - sum(wanted)))) for share in wanted]
 
 
 def _spread(kinds: Array, random: np.random.Generator) -> Array:
-    """An order of items, whose kinds are int64 [n], in which each kind is evenly spread and its own order kept.
+    """An order of items of kinds int64 [n] that spreads each kind evenly and keeps the order within it.
 
-    Each kind marks the line from 0 to 1 in equal steps from a random beginning; the marks give the order.
+    Each kind marks the line from 0 to 1 in equal steps from a random start; the marks give the order.
     """
     _, kind, counts = np.unique(kinds, return_inverse=True, return_counts=True)
     by_kind = np.argsort(kind, kind="stable")

@@ -1,8 +1,8 @@
-"""Batches, made ahead of time by threads.
+"""Makes batches ahead of time, in threads.
 
 Threads, not processes: Pillow decodes and resizes, and numpy copies, without the interpreter's lock, and threads need neither a
-second import of torch nor a copy of every batch. Each sample is one task that writes its own row of the batch, and depends on
-nothing but (dataset, training, iteration, row): any number of threads makes the same batches, and training resumes bit for bit.
+second import of torch nor a copy of every batch. Each sample is one task that writes its own row of the batch, and depends only on
+(dataset, training, iteration, row): any number of threads makes the same batches, and training resumes bit for bit.
 """
 
 from collections import deque
@@ -24,22 +24,22 @@ from headrace_trainer.data.splits.split import Split
 from headrace_trainer.data.targets.geometry import Geometry, letterbox
 
 _AUGMENTATION = 1
-"""Keeps the random streams of one seed apart; 0 and 2 are the sampler's."""
+"""Keeps the random streams of one seed apart; 0 and 2 are image_order.py's."""
 
 _MOST_BYTES = 256 << 20
-"""Of the targets of a batch to score on. No held-out object is left out, so they are padded to the most that any held-out image
-has; and masks of hundreds of objects take hundreds of megabytes an image."""
+"""Limit on the targets of an evaluation batch. Evaluation leaves out no object, so targets are padded to the most in any held-out
+image, and masks of hundreds of objects take hundreds of megabytes per image."""
 
 _Item = tuple[int, ChooseGeometry]
-"""Index of an image in the split, and how it is placed."""
+"""Index of an image in the split, and how to place it."""
 
 
 def train_batches(
     dataset: Dataset, training: Training, start_iteration: int, threads: int, pin_memory: bool = False
 ) -> Generator[Batch]:
-    """Batches for the iterations `start_iteration`, `start_iteration` + 1, … without end; close the generator to end it.
+    """Batches for the iterations `start_iteration`, `start_iteration` + 1, … without end; close the generator to stop.
 
-    Batch i shows the images of the rows i·B … i·B + B - 1 (sampler.py).
+    Batch i shows the images of rows i·B … i·B + B - 1 (image_order.py).
     """
     size = training.batch_size
     canvas = (training.image_size.height, training.image_size.width)
@@ -56,10 +56,10 @@ def train_batches(
 
 
 def eval_batches(split: Split, training: Training, threads: int, pin_memory: bool = False) -> Generator[Batch]:
-    """Every image of `split` once, in order, letterboxed: all of it, as large as fits, centred.
+    """Every image of `split` once, in order, letterboxed: whole, as large as fits, centred.
 
-    Batches are as large as in training, or smaller where targets are large; so may the last one be. With the one in use, targets of
-    five times _MOST_BYTES lie in memory at most; of five images, where those of one are larger.
+    Batches are as large as in training, or smaller if targets are large; the last may be smaller too. Including the batch in use,
+    memory holds at most five times _MOST_BYTES of targets, or five images' targets if one image's are larger than that limit.
     """
     most = _most_to_score(split, training)
     size = min(training.batch_size, most)
@@ -76,16 +76,16 @@ def eval_batches(split: Split, training: Training, threads: int, pin_memory: boo
 
 
 def describe_eval_batches(split: Split, training: Training) -> list[str]:
-    """A line for the log where batches to score `split` on are smaller than those that are trained on."""
+    """A log line if evaluation batches of `split` are smaller than training batches."""
     most, bound = _most_to_score(split, training), _MOST_BYTES >> 20
     if most >= training.batch_size:
         return []
     few = counted(most, "images")
-    return [f"evaluations take {few} at a time, not batchSize = {training.batch_size}: targets of more would be above {bound} MiB"]
+    return [f"evaluation takes {few} at a time, not batchSize = {training.batch_size}: targets of more would exceed {bound} MiB"]
 
 
 def _most_to_score(split: Split, training: Training) -> int:
-    """How many images' targets are within _MOST_BYTES; those of one always are."""
+    """How many images' targets fit in _MOST_BYTES, but at least 1."""
     one = empty_batch(split, 1, (training.image_size.height, training.image_size.width))
     size = sum(tensor.nbytes for targets in one.targets.values() for tensor in targets.values())
     return max(1, _MOST_BYTES // max(1, size))
@@ -102,7 +102,7 @@ def _augmented(seed: int, augmentation: Augmentation, canvas: tuple[int, int], i
 def _prefetched(
     split: Split, batches: Iterable[list[_Item]], canvas: tuple[int, int], threads: int, *, pin_memory: bool, ahead: int
 ) -> Generator[Batch]:
-    """Make the batches in order, two and about `ahead` images ahead of the consumer; what goes wrong in a thread is raised here."""
+    """Make the batches in order, two batches and about `ahead` images ahead of the consumer; raises the threads' errors."""
     executor = ThreadPoolExecutor(threads, thread_name_prefix="loader")
     waiting: deque[tuple[Batch, list[Future[None]]]] = deque()
 
@@ -123,7 +123,7 @@ def _prefetched(
     try:
         for items in batches:
             start(items)
-            # Of small batches enough to keep every thread busy while the consumer works on one, and never less than two.
+            # Enough small batches to keep every thread busy while the consumer works on one, and never fewer than two.
             if len(waiting) > 2 + ahead // len(items):
                 yield _finished(*waiting.popleft())
         while waiting:

@@ -1,4 +1,4 @@
-"""How targets lie in the padded tensors of a batch: what the task's description says, and what all tasks share."""
+"""How targets are laid out in a batch's padded tensors: what the task's description says, and what all tasks share."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ from headrace_trainer.tasks.description import Field, Shapes
 
 
 def layout(task: Task, shapes: Shapes, beyond: int = 0) -> Mapping[str, Field]:
-    """The tensors of a task by name.
+    """A task's tensors by name.
 
-    Of up to `beyond` more objects than `shapes.most` there are boxes, which are not learnt from; 0: there is no such tensor.
+    `beyond`: how many objects beyond `shapes.most` have boxes, which are not learnt from; 0 means no such tensor.
     """
     description = describe(task)
     shown = {"shown": Field(shapes.canvas, False, "bool")} if description.shows_pixels else {}
@@ -21,7 +21,7 @@ def layout(task: Task, shapes: Shapes, beyond: int = 0) -> Mapping[str, Field]:
 
 
 def rows_of(task: Task, target: Target, shapes: Shapes, geometry: Geometry) -> Mapping[str, Array]:
-    """What goes to the start of the image's row in each tensor. Of more than `shapes.most` objects the largest stay."""
+    """The values at the start of the image's row in each tensor. Keeps the `shapes.most` largest objects."""
     description = describe(task)
     rows = description.rows(target, shapes)
     return {**rows, "shown": geometry.shown_map} if description.shows_pixels else rows

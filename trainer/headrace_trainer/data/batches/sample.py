@@ -17,7 +17,7 @@ from headrace_trainer.data.targets.geometry import PAD_COLOR, Geometry
 from headrace_trainer.tasks.description import Shapes
 
 ChooseGeometry = Callable[[tuple[int, int]], Geometry]
-"""A geometry for an image of this (height, width)."""
+"""Chooses a geometry for an image of this (height, width)."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,22 @@ class Sample:
     image: Array
     """uint8 [H, W, 3]"""
     targets: Mapping[str, Mapping[str, Array] | None]
-    """By head, what goes to the start of its row in each of the head's tensors; None: unlabelled."""
+    """By head, the values at the start of its row in each of the head's tensors; None: unlabelled."""
 
 
 def load_sample(split: Split, index: int, canvas: tuple[int, int], choose: ChooseGeometry) -> Sample:
-    """Image `index` of `split`, placed as `choose` says on a canvas of (height, width).
+    """Image `index` of `split`, placed by `choose` on a canvas of (height, width).
 
-    An image that cannot be read becomes padding without labels, so that the batch stays what it is for all others; a broken
-    annotation leaves the image unlabelled for the heads of its layer. Both are counted: FatalError(TOO_MANY_BAD_IMAGES), or
-    BAD_DATASET where nothing is left to train a head on. Trouble of the machine (MemoryError; OSError of a disk, say) is raised as
-    it is: another attempt may not meet it.
+    An image that cannot be read becomes padding without labels, so the rest of the batch is unaffected; a broken annotation leaves
+    the image unlabelled for its layer's heads. Both are counted, and may raise FatalError: TOO_MANY_BAD_IMAGES, or BAD_DATASET if
+    nothing is left to train a head on. The machine's errors (MemoryError, or a disk's OSError) are raised unchanged: another
+    attempt may succeed.
     """
     name = split.images[index]
     annotations = {layer: found for layer, images in split.annotations.items() if (found := images.get(name)) is not None}
     try:
         image, geometry = _load_image(split, name, choose, annotations)
-    except Exception as problem:  # decoders meet hostile files here, and raise whatever they like
+    except Exception as problem:  # hostile files can make decoders raise anything
         if is_of_the_machine(problem):
             raise
         cause = f"cannot be read as an image: {problem or type(problem).__name__}"
@@ -64,7 +64,7 @@ def load_sample(split: Split, index: int, canvas: tuple[int, int], choose: Choos
 
 
 def _rows(head: HeadData, split: Split, rendered: Mapping[str, Target], geometry: Geometry) -> Mapping[str, Array] | None:
-    """The targets of a head from those of the layers; None where the image is unlabelled for it."""
+    """A head's targets from those of the layers; None if the image is unlabelled for it."""
     if head.layer is not None and head.layer in rendered and head.reads_annotations:
         target = convert_along(head.path, rendered[head.layer], head.layer_classes)
     elif head.spec.task.self_supervised:

@@ -1,10 +1,9 @@
 """COCO's JSON: boxes `[x, y, w, h]`, polygons, run lengths (compressed or not), keypoints `[x, y, visibility, …]`, `iscrowd`.
 
-https://cocodataset.org/#format-data. One file a split. An image of `images` without annotations is a negative. Segments of a layer
-whose task is object detection are not looked at. Instances without a mask (`"segmentation": []`, or polygons of less than three
-points) are there all the same: they are crowds where their boxes are. `file_name` is relative to the images' folder or any folder
-below it.
-Keypoints are numbers of pixels: their centres, half a pixel on, are what counts.
+https://cocodataset.org/#format-data. One file per split. An image in `images` without annotations is a negative. Object detection
+ignores segments. Instances without a mask (`"segmentation": []`, or polygons of fewer than three points) become crowds that fill
+their boxes. `file_name` is relative to the images' folder or any folder below it. Keypoints are pixel indices: reading adds half a
+pixel, to get the pixel's centre.
 """
 
 import math
@@ -32,7 +31,7 @@ Json = Mapping[str, Any]
 
 
 def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
-    """Read the file of each split; the classes are dataset.json's or the files' own `categories`."""
+    """Read each split's file; the classes come from dataset.json or the files' own `categories`."""
     splits = sources(layer, files, problems)
     contents = [read_sections(source) for source in splits]
     classes = classes_of(layer, files, contents)
@@ -46,7 +45,7 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
 
 
 def read_sections(source: Source) -> Json:
-    """The parsed file of a split; FatalError(BAD_DATASET) if it lacks a list `images` or `annotations`."""
+    """A split's parsed file; raises FatalError(BAD_DATASET) if it lacks a list `images` or `annotations`."""
     content = read_json(source.file(), source.files)
     for section in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(section), list):
@@ -56,9 +55,9 @@ def read_sections(source: Source) -> Json:
 
 
 def classes_of(layer: Layer, files: DatasetFiles, contents: Sequence[Json]) -> ClassTable:
-    """The classes: dataset.json's where it has some, else the files' own. Which are things the files say.
+    """The classes: dataset.json's if it has any, else the files' own. The files say which are things.
 
-    Refused where dataset.json has a name of the files under another id: a list of names counts from 0, and COCO's ids from 1.
+    Refuses a dataset.json that gives a name from the files a different id: a list of names counts from 0, COCO's ids from 1.
     """
     given = class_table(layer, files)
     if given is None:
@@ -69,17 +68,17 @@ def classes_of(layer: Layer, files: DatasetFiles, contents: Sequence[Json]) -> C
         ids.setdefault(category.get("name"), set()).add(category.get("id"))
     for class_id, name in zip(given.ids, given.names, strict=True):
         if class_id not in (theirs := ids.get(name, {class_id})):
-            other = f"has the id {class_id} in dataset.json and {', '.join(map(str, theirs))} in the files"
-            raise bad_layer(layer, f"classes: '{name}' {other}; leave `classes` out, or give the names by the files' ids")
+            other = f"has id {class_id} in dataset.json, but {', '.join(map(str, theirs))} in the files"
+            raise bad_layer(layer, f"classes: '{name}' {other}; leave `classes` out, or map the files' ids to names")
     things = {category["id"]: bool(category.get("isthing", True)) for category in listed if "id" in category}
     return ClassTable.of(dict(zip(given.ids, given.names, strict=True)), things)
 
 
 def categories(layer: Layer, contents: Sequence[Json]) -> ClassTable:
-    """The classes of all splits' `categories`, which may not contradict each other.
+    """The classes in all splits' `categories`, which must not contradict each other.
 
-    Of categories that share a name, those that no annotation has are left out: Roboflow exports one for the whole dataset beside
-    its classes, and may call it as one of them.
+    If categories share a name, those without annotations are left out: Roboflow exports one for the whole dataset beside its
+    classes, possibly with the name of one of them.
     """
     names: dict[int, str] = {}
     things: dict[int, bool] = {}
@@ -103,7 +102,7 @@ def categories(layer: Layer, contents: Sequence[Json]) -> ClassTable:
 
 
 def _all_categories(layer: Layer, contents: Iterable[Json]) -> Iterator[Json]:
-    """Those of all splits; files may have none."""
+    """The categories of all splits; files may have none."""
     for content in contents:
         listed = content.get("categories") or []
         if not isinstance(listed, list):
@@ -115,7 +114,7 @@ def _all_categories(layer: Layer, contents: Iterable[Json]) -> Iterator[Json]:
 
 
 def _keypoint_table(layer: Layer, contents: Iterable[Json]) -> KeypointTable:
-    """The keypoints of the categories that have any, which may not differ; pairs of their `skeleton` count from 1."""
+    """The keypoints of the categories that have any, which must not differ; pairs in their `skeleton` count from 1."""
     tables: list[KeypointTable] = []
     for category in _all_categories(layer, contents):
         if not (names := category.get("keypoints")):
@@ -136,13 +135,13 @@ class ListedImage:
     """An entry of `images`."""
 
     name: str | None
-    """Path from the dataset's root; None where no file fits, which is counted already."""
+    """Path from the dataset's root; None if no file fits, which is counted already."""
     size: tuple[int, int] | None
-    """Height and width, where the file states them."""
+    """Height and width, if the file states them."""
 
 
 def images_by_id(source: Source, content: Json) -> dict[Any, ListedImage]:
-    """The images that a file lists; FatalError(BAD_DATASET) where two have one id, since nobody can tell whose annotations are."""
+    """The images that a file lists. Raises FatalError(BAD_DATASET) if two share an id: their annotations cannot be told apart."""
     listed: dict[Any, ListedImage] = {}
     names: dict[Any, str] = {}
     for position, image in enumerate(content["images"]):
@@ -158,7 +157,7 @@ def images_by_id(source: Source, content: Json) -> dict[Any, ListedImage]:
             continue
         if (first := names.setdefault(image_id, file_name)) != file_name:
             both = f"id {image_id!r} is both '{first}' and '{file_name}'"
-            raise bad_layer(source.layer, f"{source.path}: images: {both}; expected an id of its own for each image")
+            raise bad_layer(source.layer, f"{source.path}: images: {both}; expected a different id for each image")
         try:
             listed[image_id] = ListedImage(source.image_for(file_name, f"{where}: file_name"), size)
         except BadSampleError as problem:
@@ -168,7 +167,7 @@ def images_by_id(source: Source, content: Json) -> dict[Any, ListedImage]:
 
 
 ImageReader = Callable[[Iterable[Json], "tuple[int, int] | None", Source], Annotation]
-"""Takes the annotations of one image, and its height and width where the file states them."""
+"""Takes one image's annotations, and its height and width if the file states them."""
 
 
 def _image_reader(task: Task, classes: ClassTable, keypoints: KeypointTable | None) -> ImageReader:
@@ -176,7 +175,7 @@ def _image_reader(task: Task, classes: ClassTable, keypoints: KeypointTable | No
         return partial(_read_boxes, classes)
     if task is Task.INSTANCE_SEGMENTATION:
         return partial(_read_instances, classes)
-    assert keypoints is not None, "of keypoint detection"
+    assert keypoints is not None, "only keypoint detection is left"
     return partial(_read_keypoints, classes, keypoints)
 
 
@@ -268,7 +267,7 @@ def _read_keypoints(
 
 
 def _triples(keypoints: Any, count: int, where: str) -> np.ndarray:
-    """float64 [K, 3] of x, y and visibility; all 0 where an object has none, as crowds do."""
+    """float64 [K, 3] of x, y and visibility; all 0 if an object has none, as for crowds."""
     if not keypoints:
         return np.zeros((count, 3))
     try:
@@ -281,7 +280,7 @@ def _triples(keypoints: Any, count: int, where: str) -> np.ndarray:
 
 
 def _area(annotation: Json, where: str) -> float:
-    """In square pixels; where the file has none, a share of the box."""
+    """In square pixels; if the file has none, a share of the box."""
     if "area" not in annotation:
         _, _, width, height = map(float, annotation["bbox"])
         return AREA_OF_BOX * width * height
@@ -302,29 +301,29 @@ def _read_instances(classes: ClassTable, objects: Iterable[Json], size: tuple[in
         unknown = _is_without_mask(annotation)
         shape = _around(annotation, size, where) if unknown else _shape(annotation.get("segmentation"), size, where)
         if shape is None:
-            source.problems.mended("instances without a mask in their image dropped")
+            source.problems.mended("instances dropped: no mask inside their image")
             continue
         shapes.append(shape)
         indices.append(class_index(annotation, classes, where))
         crowd.append(unknown or bool(annotation.get("iscrowd", 0)))
-        source.problems.mended("objects without a mask, which are taken as crowds where their boxes are", int(unknown))
+        source.problems.mended("objects without a mask, treated as crowds that fill their boxes", int(unknown))
     return InstanceList(shapes, classes=np.array(indices, np.int64), crowd=np.array(crowd, np.bool_), size=size, where=source.path)
 
 
 def _check_masks(source: Source, content: Json, annotations: Iterable[Annotation]) -> None:
-    """Refuse a split without a single instance to learn, where that is for want of masks: it would teach that nothing is there."""
+    """Refuse a split that has no instance to learn because masks are missing: it would teach that nothing is there."""
     if any(isinstance(annotation, InstanceList) and not annotation.crowd.all() for annotation in annotations):
         return
     if unknown := sum(1 for entry in content["annotations"] if isinstance(entry, dict) and _is_without_mask(entry)):
         raise bad_layer(
             source.layer,
             f"{source.path}: expected segmentation as polygons of at least 3 points or run lengths; {counted(unknown, 'objects')} "
-            "have none of these, and no other is to be learnt; a layer of boxes is one of task object-detection",
+            "have neither, and there are no others to learn; if the layer has only boxes, set its task to object-detection",
         )
 
 
 def _is_without_mask(annotation: Json) -> bool:
-    """Whether its polygons are none, or of less than three points: the object is there, and nobody knows its outline."""
+    """Whether it has only polygons of fewer than three points, or none: the object is there, but its outline is unknown."""
     polygons = annotation.get("segmentation")
     return isinstance(polygons, list) and all(
         isinstance(polygon, list) and len(polygon) in {0, 2, 4} and all(isinstance(number, int | float) for number in polygon)
@@ -333,7 +332,7 @@ def _is_without_mask(annotation: Json) -> bool:
 
 
 def _around(annotation: Json, size: tuple[int, int] | None, where: str) -> Rings | None:
-    """The box of an object; None where it covers nothing of the image."""
+    """The box of an object; None if it has no area inside the image."""
     limit = (size[1], size[0]) * 2 if size is not None else (np.inf,) * 4
     left, top, right, bottom = np.clip(_box(annotation, where), 0, limit).tolist()
     if left == right or top == bottom:
@@ -342,7 +341,7 @@ def _around(annotation: Json, size: tuple[int, int] | None, where: str) -> Rings
 
 
 def _shape(segmentation: Any, size: tuple[int, int] | None, where: str) -> Shape | None:
-    """Polygons or run lengths; None where they cover nothing of the image."""
+    """Polygons or run lengths; None if they cover nothing inside the image."""
     if isinstance(segmentation, list):
         return _rings(segmentation, size, where)
     if isinstance(segmentation, dict):
@@ -354,7 +353,7 @@ def _rings(polygons: list[Any], size: tuple[int, int] | None, where: str) -> Rin
     rings = []
     for polygon in polygons:
         try:
-            with np.errstate(over="ignore"):  # what is no float32 becomes infinite, and is refused
+            with np.errstate(over="ignore"):  # numbers too large for float32 become infinite, and are refused
                 ring = np.array(polygon, np.float32)
         except (OverflowError, TypeError, ValueError):
             ring = np.zeros(1, np.float32)
@@ -374,7 +373,7 @@ def _runs(segmentation: Json, size: tuple[int, int] | None, where: str) -> Runs 
         counts = segmentation["counts"]
         if isinstance(counts, list):
             if sum(counts) != height * width or min(counts, default=0) < 0:
-                raise ValueError(f"they add up to {sum(counts)} pixels of {height * width}")
+                raise ValueError(f"counts add up to {sum(counts)} pixels, expected {height * width}")
             counts = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"]
         elif not isinstance(counts, str):
             raise TypeError(f"counts: expected a list or text, found {type(counts).__name__}")
@@ -383,6 +382,6 @@ def _runs(segmentation: Json, size: tuple[int, int] | None, where: str) -> Runs 
     except (KeyError, OverflowError, TypeError, ValueError, RuntimeError) as error:
         raise BadSampleError(f"{where}: expected run lengths with size and counts; {error!r}") from None
     if size is not None and (height, width) != size:
-        raise BadSampleError(f"{where}: run lengths are for {width} x {height} pixels, the image for {size[1]} x {size[0]}")
-    # Whether compressed lengths add up shows only when they are decoded, which opening a dataset has no time for.
+        raise BadSampleError(f"{where}: run lengths are for {width} x {height} pixels, the listed image has {size[1]} x {size[0]}")
+    # Only decoding shows whether compressed lengths add up, and that is too slow for opening a dataset.
     return Runs(counts, (height, width), area, where) if area else None

@@ -1,7 +1,7 @@
-"""COCO's panoptic format: a JSON file, and a PNG an image whose colours are segment ids, id = R + 256 G + 65536 B; 0 is no segment.
+"""COCO's panoptic format: a JSON file, and one PNG per image. Colours are segment ids: R + 256 G + 65536 B; 0 is no segment.
 
-https://cocodataset.org/#format-data ("Panoptic Segmentation"). The PNGs lie in the folder that dataset.json names, else in one
-called like the JSON file without its suffix. Read when needed: opening a dataset reads the JSON only.
+https://cocodataset.org/#format-data ("Panoptic Segmentation"). The PNGs are in the folder that dataset.json names, else in one
+named like the JSON file without its suffix. They are read when needed: opening a dataset reads only the JSON.
 """
 
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ from headrace_trainer.data.targets.geometry import Geometry
 
 @dataclass(frozen=True)
 class PanopticFile(ObjectAnnotation):
-    """The segments of an image: ids and classes at hand, pixels in a file."""
+    """An image's segments: ids and classes in memory, pixels in a file."""
 
     path: Path
     ids: Array
-    """int64 [S], ascending: of the n = S objects"""
+    """int64 [S], ascending: the ids of the n = S objects"""
 
     def render(self, geometry: Geometry) -> Panoptic:
         try:
             with Image.open(self.path) as image:
                 colors = np.asarray(image.convert("RGB")).astype(np.int32)
-        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for files that are broken
+        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for broken files
             if is_of_the_machine(error):
                 raise
             raise BadSampleError(f"{self.where}: not a readable PNG: {error}") from error
@@ -49,12 +49,12 @@ class PanopticFile(ObjectAnnotation):
         return Panoptic(placed, self.classes, self.crowd, visible >= geometry.min_visible * total)
 
     def _segment_of(self, ids: Array) -> Array:
-        """int32 [h, w], index of the segment or IGNORE, from the ids of the PNG."""
+        """int32 [h, w], index of the segment or IGNORE, from the PNG's ids."""
         known = np.concatenate(([0], self.ids))
         position = np.searchsorted(known, ids).clip(0, len(known) - 1)
         if (strange := known[position] != ids).any():
             some = first_few(np.unique(ids[strange]), 5)
-            raise BadSampleError(f"{self.where}: segment ids {some} are in the PNG and not in the JSON file's segments_info")
+            raise BadSampleError(f"{self.where}: segment ids {some} are in the PNG but not in the JSON file's segments_info")
         return position.astype(np.int32) - 1
 
 
@@ -70,7 +70,7 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
 
 
 def beside(json_file: str) -> str:
-    """Where the PNGs of a JSON file lie, unless dataset.json says otherwise."""
+    """Where a JSON file's PNGs are, unless dataset.json says otherwise."""
     return json_file.removesuffix(".json")
 
 

@@ -1,6 +1,6 @@
-"""CSV: a header, then a row an image (quadrilaterals: a row each). What columns there are is told in `headrace_api.dataset`.
+"""CSV: a header, then one row per image (or per quadrilateral). `headrace_api.dataset` describes the columns.
 
-UTF-8, with or without a byte order mark. Between cells stands what the header has most of: a comma, a semicolon or a tab.
+UTF-8, with or without a byte order mark. The delimiter is the one that the header has most of: comma, semicolon or tab.
 """
 
 import csv
@@ -30,7 +30,7 @@ def _read_table(source: Source) -> Table:
 
 
 def parse(text: str, name: str, problems: Problems) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-    """The columns and rows of a file called `name`; rows of another length count as bad, those without anything are none."""
+    """The columns and rows of a file called `name`; rows of a different length count as bad, empty rows are skipped."""
     header = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
     columns = tuple(cell.strip() for cell in next(reader, ()))
@@ -38,7 +38,7 @@ def parse(text: str, name: str, problems: Problems) -> tuple[tuple[str, ...], tu
     try:
         for cells in reader:
             where = f"{name}:{reader.line_num}"
-            if not any(map(str.strip, cells)):  # spreadsheets write some after the last one
+            if not any(map(str.strip, cells)):  # spreadsheets write some after the last row
                 continue
             if len(cells) == len(columns):
                 rows.append(Row(where, dict(zip(columns, cells, strict=True))))

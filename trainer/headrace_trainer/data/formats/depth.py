@@ -1,7 +1,7 @@
-"""Depth maps, one an image: PNGs of 8 or 16 bits, or NumPy's NPY, whose values times the layer's `scale` are the depth.
+"""Depth maps, one per image: PNGs of 8 or 16 bits, or NumPy's NPY, whose values times the layer's `scale` are the depth.
 
-The map of an image has its stem and its size. 0, negative values, NaN and infinity mean that the depth is not known there. Read
-when needed: opening a dataset lists the files only.
+An image's map has its stem and its size. 0, negative values, NaN and infinity mean that the depth is unknown. Maps are read when
+needed: opening a dataset only lists the files.
 """
 
 from headrace_api.dataset import Layer

@@ -1,8 +1,8 @@
-"""ICDAR's text files of quadrilaterals, one an image: `x1,y1,x2,y2,x3,y3,x4,y4,text`, corners clockwise from the text's top left.
+"""ICDAR's text files of quadrilaterals, one per image: `x1,y1,x2,y2,x3,y3,x4,y4,text`, corners clockwise from the text's top left.
 
 https://rrc.cvc.uab.es/?ch=4&com=tasks (2015). `gt_img_1.txt` or `img_1.txt` belongs to the image img_1. The text may have commas;
-`###` says that nobody can read it: a crowd, neither learnt nor scored. There is one class, "text" where dataset.json has no other.
-An empty file is a negative.
+`###` marks it as illegible: a crowd, neither learnt nor scored. There is one class, "text" unless dataset.json names another. An
+empty file is a negative.
 """
 
 import math
@@ -26,7 +26,7 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
     """Read every text file of each split."""
     classes = class_table(layer, files) or ClassTable.of({0: "text"})
     if len(classes) != 1:
-        raise bad_layer(layer, f"format icdar has one class, and dataset.json names {len(classes)}: {', '.join(classes.names)}")
+        raise bad_layer(layer, f"format icdar has one class, but dataset.json names {len(classes)}: {', '.join(classes.names)}")
     return LayerData(classes, {source.split: _read_split(source) for source in sources(layer, files, problems)})
 
 
@@ -43,13 +43,13 @@ def _read_split(source: Source) -> dict[str, Annotation]:
 
 
 def image_of(where: str) -> str:
-    """The image of a file, which may have a prefix that images have not."""
+    """The image of a file, without the prefix that the file may have."""
     folder, name = posixpath.split(where)
     return posixpath.join(folder, name.removeprefix("gt_"))
 
 
 def as_quad(line: str) -> tuple[list[float], str] | None:
-    """Corners x1, y1, … y4 and text of a line; None where it is none."""
+    """Corners x1, y1, … y4 and text of a line; None if it is not a quadrilateral."""
     *corners, text = [*line.split(",", _CORNERS), ""][: _CORNERS + 1]
     try:
         quad = [float(corner) for corner in corners]

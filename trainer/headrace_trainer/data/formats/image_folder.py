@@ -1,11 +1,11 @@
-"""A folder a class: `<split's folder>/<class>/…/<image>`. The folders' names are the classes, unless dataset.json names them.
+"""One folder per class: `<split's folder>/<class>/…/<image>`. The folders' names are the classes, unless dataset.json names them.
 
-The images are the files themselves, wherever the folder lies. Without `classes` in dataset.json the table is the names of the
-folders of all splits in alphabetical order, or by number if all are whole numbers. For metric learning the folders are identities.
+The images are the files themselves, wherever the folder is. Without `classes` in dataset.json, the classes are the folder names of
+all splits in alphabetical order, or by number if all are whole numbers. For metric learning, folders are identities.
 
-For anomaly detection (MVTec AD's layout, https://www.mvtec.com/company/research/datasets/mvtec-ad) the images of a folder `good`
-(or `normal`, `ok`) are normal, those of all others anomalous. Masks of where they are lie in `ground_truth` beside the split's
-folder, or where dataset.json says (`masks`): `<defect>/<image's stem>_mask.png`, or without `_mask`.
+For anomaly detection (MVTec AD's layout, https://www.mvtec.com/company/research/datasets/mvtec-ad), images in a folder `good` (or
+`normal`, `ok`) are normal, those in all others anomalous. Anomaly masks are in `ground_truth` beside the split's folder, or
+where dataset.json says (`masks`): `<defect>/<image's stem>_mask.png`, or without `_mask`.
 """
 
 import posixpath
@@ -25,17 +25,17 @@ GROUND_TRUTH = "ground_truth"
 
 
 def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
-    """List the images of each folder. A folder of images that is no class of the table is an error: it may be a misspelt one."""
+    """List the images of each folder. A folder of images that is not in the class table is an error: it may be misspelt."""
     splits = sources(layer, files, problems)
     images = {source.split: _images(source) for source in splits}
     found = sorted({class_name for by_class in images.values() for class_name in by_class})
     if layer.task is Task.ANOMALY_DETECTION:
         if not any(is_normal(name) for name in found):
-            raise bad_layer(layer, f"expected a folder 'good' (or normal, ok) of images without anomaly; found: {', '.join(found)}")
+            raise bad_layer(layer, f"expected a folder 'good' (or normal, ok) of normal images; found: {', '.join(found)}")
         return LayerData(ClassTable((), ()), {source.split: dict(_anomalies(images[source.split], source)) for source in splits})
     table = class_table(layer, files) or ClassTable.of(dict(enumerate(sorted_names(found, layer))))
     if unknown := sorted(set(found) - set(table.names)):
-        raise bad_layer(layer, f"folders that are no class: {', '.join(unknown)}; the classes are: {', '.join(table.names)}")
+        raise bad_layer(layer, f"folders that are not classes: {', '.join(unknown)}; the classes are: {', '.join(table.names)}")
     label = IdentityLabel if layer.task is Task.METRIC_LEARNING else ImageLabel
     labels = {name: label(index) for index, name in enumerate(table.names)}
     return LayerData(
@@ -45,12 +45,12 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
 
 
 def is_normal(folder: str) -> bool:
-    """Whether a folder of that name holds what is not anomalous."""
+    """Whether a folder of that name holds normal images."""
     return folder.lower() in NORMAL
 
 
 def beside(split_folder: str) -> str:
-    """Where a split's masks of anomalies lie, unless dataset.json says otherwise."""
+    """Where a split's anomaly masks are, unless dataset.json says otherwise."""
     return posixpath.join(posixpath.dirname(posixpath.normpath(split_folder)), GROUND_TRUTH)
 
 
@@ -76,7 +76,7 @@ def _anomalies(images: Mapping[str, list[str]], source: Source) -> Iterator[tupl
                 yield image, AnomalyLabel(anomalous=False)
                 continue
             mask = _mask(f"{masks}/{name}", image, source.files) if masks is not None else None
-            source.problems.mended("anomalous images without a mask of where", mask is None)
+            source.problems.mended("anomalous images without a mask", mask is None)
             yield image, AnomalyLabel(True, source.files.path(mask) if mask is not None else None, mask or image)
 
 

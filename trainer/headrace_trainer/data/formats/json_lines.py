@@ -1,4 +1,4 @@
-"""JSON lines: a JSON object a line, an image each. What keys there are is told in `headrace_api.dataset`."""
+"""JSON lines: a JSON object per line, one per image. `headrace_api.dataset` describes the keys."""
 
 import json
 
@@ -26,9 +26,9 @@ def _read_table(source: Source) -> Table:
 
 
 def parse(text: str, name: str, problems: Problems) -> tuple[Row, ...]:
-    """The lines of a file called `name`; those that are no objects count as bad."""
+    """The rows of a file called `name`; lines that are not objects count as bad."""
     rows = []
-    # Not splitlines: JSON strings may hold characters that it takes for the end of a line.
+    # Not splitlines: JSON strings may hold characters that it takes for line ends.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line or line.isspace():
             continue

@@ -1,6 +1,6 @@
-"""PNGs whose pixel values are class ids: 8 bits, 16 bits or a palette (whose indices count, not its colours), one a labelled image.
+"""PNGs whose pixel values are class ids: 8 bits, 16 bits or a palette (its indices, not its colours), one per labelled image.
 
-The PNG of an image has its stem and its size. Read when needed: opening a dataset lists the files only.
+An image's PNG has its stem and its size. PNGs are read when needed: opening a dataset only lists the files.
 """
 
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ _VALUES = 1 << 16
 
 @dataclass(frozen=True)
 class MaskTable:
-    """Class index by pixel value; one object for all masks of a layer."""
+    """Class index by pixel value; all masks of a layer share one table."""
 
     classes: ClassTable
     index_of: Array
-    """int32 [65536]: class index, IGNORE, or -2 for values that mean nothing."""
+    """int32 [65536]: class index, IGNORE, or -2 for values without a meaning."""
 
     @classmethod
     def of(cls, classes: ClassTable, ignore: int | None) -> "MaskTable":
@@ -69,7 +69,7 @@ class MaskFile(Annotation):
                 if mask.mode not in {"1", "L", "P", "I;16", "I"}:
                     raise BadSampleError(f"{self.where}: expected one channel of 8 or 16 bits or a palette; found {mask.mode}")
                 values = np.asarray(mask).astype(np.int32)
-        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for files that are broken
+        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for broken files
             if is_of_the_machine(error):
                 raise
             raise BadSampleError(f"{self.where}: not a readable PNG: {error}") from error
@@ -82,7 +82,7 @@ def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
     """List the masks of each split."""
     given = needed_class_table(layer, files)
     if any(not 0 <= class_id < _VALUES for class_id in given.ids):
-        raise bad_layer(layer, f"class ids of masks are 0 to {_VALUES - 1}; the table has {given.ids[0]} to {given.ids[-1]}")
+        raise bad_layer(layer, f"expected mask class ids of 0 to {_VALUES - 1}; the table has {given.ids[0]} to {given.ids[-1]}")
     classes = ClassTable.of({i: name for i, name in zip(given.ids, given.names, strict=True) if i != layer.ignore})
     table = MaskTable.of(classes, layer.ignore)
     return LayerData(classes, {source.split: _list_masks(source, table) for source in sources(layer, files, problems)})

@@ -1,4 +1,4 @@
-"""How each format is read: a registry, so that nothing else asks which format a layer has."""
+"""Maps each format to its reader, so that no other code asks which format a layer has."""
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
@@ -42,12 +42,12 @@ READERS: dict[Format, Reader] = {
 
 
 def open_files(root: Path, manifest: Manifest) -> DatasetFiles:
-    """The files of a dataset; masks and depth maps, whose files are images too, are none of its images."""
+    """A dataset's files; masks and depth maps, which are image files too, do not count as images."""
     return DatasetFiles(root, manifest.images, {folder for layer in manifest.layers for folder in folders_of_maps(layer)})
 
 
 def folders_of_maps(layer: Layer) -> Iterator[str]:
-    """Folders that hold annotations which look like images."""
+    """Folders of annotations that look like images."""
     yield from layer.masks.values()
     for place in layer.splits.values():
         if layer.format in {"mask-png", "depth"}:
@@ -59,20 +59,20 @@ def folders_of_maps(layer: Layer) -> Iterator[str]:
 
 
 def read_layer(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
-    """All images of `layer`, as its files divide them.
+    """All images of `layer`, by the splits of its files.
 
-    Broken annotations are counted in `problems` and left out; FatalError(BAD_DATASET) where the layer as a whole cannot be read, or
-    where two of its classes have one name: tables and predictions tell classes apart by it.
+    Broken annotations are counted in `problems` and left out. Raises FatalError(BAD_DATASET) if the whole layer cannot be read,
+    or two of its classes share a name: tables and predictions tell classes apart by name.
     """
     data = _read(layer, files, problems)
     if (alike := data.classes.of_one_name()) is not None:
         one, other, name = alike
-        raise bad_layer(layer, f"classes {one} and {other} are both called '{name}'; expected a name of its own for each class")
+        raise bad_layer(layer, f"classes {one} and {other} are both called '{name}'; expected a different name for each class")
     return data
 
 
 def _read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
-    """What the reader of its format makes of `layer`. Files are hostile: what a reader did not think of is their fault, too."""
+    """Read `layer` with its format's reader. Files may be hostile, so errors that a reader did not expect are their fault too."""
     try:
         return READERS[layer.format](layer, files, problems)
     except FatalError:
@@ -81,11 +81,11 @@ def _read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
         if is_of_the_machine(error):
             raise
         read = ", ".join(layer.splits.values())
-        raise bad_layer(layer, f"its annotations ({read}) are not understood: {type(error).__name__}: {error}") from error
+        raise bad_layer(layer, f"its annotations ({read}) cannot be understood: {type(error).__name__}: {error}") from error
 
 
 def divided(layers: Mapping[str, LayerData], val_share: float) -> dict[str, LayerData]:
-    """`layers` with train and val only: of the images that those with "all" have between them, a share goes to val."""
+    """`layers` with train and val only: a share of all images in "all" goes to val."""
     val = held_out([data.splits["all"] for data in layers.values() if "all" in data.splits], val_share)
     return {name: replace(data, splits=_divided(data.splits, val)) for name, data in layers.items()}
 

@@ -1,4 +1,4 @@
-"""A layer of tables, whatever their format: the description of its task says what rows become."""
+"""A layer of tables in any format: its task's description says how to read rows."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from headrace_trainer.tasks import describe
 
 
 def read_tables(layer: Layer, files: DatasetFiles, tables: Sequence[Table]) -> LayerData:
-    """All splits of a layer whose files are `tables`. Raises FatalError(BAD_DATASET) where tables cannot hold its task."""
+    """All splits of a layer whose files are `tables`. Raises FatalError(BAD_DATASET) if tables cannot hold its task."""
     read = describe(layer.task).table
     if read is None:
         raise bad_layer(layer, f"a table cannot hold {layer.task.words}")

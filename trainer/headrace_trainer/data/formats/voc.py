@@ -1,9 +1,9 @@
-"""Pascal VOC's XML, one file an image: boxes by name. http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/
+"""Pascal VOC's XML, one file per image: boxes by name. http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/
 
-A split is a folder of XML files, or a list of `ImageSets` (a name a line), whose files are in the folder `Annotations` beside it.
-Corners count pixels from 1, and the last pixel belongs to the box: xmin 1, xmax 10 are the pixels 0 to 9, half-open 0 to 10. Where
-xmin is xmax the tool was clicked and not dragged: dropped as without area, though it might mean one pixel. Objects marked
-`difficult` are neither learnt nor scored, as in VOC's own evaluation; `truncated` and `occluded` ones are objects like others.
+A split is a folder of XML files, or a list from `ImageSets` (one name per line), whose files are in the folder `Annotations` beside
+it. Corners count pixels from 1, and the last pixel belongs to the box: xmin 1, xmax 10 are the pixels 0 to 9, half-open 0 to 10. If
+xmin equals xmax, the annotator clicked without dragging: the box is dropped as having no area, though it might mean one pixel.
+Objects marked `difficult` are neither learnt nor scored, as in VOC's own evaluation; `truncated` and `occluded` ones are kept.
 """
 
 import math
@@ -27,7 +27,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True)
 class _Objects:
-    """What a file says."""
+    """A file's objects."""
 
     where: str
     size: Size | None
@@ -38,7 +38,7 @@ class _Objects:
 
 
 def read(layer: Layer, files: DatasetFiles, problems: Problems) -> LayerData:
-    """Read every XML file of each split. Without `classes` in dataset.json the table is the sorted names of all splits."""
+    """Read every XML file of each split. Without `classes` in dataset.json, the classes are the sorted names of all splits."""
     splits = sources(layer, files, problems)
     found = {source.split: _read_files(source) for source in splits}
     names = sorted({name for by_image in found.values() for objects in by_image.values() for name in objects.names})
@@ -68,7 +68,7 @@ def _files(source: Source) -> list[str]:
     list_file = source.file()
     folders = list_file.split("/")
     if "ImageSets" not in folders:
-        raise bad_layer(source.layer, f"{list_file}: expected a list in a folder 'ImageSets', beside which lies 'Annotations'")
+        raise bad_layer(source.layer, f"{list_file}: expected a list in a folder 'ImageSets', with 'Annotations' beside it")
     above = "/".join(folders[: folders.index("ImageSets")])
     annotations = source.files.folder(posixpath.join(above, "Annotations"), source.field)
     try:
@@ -77,7 +77,7 @@ def _files(source: Source) -> list[str]:
         raise bad_layer(source.layer, str(problem)) from None
     names = [line.split()[0] for line in lines if line.strip()]  # lists of one class have a second column, of 1 and -1
     if not names:
-        raise bad_layer(source.layer, f"{list_file}: expected the name of an image in each line; it is empty")
+        raise bad_layer(source.layer, f"{list_file}: expected the name of an image on each line; the file is empty")
     return [f"{annotations}/{name}.xml" for name in names]
 
 
@@ -99,7 +99,7 @@ def _parse(where: str, files: DatasetFiles) -> _Objects:
 
 
 def _size(root: ElementTree.Element) -> Size | None:
-    """Height and width; None where the file has none, or the zeros that some tools write."""
+    """Height and width; None if the file has none, or the zeros that some tools write."""
     try:
         height, width = int(root.findtext("size/height", "0")), int(root.findtext("size/width", "0"))
     except ValueError:

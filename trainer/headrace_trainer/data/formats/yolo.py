@@ -1,4 +1,4 @@
-"""YOLO text files, one an image, with shares of its width and height. A line is, by what the layer holds:
+"""YOLO text files, one per image, in fractions of its width and height. The task decides what a line holds:
 
     object detection            class cx cy w h
     instance segmentation       class x y x y x y …
@@ -6,13 +6,13 @@
     quadrilateral detection     class x1 y1 x2 y2 x3 y3 x4 y4 ("OBB")
 
 https://docs.ultralytics.com/datasets/detect/, …/segment/, …/pose/, …/obb/. A split is a folder of them, or a list of images, a path
-a line (`train.txt`), whose labels lie where YOLO looks for them: in the folder called `labels` instead of `images`, or beside the
-image. An empty file is a negative; an image without a file is unlabelled, also where it is listed. `classes.txt` is none of them:
-annotation tools write the classes' names beside the labels. A line of polygons may hold
-several rings, each of which ends by repeating its own first point (so exporters write objects in several parts); the instance is
-their union, holes filled. In a layer of boxes, a polygon counts as the box around it. Keypoints at (0, 0) or with a negative
-coordinate are not labelled. Their names, what mirroring does to them (`flip_idx`) and their number (`kpt_shape`) come from the file
-of class names, data.yaml, unless dataset.json has them. Corners are kept in their order.
+per line (`train.txt`), whose labels are where YOLO looks for them: in the folder `labels` in place of `images`, or beside each
+image. An empty file is a negative; an image without a file is unlabelled, even if listed. `classes.txt` does not count: annotation
+tools write class names to it, beside the labels. A line of polygons may hold several rings, each ending with its own first point
+again (exporters write objects in several parts this way); the instance is their union, with holes filled. In a layer of boxes, a
+polygon counts as the box around it. Keypoints at (0, 0) or with a negative coordinate are not labelled. Their names, how mirroring
+swaps them (`flip_idx`) and their number (`kpt_shape`) come from the class file, data.yaml, unless dataset.json has them. Corners
+keep their order.
 """
 
 import posixpath
@@ -46,11 +46,11 @@ from headrace_trainer.data.targets.quad_geometry import clean_quads
 
 _WHOLE_IMAGE = (1, 1)
 _FARTHEST = 2.0
-"""Coordinates beyond this are pixels that somebody forgot to divide, not objects that reach out of the image."""
-_NO_FILE = "listed images without a label file, which are not labelled (an empty file is a negative)"
+"""Coordinates beyond this are undivided pixels, not objects that extend outside the image."""
+_NO_FILE = "listed images without a label file, left unlabelled (an empty file marks a negative)"
 _CLASS_NAMES = "classes.txt"
 _LEADING = re.compile(r"^([A-Za-z]:)?[./]*/")
-"""The beginning of an absolute path, and of one that goes up or stays: "/", "C:/", "./", "../../"."""
+"""The start of an absolute path, or of one relative to "." or "..": "/", "C:/", "./", "../../"."""
 
 FileReader = Callable[[str, Source, ClassTable], Annotation]
 """Takes the name of a label file."""
@@ -77,7 +77,7 @@ def _file_reader(task: Task, keypoints: KeypointTable | None) -> FileReader:
 
 
 def _keypoint_table(layer: Layer, files: DatasetFiles) -> KeypointTable:
-    """Names are those of `kpt_names` (of the first class), else numbers, from 0 to `kpt_shape`[0]."""
+    """Names come from `kpt_names` (of the first class), else they are numbers from 0, as many as `kpt_shape`[0]."""
     content = class_file(layer, files)
     pose: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
     try:
@@ -92,17 +92,17 @@ def _keypoint_table(layer: Layer, files: DatasetFiles) -> KeypointTable:
 
 
 def label_files(image: str) -> tuple[str, str]:
-    """Where YOLO has the labels of an image: its path with the last folder `images` called `labels`; and beside the image."""
+    """Where YOLO looks for an image's labels: its path with the last folder `images` renamed `labels`, then beside the image."""
     return labels_folder(posixpath.splitext(image)[0]) + ".txt", posixpath.splitext(image)[0] + ".txt"
 
 
 def is_label_file(name: str) -> bool:
-    """Whether a text file may be an image's labels, and is not the names of classes."""
+    """Whether a text file may hold an image's labels, not class names."""
     return name.endswith(".txt") and posixpath.basename(name) != _CLASS_NAMES
 
 
 def labels_folder(images: str) -> str:
-    """A path with the last folder `images` called `labels`."""
+    """A path with the last folder `images` renamed `labels`."""
     parts = images.split("/")
     for position in reversed(range(len(parts))):
         if parts[position] == "images":
@@ -111,7 +111,7 @@ def labels_folder(images: str) -> str:
 
 
 def listed_images(text: str) -> list[str]:
-    """The images that a list names, once each: what leads to another machine's folders is left out at the beginning of paths."""
+    """The images that a list names, once each, without the start of paths that leads to another machine's folders."""
     lines = (line.strip().replace("\\", "/") for line in text.splitlines())
     return list(dict.fromkeys(_LEADING.sub("", line) for line in lines if line))
 
@@ -129,7 +129,7 @@ def _read_split(source: Source, classes: ClassTable, read_file: FileReader) -> d
 
 
 def _labels(source: Source) -> Iterator[tuple[str, str]]:
-    """Images as they are referred to, and their label files."""
+    """References to images, and their label files."""
     if not source.path.endswith(".txt"):
         yield from ((where, where) for where in source.list_files(".txt", "label file") if is_label_file(where))
         return
@@ -139,7 +139,7 @@ def _labels(source: Source) -> Iterator[tuple[str, str]]:
     except BadSampleError as problem:
         raise bad_layer(source.layer, str(problem)) from None
     if not references:
-        raise bad_layer(source.layer, f"{list_file}: expected the path of an image in each line; it is empty")
+        raise bad_layer(source.layer, f"{list_file}: expected the path of an image on each line; the file is empty")
     for reference in references:
         try:
             image = source.files.image_for(reference, list_file, (source.split,))
@@ -183,7 +183,7 @@ def _read_instances(where: str, source: Source, classes: ClassTable) -> Instance
             raise BadSampleError(f"{where}:{number}: expected a class and at least 3 points (x y); found {len(values)} numbers")
         rings = rings_inside(split_rings(np.array(values, np.float32).reshape(-1, 2)), _WHOLE_IMAGE)
         if not rings:
-            source.problems.mended("instances without a mask in their image dropped")
+            source.problems.mended("instances dropped: no mask inside their image")
             continue
         shapes.append(Rings(rings, normalised=True))
         indices.append(index)
@@ -238,7 +238,7 @@ def _read_quads(where: str, source: Source, classes: ClassTable) -> QuadList:
 
 
 def split_rings(points: Array) -> tuple[Array, ...]:
-    """The rings of a line's points [k, 2]: one ends where its first point comes again. Those of under three points are dropped."""
+    """The rings of a line's points [k, 2]: each ends where its first point repeats. Rings of under three points are dropped."""
     rings = []
     start = 0
     while start < len(points):
@@ -261,8 +261,8 @@ def _lines(where: str, source: Source, classes: ClassTable) -> Iterator[tuple[in
             raise BadSampleError(f"{where}:{number}: expected numbers; found '{line[:60]}'") from None
         if not class_id.is_integer():
             raise BadSampleError(f"{where}:{number}: expected a whole number as class; found {class_id}")
-        if not all(-_FARTHEST <= value <= _FARTHEST for value in values):  # not true of NaN either
-            raise BadSampleError(f"{where}:{number}: expected shares of the image's sides, 0 to 1; found '{line[:60]}'")
+        if not all(-_FARTHEST <= value <= _FARTHEST for value in values):  # false for NaN too
+            raise BadSampleError(f"{where}:{number}: expected fractions of the image's sides, 0 to 1; found '{line[:60]}'")
         try:
             index = classes.index(int(class_id))
         except BadSampleError as problem:

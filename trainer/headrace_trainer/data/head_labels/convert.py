@@ -1,8 +1,8 @@
-"""Targets and class tables of one task as those of another, along the shortest path of conversions.
+"""Converts targets and class tables from one task to another, along the shortest path of conversions.
 
-They are converted after geometry, so they tell what the crop shows. What an edge does stands in the description of the task that it
-leads to (`TaskDescription.made_from`). To a self-supervised task every edge does the same: it drops the annotations, and keeps the
-label of tasks that have one per image, to score by.
+Conversion comes after geometry, so targets describe what the crop shows. The description of an edge's target task defines the edge
+(`TaskDescription.made_from`). All edges to self-supervised tasks are the same: they drop the annotations, but keep the label of
+tasks that have one per image, for scoring.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from headrace_trainer.tasks.description import Conversion, same_classes
 
 
 def convert_along(path: Sequence[Task], target: Target, classes: ClassTable) -> Target:
-    """The target of the path's last task, from one of its first task whose classes are `classes`."""
+    """Convert a target of the path's first task, whose classes are `classes`, to its last task."""
     for edge in itertools.pairwise(path):
         conversion = conversion_of(*edge)
         target = conversion.targets(target, classes)
@@ -26,14 +26,14 @@ def convert_along(path: Sequence[Task], target: Target, classes: ClassTable) -> 
 
 
 def classes_along(path: Sequence[Task], classes: ClassTable) -> ClassTable:
-    """The class table of the path's last task, from that of its first."""
+    """Convert the class table of the path's first task to its last task."""
     for edge in itertools.pairwise(path):
         classes = conversion_of(*edge).classes(classes)
     return classes
 
 
 def conversion_of(source: Task, target: Task) -> Conversion[Any, Any]:
-    """The edge between two tasks of `headrace_api.tasks.CONVERSIONS`; KeyError where there is none."""
+    """The edge between two tasks of `headrace_api.tasks.CONVERSIONS`; raises KeyError if there is none."""
     if not target.self_supervised:
         return describe(target).made_from[source]
     return _LABEL_KEPT if describe(source).one_label else _IMAGE_ALONE

@@ -1,4 +1,4 @@
-"""A head as its data sees it: the layer it learns from, the way there, and what its numbers mean."""
+"""A head from the data's side: the layer it learns from, the conversions, and what its numbers mean."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,23 +22,23 @@ class HeadData:
 
     spec: Head
     layer: str | None
-    """None: a self-supervised head that names none."""
+    """None for a self-supervised head that names none."""
     layer_classes: ClassTable
     path: tuple[Task, ...]
-    """From the layer's task to the head's; one entry where nothing is converted."""
+    """From the layer's task to the head's; one entry if nothing is converted."""
     labels: LabelSpace
-    """What its numbers mean. Its classes are those of the layer as far as the conversions keep them."""
+    """What its numbers mean. Its classes are those of the layer that conversions keep."""
 
     @property
     def reads_annotations(self) -> bool:
-        """Whether annotations are opened for it: not for a self-supervised head whose layer has nothing to score it by."""
+        """Whether annotations are opened for it: not for a self-supervised head whose layer has nothing to score it with."""
         return self.layer is not None and not (self.spec.task.self_supervised and not self.labels.classes)
 
 
 def head_data(head: ResolvedHead, layer: LayerData | None, train: Mapping[str, Annotation]) -> HeadData:
-    """A head with its label space; `train` is what its layer has for the images to train on.
+    """A head with its label space; `train` holds its layer's annotations of the images to train on.
 
-    Raises FatalError(BAD_DATASET) where its task has an obstacle to learning from these.
+    Raises FatalError(BAD_DATASET) if its task has an obstacle to learning from these.
     """
     if head.layer is None or layer is None:
         return HeadData(head.spec, None, ClassTable((), ()), head.path, LabelSpace())

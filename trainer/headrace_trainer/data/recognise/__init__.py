@@ -1,8 +1,8 @@
-"""What a dataset without dataset.json is, told by its files: the common layouts, and an error where there are several.
+"""Recognises a dataset without dataset.json by its files: the common layouts, and an error if several fit.
 
-Annotation files go before folders: COCO's JSON, YOLO's data.yaml, Pascal VOC's XML, ICDAR's text files, a table. Where there is
-none of them, folders may be classes, and otherwise there are just images, for self-supervised heads. No image is opened, but for
-some masks where a dataset.json is suggested that names their values.
+Annotation files come before folders: COCO's JSON, YOLO's data.yaml, Pascal VOC's XML, ICDAR's text files, a table. Without any of
+them, folders may be classes; otherwise there are just images, for self-supervised heads. No image is opened, except for some masks
+when the suggested dataset.json lists their values.
 """
 
 import itertools
@@ -23,17 +23,17 @@ _BY_FILES = (coco.find, yolo.find, voc.find, icdar.find, table.find)
 
 @dataclass(frozen=True)
 class Recognised:
-    """What was made out."""
+    """What was recognised."""
 
     manifest: Manifest
     layout: Layout
 
     def describe(self) -> list[str]:
-        """Lines for the log; the last is the manifest as JSON, to be copied."""
+        """Log lines; the last is the manifest as JSON, to copy."""
         return [
             f"no dataset.json: the dataset is read as {self.layout.described}",
             *self.layout.notes,
-            "to change anything of it, put this dataset.json at the dataset's root:",
+            "to read it differently, put this dataset.json at the dataset's root and edit it:",
             self.manifest.model_dump_json(by_alias=True, exclude_unset=True),
         ]
 
@@ -41,12 +41,12 @@ class Recognised:
 def recognise(root: Path, names: Iterable[str]) -> Recognised:
     """The manifest of the dataset whose files are `names`; annotation files are read below `root`.
 
-    Raises FatalError(BAD_DATASET) where there is no image, or several layouts would fit: it says what was seen.
+    Raises FatalError(BAD_DATASET), which says what was seen, if there is no image or several layouts fit.
     """
     listing = Listing.of(root, names)
     if not listing.images:
         there = contents(root, "it") if root.is_dir() else "there is no such folder"
-        raise FatalError(Reason.BAD_DATASET, f"no dataset.json and no image in the dataset: check where it is; {there}")
+        raise FatalError(Reason.BAD_DATASET, f"no dataset.json and no image in the dataset: check its location; {there}")
     found: list[Layout] = []
     unclear: list[str] = []
     for find in _BY_FILES:
@@ -63,7 +63,7 @@ def recognise(root: Path, names: Iterable[str]) -> Recognised:
 
 
 def _by_folders(listing: Listing) -> Layout:
-    """Classes or images alone; where folders may hold maps, the error suggests to read those."""
+    """Classes, or images alone; if folders may hold maps, the error suggests reading those."""
     try:
         return folders.find(listing)
     except UnclearError as error:
@@ -73,7 +73,7 @@ def _by_folders(listing: Listing) -> Layout:
 
 
 def _all_of(layouts: Iterable[Layout], listing: Listing) -> Manifest:
-    """All layers of several layouts, each under a name of its own."""
+    """All layers of several layouts, each with a different name."""
     layers: dict[str, Layer] = {}
     for layer in (layer for layout in layouts for layer in layout.layers):
         number = next(number for number in itertools.count(1) if _numbered(layer.name, number) not in layers)
@@ -87,7 +87,7 @@ def _numbered(name: str, number: int) -> str:
 
 
 def _manifest(layers: Iterable[Layer], listing: Listing) -> Manifest:
-    """With the lowest folder of all images but the maps that annotations are, or that lie in folders called like maps."""
+    """The manifest. Its images' folder is the lowest above all images, except maps and what is in folders named like maps."""
     layers = list(layers)
     of_maps = tuple(f"{folder}/" for layer in layers for folder in folders_of_maps(layer))
     images = [name for name in listing.images if not name.startswith(of_maps)]

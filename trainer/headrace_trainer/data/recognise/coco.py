@@ -1,6 +1,6 @@
-"""COCO's JSON files: `annotations/instances_train2017.json`, Roboflow's `train/_annotations.coco.json` and their like.
+"""COCO's JSON files: `annotations/instances_train2017.json`, Roboflow's `train/_annotations.coco.json` and similar ones.
 
-Files are told by their beginning and end: COCO's own have hundreds of megabytes.
+Files are recognised by their beginning and end: COCO's own have hundreds of megabytes.
 """
 
 import posixpath
@@ -15,21 +15,21 @@ from headrace_trainer.data.formats.coco_panoptic import beside
 from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearError, left_out, split_in, splits_from, words_of
 
 _MOST_IN_A_FOLDER = 30
-"""A folder of more JSON files has one an image, as LabelMe writes them."""
+"""A folder with more JSON files than this has one per image, as LabelMe writes them."""
 _GENERAL = frozenset({"annotations", "annotation", "coco", "result", "labels", "default"})
-"""Words of a file's name that do not say what it holds."""
+"""Words in a file's name that do not say what it holds."""
 _KINDS: tuple[tuple[Task, re.Pattern[str]], ...] = (
     (Task.PANOPTIC_SEGMENTATION, re.compile(r'"segments_info"\s*:')),
     (Task.KEYPOINT_DETECTION, re.compile(r'"keypoints"\s*:\s*\[\s*-?\d')),
     (Task.INSTANCE_SEGMENTATION, re.compile(r'"segmentation"\s*:\s*(\[\s*\[\s*-?\d|\{)')),
     (Task.OBJECT_DETECTION, re.compile(r'"bbox"\s*:\s*\[\s*-?\d')),
 )
-"""What an annotation has, in the order of how much that is: one of keypoints has a polygon and a box too."""
+"""What an annotation has, the richest first: one with keypoints has a polygon and a box too."""
 
 _OF_ANNOTATION = re.compile(r'"file_name"\s*:\s*"([^"]+\.png)"')
 _MASKS_LOOKED_FOR = 3
 _MASKS_WORDS = frozenset({"panoptic", "mask", "masks", "segments", "segmentation"})
-"""Words of a folder's name that tell segments from images, which may be PNGs of the same names."""
+"""Words in a folder's name that tell segments from images, which may be PNGs of the same names."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class _File:
     layer: str
     split: str
     task: Task | None
-    """None where there are images and no annotation."""
+    """None if there are images but no annotations."""
 
 
 def find(listing: Listing) -> Iterator[Layout]:
-    """The layers of all COCO files, each file a split of one."""
+    """The layers of all COCO files; each file is a split of one."""
     jsons = listing.ending(".json")
     in_folder: dict[str, list[str]] = defaultdict(list)
     for name in jsons:
@@ -81,7 +81,7 @@ def _look(name: str, listing: Listing) -> _File | None:
 
 
 def _layer(name: str, files: list[_File], any_val: bool, listing: Listing) -> tuple[Layer, list[str]]:
-    """A layer, and what of its files is not used."""
+    """A layer, and notes on the files that it does not use."""
     by_split: dict[str, str] = {}
     for file in sorted(files, key=lambda file: file.name):
         if file.split in by_split:
@@ -93,7 +93,7 @@ def _layer(name: str, files: list[_File], any_val: bool, listing: Listing) -> tu
     task = next(task for task, _ in _KINDS if any(file.task is task for file in files))
     splits = splits_from(by_split)
     if any_val and "train" in by_split and "val" not in by_split:
-        splits = {"train": by_split["train"]}  # other layers say what is scored on
+        splits = {"train": by_split["train"]}  # other layers say which images are val
     if task is not Task.PANOPTIC_SEGMENTATION:
         return Layer(name=name, task=task, format="coco", splits=splits), left_out(by_split)
     fields = {"masks": masks} if (masks := _masks(splits, listing)) else {}
@@ -101,7 +101,7 @@ def _layer(name: str, files: list[_File], any_val: bool, listing: Listing) -> tu
 
 
 def _masks(splits: Mapping[Part, str], listing: Listing) -> dict[Part, str]:
-    """The folders of a panoptic layer's PNGs that lie elsewhere than the reader looks: where the first of them is found."""
+    """The folders of a panoptic layer's PNGs, by its first few, if they are not where the reader looks."""
     found: dict[Part, str] = {}
     for split, name in splits.items():
         if listing.below(beside(name)):

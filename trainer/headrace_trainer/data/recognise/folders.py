@@ -11,13 +11,13 @@ from headrace_trainer.data.recognise.listing import Layout, Listing, UnclearErro
 from headrace_trainer.data.recognise.yolo import unnamed_labels
 
 MAPS = frozenset({"masks", "mask", "labels", "label", "annotations", "segmentation", "depth", "gt", GROUND_TRUTH})
-"""Folders called so hold maps of images, which are image files too."""
+"""Folders with these names hold maps of images, which are image files too."""
 _NO_CLASSES = MAPS | {"images", "image", "imgs", "img", "rgb"}
-"""Folders called so hold images and maps of them side by side."""
+"""Folders with these names hold images and their maps side by side."""
 
 
 def find(listing: Listing) -> Layout:
-    """Classes where folders look like it, else images only."""
+    """Classes if the folders look like classes, else images only."""
     base = common_folder(listing.images)
     children = _children(base, listing.images)
     masks = children.pop(GROUND_TRUTH, None)
@@ -33,7 +33,7 @@ def find(listing: Listing) -> Layout:
         fields = {"splits": {"all": where}, "masks": {"all": posixpath.join(base, GROUND_TRUTH)}}
         layer = Layer(name="anomalies", task=Task.ANOMALY_DETECTION, format="image-folder", **fields)
         return Layout("MVTec AD's folders", seen, (layer,))
-    return Layout("a folder a class", seen, (_classes({"all": where}),))
+    return Layout("one folder per class", seen, (_classes({"all": where}),))
 
 
 def _classes(splits: dict[Part, str]) -> Layer:
@@ -42,16 +42,16 @@ def _classes(splits: dict[Part, str]) -> Layer:
 
 def _refuse_maps(children: Collection[str], where: str) -> None:
     if maps := [child for child in children if child.lower() in _NO_CLASSES]:
-        raise UnclearError(f"{named(maps)} in {where}: folders of classes, or of images and of maps that belong to them")
+        raise UnclearError(f"{named(maps)} in {where}: these may be classes, or images and their maps")
 
 
 def images_only(listing: Listing) -> Layout:
-    """No layer; whatever else is there may be annotations that are not recognised, so it is said."""
+    """No layer; other files may be annotations that are not recognised, so a note names them."""
     others = listing.names.difference(listing.images)
     notes = [f"not used: {named(others)}"] if others else []
     if labels := unnamed_labels(listing):
         notes.append(
-            f"{named(labels)} may have YOLO's labels: for them to be read, a data.yaml says with train, val and names where the "
+            f"{named(labels)} may hold YOLO labels: to have them read, add a data.yaml whose train, val and names say where the "
             "images are and what the classes are called"
         )
     return Layout("images without labels", (common_folder(listing.images) or ".",), notes=tuple(notes))
@@ -64,28 +64,28 @@ def common_folder(images: Iterable[str]) -> str:
 
 
 def _splits(by_split: dict[str, str], listing: Listing, has_masks: bool) -> Layout:
-    """Folders called like splits, with classes in them or not."""
+    """Folders named like splits, with or without classes in them."""
     classes = {split: _children(folder, listing.images) for split, folder in by_split.items()}
     direct = [by_split[split] for split, children in classes.items() if "" in children]
     if direct and len(direct) < len(by_split):
         others = set(by_split.values()) - set(direct)
-        raise UnclearError(f"images in folders of classes in {named(others)}, and in none in {named(direct)}")
+        raise UnclearError(f"images are in class folders in {named(others)}, but not in {named(direct)}")
     if direct:
         return images_only(listing)
     found = {name for children in classes.values() for name in children}
     _refuse_maps(found, ", ".join(by_split.values()))
-    # MVTec's own validation folders have normal images only: what tells good from bad is the test set.
+    # MVTec's own validation folders have normal images only; its test set has both kinds.
     if "train" in by_split and (scored := by_split.get("test") or by_split.get("val")) and _is_of_anomalies(classes, has_masks):
         splits: dict[Part, str] = {"train": by_split["train"], "val": scored}
         layer = Layer(name="anomalies", task=Task.ANOMALY_DETECTION, format="image-folder", splits=splits)
         return Layout("MVTec AD's folders", tuple(by_split.values()), (layer,))
     if len(found) < 2:
         return images_only(listing)
-    return Layout("a folder a class", tuple(by_split.values()), (_classes(splits_from(by_split)),), tuple(left_out(by_split)))
+    return Layout("one folder per class", tuple(by_split.values()), (_classes(splits_from(by_split)),), tuple(left_out(by_split)))
 
 
 def _is_of_anomalies(classes: dict[str, dict[str, int]], has_masks: bool) -> bool:
-    """Only normal images to train on, and others besides."""
+    """Whether there are only normal images to train on, and others to score on."""
     others = {name for split, children in classes.items() if split != "train" for name in children}
     return all(map(is_normal, classes["train"])) and (has_masks or any(not is_normal(name) for name in others)) and bool(others)
 

@@ -1,6 +1,6 @@
-"""ICDAR's text files of quadrilaterals: `gt/gt_img_1.txt` for `images/img_1.jpg`, told by their lines.
+"""ICDAR's text files of quadrilaterals: `gt/gt_img_1.txt` for `images/img_1.jpg`, recognised by their lines.
 
-The splits are the folders' names: `gt/train`, or the `ch4_training_localization_transcription_gt` that ICDAR 2015 comes with.
+Folder names tell the splits: `gt/train`, or ICDAR 2015's `ch4_training_localization_transcription_gt`.
 """
 
 import posixpath
@@ -15,7 +15,7 @@ _FILES_LOOKED_INTO = 20
 
 
 def find(listing: Listing) -> Iterator[Layout]:
-    """The layer of all folders of such files, each a split."""
+    """The layer of all folders with such files, each a split."""
     images = {posixpath.splitext(posixpath.basename(name))[0] for name in listing.images}
     in_folder: dict[str, list[str]] = {}
     for name in listing.ending(".txt"):

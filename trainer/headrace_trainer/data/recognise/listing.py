@@ -1,4 +1,4 @@
-"""What a dataset without dataset.json has: the names of its files, and a look into some of them."""
+"""The files of a dataset without dataset.json: their names, and a look into some of them."""
 
 import posixpath
 import re
@@ -24,7 +24,7 @@ _SPLIT_WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a dataset. What recognition reads must be there; images need not."""
+    """A dataset's files. Those that recognition reads must exist; images need not."""
 
     root: Path
     names: frozenset[str]
@@ -32,17 +32,17 @@ class Listing:
 
     @classmethod
     def of(cls, root: Path, names: Iterable[str]) -> "Listing":
-        """A listing without what is hidden."""
+        """A listing without hidden files."""
         return cls(root, frozenset(name for name in names if not any(part.startswith(".") for part in name.split("/"))))
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        """All image files, sorted; masks and depth maps among them."""
+        """All image files, sorted, including masks and depth maps."""
         return tuple(sorted(name for name in self.names if is_image(name)))
 
     @cached_property
     def folders(self) -> frozenset[str]:
-        """Every folder that a file lies below; "" is the root."""
+        """Every folder with a file below it; "" is the root."""
         found = {""}
         for name in self.names:
             folder = posixpath.dirname(name)
@@ -52,7 +52,7 @@ class Listing:
         return frozenset(found)
 
     def ending(self, *suffixes: str, deepest: int = 3) -> list[str]:
-        """Files with one of these suffixes in at most `deepest` folders, sorted."""
+        """Files with one of these suffixes, at most `deepest` folders deep, sorted."""
         return sorted(name for name in self.names if name.lower().endswith(suffixes) and name.count("/") <= deepest)
 
     def below(self, folder: str) -> list[str]:
@@ -60,7 +60,7 @@ class Listing:
         return sorted(name for name in self.names if not folder or name.startswith(f"{folder}/"))
 
     def text(self, name: str) -> str:
-        """A small text file, whatever is no UTF-8 in it replaced."""
+        """A small text file; bytes that are not UTF-8 are replaced."""
         return (self.root / name).read_text("utf-8-sig", "replace")
 
     def peek(self, name: str) -> str:
@@ -74,7 +74,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Layout:
-    """A way to read a dataset that its files suggest."""
+    """A way to read a dataset, suggested by its files."""
 
     kind: str
     """In words: "COCO's JSON"."""
@@ -91,7 +91,7 @@ class Layout:
 
 
 def split_in(words: Iterable[str]) -> str | None:
-    """ "train", "val" or "test" where a word says so: the last one that does."""
+    """ "train", "val" or "test" if a word says so: the last one that does."""
     for word in reversed(list(words)):
         for pattern, split in _SPLIT_WORDS:
             if pattern.fullmatch(word.lower()):
@@ -100,12 +100,13 @@ def split_in(words: Iterable[str]) -> str | None:
 
 
 def words_of(text: str) -> list[str]:
-    """The parts of a name that "_", "-", "." or blanks separate."""
+    """The parts of a name between "_", "-", "." and spaces."""
     return [word for word in re.split(r"[_\-. ]+", text) if word]
 
 
 def splits_from(found: dict[str, str]) -> dict[Part, str]:
-    """Splits of a layer from what there is for "train", "val", "test" and "all". Without val, train is divided; test is left."""
+    """A layer's splits from what there is for "train", "val", "test" and "all". Without both "train" and
+    "val", the first of "all", "train", "val" and "test" that exists is divided."""
     if "val" in found and "train" in found:
         return {"train": found["train"], "val": found["val"]}
     return {"all": found.get("all") or found.get("train") or found.get("val") or found["test"]}
@@ -123,24 +124,24 @@ def named(names: Collection[str]) -> str:
 
 
 class UnclearError(FatalError):
-    """A dataset without dataset.json cannot be read for certain: `seen` says what suggests what, and what is in the way."""
+    """A dataset without dataset.json cannot be read for certain: `seen` says what suggests what, or what is in the way."""
 
     suggestion: Manifest | None = None
-    """A dataset.json that would read all that is clear by itself, if anything is."""
+    """A dataset.json that would read what is clear by itself, if anything is."""
     notes: tuple[str, ...] = ()
-    """What is to be done to the suggestion."""
+    """What to change in the suggestion."""
 
     def __init__(self, *seen: str) -> None:
         self.seen = seen
-        several = "what is there can be read in several ways" if len(seen) > 1 else "what is there cannot be read for certain"
+        several = "its files can be read in several ways" if len(seen) > 1 else "its files cannot be read for certain"
         self.finding = f"no dataset.json at the dataset's root, and {several}: {'; '.join(seen)}. "
         super().__init__(
             Reason.BAD_DATASET,
             f"{self.finding}Write a dataset.json that says what to read: docs/datasets.md has examples, and `headrace dataset "
-            "check` suggests one where it can",
+            "check` suggests one if it can",
         )
 
     def to_the_checker(self) -> str:
-        """The message for who has the suggestion, if there is one, before their eyes."""
-        wanted = "make the one that is suggested here say" if self.suggestion is not None else "write a dataset.json that says"
+        """The message for someone who sees the suggestion, if there is one."""
+        wanted = "edit the one suggested here to say" if self.suggestion is not None else "write a dataset.json that says"
         return f"{self.finding}To train, {wanted} what to read; docs/datasets.md has examples"

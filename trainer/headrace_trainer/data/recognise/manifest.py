@@ -1,4 +1,4 @@
-"""What is where in a dataset: its dataset.json, or what its files make out where it has none."""
+"""What is where in a dataset: its dataset.json, or what its files suggest without one."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from headrace_trainer.manifest import manifest_from
 def read_manifest(root: Path) -> Manifest:
     """The dataset's dataset.json, or what is recognised without one.
 
-    Raises FatalError(BAD_DATASET) naming each wrong field where it is wrong, and what was seen where nothing is recognised.
+    Raises FatalError(BAD_DATASET), which names each wrong field, or says what was seen if nothing is recognised.
     """
     path = root / MANIFEST
     return manifest_from(path.read_bytes()) if path.is_file() else recognise(root, walk(root)).manifest

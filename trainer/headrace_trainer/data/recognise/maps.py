@@ -1,6 +1,6 @@
-"""Folders of maps beside folders of images: what a dataset.json that reads them may say. For a person to edit: it is a guess.
+"""Folders of maps beside folders of images: suggests a dataset.json that reads them, a guess for you to edit.
 
-Classes of masks have no names in their files: the suggested ones are placeholders, by the values that some masks have.
+Mask files do not name their classes: the suggested names are placeholders for the values in some masks.
 """
 
 import posixpath
@@ -19,12 +19,12 @@ _LOOKED_INTO = 20
 _MOST_VALUES = 64
 """Maps with more values than this have no classes."""
 _GUESSED = (0, 1)
-"""Values where no mask can be looked into, as where headers alone were pulled."""
+"""Values to suggest if no mask can be read, for example because only headers were pulled."""
 _DEPTH = "depth"
 
 
 def suggested(listing: Listing, folders: frozenset[str]) -> Layout | None:
-    """A layer for each kind of map: the PNGs in folders called like one of `folders`, if they are called as other images are."""
+    """A layer for each kind of map: the PNGs in folders named like one of `folders`, if they share names with other images."""
     by_kind: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     images = set()
     for name in listing.images:
@@ -39,8 +39,8 @@ def suggested(listing: Listing, folders: frozenset[str]) -> Layout | None:
         return None
     seen = tuple(folder for layer in layers for folder in layer.splits.values())
     notes = tuple(
-        f"layer '{layer.name}': the names of its classes are placeholders, by pixel value: edit them, or name the value that is no "
-        "class as `ignore`"
+        f"layer '{layer.name}': its class names are placeholders for pixel values: edit them, or set `ignore` to the value that is "
+        "not a class"
         for layer in layers
         if layer.format == "mask-png"
     )
@@ -48,27 +48,27 @@ def suggested(listing: Listing, folders: frozenset[str]) -> Layout | None:
 
 
 def _notes_on_colours(layers: Iterable[Layer], listing: Listing) -> Iterator[str]:
-    """What is to be done to masks that are pictures: no dataset.json makes them readable."""
+    """What to do about masks that are pictures: no dataset.json makes them readable."""
     for layer in layers:
         first = next((name for folder in layer.splits.values() for name in listing.below(folder) if name.endswith(".png")), None)
         if layer.format == "mask-png" and first is not None and (channels := _channels(listing.root / first)) > 1:
             yield (
-                f"layer '{layer.name}': {first} for one has {channels} channels: what is read is one channel of class ids; convert "
-                "colours to them first"
+                f"layer '{layer.name}': expected masks with one channel of class ids; {first}, for example, has {channels}; "
+                "convert colours to class ids first"
             )
 
 
 def _channels(path: Path) -> int:
-    """Of a picture; 0 where it cannot be opened."""
+    """The number of a picture's channels; 0 if it cannot be opened."""
     try:
         with Image.open(path) as image:
             return len(image.getbands())
-    except Exception:  # whatever is wrong with it: reading the layer will say so
+    except Exception:  # reading the layer will say what is wrong
         return 0
 
 
 def _folder_of_maps(name: str, folders: frozenset[str]) -> tuple[str, str] | None:
-    """What the maps' folder that `name` lies in is called, and its path: to the split's folder in it, where there is one."""
+    """The name of the maps' folder that holds `name`, and its path, down to the split's folder in it if there is one."""
     parts = name.split("/")[:-1]
     at = next((number for number, part in enumerate(parts) if part.lower() in folders), None)
     if at is None:
@@ -78,7 +78,7 @@ def _folder_of_maps(name: str, folders: frozenset[str]) -> tuple[str, str] | Non
 
 
 def _layer(kind: str, by_folder: Mapping[str, set[str]], images: set[str], listing: Listing) -> Layer | None:
-    """The layer of all maps in folders called `kind`; None where they are no PNGs, or belong to no images."""
+    """The layer of all maps in folders called `kind`; None unless they are PNGs and most belong to images."""
     maps = [name for names in by_folder.values() for name in names if name.lower().endswith(".png")]
     splits = _splits(by_folder)
     if splits is None or 2 * sum(1 for name in maps if _stem(name) in images) <= len(maps):
@@ -93,7 +93,7 @@ def _layer(kind: str, by_folder: Mapping[str, set[str]], images: set[str], listi
 
 
 def _splits(folders: Iterable[str]) -> dict[Part, str] | None:
-    """Each split's folder; None where two are of one split."""
+    """Each split's folder; None if two folders are the same split."""
     found: dict[str, str] = {}
     for folder in sorted(folders):
         split = split_in(word for part in folder.split("/") for word in words_of(part)) or "all"
@@ -103,14 +103,14 @@ def _splits(folders: Iterable[str]) -> dict[Part, str] | None:
 
 
 def _values_of(maps: Iterable[str], listing: Listing) -> list[int]:
-    """The pixel values of some maps, as far as they can be read and have one channel."""
+    """The pixel values of some maps, of those that can be read and have one channel."""
     values: set[int] = set()
     for name in sorted(maps)[:_LOOKED_INTO]:
         try:
             with Image.open(listing.root / name) as image:
                 if len(image.getbands()) == 1:
                     values.update(np.unique(np.asarray(image).astype(np.int64)).tolist())
-        except Exception:  # whatever is wrong with it: reading the layer will say so
+        except Exception:  # reading the layer will say what is wrong
             continue
     return sorted(values)
 

@@ -1,4 +1,4 @@
-"""A lone CSV or JSON lines file at the root, or one for each split: what it labels is told by its columns."""
+"""A single CSV or JSON lines file at the root, or one per split: its columns tell what it labels."""
 
 import csv
 import io
@@ -53,17 +53,17 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class _Meaning:
-    """What the columns are."""
+    """What the columns mean."""
 
     task: Task
     columns: Mapping[Column, str]
-    """Those that are called otherwise."""
+    """Maps standard column names to the table's, if they differ."""
     notes: tuple[str, ...] = ()
     """What is not used."""
 
 
 def find(listing: Listing) -> Iterator[Layout]:
-    """The layer of the one table, or of those of its splits."""
+    """The layer of the one table, or of one table per split."""
     tables = listing.ending(".csv", ".jsonl", deepest=0)
     if not tables:
         return
@@ -99,11 +99,11 @@ def _rows(name: str, listing: Listing) -> list[Mapping[str, Any]]:
 def _meaning(name: str, rows: Sequence[Mapping[str, Any]]) -> _Meaning:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     if not rows:
-        raise _unclear(name, "it has no row")
+        raise _unclear(name, "it has no rows")
     named = {role: found for role, words in _SYNONYMS.items() if (found := _called(columns, words)) is not None}
     image = _image_column(named.get("image"), columns, rows)
     if image is None:
-        raise _unclear(name, f"no column has names of images; there are: {', '.join(columns)}")
+        raise _unclear(name, f"no column has image names; found: {', '.join(columns)}")
     named["image"] = image
     fold = _no_split(named, rows)
     others = [column for column in columns if column not in {image, named.get("split")} and not is_index(column)]
@@ -122,43 +122,43 @@ def _meaning(name: str, rows: Sequence[Mapping[str, Any]]) -> _Meaning:
         unused = (f"not used: column '{fold}' of {name}, which does not say train, val or test",) if fold else ()
         return _Meaning(task, _renamed(named, ("image", "split", role, *(("mask",) if role == "anomalous" else ()))), unused)
     if fold:
-        raise _unclear(name, f"column '{fold}' does not say train, val or test, and no other says what the rest holds")
+        raise _unclear(name, f"column '{fold}' does not say train, val or test, and no other column says what the table labels")
     return _by_values(name, others, named, rows)
 
 
 def _no_split(named: dict[Column, str], rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """The column that is called like a split and says none, as the folds of a cross-validation do: it is taken out of `named`."""
+    """The column that is named like a split but holds none, such as cross-validation folds: it is taken out of `named`."""
     if "split" not in named or all(str(row.get(named["split"])).strip().lower() in SPLITS for row in rows):
         return None
     return named.pop("split")
 
 
 def _refuse_boxes(name: str, columns: Sequence[str]) -> None:
-    """A box a row with its class looks like a label an image."""
+    """Refuse boxes: a box per row with its class looks like a label per image."""
     lower = {column.lower() for column in columns}
     if (found := next((corners for corners in _BOXES if lower.issuperset(corners)), None)) is not None:
-        raise _unclear(name, f"its boxes ({', '.join(found)}) are not read from tables: write them as COCO, YOLO or VOC do")
+        raise _unclear(name, f"its boxes ({', '.join(found)}) cannot be read from a table: write them as COCO, YOLO or VOC do")
 
 
 def _refuse_commas(name: str, columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Numbers as half of Europe's spreadsheets write them would be taken for names."""
+    """Refuse decimal commas: numbers as half of Europe's spreadsheets write them would be taken for names."""
     for column in columns:
         cells = [str(row.get(column)) for row in rows]
         if (cell := next(filter(_WITH_A_COMMA.fullmatch, cells), None)) is not None and _numbers(
             column, [{column: one.replace(",", ".", 1)} for one in cells]
         ):
-            raise _unclear(name, f"column '{column}' has numbers with a comma ({cell.strip()}); expected a point")
+            raise _unclear(name, f"column '{column}' has numbers with a decimal comma ({cell.strip()}); expected a point")
 
 
 def _by_values(name: str, others: list[str], named: Mapping[Column, str], rows: Sequence[Mapping[str, Any]]) -> _Meaning:
-    """Where no column is called like what it holds: numbers are values, 0 and 1 in several columns are classes."""
+    """If no column has a standard name, go by its cells: numbers are values, 0 and 1 in several columns are classes."""
     if others and all(_numbers(column, rows) for column in others):
         ones = len(others) > 1 and all(str(row.get(column)).strip() in {"0", "1"} for row in rows for column in others)
         task = Task.MULTILABEL_CLASSIFICATION if ones else Task.REGRESSION
         return _Meaning(task, _renamed(named, ("image", "split")))
     if len(others) == 1:
         return _Meaning(Task.MULTICLASS_CLASSIFICATION, {**_renamed(named, ("image", "split")), "label": others[0]})
-    raise _unclear(name, f"no column says what it holds; beside '{named['image']}' there are: {', '.join(others) or 'none'}")
+    raise _unclear(name, f"no column name says what it holds; besides '{named['image']}', found: {', '.join(others) or 'none'}")
 
 
 def _called(columns: Sequence[str], words: Sequence[str]) -> str | None:
@@ -166,7 +166,7 @@ def _called(columns: Sequence[str], words: Sequence[str]) -> str | None:
 
 
 def _image_column(called: str | None, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """The column called so, if any; else the first whose cells end as the names of images do."""
+    """The column called `called`, if any; else the first whose cells all end like image names."""
     if called is not None:
         return called
     return next((column for column in columns if all(is_image(str(row.get(column))) for row in rows)), None)
@@ -181,12 +181,12 @@ def _numbers(column: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _fractions(column: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a column has numbers that are not all whole: no class is called so."""
+    """Whether a column has numbers that are not all whole: classes do not have such names."""
     return _numbers(column, rows) and any(not _number(row.get(column)).is_integer() for row in rows)
 
 
 def _number(cell: Any) -> float:
-    """0 for nothing, which is allowed in a column of numbers; infinite for what is none."""
+    """0 for an empty cell, which a column of numbers may have; infinite for what is not a number."""
     try:
         number = as_number(cell, "")
     except BadSampleError:

@@ -29,7 +29,7 @@ def _layout(folder: str, layer: str, listing: Listing) -> Layout:
     lists = {split: name for stem, split in _LISTS.items() if (name := f"{main}/{stem}.txt") in listing.names}
     if lists.keys() & {"train", "all"}:
         if "train" in lists and "val" in lists:
-            lists.pop("all", None)  # both of them in one list
+            lists.pop("all", None)  # trainval lists both again
         splits, notes = splits_from(lists), left_out(lists)
     else:
         splits, notes = {"all": folder}, []

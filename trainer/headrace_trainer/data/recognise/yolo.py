@@ -1,8 +1,8 @@
-"""YOLO's data.yaml (or config.yaml): class names, and for each split the folder of images, beside which lies that of labels, or a
+"""YOLO's data.yaml (or config.yaml): class names, and for each split a folder of images with the folder of labels beside it, or a
 list of images.
 
-What the labels are is told by the lines of some of them: 4 numbers after the class are a box, more are polygons, and where all have
-8, polygons of four points and oriented boxes look alike, which is an error. `kpt_shape` says that they are keypoints.
+The lines of some label files tell what they hold: 4 numbers after the class are a box, more are polygons. If all have 8, polygons
+of four points and oriented boxes look alike, which is an error. `kpt_shape` says that they are keypoints.
 """
 
 import itertools
@@ -44,7 +44,7 @@ def find(listing: Listing) -> Iterator[Layout]:
 
 
 def unnamed_labels(listing: Listing) -> tuple[str, ...]:
-    """Folders of what looks like YOLO's labels; for datasets in which nothing says what their classes are."""
+    """Folders of what look like YOLO labels, for datasets in which nothing names their classes."""
     folders: dict[str, list[str]] = {}
     for name in filter(is_label_file, listing.ending(".txt")):
         folders.setdefault(posixpath.dirname(name), []).append(name)
@@ -65,7 +65,7 @@ def _layout(name: str, content: Mapping[str, Any], layer: str, listing: Listing)
     places = {split: _place(name, content, split, listing) for split in ("train", "val") if content.get(split)}
     notes = []
     if places.get("val") == places["train"]:
-        notes.append(f"{name}: train and val are the same images, which are divided")
+        notes.append(f"{name}: train and val are the same images, so they are divided")
         places.pop("val")
     splits = splits_from(places)
     task = _task(name, content, splits.values(), listing)
@@ -86,7 +86,7 @@ def _content(name: str, listing: Listing) -> Mapping[str, Any] | None:
 def _place(name: str, content: Mapping[str, Any], split: str, listing: Listing) -> str:
     """The folder of a split's labels, or its list of images.
 
-    The folder is that of its images, the last "images" of its path made "labels".
+    The labels' folder is the images' folder with the last "images" in its path renamed "labels".
     """
     value = content[split]
     if isinstance(value, list) and len(value) == 1:
@@ -109,8 +109,8 @@ def _place(name: str, content: Mapping[str, Any], split: str, listing: Listing) 
             return labels
         tried.append(labels)
     expected = " or ".join(dict.fromkeys(tried))
-    what = "a list of images, expected as" if value.endswith(".txt") else "whose labels are expected in"
-    raise _unclear(f"{name}: {split} is '{value}', {what} {expected}; none is there")
+    what = "a list of images, expected at" if value.endswith(".txt") else "whose labels are expected in"
+    raise _unclear(f"{name}: {split} is '{value}', {what} {expected}; found none")
 
 
 def _task(name: str, content: Mapping[str, Any], places: Any, listing: Listing) -> Task:
@@ -122,19 +122,19 @@ def _task(name: str, content: Mapping[str, Any], places: Any, listing: Listing) 
     if not numbers or numbers == {4}:
         return Task.OBJECT_DETECTION
     if numbers == {8}:
-        raise _unclear(f"{name}: all its labels have four points, which may be polygons (segment) or oriented boxes (obb)")
+        raise _unclear(f"{name}: all its labels have four points; set `task` in it to segment (polygons) or obb (oriented boxes)")
     return Task.INSTANCE_SEGMENTATION
 
 
 def _numbers_a_line(places: Any, listing: Listing) -> Iterator[int]:
-    """How many numbers stand after the class, in the lines of the first label files."""
+    """How many numbers follow the class, in the lines of the first label files."""
     for place in places:
         for label in itertools.islice(_label_files(place, listing), _FILES_LOOKED_INTO):
             yield from (len(line.split()) - 1 for line in listing.text(label).splitlines() if line.strip())
 
 
 def _label_files(place: str, listing: Listing) -> Iterator[str]:
-    """Of a folder of labels, or of a list of images as far as these are found by their names alone."""
+    """The label files in a folder, or of listed images that can be found by their names alone."""
     if not place.endswith(".txt"):
         yield from filter(is_label_file, listing.below(place))
         return

@@ -1,4 +1,4 @@
-"""Whether there is something to learn for each head, and something to score it by: known before the first iteration."""
+"""Checks before the first iteration that each head has something to learn from and something to be scored on."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ _NAMED = 8
 
 
 def check_labels(head: HeadData, layer: Layer, data: LayerData, train: Split, val: Split, *, say: Callable[[str], None]) -> None:
-    """Refuse a head that its layer, which is read into `data`, has no label for; warn of lesser gaps."""
+    """Refuse a head if its layer, read into `data`, has no label to train on; warn about lesser gaps."""
     name = head.spec.name
     if head.spec.task.self_supervised:
         return
@@ -27,7 +27,7 @@ def check_labels(head: HeadData, layer: Layer, data: LayerData, train: Split, va
         raise FatalError(
             Reason.BAD_DATASET,
             f"head '{name}': layer '{layer.name}' has no labelled image to train on{why}{train.problems.first_cause()}; give the "
-            "layer a 'train' in its splits, with images that are in no layer's 'val'",
+            "layer a 'train' in its splits, with images that are not in any layer's 'val'",
         )
     if not val.labelled(head):
         say(
@@ -36,11 +36,11 @@ def check_labels(head: HeadData, layer: Layer, data: LayerData, train: Split, va
         )
     if unseen := _unseen_classes(head, train, val):
         classes = counted(len(unseen), "classes")
-        say(f"WARNING: head '{name}' is scored on {classes} that no image to train on has: {first_few(unseen, _NAMED)}")
+        say(f"WARNING: head '{name}' is scored on {classes} that no training image has: {first_few(unseen, _NAMED)}")
     description = describe(head.spec.task)
     if description.counted is not None and description.counted.negatives and not train.objects(head):
         say(
-            f"WARNING: head '{name}' can learn only that nothing is there: none of the {labelled} labelled images to train on of "
+            f"WARNING: head '{name}' can learn only that nothing is there: none of the {labelled} labelled training images of "
             f"layer '{layer.name}' has an object"
         )
     for warning in description.warnings(head.spec.options, layer, head.labels, [*train.of(head).values()]):
@@ -48,7 +48,7 @@ def check_labels(head: HeadData, layer: Layer, data: LayerData, train: Split, va
 
 
 def _unseen_classes(head: HeadData, train: Split, val: Split) -> list[str]:
-    """Classes of val that train does not have, unless they are meant to be new."""
+    """Classes in val but not in train, unless they are meant to be new."""
     if describe(head.spec.task).new_classes_in_val:
         return []
     in_train, in_val = (

@@ -1,8 +1,8 @@
-"""Which images a split has, and what is annotated in them.
+"""Which images a split has, and their annotations.
 
-The train split is the union of what the heads' layers list for training, likewise val; an image in both is taken out of train.
-Where a self-supervised head names no layer, the images that no layer lists are in too: in val if a folder above them is called so,
-else in train; only where val would then be empty are they divided by a hash (held_out.py).
+The train split is the union of what the heads' layers list for training, and val likewise; an image in both is taken out of train.
+If a self-supervised head names no layer, the images that no layer lists belong too: to val if a folder above them is named like it,
+else to train. If val would then be empty, a hash divides them (held_out.py).
 """
 
 import posixpath
@@ -37,42 +37,42 @@ class Split:
     root: Path
     heads: tuple[HeadData, ...]
     annotations: Mapping[str, Mapping[str, Annotation]]
-    """By layer and image; an image that is missing is unlabelled."""
+    """By layer and image; missing images are unlabelled."""
     padding: Mapping[str, int]
-    """By head, to how many objects or characters its targets are padded: static, so that shapes are."""
+    """By head, how many objects or characters its targets are padded to: static, so that shapes are."""
     problems: Problems
-    """Takes what turns out to be bad while loading."""
+    """Counts what turns out to be bad while loading."""
     beyond: Mapping[str, int] = field(default_factory=dict)
-    """By head, of how many objects more an image may have boxes that are ignored; heads without are missing."""
+    """By head, how many more objects an image may have, whose boxes are ignored; heads without any are missing."""
     _lost: dict[str | None, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """By layer, the images whose annotation turned out to be bad; under None those that cannot be read."""
+    """By layer, the images whose annotation turned out to be bad; under None, those that cannot be read."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def of(self, head: HeadData) -> Mapping[str, Annotation]:
-        """What is annotated for `head`, by image."""
+        """The annotations for `head`, by image."""
         return self.annotations[head.layer] if head.layer is not None else {}
 
     def labelled(self, head: HeadData) -> int:
-        """How many images `head` learns from or is scored on: for a self-supervised one all of them."""
+        """How many images `head` learns from or is scored on; a self-supervised one, all of them."""
         return len(self.images) if head.spec.task.self_supervised else len(self.of(head))
 
     def objects(self, head: HeadData) -> int:
-        """How many objects the layer of `head` has in these images; characters, where it is text."""
+        """How many objects, or characters of text, the layer of `head` has in these images."""
         return sum(annotation.objects for annotation in self.of(head).values())
 
     def lose(self, image: str, layers: Iterable[str | None], cause: object) -> None:
-        """While loading, `image` turns out to have no usable annotation of these `layers`; with None, to be no image.
+        """Record that `image` turned out to have no usable annotation in these `layers`; None means that it cannot be read.
 
-        Raises FatalError(BAD_DATASET) where nothing is left to train a head on, however many bad images a job may have.
+        Raises FatalError(BAD_DATASET) if nothing is left to train a head on, however many bad images a job may have.
         """
         for layer in layers if self.name == "train" else ():
             self._lost[layer].add(image)
             every = self.images if layer is None else self.annotations[layer]
             learns = layer is None or any(head.layer == layer and not head.spec.task.self_supervised for head in self.heads)
             if learns and len(self._lost[layer]) == len(every):
-                usable = "can be read" if layer is None else f"has an annotation of layer '{layer}' that can be used"
+                usable = "can be read" if layer is None else f"has a usable annotation in layer '{layer}'"
                 raise FatalError(
                     Reason.BAD_DATASET,
                     f"none of the {len(every)} images to train on {usable}; {image}: {cause}",
@@ -81,16 +81,16 @@ class Split:
 
 @dataclass(frozen=True)
 class SplitImages:
-    """The images of both splits; none is in both."""
+    """The images of both splits, without overlap."""
 
     train: frozenset[str]
     val: frozenset[str]
 
 
 def divide_images(layers: Mapping[str, LayerData], unlisted: Iterable[str], val_share: float, problems: Problems) -> SplitImages:
-    """The images of each split: what `layers` list, and of the images `unlisted` those that no layer lists.
+    """The images of each split: what `layers` list, and those of `unlisted` that no layer lists.
 
-    Raises FatalError(BAD_DATASET) where one of the splits is empty.
+    Raises FatalError(BAD_DATASET) if a split is empty.
     """
     listed = {split: {image for data in layers.values() for image in data.splits.get(split, {})} for split in _SPLITS}
     train, val = listed["train"] - listed["val"], listed["val"]
@@ -105,7 +105,7 @@ def divide_images(layers: Mapping[str, LayerData], unlisted: Iterable[str], val_
 
 
 def _is_held_out_by_folder(image: str) -> bool:
-    """Whether a folder above the image is called like what is not trained on: "val", "val2017", "valid", "validation", "test"."""
+    """Whether a folder above the image is named like a held-out split: "val", "val2017", "valid", "validation", "test"."""
     return any(_HELD_OUT_FOLDER.fullmatch(folder) for folder in posixpath.dirname(image).lower().split("/"))
 
 
@@ -116,7 +116,7 @@ def _refuse_empty(train: set[str], val: set[str], layers: Iterable[str], problem
             hint = f"put some images into a folder '{split}' and others into a folder '{other}'"
             if named:
                 hint = f"give at least one of the layers {named} a '{split}' in its splits, with images that are not in '{other}'"
-            alone = f". Of all images {min(other_images)} alone can be used, and two are needed" if len(other_images) == 1 else ""
+            alone = f". Only one image can be used, {min(other_images)}; two are needed" if len(other_images) == 1 else ""
             message = f"{MANIFEST}: no image is in the split '{split}': {hint}{alone}{problems.first_cause()}"
             raise FatalError(Reason.BAD_DATASET, message)
 
@@ -130,7 +130,7 @@ def make_split(
     heads: tuple[HeadData, ...],
     problems: Problems,
 ) -> Split:
-    """The split of these images."""
+    """A split of these images."""
     annotations = {layer: annotations_in(images, data, name) for layer, data in layers.items()}
     padding = {head.spec.name: _padding(name, head, annotations, problems) for head in heads}
     beyond = {head.spec.name: more for head in heads if (more := _most_objects(head, annotations) - padding[head.spec.name]) > 0}
@@ -138,25 +138,25 @@ def make_split(
 
 
 def annotations_in(images: frozenset[str], layer: LayerData, split: SplitName) -> dict[str, Annotation]:
-    """What a layer has for a split, of these images."""
+    """A layer's annotations of these images in a split."""
     return {image: annotation for image, annotation in layer.splits.get(split, {}).items() if image in images}
 
 
 def _padding(split: SplitName, head: HeadData, annotations: Mapping[str, Mapping[str, Annotation]], problems: Problems) -> int:
-    """How many objects an image has at most, rounded up; in training no more than there is memory for."""
+    """The most objects in one image, rounded up; in training, no more than memory allows."""
     most = _most_objects(head, annotations)
     counted = describe(head.spec.task).counted
     bound = counted.most_learnt if counted is not None else None
     if split == "train" and bound is not None and most > bound:
         problems.say(
-            f"head '{head.spec.name}': an image of layer '{head.layer}' has {most} objects; it learns from the {bound} largest of "
-            "a crop, and ignores the others, as it does crowds"
+            f"head '{head.spec.name}': an image of layer '{head.layer}' has {most} objects; the head learns from the {bound} "
+            "largest in a crop and ignores others, like crowds"
         )
         return bound
     return -(-max(most, 1) // _PADDING_STEP) * _PADDING_STEP
 
 
 def _most_objects(head: HeadData, annotations: Mapping[str, Mapping[str, Annotation]]) -> int:
-    """How many objects, or characters, an image has at most."""
+    """The most objects, or characters, in one image."""
     by_image = annotations[head.layer] if head.layer is not None else {}
     return max((annotation.objects for annotation in by_image.values()), default=1)

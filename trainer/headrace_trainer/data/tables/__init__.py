@@ -1,1 +1,1 @@
-"""Tables of labels, which CSV and JSON lines share: reading their cells, and what rows become."""
+"""Tables of labels, as CSV or JSON lines: reads their cells, and turns rows into annotations."""

@@ -1,4 +1,4 @@
-"""From the rows of tables to annotations: what tasks share."""
+"""Turns table rows into annotations: what tasks share."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Maker = Callable[[Table, ImageRows], Annotation]
 def single_labels(
     kind: Callable[[int], Annotation], column: Column, layer: Layer, files: DatasetFiles, tables: Sequence[Table]
 ) -> LayerData:
-    """A class or an identity an image."""
+    """One class or identity per image."""
     tables = [table.labelled(column) for table in tables]
     classes = class_table(layer, files) or classes_in(layer, tables, lambda table, row: (as_name(table.cell(row, column), ""),))
     index = ClassIndex(classes)
@@ -36,7 +36,7 @@ def single_labels(
 
 @dataclass(frozen=True)
 class ClassIndex:
-    """Index by name, or by id where no class is called so."""
+    """Index by name, or by id if no class has that name."""
 
     classes: ClassTable
 
@@ -53,7 +53,7 @@ class ClassIndex:
 
 
 def classes_in(layer: Layer, tables: Sequence[Table], names_of: Callable[[Table, Row], Any]) -> ClassTable:
-    """The names that occur in all splits; rows that are broken are left for later."""
+    """The names that occur in all splits; broken rows are left for later."""
     found: set[str] = set()
     for table in tables:
         for row in table.rows:
@@ -65,7 +65,7 @@ def classes_in(layer: Layer, tables: Sequence[Table], names_of: Callable[[Table,
 
 
 def annotations_in(tables: Sequence[Table], make: Maker) -> dict[Part, Mapping[str, Annotation]]:
-    """What `make` makes of each image's rows, by split and image; images with broken rows count as bad."""
+    """What `make` returns for each image's rows, by split and image; images with broken rows count as bad."""
     splits: dict[Part, dict[str, Annotation]] = {}
     for table in tables:
         for rows in by_image(table):

@@ -1,4 +1,4 @@
-"""Quadrilaterals in tables: a row each with a column for every coordinate, or in JSON any number in a row."""
+"""Quadrilaterals in tables: one per row with a column for every coordinate, or in JSON any number per row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from headrace_trainer.data.targets.quad_geometry import clean_quads
 
 CORNERS: tuple[Column, ...] = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
 _ONE_CLASS = "object"
-"""The class of quadrilaterals that have none."""
+"""The class of quadrilaterals without one."""
 
 
 def read_quads(layer: Layer, files: DatasetFiles, tables: Sequence[Table]) -> LayerData:
@@ -44,7 +44,7 @@ def read_quads(layer: Layer, files: DatasetFiles, tables: Sequence[Table]) -> La
 
 @dataclass(frozen=True)
 class _Quad:
-    """A quadrilateral as a file has it, not looked at yet."""
+    """A quadrilateral as in the file, not checked yet."""
 
     corners: Any
     class_name: Any
@@ -52,7 +52,7 @@ class _Quad:
 
 
 def _quads_of(table: Table, row: Row) -> Iterator[_Quad]:
-    """Those of a row: one at most in columns, any number in JSON."""
+    """The quadrilaterals of a row: at most one in columns, any number in JSON."""
     if not table.has("quads"):
         corners = [table.cell(row, corner) for corner in CORNERS]
         if not all(map(is_nothing, corners)):

@@ -1,4 +1,4 @@
-"""Tables of labels, a row an image: what CSV and JSON lines share. What columns mean is told in `headrace_api.dataset`."""
+"""Tables of labels, a row per image: what CSV and JSON lines share. `headrace_api.dataset` says what columns mean."""
 
 import math
 import re
@@ -16,19 +16,19 @@ SPLITS: Mapping[str, Part | None] = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     "test": None,
 }
-"""What a column may say of the split; images of None are left out."""
+"""What a split column may say; images of None are left out."""
 _YES_NO: dict[str, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _NOTHING = frozenset({"", "na", "n/a", "nan", "null", "none"})
-"""What programs write where a number is not known, in lower case."""
+"""What programs write for an unknown number, in lower case."""
 _INDEX = re.compile(r"|Unnamed: \d+")
-"""What pandas calls the column that numbers the rows."""
+"""pandas' names for the column that numbers the rows."""
 Cell = Any
-"""A string of a CSV, what JSON has, or None where a row has no such column."""
+"""A string from CSV, a value from JSON, or None if a row has no such column."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a file says in one place."""
+    """One row of a file."""
 
     where: str
     """File and line."""
@@ -41,7 +41,7 @@ class Table:
 
     source: Source
     columns: tuple[str, ...]
-    """All that occur, in the order of the file."""
+    """All that occur, in file order."""
     rows: tuple[Row, ...]
 
     def name(self, column: Column) -> str:
@@ -53,7 +53,7 @@ class Table:
         return self.name(column) in self.columns
 
     def need(self, *columns: Column) -> None:
-        """Refuse the table where a column is missing."""
+        """Refuse the table if a column is missing."""
         if missing := [self.name(column) for column in columns if not self.has(column)]:
             raise bad_layer(
                 self.source.layer,
@@ -62,20 +62,20 @@ class Table:
             )
 
     def cell(self, row: Row, column: Column) -> Cell:
-        """What `row` has for `column`."""
+        """The value of `column` in `row`."""
         return row.cells.get(self.name(column))
 
     def others(self) -> tuple[str, ...]:
-        """The columns beside those of image and split, and the numbers of rows."""
+        """The columns other than image, split and row numbers."""
         return tuple(name for name in self.columns if name not in {self.name("image"), self.name("split")} and not is_index(name))
 
     def labelled(self, column: Column) -> "Table":
-        """Without the rows that have nothing in `column`, which are counted: a table for several layers may have gaps in each."""
+        """Drop and count the rows with nothing in `column`: a table for several layers may have gaps in each."""
         self.need(column)
         return self._only([row for row in self.rows if not is_nothing(self.cell(row, column))], self.name(column))
 
     def with_a_value(self, names: Iterable[str]) -> "Table":
-        """The same for rows that have no number in any of these columns."""
+        """The same for rows without a number in any of these columns."""
         return self._only([row for row in self.rows if not all(is_no_number(row.cells.get(name)) for name in names)], "value")
 
     def _only(self, rows: list[Row], what: str) -> "Table":
@@ -85,7 +85,7 @@ class Table:
 
 @dataclass(frozen=True)
 class ImageRows:
-    """What a table says of one image."""
+    """A table's rows for one image."""
 
     image: str
     rows: tuple[Row, ...]
@@ -93,9 +93,9 @@ class ImageRows:
 
 
 def by_image(table: Table) -> Iterator[ImageRows]:
-    """The rows of each image, in the order of the file; those that name none, or one that is not there, count as bad.
+    """The rows of each image, in file order; rows that name no image, or a missing one, count as bad.
 
-    In a table of all images, the column `split` says where each belongs, if there is one; those of a test split are left out.
+    In a table of all images, the column `split`, if there is one, says where each belongs; those of a test split are left out.
     """
     table.need("image")
     source = table.source
@@ -119,7 +119,7 @@ def by_image(table: Table) -> Iterator[ImageRows]:
 
 
 def _part(table: Table, rows: Iterable[Row]) -> Part | None:
-    """Where an image belongs; None: nowhere."""
+    """The split of an image; None for a test image."""
     if table.source.split != "all" or not table.has("split"):
         return table.source.split
     parts = set()
@@ -129,34 +129,34 @@ def _part(table: Table, rows: Iterable[Row]) -> Part | None:
             raise BadSampleError(f"{row.where}: {table.name('split')}: expected train, val or test; found '{found}'")
         parts.add(SPLITS[found])
     if len(parts) > 1:
-        raise BadSampleError("one image is in several splits")
+        raise BadSampleError("the image is in several splits; expected one")
     return parts.pop()
 
 
 def only_row(rows: ImageRows) -> Row:
-    """The row of an image that can have one only."""
+    """The row of an image that can have only one."""
     if len(rows.rows) > 1:
-        raise BadSampleError(f"{rows.rows[1].where}: the image has a label from {rows.rows[0].where} already")
+        raise BadSampleError(f"{rows.rows[1].where}: the image already has a label from {rows.rows[0].where}")
     return rows.rows[0]
 
 
 def is_nothing(cell: Cell) -> bool:
-    """Whether a cell is not filled in. (What JSON has may not be hashable: no set to look it up in.)"""
+    """Whether a cell is empty. (JSON values may not be hashable, so this looks nothing up in a set.)"""
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 def is_no_number(cell: Cell) -> bool:
-    """The same for a number, for which programs have words."""
+    """The same for a number; programs have words for an empty one."""
     return cell is None or (isinstance(cell, str) and cell.strip().lower() in _NOTHING)
 
 
 def is_index(column: str) -> bool:
-    """Whether a column is called as pandas calls the one of its index, which says nothing of an image."""
+    """Whether a column has pandas' name for its index, which says nothing about an image."""
     return _INDEX.fullmatch(column) is not None
 
 
 def as_name(cell: Cell, where: str) -> str:
-    """A class or identity: text or a number, which is a name as well as any."""
+    """A class or identity: text, or a number, which can be a name too."""
     if isinstance(cell, str | int | float) and not isinstance(cell, bool) and (name := str(cell).strip()):
         return name
     raise BadSampleError(f"{where}: expected a name; found {cell!r}")
@@ -170,14 +170,14 @@ def as_text(cell: Cell, where: str) -> str:
 
 
 def as_bool(cell: Cell, where: str) -> bool:
-    """True or false: of JSON, or as yes, no, 1, 0."""
+    """True or false: JSON's, or yes, no, 1, 0."""
     if (answer := _YES_NO.get(str(cell).strip().lower())) is not None:
         return answer
     raise BadSampleError(f"{where}: expected true or false; found {cell!r}")
 
 
 def as_number(cell: Cell, where: str) -> float:
-    """A number; NaN where nothing is written, or a program's word for it."""
+    """A number; NaN for an empty cell, or a program's word for one."""
     if is_no_number(cell):
         return math.nan
     try:
@@ -190,7 +190,7 @@ def as_number(cell: Cell, where: str) -> float:
 
 
 def as_names(cell: Cell, where: str) -> tuple[str, ...]:
-    """Names with ";" between them, or a list of names."""
+    """Names separated by ";", or a list of names."""
     if cell is None or cell == "":
         return ()
     parts = cell if isinstance(cell, list) else str(cell).split(";")
@@ -198,7 +198,7 @@ def as_names(cell: Cell, where: str) -> tuple[str, ...]:
 
 
 def sorted_names(names: Iterable[str], layer: Layer) -> list[str]:
-    """Names without repetition, by number if all are whole numbers; refused where there is none."""
+    """Unique names, sorted, by number if all are whole numbers; refused if there are none."""
     found = sorted(set(names))
     if not found:
         raise bad_layer(layer, "no label in its files and no 'classes' in dataset.json: there is no class to learn")
@@ -206,5 +206,5 @@ def sorted_names(names: Iterable[str], layer: Layer) -> list[str]:
 
 
 def are_whole_numbers(names: Iterable[str]) -> bool:
-    """Whether all of these names are, so that they have an order of their own."""
+    """Whether all of these names are whole numbers, and so have an order of their own."""
     return all(name.removeprefix("-").isdecimal() for name in names)

@@ -1,5 +1,4 @@
-"""What one image's labels look like once geometry was applied, one class per task. Plain numpy; padding and tensors come
-later.
+"""One image's labels after geometry, one class per task. Plain numpy; padding and tensors come later.
 
 Shape letters: H, W height and width of the network's input in pixels; n objects of the image; C classes of the layer; K keypoints
 of an object; D values of an image. All coordinates are pixels of the network's input, the origin at the outer corner of the first
@@ -19,7 +18,7 @@ NO_LABEL = -1
 
 
 class Target:
-    """What one image's labels for some task look like."""
+    """One image's labels for a task."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Panoptic(Target):
     crowd: Array
     """bool [S]"""
     whole: Array
-    """bool [S]: enough of the segment is visible to be an object of its own; the map shows the others all the same."""
+    """bool [S]: enough of the segment is visible to count as an object; the map shows the others too."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,9 @@ class Keypoints(Target):
     keypoints: Array
     """float32 [n, K, 2] (x, y); 0 where visibility is 0"""
     visibility: Array
-    """int64 [n, K]: 0 not labelled, or not on the canvas; 1 labelled but hidden; 2 visible"""
+    """int64 [n, K]: 0 not labelled, or outside the canvas; 1 labelled but hidden; 2 visible"""
     area: Array
-    """float32 [n]: of the whole object in square pixels, also where the crop cuts it: the scale of OKS."""
+    """float32 [n]: of the whole object in square pixels, even if the crop cuts it: the scale of OKS."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,9 @@ class Quads(Target):
     classes: Array
     """int64 [n]"""
     crowd: Array
-    """bool [n]: not to be read; not learnt from, and ignored by the metric."""
+    """bool [n]: illegible; not learnt from, and ignored by the metric."""
     bounds: Array
-    """float32 [n, 4]: the tight box around what the canvas shows of each"""
+    """float32 [n, 4]: the tight box around the visible part of each"""
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class Values(Target):
     """Regression."""
 
     values: Array
-    """float32 [D]; 0 where not known"""
+    """float32 [D]; 0 where unknown"""
     known: Array
     """bool [D]"""
 
@@ -137,7 +136,7 @@ class Depth(Target):
     """Depth estimation."""
 
     depth: Array
-    """float32 [H, W]; 0 where not known"""
+    """float32 [H, W]; 0 where unknown"""
     known: Array
     """bool [H, W]"""
 
@@ -150,7 +149,7 @@ class Anomaly(Target):
     mask: Array
     """bool [H, W]: anomalous pixels"""
     has_mask: bool
-    """Whether `mask` is known; it is for every image that is normal."""
+    """Whether `mask` is known, as it is for every normal image."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ class Text(Target):
 
 @dataclass(frozen=True)
 class ImageOnly(Target):
-    """Either self-supervised task: the image itself."""
+    """Both self-supervised tasks: the image itself."""
 
     label: int
-    """Class or identity where the layer has one, to score by; else NO_LABEL."""
+    """Class or identity for scoring, if the layer has one; else NO_LABEL."""

@@ -15,11 +15,11 @@ from headrace_trainer.data.targets import Array
 from headrace_trainer.data.targets.quad_geometry import MIRRORED, area, signed_areas, visible_part
 
 PAD_COLOR = (124, 116, 104)
-"""The mean colour of ImageNet, which becomes about zero once the network normalises."""
+"""ImageNet's mean colour, which the network normalises to about zero."""
 
 
 MIN_VISIBLE = 0.1
-"""Share of an object's area that a training crop must show for the object to stay (YOLOv5's `area_thr`)."""
+"""Share of its area that a training crop must show to keep an object (YOLOv5's `area_thr`)."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,18 @@ class Geometry:
     """All sizes are (height, width)."""
 
     source: tuple[int, int]
-    """Of the upright image."""
+    """Size of the upright image."""
     scaled: tuple[int, int]
-    """Of the whole image after scaling; whole pixels, so the aspect may change by less than one of them."""
+    """Size of the whole image after scaling, in whole pixels, so the aspect may change by less than a pixel."""
     top: int
     left: int
-    """Where the scaled image's corner lies on the canvas; negative when the crop cuts it."""
+    """Where the scaled image's corner is on the canvas; negative if the crop cuts it off."""
     canvas: tuple[int, int]
     flip: bool = False
     min_visible: float = 0.0
-    """An object of which the canvas shows a smaller share of its area is dropped."""
+    """An object is dropped if the canvas shows a smaller share of its area."""
     min_side: float = 0.0
-    """An object whose visible box is narrower or lower than this, in pixels of the canvas, is dropped."""
+    """An object is dropped if its visible box is narrower or lower than this, in canvas pixels."""
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -54,7 +54,7 @@ class Geometry:
     def place_image(self, image: Image.Image, extent: tuple[float, float, float, float] | None = None) -> Array:
         """The canvas, uint8 [H, W, 3], from an RGB image that may have been decoded at a fraction of its size.
 
-        `extent`: left, top, right and bottom of the picture within `image`, where that is not all of it.
+        `extent`: left, top, right and bottom of the picture within `image`, if it does not fill it.
         """
         x0, y0, x1, y1 = extent or (0.0, 0.0, image.width, image.height)
         top, left, bottom, right = self.window
@@ -88,7 +88,7 @@ class Geometry:
         return shown
 
     def place_map(self, values: Array, fill: float) -> Array:
-        """A map [H, W] of the same type by nearest neighbour from one [h, w]; `fill` where there is no image."""
+        """A map [H, W] of the same type from one [h, w], by nearest neighbour; `fill` outside the image."""
         top, left, bottom, right = self.window
         rows = ((np.arange(top, bottom) + 0.5 - self.top) / self.scale[0]).astype(np.intp)
         columns = ((np.arange(left, right) + 0.5 - self.left) / self.scale[1]).astype(np.intp)
@@ -97,7 +97,7 @@ class Geometry:
         return placed[:, ::-1] if self.flip else placed
 
     def place_points(self, points: Array) -> Array:
-        """float64 [k, 2] (x, y) on the canvas, neither clipped nor renumbered, from the same in the source's pixels."""
+        """float64 [k, 2] (x, y) on the canvas, neither clipped nor renumbered, from points in source pixels."""
         down, across = self.scale
         placed = np.asarray(points, np.float64) * (across, down) + (self.left, self.top)
         if self.flip:
@@ -105,7 +105,7 @@ class Geometry:
         return placed
 
     def place_boxes(self, boxes: Array) -> tuple[Array, Array]:
-        """Boxes [n, 4] xyxy of the source to float32 [n, 4] clipped to what is visible, and bool [n]: enough of it is.
+        """Boxes [n, 4] xyxy of the source as float32 [n, 4] clipped to what is visible, and bool [n]: whether enough of it is.
 
         A box stays if at least `min_visible` of its area is inside the crop and each of its sides still measures `min_side`.
         """
@@ -119,10 +119,10 @@ class Geometry:
         return clipped.astype(np.float32), enough & (sides >= self.min_side).all(axis=1) & (sides > 0).all(axis=1)
 
     def place_quads(self, quads: Array) -> tuple[Array, Array, Array]:
-        """Quadrilaterals [n, 4, 2] of the source, corners clockwise, to the canvas.
+        """Quadrilaterals [n, 4, 2] of the source, corners clockwise, on the canvas.
 
-        Gives float32 [n, 4, 2], not clipped, and clockwise from the same corner, mirrored or not; float32 [n, 4], the tight boxes
-        around what is visible; and bool [n]: enough of it is, as for boxes.
+        Returns float32 [n, 4, 2], not clipped, in the same order on screen even if mirrored; float32 [n, 4], the tight boxes
+        around what is visible; and bool [n]: whether enough of it is, as for boxes.
         """
         placed = self.place_points(quads.reshape(-1, 2)).reshape(-1, 4, 2)
         if self.flip:
@@ -140,7 +140,7 @@ class Geometry:
         return placed.astype(np.float32), bounds.astype(np.float32), enough
 
     def shows(self, points: Array) -> Array:
-        """bool [...]: which points [..., 2] of the canvas lie in what it shows of the image, its border included."""
+        """bool [...]: which points [..., 2] of the canvas are on the part that shows the image, border included."""
         inside: Array = np.all((points >= self.shown[:2]) & (points <= self.shown[2:]), axis=-1)
         return inside
 
@@ -152,10 +152,10 @@ def letterbox(source: tuple[int, int], canvas: tuple[int, int]) -> Geometry:
 
 
 def zoomed(source: tuple[int, int], canvas: tuple[int, int], zoom: float, place: tuple[float, float], flip: bool) -> Geometry:
-    """The image `zoom` times as large as the letterbox has it: what training sees.
+    """The image at `zoom` times its letterbox size: what training sees.
 
-    `place` (down, across; 0 to 1) is where the crop lies, or the image within the padding, among all places that waste no canvas.
-    Objects are dropped of which less than MIN_VISIBLE or less than a pixel is left.
+    `place` (down, across; 0 to 1) positions the crop, or the image within the padding, among all places that waste no canvas.
+    Objects are dropped if less than MIN_VISIBLE of them, or less than a pixel, is left.
     """
     scaled = _fit(source, canvas, zoom)
     top, left = (

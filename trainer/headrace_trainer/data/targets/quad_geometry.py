@@ -1,4 +1,4 @@
-"""Plane geometry of quadrilaterals [n, 4, 2] (x to the right, y down): their sense, crossing sides, what a window shows of them."""
+"""Plane geometry of quadrilaterals [n, 4, 2] (x to the right, y down): orientation, crossing sides, the part inside a window."""
 
 from functools import reduce
 
@@ -12,22 +12,22 @@ MIRRORED = (1, 0, 3, 2)
 
 
 def clean_quads(quads: Array, problems: Problems) -> tuple[Array, Array]:
-    """Which quadrilaterals can be used, bool [n], and these, clockwise on screen from the corner that was their first.
+    """Which quadrilaterals are usable, bool [n], and those, clockwise on screen from their original first corner.
 
-    Those whose sides cross or that have no area are dropped, those that go anticlockwise are turned round: both are counted.
+    Drops those with crossing sides or no area, reverses anticlockwise ones, and counts both.
     """
     areas, crossing = signed_areas(quads), crossing_sides(quads)
     usable = ~crossing & (areas != 0)
     turned = usable & (areas < 0)
-    problems.mended("quadrilaterals whose sides cross dropped", int(crossing.sum()))
-    problems.mended("quadrilaterals without area dropped", int((~crossing & (areas == 0)).sum()))
-    problems.mended("quadrilaterals with anticlockwise corners turned round", int(turned.sum()))
+    problems.mended("quadrilaterals dropped: their sides cross", int(crossing.sum()))
+    problems.mended("quadrilaterals dropped: no area", int((~crossing & (areas == 0)).sum()))
+    problems.mended("quadrilaterals with anticlockwise corners reversed", int(turned.sum()))
     quads = np.where(turned[:, None, None], quads[:, [0, 3, 2, 1]], quads)
     return usable, quads[usable]
 
 
 def signed_areas(quads: Array) -> Array:
-    """float64 [n]: above 0 where the corners go clockwise on screen."""
+    """float64 [n]: above 0 if the corners go clockwise on screen."""
     x, y = np.moveaxis(np.asarray(quads, np.float64), -1, 0)
     areas: Array = (x * np.roll(y, -1, axis=-1) - np.roll(x, -1, axis=-1) * y).sum(axis=-1) / 2
     return areas
@@ -40,9 +40,9 @@ def crossing_sides(quads: Array) -> Array:
 
 
 def visible_part(quad: Array, window: tuple[float, float, float, float]) -> Array:
-    """The corners [k, 2] of what a window (left, top, right, bottom) shows of one quadrilateral; k is 0 where it shows nothing.
+    """The corners [k, 2] of the part of one quadrilateral inside a window (left, top, right, bottom); k is 0 if nothing is.
 
-    Sutherland and Hodgman 1974: exact for every convex part of the plane; of a quadrilateral with a dent the area is exact too.
+    Sutherland and Hodgman 1974: exact for convex quadrilaterals; for one with a dent, the area is exact too.
     """
     left, top, right, bottom = window
     edges = ((0, 1.0, left), (1, 1.0, top), (0, -1.0, -right), (1, -1.0, -bottom))
@@ -51,7 +51,7 @@ def visible_part(quad: Array, window: tuple[float, float, float, float]) -> Arra
 
 
 def area(polygon: Array) -> float:
-    """Of a polygon [k, 2], by the shoelace formula; 0 for no corners."""
+    """Area of a polygon [k, 2], by the shoelace formula; 0 without corners."""
     x, y = polygon.T
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
 

@@ -245,7 +245,7 @@ def test_a_normal_image_has_no_anomalous_pixel_and_an_anomalous_one_perhaps_unkn
     found = AnomalyLabel(True, tmp_path / "mask.png").render(as_it_is(flip=True))
     assert (found.anomalous, found.has_mask) == (True, True)
     np.testing.assert_array_equal(found.mask, (marked > 0)[:, ::-1])
-    with pytest.raises(BadSampleError, match="expected an empty mask of an image that is said to be normal"):
+    with pytest.raises(BadSampleError, match="expected an empty mask for an image labelled normal"):
         AnomalyLabel(False, tmp_path / "mask.png").render(as_it_is())
     with pytest.raises(BadSampleError, match="is for 60 x 40 pixels, but the image has 60 x 60"):
         AnomalyLabel(True, tmp_path / "mask.png").render(as_it_is(size=(60, 60)))

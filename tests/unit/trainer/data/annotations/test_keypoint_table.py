@@ -23,7 +23,7 @@ def test_other_keypoints_have_their_own_constant_and_sides_by_name() -> None:
     ("parts", "complaint"),
     [
         ({"mirrored": [0]}, "mirrored: expected 3 indices"),
-        ({"mirrored": [1, 2, 0]}, "mirrored: expected 3 indices, by which pairs of keypoints change places"),
+        ({"mirrored": [1, 2, 0]}, "mirrored: expected 3 indices that swap keypoints in pairs"),
         ({"mirrored": [0, 1, 3]}, "mirrored"),
         ({"skeleton": [[0, 3]]}, "skeleton: expected pairs of indices from 0 to 2"),
         ({"skeleton": [[0, 1, 2]]}, "skeleton"),

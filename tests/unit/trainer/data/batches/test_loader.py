@@ -182,7 +182,7 @@ def test_a_held_out_image_with_many_objects_makes_evaluation_batches_smaller(tmp
     training = Training(batch_size=16, image_size=ImageSize(height=256, width=256))
     assert dataset.val.padding == {"things": 400}
     assert describe_eval_batches(dataset.val, training) == [
-        "evaluations take 10 images at a time, not batchSize = 16: targets of more would be above 256 MiB"
+        "evaluation takes 10 images at a time, not batchSize = 16: targets of more would exceed 256 MiB"
     ]
     assert describe_eval_batches(dataset.train, training) == []
 

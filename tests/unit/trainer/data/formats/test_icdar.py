@@ -38,7 +38,7 @@ def test_corners_and_illegible_texts(tmp_path: Path, prefix: str, mark: str) -> 
 def test_there_is_one_class(tmp_path: Path) -> None:
     assert icdar_dataset(tmp_path / "a", LINE + ",x").open().heads[0].labels.classes == ("text",)
     assert icdar_dataset(tmp_path / "b", LINE + ",x", classes=["word"]).open().heads[0].labels.classes == ("word",)
-    with pytest.raises(FatalError, match=r"format icdar has one class, and dataset\.json names 2: word, line"):
+    with pytest.raises(FatalError, match=r"format icdar has one class, but dataset\.json names 2: word, line"):
         icdar_dataset(tmp_path / "c", LINE + ",x", classes=["word", "line"]).open()
 
 
@@ -49,15 +49,15 @@ def test_corners_keep_their_order_and_go_clockwise(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         quads_of(folder).quads, [[[30, 15], [10, 15], [10, 5], [30, 5]], [[10, 5], [30, 5], [30, 15], [10, 15]]]
     )
-    assert "1 quadrilaterals with anticlockwise corners turned round" in folder.open().describe()
+    assert "1 quadrilaterals with anticlockwise corners reversed" in folder.open().describe()
 
 
 def test_crossing_sides_and_no_area_are_dropped_and_counted(tmp_path: Path) -> None:
     folder = icdar_dataset(tmp_path, "1,1,9,9,9,1,1,9,x\n1,1,5,5,9,9,1,1,x\n" + LINE + ",x\n")
     assert quads_of(folder).objects == 1
     said = folder.open().describe()
-    assert "1 quadrilaterals whose sides cross dropped" in said
-    assert "1 quadrilaterals without area dropped" in said
+    assert "1 quadrilaterals dropped: their sides cross" in said
+    assert "1 quadrilaterals dropped: no area" in said
 
 
 @pytest.mark.parametrize("line", ["1,2,3", "a,5,30,6,29,15,9,14,x", "nan,5,30,6,29,15,9,14,x", "1 2 3 4 5 6 7 8 x"])

@@ -132,7 +132,7 @@ def test_the_files_say_what_is_a_thing_whatever_dataset_json_calls_the_classes(t
 
 def test_a_segment_that_only_the_png_knows_is_broken(tmp_path: Path) -> None:
     folder = panoptic_dataset(tmp_path, np.full(SIZE, 7), [{"id": 8, "category_id": 1}])
-    with pytest.raises(BadSampleError, match=r"train/train\.png: segment ids 7 are in the PNG and not in the JSON"):
+    with pytest.raises(BadSampleError, match=r"train/train\.png: segment ids 7 are in the PNG but not in the JSON"):
         rendered(folder, "panoptic", PANOPTIC_IMAGE)
 
 
@@ -207,7 +207,7 @@ def test_dataset_json_may_order_the_classes_and_refuses_other_folders(tmp_path: 
         "forest",
         "city",
     )
-    with pytest.raises(FatalError, match="folders that are no class: forest; the classes are: sea, wood"):
+    with pytest.raises(FatalError, match="folders that are not classes: forest; the classes are: sea, wood"):
         scene_dataset(tmp_path / "b", classes=["sea", "wood"]).open()
 
 

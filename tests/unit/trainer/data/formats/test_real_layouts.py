@@ -42,7 +42,7 @@ def test_bccd_is_recognised_as_voc(bccd: DatasetFolder) -> None:
     assert dataset.heads[0].labels.classes == ("Platelets", "RBC", "WBC")
     train, val = (class_counts(of_layer(dataset, split)) for split in (dataset.train, dataset.val))
     assert (train[0], train[2], val[0], val[2]) == (209, 214, 83, 87)
-    (dropped,) = (int(line.split()[0]) for line in dataset.describe() if "boxes without area" in line)
+    (dropped,) = (int(line.split()[0]) for line in dataset.describe() if "boxes dropped" in line)
     assert (dropped, train[1] + val[1]) == (2, 2382 + 968 - 2)
     assert bccd.said == []
 
@@ -53,7 +53,7 @@ def test_bccd_is_read_except_for_two_boxes_without_area(bccd: DatasetFolder) -> 
     assert len(dataset.train) + len(dataset.val) == 364
     counts = class_counts(of_layer(dataset, dataset.train) + of_layer(dataset, dataset.val))
     assert counts == {0: 361, 1: 4155 - 2, 2: 372}
-    assert "2 boxes without area in their image dropped" in dataset.describe()
+    assert "2 boxes dropped: no area inside their image" in dataset.describe()
     assert not any("clipped" in line for line in dataset.describe()), "corners are 1-based and none is outside"
     for image in ("BloodImage_00338", "BloodImage_00343"):
         split = dataset.train if f"JPEGImages/{image}.jpg" in dataset.train.images else dataset.val
@@ -128,7 +128,7 @@ def test_the_dataset_json_suggested_for_coco128_reads_it(shared_data: Path, tmp_
     folder = linked(tmp_path, shared_data / "coco128", *names)
     unclear = check_dataset(folder.root, "coco128", decode=False)
     assert unclear.suggested
-    assert unclear.problems[0].startswith("no dataset.json at the dataset's root, and what is there can be read in several ways")
+    assert unclear.problems[0].startswith("no dataset.json at the dataset's root, and its files can be read in several ways")
     assert unclear.manifest is not None
     assert unclear.manifest.images == "images"
     assert any(note.startswith("image files not used: semantic_segmentation/masks/train2017/") for note in unclear.notes)

@@ -371,7 +371,7 @@ def test_an_image_with_two_labels_is_named(tmp_path: Path, format_: str) -> None
         tmp_path, "multiclass-classification", write(rows, format_), format_, val=write([{"image": "v.png", "label": "x"}], format_)
     )
     assert folder.open(max_bad_images=1).train.images == ("images/b.png",)
-    assert f"the image has a label from train.{format_}" in folder.said[0]
+    assert f"the image already has a label from train.{format_}" in folder.said[0]
 
 
 def test_a_column_may_give_the_split(tmp_path: Path, format_: str) -> None:

@@ -54,7 +54,7 @@ def test_corners_that_count_from_one_become_half_open_pixels(tmp_path: Path) -> 
 def test_a_click_without_a_drag_is_dropped_and_counted(tmp_path: Path) -> None:
     folder = voc_dataset(tmp_path, voc_file(voc_object("cat", (9, 9, 9, 9)), voc_object("cat", (9, 9, 9, 20))))
     assert boxes_of(folder).objects == 0
-    assert "2 boxes without area in their image dropped" in folder.open().describe()
+    assert "2 boxes dropped: no area inside their image" in folder.open().describe()
 
 
 def test_difficult_objects_are_crowds_and_truncated_ones_are_not(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_missing_files_in_lists_are_counted_and_empty_lists_refused(tmp_path: Pa
     folder = voc_dataset(tmp_path, voc_file(voc_object("cat", (1, 1, 5, 5)))).image("JPEGImages/b.jpg")
     folder.text("ImageSets/Main/train.txt", "a\nb\n").open(max_bad_images=1)
     assert folder.said == ["skipped JPEGImages/b.jpg: no file Annotations/b.xml"]
-    with pytest.raises(FatalError, match=r"ImageSets/Main/train\.txt: expected the name of an image in each line; it is empty"):
+    with pytest.raises(FatalError, match=r"ImageSets/Main/train\.txt: expected the name of an image on each line; the file"):
         folder.text("ImageSets/Main/train.txt", "\n").open()
 
 
@@ -119,7 +119,7 @@ def test_lists_of_one_class_have_a_second_column(tmp_path: Path) -> None:
 def test_a_list_outside_imagesets_is_refused(tmp_path: Path) -> None:
     folder = voc_dataset(tmp_path, voc_file()).text("train.txt", "a\n")
     folder.layers[0]["splits"] = {"all": "train.txt"}
-    with pytest.raises(FatalError, match="expected a list in a folder 'ImageSets', beside which lies 'Annotations'"):
+    with pytest.raises(FatalError, match="expected a list in a folder 'ImageSets', with 'Annotations' beside it"):
         folder.json("dataset.json", {"version": 1, "images": "JPEGImages", "layers": folder.layers}).open()
 
 

@@ -43,8 +43,8 @@ def test_boxes_beyond_the_image_are_clipped_and_those_without_area_dropped_and_c
     target = render(dataset.train, "images/train/a.png")
     assert isinstance(target, Boxes)
     np.testing.assert_allclose(target.boxes, [[0, 10, 15, 30], [0, 0, WIDTH, HEIGHT]])
-    assert "1 boxes that reach out of their image clipped" in dataset.describe()
-    assert "2 boxes without area in their image dropped" in dataset.describe()
+    assert "1 boxes clipped to their image" in dataset.describe()
+    assert "2 boxes dropped: no area inside their image" in dataset.describe()
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_boxes_beyond_the_image_are_clipped_and_those_without_area_dropped_and_c
         ("cat 0.5 0.5 0.5 0.5", "expected numbers; found 'cat 0.5 0.5 0.5 0.5'"),
         ("0.5 0.5 0.5 0.5 0.5", "expected a whole number as class; found 0.5"),
         ("nan 0.5 0.5 0.5 0.5", "expected a whole number as class; found nan"),
-        ("0 320 240 50 50", "expected shares of the image's sides, 0 to 1"),
-        ("0 nan 0.5 0.5 0.5", "expected shares of the image's sides, 0 to 1"),
+        ("0 320 240 50 50", "expected fractions of the image's sides, 0 to 1"),
+        ("0 nan 0.5 0.5 0.5", "expected fractions of the image's sides, 0 to 1"),
         ("0 0.5 0.5 -0.5 0.5", "expected width and height of at least 0; found -0.5 and 0.5"),
         ("2 0.5 0.5 0.5 0.5", "class 2 is not in the class table, which has 2 classes with ids 0 to 1"),
         ("-1 0.5 0.5 0.5 0.5", "class -1 is not in the class table"),
@@ -98,7 +98,7 @@ def test_a_label_that_fits_several_images_equally_is_counted(tmp_path: Path) -> 
 def test_a_second_label_file_for_an_image_is_counted(tmp_path: Path) -> None:
     folder = yolo_dataset(tmp_path, {"a": "0 0.5 0.5 0.5 0.5"}).text("labels/train/more/a.txt", "0 0.5 0.5 0.5 0.5")
     folder.open(max_bad_images=1)
-    assert folder.said == ["skipped labels/train/more/a.txt: 'images/train/a.png' has annotations from labels/train/a.txt already"]
+    assert folder.said == ["skipped labels/train/more/a.txt: 'images/train/a.png' already has annotations from labels/train/a.txt"]
 
 
 def polygon_dataset(root: Path, line: str) -> DatasetFolder:
@@ -159,7 +159,7 @@ def test_a_layer_without_classes_or_labels_says_what_is_missing(tmp_path: Path) 
         folder.open()
     folder.layers[0] |= {"splits": {"train": "labels/train", "val": "labels/val"}, "classes": None}
     folder.json("dataset.json", {"version": 1, "layers": folder.layers})
-    with pytest.raises(FatalError, match=r"layer 'things': classes: format yolo needs the names of its classes"):
+    with pytest.raises(FatalError, match=r"layer 'things': classes: format yolo needs class names"):
         folder.open()
 
 
@@ -186,7 +186,7 @@ def test_class_names_may_be_in_a_file(tmp_path: Path, content: str, want: tuple[
     ("content", "complaint"),
     [
         ("nc: 2", "has no 'names'; it has: nc"),
-        ("[a", "is not YAML or JSON"),
+        ("[a", "is neither YAML, JSON"),
         ("names: 3", "expected a list of names"),
         ("names: {a: b}", "expected whole numbers as ids"),
     ],
@@ -229,8 +229,8 @@ def test_keypoints_that_are_unset_or_outside_are_not_labelled(tmp_path: Path) ->
     folder = yolo_task(tmp_path, "keypoint-detection", "0 0.5 0.5 0.4 0.2 0 0 2 0.6 1.2 2\n0 0.5 0.5 0.4 0.2 -1 0.3 2 0.6 0.5 0\n")
     assert keypoints_of(folder).visibility.tolist() == [[0, 0], [0, 0]]
     said = folder.open().describe()
-    assert "1 keypoints outside their image taken as not labelled" in said
-    assert "2 objects without a labelled keypoint, which show where boxes are" in said
+    assert "1 keypoints outside their image treated as not labelled" in said
+    assert "2 objects without a labelled keypoint, used only for boxes" in said
     assert any("can learn only boxes" in line for line in folder.said)
 
 
@@ -251,7 +251,7 @@ def test_names_and_mirroring_come_from_data_yaml_or_dataset_json(tmp_path: Path)
     [
         ("0 0.5 0.5 0.4 0.2 0.1 0.2 1", POSE, r"a\.txt:1: expected a class, a box and 2 keypoints of 2 or 3 numbers; found 7"),
         ("0 0.5 0.5 0.4 0.2 0.4 0.5 1.5 0.6 0.45 1", POSE, r"a\.txt:1: expected 0, 1 or 2 as visibility"),
-        ("0 0.5 0.5 0.4 0.2 4 5 1 6 4 1", POSE, r"a\.txt:1: expected shares of the image's sides"),
+        ("0 0.5 0.5 0.4 0.2 4 5 1 6 4 1", POSE, r"a\.txt:1: expected fractions of the image's sides"),
         ("", "names: {0: cat}", r"layer 'things': keypoints: expected the keypoints' names in order"),
         ("", "names: {0: cat}\nkpt_shape: many", r"layer 'things': data\.yaml: expected kpt_shape \[number, 2 or 3\]"),
         ("", POSE + "kpt_names: [a, b]", r"layer 'things': data\.yaml: expected kpt_shape"),
@@ -281,11 +281,11 @@ def test_polygons_outside_the_image_are_dropped_and_counted(tmp_path: Path) -> N
     text = "0 1.1 0.1 1.5 0.1 1.5 0.5\n0 0.5 0.5 1.5 0.5 1.5 0.9\n"
     folder = yolo_task(tmp_path, "instance-segmentation", text, "names: [cat]")
     assert folder.open().train.annotations["things"]["images/train/a.png"].objects == 1
-    assert "1 instances without a mask in their image dropped" in folder.open().describe()
+    assert "1 instances dropped: no mask inside their image" in folder.open().describe()
 
 
 def test_oriented_boxes_outside_the_image_are_dropped_and_counted(tmp_path: Path) -> None:
     text = "0 1.1 0.1 1.5 0.1 1.5 0.5 1.1 0.5\n0 0.9 0.1 1.5 0.1 1.5 0.5 0.9 0.5\n"
     folder = yolo_task(tmp_path, "quadrilateral-detection", text, "names: [cat]")
     assert folder.open().train.annotations["things"]["images/train/a.png"].objects == 1
-    assert "1 quadrilaterals outside their image dropped" in folder.open().describe()
+    assert "1 quadrilaterals dropped: outside their image" in folder.open().describe()

@@ -65,9 +65,9 @@ def test_images_alone_can_be_learned_from_without_labels(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("images", "complaint"),
     [
-        (("images/1.jpg", "masks/1.png"), "images, masks in .: folders of classes, or of images and of maps that belong to them"),
-        (("train/images/1.jpg", "train/masks/1.png", "val/images/2.jpg"), "folders of classes, or of images and of maps"),
-        (("train/x/1.jpg", "train/y/1.jpg", "val/1.jpg"), "images in folders of classes in train, and in none in val"),
+        (("images/1.jpg", "masks/1.png"), "images, masks in .: these may be classes, or images and their maps"),
+        (("train/images/1.jpg", "train/masks/1.png", "val/images/2.jpg"), "these may be classes, or images and their maps"),
+        (("train/x/1.jpg", "train/y/1.jpg", "val/1.jpg"), "images are in class folders in train, but not in val"),
     ],
 )
 def test_folders_that_may_be_something_else_are_refused(tmp_path: Path, images: tuple[str, ...], complaint: str) -> None:
@@ -92,7 +92,7 @@ def test_the_suggested_dataset_json_has_all_of_several_layouts(tmp_path: Path) -
 
 
 def test_without_an_image_it_says_what_it_found(tmp_path: Path) -> None:
-    assert "no image in the dataset: check where it is; it has: readme.md" in complaint_of(
+    assert "no image in the dataset: check its location; it has: readme.md" in complaint_of(
         DatasetFolder(tmp_path).text("readme.md", "")
     )
     assert "there is no such folder" in complaint_of_names(tmp_path / "gone")

@@ -134,7 +134,7 @@ def test_lists_of_class_names_next_to_labels_are_not_labels(tmp_path: Path) -> N
 
 def test_four_points_everywhere_are_ambiguous(tmp_path: Path) -> None:
     complaint = complaint_of(yolo_folder(tmp_path, "0 .1 .1 .2 .1 .2 .2 .1 .2\n"))
-    assert "all its labels have four points, which may be polygons (segment) or oriented boxes (obb)" in complaint
+    assert "all its labels have four points; set `task` in it to segment (polygons) or obb (oriented boxes)" in complaint
 
 
 def test_yolo_as_roboflow_exports_it(tmp_path: Path) -> None:
@@ -150,16 +150,16 @@ def test_yolo_in_a_separate_folder_whose_path_is_from_another_machine(tmp_path: 
     folder = folder_of(tmp_path, "coco8/images/train/1.jpg").text("coco8/labels/train/1.txt", "0 .5 .5 .1 .1")
     folder.text("coco8/coco8.yaml", "path: /data/coco8\ntrain: images/train\nval: images/train\nnames: {0: cat}")
     assert manifest_of(folder)["layers"][0]["splits"] == {"all": "coco8/labels/train"}
-    assert "coco8/coco8.yaml: train and val are the same images, which are divided" in recognised(folder).describe()
+    assert "coco8/coco8.yaml: train and val are the same images, so they are divided" in recognised(folder).describe()
 
 
 @pytest.mark.parametrize(
     ("yaml", "complaint"),
     [
-        ("train: a/images\nnames: [cat]", "data.yaml: train is 'a/images', whose labels are expected in a/labels; none is there"),
+        ("train: a/images\nnames: [cat]", "data.yaml: train is 'a/images', whose labels are expected in a/labels; found none"),
         (
             "train: train.txt\nnames: [cat]",
-            "data.yaml: train is 'train.txt', a list of images, expected as train.txt; none is there",
+            "data.yaml: train is 'train.txt', a list of images, expected at train.txt; found none",
         ),
         ("train: [a, b]\nnames: [cat]", "data.yaml: train is ['a', 'b']; expected one folder, or one list of images"),
     ],
@@ -184,7 +184,7 @@ def test_yolo_by_lists_of_images(tmp_path: Path, prefix: str) -> None:
     dataset = folder.open()
     assert dataset.train.images == ("images/train/1.jpg", "images/train/2.jpg")
     assert dataset.val.images == ("images/val/1.jpg",)
-    assert "1 listed images without a label file, which are not labelled (an empty file is a negative)" in dataset.describe()
+    assert "1 listed images without a label file, left unlabelled (an empty file marks a negative)" in dataset.describe()
 
 
 def test_yolo_by_one_list_of_images_with_labels_next_to_them(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_yolo_by_one_list_of_images_with_labels_next_to_them(tmp_path: Path) -> 
 def test_yolo_labels_without_class_names_are_pointed_out(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/1.jpg", "images/2.jpg").text("labels/1.txt", "0 .5 .5 .1 .1\n3 .5 .5 .1 .1\n")
     assert manifest_of(folder)["layers"] == []
-    (note,) = (line for line in recognised(folder).describe() if "may have YOLO's labels" in line)
-    assert note.startswith("labels may have")
-    assert "a data.yaml says" in note
+    (note,) = (line for line in recognised(folder).describe() if "may hold YOLO labels" in line)
+    assert note.startswith("labels may hold")
+    assert "add a data.yaml" in note
     folder.text("labels/1.txt", "0 .5 .5 .1 .1\nnot a number\n")
     assert not any("YOLO" in line for line in recognised(folder).describe())
 

@@ -41,11 +41,11 @@ def test_a_check_suggests_reading_masks_next_to_images(tmp_path: Path) -> None:
     )
     assert report.layers[0].classes["value 255 (edit)"]["train"] > 0, "it can be read as it is"
     assert report.notes == [
-        "layer 'masks': the names of its classes are placeholders, by pixel value: edit them, or name the value that is no class "
-        "as `ignore`"
+        "layer 'masks': its class names are placeholders for pixel values: edit them, or set `ignore` to the value that is not "
+        "a class"
     ]
     (problem,) = report.problems
-    assert problem.endswith("To train, make the one that is suggested here say what to read; docs/datasets.md has examples")
+    assert problem.endswith("To train, edit the one suggested here to say what to read; docs/datasets.md has examples")
     assert "headrace dataset check" not in report.to_text()
     assert "headrace dataset check" in complaint_of(folder), "when a job ends, the message must name the command that helps"
 
@@ -79,9 +79,7 @@ def test_masks_that_cannot_be_opened_have_placeholders_and_depth_has_no_classes(
 
 def test_the_check_says_that_coloured_masks_are_not_masks_yet(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "images/1.jpg", "masks/1.png")
-    assert any(
-        "masks/1.png for one has 3 channels" in note and "one channel of class ids" in note for note in checked(folder).notes
-    )
+    assert any("masks/1.png, for example, has 3" in note and "one channel of class ids" in note for note in checked(folder).notes)
 
 
 @pytest.mark.parametrize("mask", ["masks/2.png", "masks/1.jpg", "masks/1_mask.png"])

@@ -54,12 +54,12 @@ def test_json_lines_and_a_table_for_each_split(tmp_path: Path) -> None:
     [
         ("", "the table labels.csv, but it has no row"),
         ("image,label\n", "the table labels.csv, but it has no row"),
-        ("a,b\n1,2\n", "the table labels.csv, but no column has names of images; there are: a, b"),
-        ("image,x,y\n1.jpg,a,b\n", "no column says what it holds; beside 'image' there are: x, y"),
-        ("image\n1.jpg\n", "no column says what it holds; beside 'image' there are: none"),
-        ("image;age\n1.jpg;40,5\n", "column 'age' has numbers with a comma (40,5); expected a point"),
+        ("a,b\n1,2\n", "the table labels.csv, but no column has image names; found: a, b"),
+        ("image,x,y\n1.jpg,a,b\n", "no column name says what it holds; besides 'image', found: x, y"),
+        ("image\n1.jpg\n", "no column name says what it holds; besides 'image', found: none"),
+        ("image;age\n1.jpg;40,5\n", "column 'age' has numbers with a decimal comma (40,5); expected a point"),
         ("image,fold,age\n1.jpg,3,40\n", "column 'fold' does not say train, val or test"),
-        ("image,class,xmin,ymin,xmax,ymax\n1.jpg,cat,1,1,9,9\n", "its boxes (xmin, ymin, xmax, ymax) are not read from tables"),
+        ("image,class,xmin,ymin,xmax,ymax\n1.jpg,cat,1,1,9,9\n", "its boxes (xmin, ymin, xmax, ymax) cannot be read from a table"),
         (
             "image,label,text\n1.jpg,a,b\n",
             "labels.csv as text recognition by column 'text' or multiclass classification by column 'label'",

@@ -19,9 +19,9 @@ def test_unusable_quadrilaterals_are_dropped_and_anticlockwise_ones_reversed() -
     assert usable.tolist() == [True, False, True, False, True, True]
     np.testing.assert_array_equal(quads, [SQUARE, SQUARE, DENTED, SQUARE[[2, 3, 0, 1]]], "the first corner stays the first")
     assert problems.summary() == [
-        "1 quadrilaterals whose sides cross dropped",
-        "1 quadrilaterals with anticlockwise corners turned round",
-        "1 quadrilaterals without area dropped",
+        "1 quadrilaterals dropped: no area",
+        "1 quadrilaterals dropped: their sides cross",
+        "1 quadrilaterals with anticlockwise corners reversed",
     ]
 
 
