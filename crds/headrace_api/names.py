@@ -160,22 +160,22 @@ class Reason(StrEnum):
     # Error, from the trainer
     BAD_DATASET = (
         "BadDataset",
-        "Error: the dataset is unusable: for example, dataset.json or an annotation file is missing or wrong.",
+        "Error: the dataset is unusable; for example, dataset.json or an annotation file is wrong.",
     )
     BAD_MODEL = (
         "BadModel",
-        "Error: the network cannot be built, or weights do not fit it: for example, a head names a level that does not exist.",
+        "Error: the network cannot be built, or weights do not fit it; for example, a head names a level that does not exist.",
     )
     NO_SUCH_LAYER = (
         "NoSuchLayer",
-        "Error: a head names a layer that the dataset does not have, or the dataset has no layers at all.",
+        "Error: a head names a layer that the dataset does not have, or the dataset has no layers.",
     )
     NO_CONVERSION = "NoConversion", "Error: the layer's annotations cannot be converted to the head's task."
     TOO_MANY_BAD_IMAGES = (
         "TooManyBadImages",
         "Error: the dataset has more bad images and annotations than `spec.dataset.maxBadImages` allows.",
     )
-    STORAGE_REFUSED = "StorageRefused", "Error: storage refuses access: for example, a key is wrong or the bucket does not exist."
+    STORAGE_REFUSED = "StorageRefused", "Error: storage refuses access; for example, a key is wrong or the bucket does not exist."
     STORAGE_UNAVAILABLE = "StorageUnavailable", "The attempt failed because storage did not answer, or answered with errors."
     DISK_FULL = "DiskFull", "The workspace (`spec.resources.workspace`) is too small for the dataset and the checkpoints."
     LOSS_NOT_FINITE = "LossNotFinite", "Error: a loss became NaN or infinite; the message names the head and the iteration."

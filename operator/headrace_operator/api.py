@@ -111,7 +111,7 @@ class Api(Protocol):
         """Creates an events.k8s.io/v1 Event."""
 
     async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
-        """Asks whether this account may do something (SelfSubjectAccessReview). `resource`: a kind, or one object as `pods/NAME`."""
+        """Asks whether this account may do something (SelfSubjectAccessReview). `resource`: a kind, or an object: `pods/NAME`."""
 
 
 Json = dict[str, Any]

@@ -28,7 +28,7 @@ CGROUP = "headrace-e2e"
 CGROUPS = Path("/sys/fs/cgroup")
 
 FIXED_PATHS = ("/run/containerd", "/run/netns", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods")
-"""Paths that the kubelet, containerd and its shims use whatever you configure. In the enclosure, they are in the cluster's folder."""
+"""Paths that the kubelet, containerd and its shims always use. In the enclosure, they are in the cluster's folder."""
 KERNEL_SETTINGS = (
     "vm/overcommit_memory",
     "vm/panic_on_oom",
@@ -79,7 +79,7 @@ class Enclosure:
         return _run(*self.prefix, *command)
 
     def leave(self) -> None:
-        """Removes the cgroups, the cable, and the empty folders that were mount points. Call it after the last process has ended."""
+        """Removes the cgroups, the cable, and the empty folders that were mount points. Call it after the last process ends."""
         remove_cgroups()
         remove_link()
         for path in reversed(self._made_here):

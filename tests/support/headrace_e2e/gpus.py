@@ -24,7 +24,7 @@ def offers_gpus(node: Json) -> bool:
 
 @contextmanager
 def offered(cluster: ClusterAccess, count: int) -> Iterator[None]:
-    """Makes every node offer `count` GPUs, unless a node already offers some. A kubelet adopts the capacity in its node's status."""
+    """Makes every node offer `count` GPUs, unless some node offers GPUs already. A kubelet adopts its node's status.capacity."""
     names = [] if any(map(offers_gpus, nodes(cluster))) else [node["metadata"]["name"] for node in nodes(cluster)]
     for name in names:
         _patch(cluster, name, str(count))

@@ -1,4 +1,4 @@
-"""Records what the API server reports about a namespace's jobs and pods, in order and with times, for tests to wait for and check."""
+"""Records what the API server reports about a namespace's jobs and pods, in order, with times; tests wait for it and check it."""
 
 import threading
 import time

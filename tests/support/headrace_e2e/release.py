@@ -46,8 +46,8 @@ class Release:
         self.helm("uninstall", NAME, "--wait", "--timeout=60s")
 
     def remove(self) -> None:
-        """Removes everything that `install` created, whatever its state; does nothing if `install` failed, for example because Headrace
-        was already installed."""
+        """Removes everything that `install` created, whatever its state; does nothing if `install` failed, because a Headrace that
+        was already there is not ours."""
         if self._installed:
             self.helm("uninstall", NAME, "--ignore-not-found", "--wait", "--timeout=60s")
             self.cluster.kubectl("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found", "--timeout=60s")
@@ -60,7 +60,7 @@ class Release:
         return self.helm("upgrade", NAME, str(self.chart), "--wait", "--timeout=120s", *self.values(changes))
 
     def values(self, changes: dict[str, Any]) -> tuple[str, ...]:
-        """helm's arguments for values with short pauses, so that tests are fast, and every optional feature that needs no other CRD."""
+        """helm's arguments for the values: short pauses, for fast tests, and all optional features that need no other CRD."""
         storage_host, _, storage_port = self.cluster.s3_endpoint.rpartition("/")[2].rpartition(":")
         values = {
             "images": {"operator": self.images.operator, "trainer": self.images.trainer},

@@ -28,9 +28,7 @@ class Settings(EnvironmentSettings):
     initial_weights: str | None = Field(
         None, description="Replaces spec.model.initialWeights.uri: s3://... or a path, which is only read."
     )
-    attempt: int | None = Field(
-        None, ge=1, description="Number of this attempt. Default: one more than the last attempt in the run folder."
-    )
+    attempt: int | None = Field(None, ge=1, description="Number of this attempt. Default: the run folder's last attempt plus one.")
     termination_log: Path | None = Field(None, description="File to write the outcome to.")
     listen_host: str = Field("0.0.0.0", description="Address to serve /status, /metrics, /healthz and /readyz on.")
     listen_port: int = Field(names.PORT, ge=0, le=65535, description="Port to serve them on; 0 picks a free one and logs it.")
