@@ -73,7 +73,7 @@ class Settings(EnvironmentSettings):
     def _cap_at_least_base(cls, value: float, info: ValidationInfo) -> float:
         base = info.data.get("backoff_base")
         if base is not None and value < base:
-            raise ValueError(f"should be at least {variable('backoff_base')}, which is {base:g}, and is {value:g}")
+            raise ValueError(f"should be at least {variable('backoff_base')}, which is {base:g}, but is {value:g}")
         return value
 
     @property

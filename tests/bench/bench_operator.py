@@ -2,10 +2,10 @@
 
     python tests/bench/bench_operator.py [--json FILE] [--jobs 100] [--projects 10] [--rounds 3] [--against CHECKOUT]
 
-The operator is a process of its own. Its CPU time counts from shortly after it is ready until the last job is Done. This program
-plays the users, the scheduler and the kubelet: a pod that is let go becomes Ready at once, and ends once its job is Running. With
---against, the operator of another checkout is measured too, in turns with this one: on a machine that does other things, only
-figures from the same minutes can be compared.
+The operator is a separate process. Its CPU time counts from shortly after it is ready until the last job is Done. This program
+plays the users, the scheduler and the kubelet: an ungated pod becomes Ready at once, and ends once its job is Running. With
+--against, it also measures the operator of another checkout, taking turns with this one: on a busy machine you can only compare
+figures from the same minutes.
 """
 
 import argparse
@@ -40,8 +40,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 40
 LIMIT_SECONDS = 300
 SETTLE_SECONDS = 8
-"""Pause before the first job: kopf's start is not counted, and the node controller must have seen that the node is Ready, or it
-marks pods that are Running as not Ready."""
+"""Pause before the first job, so that kopf's start is not counted, and the node controller has seen that the node is Ready: else it
+marks Running pods as not Ready."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Row:
     seconds: float
     megabytes: float
     start_cpu_seconds: float
-    """Before the first job."""
+    """CPU seconds before the first job."""
 
 
 class Players:
@@ -68,13 +68,13 @@ class Players:
         self._done: set[str] = set()
         self._begun: set[str] = set()
         self._ended: set[str] = set()
-        self._node = f"bench-{namespace}"  # each run has its own: one without heartbeats between two runs would be given up
+        self._node = f"bench-{namespace}"  # one per run: a node without heartbeats between runs counts as lost
         self._group: asyncio.TaskGroup | None = None
         self._watching = asyncio.Semaphore(0)
         self._all_done = asyncio.Event()
 
     async def play(self, projects: int, begin: Callable[[], None]) -> None:
-        """Creates the jobs, right after `begin`, and lets each live, until all are Done."""
+        """Calls `begin`, then creates the jobs and runs each one, until all are Done."""
         await register(self._client, node_object(self._node, 0, {"pods": "500"}, {"headrace.dev/bench": ""}, datetime.now(UTC)))
         async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
             endless = [
@@ -146,7 +146,7 @@ def _now() -> str:
 
 
 def measure(cluster: ClusterAccess, checkout: Path, jobs: int, projects: int) -> Row:
-    """One operator on a namespace of its own."""
+    """One operator on its own namespace."""
     with operated_namespace(cluster) as operated:
         path = os.pathsep.join(str(checkout / folder) for folder in ("crds", "operator"))
         pid = operated.start({"PYTHONPATH": path}).pid

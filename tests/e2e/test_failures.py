@@ -30,7 +30,7 @@ os.unlink("/dev/shm/filler")
 """
 
 
-def test_a_trainer_that_runs_out_of_memory_goes_on_from_its_checkpoint(lab: Lab) -> None:
+def test_a_trainer_that_runs_out_of_memory_resumes_from_its_checkpoint(lab: Lab) -> None:
     resources = {"gpus": 1, "cpu": "900m", "memory": "1536Mi", "workspace": "1Gi"}
     job = lab.apply(manifest("hungry-1", "hunger", {"resources": resources}, maxIterations=400, evaluateEvery=100))
     lab.wait(lambda: lab.history.status(job).get("checkpoint", {}).get("iteration", 0) >= 10, "a checkpoint is safe")
@@ -98,7 +98,7 @@ def test_a_layer_that_the_dataset_lacks_ends_the_job_and_the_message_lists_the_l
     assert "regions" in status["message"], "the message does not list the layers"
 
 
-def test_a_project_goes_on_after_a_job_that_failed(lab: Lab) -> None:
+def test_a_project_continues_after_a_failed_job(lab: Lab) -> None:
     """The jobs in `keys` above failed."""
     status = lab.until(lab.apply(manifest("keyless-2", "keys", maxIterations=5)), State.DONE)
     assert json.loads(lab.kubectl("get", "tj", "refused-1", "-o", "json"))["status"]["state"] == State.ERROR

@@ -74,7 +74,7 @@ def like(trainer: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "spec": spec}
 
 
-def test_a_program_in_the_trainers_place_can_do_what_it_must_and_no_more(lab: Lab, trainer: dict[str, Any]) -> None:
+def test_a_program_in_the_trainers_place_can_do_only_what_it_must(lab: Lab, trainer: dict[str, Any]) -> None:
     told = json.loads(lab.run_python("probe", like(trainer), PROBE))
     assert told["user"] == 65532
     assert set(told["capabilities"]) == {"0000000000000000"}

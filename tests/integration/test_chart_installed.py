@@ -330,7 +330,7 @@ def test_an_older_definition_that_was_applied_by_hand_is_renewed(
     assert "formerDeadlineSeconds" in known_fields(own)
 
 
-def test_a_rollback_brings_the_previous_version_back_and_jobs_go_on(
+def test_a_rollback_brings_the_previous_version_back_and_jobs_continue(
     own: ClusterAccess, here: Helm, player: Player, tmp_path: Path
 ) -> None:
     put(here, "install", previous_chart(here, tmp_path), values(own), "--wait")

@@ -29,7 +29,7 @@ def test_a_service_account_without_a_role_is_forbidden_everything(cluster: Clust
     assert f"system:serviceaccount:{namespace}:default" in refusal.value.body
 
 
-def test_a_role_gives_a_service_account_what_it_says_and_no_more(cluster: ClusterAccess, namespace: str) -> None:
+def test_a_role_gives_a_service_account_its_permissions_and_no_others(cluster: ClusterAccess, namespace: str) -> None:
     cluster.kubectl("-n", namespace, "create", "role", "reader", "--verb=list", "--resource=pods")
     cluster.kubectl("-n", namespace, "create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={namespace}:default")
     with typed_client(cluster, cluster.service_account_kubeconfig(namespace, "default")) as api:
@@ -96,6 +96,6 @@ def test_objects_come_back_from_s3_as_they_were(storage: Storage) -> None:
     assert [o.object_name for o in storage.client.list_objects(storage.bucket, recursive=True)] == ["a/b/c.bin"]
 
 
-def test_kubectl_errors_carry_what_kubectl_said(cluster: ClusterAccess) -> None:
+def test_kubectl_errors_contain_kubectls_message(cluster: ClusterAccess) -> None:
     with pytest.raises(KubectlError, match='namespaces "nowhere" not found'):
         cluster.kubectl("get", "namespace", "nowhere")

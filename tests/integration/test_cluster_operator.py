@@ -58,7 +58,7 @@ def test_an_operator_that_cannot_start_says_why(cluster: ClusterAccess, stand_in
     cluster.check()  # its end was reported once, so later users of the cluster don't see it
 
 
-def test_operators_side_by_side_have_ports_of_their_own(cluster: ClusterAccess, stand_in: list[str]) -> None:
+def test_operators_side_by_side_have_their_own_ports(cluster: ClusterAccess, stand_in: list[str]) -> None:
     install_operator(cluster, program=stand_in)
     ports = {operator_environment(cluster)["HEADRACE_METRICS_PORT"] for _ in range(5)}
     assert len(ports) == 5

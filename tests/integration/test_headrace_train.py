@@ -47,7 +47,7 @@ def headrace_train(folder: Path, iterations: int, *others: str) -> "subprocess.P
     )
 
 
-def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on_to_the_end(tmp_path: Path) -> None:
+def test_ctrl_c_saves_a_checkpoint_and_the_same_command_finishes_the_job(tmp_path: Path) -> None:
     write_digit_scenes(tmp_path / "data", train=8, val=4, size=32)
     (tmp_path / "tmp").mkdir()
     run_folder = tmp_path / "runs/default/demo/digits-local"

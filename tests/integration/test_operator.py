@@ -120,7 +120,7 @@ def test_a_job_whose_pod_has_no_runner_yet_is_queued_and_can_be_stopped(player: 
     assert player.pod("unplaced-1") is None
 
 
-def test_a_paused_job_leaves_its_runner_and_goes_on_before_later_ones(player: Player, project: str) -> None:
+def test_a_paused_job_leaves_its_runner_and_resumes_before_later_ones(player: Player, project: str) -> None:
     player.apply("pause-1", project)
     player.apply("pause-2", project)
     player.apply("pause-3", project)

@@ -177,7 +177,7 @@ def test_a_missing_permission_is_named_at_the_start_and_when_it_is_met(operated:
     player.await_pod("barred-1")
 
 
-def test_an_operator_waits_for_a_server_that_is_away_and_goes_on(
+def test_an_operator_waits_for_a_server_that_is_away_and_continues(
     operated: OperatedNamespace, player: Player, tmp_path: Path
 ) -> None:
     url = urlsplit(player.cluster.api_url)

@@ -128,7 +128,7 @@ def test_the_pods_folder_goes_with_the_pod(node: NodeForTests, pods: PodWatch) -
     assert not folder.exists()
 
 
-def test_a_log_tail_stands_in_for_a_missing_message_of_a_failure(node: NodeForTests, pods: PodWatch) -> None:
+def test_a_log_tail_replaces_the_missing_message_of_a_failure(node: NodeForTests, pods: PodWatch) -> None:
     container = {"terminationMessagePolicy": "FallbackToLogsOnError"}
     name = pods.create(node.pod("echo first; echo last; exit 1", container=container))
     assert state_of(pods.until_phase(name, "Failed"))["terminated"]["message"] == "first\nlast\n"

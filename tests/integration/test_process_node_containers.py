@@ -84,7 +84,7 @@ def test_args_follow_the_images_entrypoint(node: NodeForTests, pods: PodWatch, c
     assert cluster.kubectl("-n", pods.namespace, "logs", name) == "hello you\n"
 
 
-def test_a_program_that_is_not_there_is_a_start_error(node: NodeForTests, pods: PodWatch) -> None:
+def test_a_missing_program_is_a_start_error(node: NodeForTests, pods: PodWatch) -> None:
     name = pods.create(node.pod(container={"command": ["no-such-program"]}))
     end = state_of(pods.until_phase(name, "Failed"))["terminated"]
     assert (end["exitCode"], end["reason"]) == (128, "StartError")
@@ -240,7 +240,7 @@ def test_pre_stop_runs_before_the_signal(node: NodeForTests, pods: PodWatch, tmp
     assert state_of(pods.until_deleted(name))["terminated"]["message"] == "hooked\n"
 
 
-def test_an_images_program_may_lie_where_a_pod_mounts_a_volume(cluster: ClusterAccess, pods: PodWatch, tmp_path: Path) -> None:
+def test_an_images_program_may_be_where_a_pod_mounts_a_volume(cluster: ClusterAccess, pods: PodWatch, tmp_path: Path) -> None:
     program = tmp_path / "program.sh"
     program.write_text("#!/bin/sh\nls -d $1\n")
     program.chmod(0o755)

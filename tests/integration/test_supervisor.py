@@ -74,7 +74,7 @@ def test_only_the_latest_and_the_best_checkpoint_are_kept(tmp_path: Path, datase
     assert best.iteration <= 4
 
 
-def test_the_same_job_again_goes_on_from_the_latest_checkpoint(tmp_path: Path, dataset: Path, output: Path) -> None:
+def test_the_same_job_again_resumes_from_the_latest_checkpoint(tmp_path: Path, dataset: Path, output: Path) -> None:
     hold = Behaviour(at=9, trouble="crash")
     with Attempt(tmp_path / "a", job_document(), hold, dataset=str(dataset), output=str(output)) as first:
         assert first.until_over() is ExitCode.RETRY

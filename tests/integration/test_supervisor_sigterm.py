@@ -274,7 +274,7 @@ def test_as_a_real_signal_to_a_real_process(tmp_path: Path, s3: FakeS3) -> None:
     assert "secret" not in "".join(lines) + rest
 
 
-def test_the_worker_dies_with_a_supervisor_that_is_killed_and_the_next_life_wipes_and_goes_on(tmp_path: Path, s3: FakeS3) -> None:
+def test_the_worker_dies_with_a_killed_supervisor_and_the_next_life_wipes_and_resumes(tmp_path: Path, s3: FakeS3) -> None:
     process = start_pod(tmp_path, s3, Behaviour(step_seconds=0.05))
     try:
         read_until(process, "is safe in")

@@ -64,7 +64,7 @@ def test_results_inside_the_dataset_in_s3_are_refused_before_it_is_pulled(tmp_pa
     assert not keys_in(storage, "data/")
 
 
-def test_another_machine_goes_on_from_the_checkpoint_in_s3(tmp_path: Path, storage: Storage) -> None:
+def test_another_machine_resumes_from_the_checkpoint_in_s3(tmp_path: Path, storage: Storage) -> None:
     job = job_in(storage)
     with Attempt(tmp_path / "a", job, Behaviour(at=6, trouble="killed"), environment=storage.environment) as first:
         assert first.until_over() is ExitCode.RETRY
@@ -275,7 +275,7 @@ def test_a_dataset_larger_than_the_disk_is_refused_before_the_first_byte(tmp_pat
     assert "GET none/images/00000.jpg" not in s3.requests
 
 
-def test_a_dataset_larger_than_the_workspace_asked_for_will_never_fit(tmp_path: Path, s3: FakeS3) -> None:
+def test_a_dataset_larger_than_the_requested_workspace_will_never_fit(tmp_path: Path, s3: FakeS3) -> None:
     s3.objects = {f"none/{key}": content for key, content in dataset_files().items()}
     s3.listed_sizes = {"none/images/00001.jpg": 60 << 30}
     with Attempt(tmp_path / "a", job_document(), environment=s3.environment(), output=str(tmp_path / "o")) as attempt:

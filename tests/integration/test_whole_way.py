@@ -168,7 +168,7 @@ def test_a_running_job_shows_its_progress_and_a_stop_keeps_a_checkpoint(house: H
     assert not workspace.exists() or not any(path.is_file() for path in workspace.rglob("*"))
 
 
-def test_a_killed_trainer_goes_on_from_its_checkpoint(house: House) -> None:
+def test_a_killed_trainer_resumes_from_its_checkpoint(house: House) -> None:
     house.apply("killed", "killed", maxIterations=100_000, checkpointEvery=2, evaluateEvery=100_000)
 
     def has_checkpoint() -> Json | None:

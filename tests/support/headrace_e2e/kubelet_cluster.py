@@ -110,7 +110,7 @@ class KubeletCluster(Cluster):
             (self.folder / name).write_text(text)
 
     def _start_containerd(self, path: Mapping[str, str]) -> None:
-        """Starts containerd, twice if needed: a killed run leaves containers in the store, and containerd reads them at start."""
+        """A killed run leaves containers in the store, which containerd reads when it starts: this deletes them and restarts it."""
         socket = self.folder / "root" / node_settings.CONTAINERD_SOCKET.removeprefix("/")
         while True:
             daemon = self.run_component("containerd", ["containerd", f"--config={self.folder / 'containerd.toml'}"], path)

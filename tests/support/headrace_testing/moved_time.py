@@ -1,4 +1,4 @@
-"""Waiting between two tries that takes no time."""
+"""Waits between tries that take no time."""
 
 from headrace_storage.stop import Stop
 

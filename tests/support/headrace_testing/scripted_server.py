@@ -1,4 +1,4 @@
-"""An HTTP server on a free port that answers every path by one handler, in the test's own event loop."""
+"""An HTTP server on a free port that answers every path with one handler, in the test's own event loop."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

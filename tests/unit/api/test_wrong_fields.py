@@ -38,7 +38,7 @@ def problems_of(spec: dict[str, Any]) -> list[str]:
 def test_a_bound_is_named_with_the_value_and_the_fields_description() -> None:
     (one,) = wrong_fields_of({"training": {"batchSize": 0}})
     assert str(one) == "spec.training.batchSize: should be greater than or equal to 1, but is 0"
-    assert one.description == "Images a step."
+    assert one.description == "Images per step."
 
 
 def test_a_misspelt_field_is_recognised() -> None:
@@ -65,7 +65,7 @@ def test_inside_a_list_the_entry_is_numbered() -> None:
 
 def test_a_rule_across_fields_has_its_own_message() -> None:
     (line,) = problems_of({"model": {"heads": [{"name": "a", "annotations": "x"}]}})
-    assert line.startswith("spec.model.heads.0: a head has exactly one task of: panopticSegmentation")
+    assert line.startswith("spec.model.heads.0: a head needs exactly one of these tasks: panopticSegmentation")
 
 
 def test_every_problem_gets_a_line() -> None:
@@ -97,7 +97,7 @@ def test_the_alternatives_of_a_field_are_in_one_sentence() -> None:
     assert wrong_in(classes=5) == ["layers.0.classes: should be a valid string or a valid list or an object, but is 5"]
 
 
-def test_the_tag_of_a_union_is_no_step_of_the_path() -> None:
+def test_the_tag_of_a_union_is_not_part_of_the_path() -> None:
     class Stepped(BaseModel):
         kind: Literal["stepped"]
         iteration: int
@@ -108,7 +108,7 @@ def test_the_tag_of_a_union_is_no_step_of_the_path() -> None:
     message: Any = Annotated[Stepped | Saved, Field(discriminator="kind")]
     with pytest.raises(ValidationError) as error:
         TypeAdapter(message).validate_python({"kind": "stepped", "iteration": "many"})
-    assert wrong_fields_in_words(error.value, message) == "iteration: should be a valid integer, and is 'many'"
+    assert wrong_fields_in_words(error.value, message) == "iteration: should be a valid integer, but is 'many'"
 
 
 def test_an_entry_of_one_of_the_alternatives_has_a_path_without_it() -> None:

@@ -32,7 +32,7 @@ def test_no_two_rows_share_a_name_or_a_definition() -> None:
     assert len({row.digest for row in ROWS}) == len(ROWS)
 
 
-def test_every_task_has_a_row_of_its_own() -> None:
+def test_every_task_has_its_own_row() -> None:
     assert {row.name for row in TASKS} == {f"digits/{task.value}" for task in Task}
     for row in TASKS:
         job = TrainingJob.model_validate(job_of(row))

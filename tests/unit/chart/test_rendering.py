@@ -218,7 +218,7 @@ def test_each_dashboard_is_a_config_map(helm: Helm) -> None:
     assert all(one["metadata"]["labels"]["grafana_dashboard"] == "1" for one in maps)
 
 
-def test_a_second_release_has_names_of_its_own(helm: Helm) -> None:
+def test_a_second_release_has_its_own_names(helm: Helm) -> None:
     text = helm.run("template", "other", CHART, "--namespace", "there", "--values", helm.values(MATRIX["namespaced"]))
     (deployment,) = of_kind([one for one in yaml.safe_load_all(text) if one], "Deployment")
     assert deployment["metadata"]["name"] == "other-headrace-operator"

@@ -22,7 +22,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Not to stderr."""
+        """Logs nothing to stderr."""
 
 
 @pytest.fixture
@@ -51,13 +51,13 @@ def test_it_asks_again_and_again_over_one_connection(kubeconfig: Path, monkeypat
         assert client.find("/there") == {"kind": "Thing"}
 
 
-def test_find_says_what_is_not_there_and_passes_other_refusals_on(kubeconfig: Path) -> None:
+def test_find_reports_missing_objects_and_passes_other_refusals_on(kubeconfig: Path) -> None:
     with BlockingClient(kubeconfig, "tester") as client:
         assert client.find("/elsewhere") is None
         with pytest.raises(StatusError, match="403"):
             client.find("/forbidden")
 
 
-def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     with pytest.raises(NoClusterError, match="nowhere"):
         BlockingClient(tmp_path / "nowhere", "tester")

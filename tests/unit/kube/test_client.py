@@ -1,4 +1,4 @@
-"""Requests against a server that answers as told: what is sent, and what becomes of each answer."""
+"""Requests against a scripted server: what the client sends, and what it makes of each answer."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ from headrace_testing.scripted_server import Handler, connection_to, scripted_se
 
 
 def asked(handler: Handler, question: Callable[[Client], Awaitable[Any]], observed: list[tuple[str, int]] | None = None) -> Any:
-    """What a client makes of the answers of `handler`."""
+    """What a client makes of `handler`'s answers."""
 
     async def story() -> Any:
         observe = (observed if observed is not None else list[tuple[str, int]]()).append
@@ -82,7 +82,7 @@ def test_nothing_is_sent_twice(status: int) -> None:
     assert requests == ["/"]
 
 
-def test_an_answer_that_takes_too_long_is_none() -> None:
+def test_an_answer_that_takes_too_long_does_not_count() -> None:
     async def handler(request: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
@@ -93,7 +93,7 @@ def test_an_answer_that_takes_too_long_is_none() -> None:
     assert observed == [("GET", 0)]
 
 
-def test_a_server_that_is_not_there_gives_no_answer() -> None:
+def test_a_missing_server_gives_no_answer() -> None:
     async def story() -> None:
         async with Client(connection_to("http://127.0.0.1:1"), "tester") as client:
             await client.request("GET", "/")

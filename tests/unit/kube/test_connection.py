@@ -21,7 +21,7 @@ SERVER = "https://api.example:6443"
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No kubeconfig, proxy or service account of whoever runs the tests."""
+    """Hides the kubeconfig, proxy and service account of the user who runs the tests."""
     for name in ("KUBECONFIG", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -67,7 +67,7 @@ def story(path: Path, tell: Callable[[Connection], Awaitable[None]]) -> None:
 
 
 class Plugin:
-    """An exec plugin, whose tokens are numbered."""
+    """An exec plugin that numbers its tokens."""
 
     def __init__(self, folder: Path, lives: datetime.timedelta | None = None) -> None:
         self.runs = folder / "runs"
@@ -103,7 +103,7 @@ def test_the_kubeconfig_in_the_home_folder_is_found(tmp_path: Path) -> None:
     assert asyncio.run(connect()).server == SERVER
 
 
-def test_files_are_beside_the_kubeconfig(tmp_path: Path) -> None:
+def test_files_are_relative_to_the_kubeconfig(tmp_path: Path) -> None:
     for name in ("ca.crt", "user.crt", "user.key"):
         (tmp_path / name).touch()
     path = kubeconfig(tmp_path, {"client-certificate": "user.crt", "client-key": "user.key"}, **{"certificate-authority": "ca.crt"})
@@ -136,7 +136,7 @@ def test_a_token_that_is_renewed_in_its_file_is_used(tmp_path: Path, moment: Mom
         assert await made.authorization() == "Bearer second"
         token.unlink()
         moment.now += connection.RENEW_SECONDS + 1
-        assert await made.authorization() == "Bearer second", "what there is, rather than nothing"
+        assert await made.authorization() == "Bearer second", "an old token is better than none"
 
     story(kubeconfig(tmp_path, {"tokenFile": "token"}), tell)
 

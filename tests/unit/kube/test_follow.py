@@ -1,4 +1,4 @@
-"""Lists and watches against a scripted HTTP server: what a real API server does only on bad days."""
+"""Lists and watches against a scripted HTTP server that does what a real API server does only on bad days."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from headrace_testing.scripted_server import Handler, connection_to, scripted_se
 
 
 def with_server(handler: Handler, test: Callable[[Client], Awaitable[None]]) -> None:
-    """Runs a test with a client of a server that answers every path by one handler."""
+    """Runs a test with a client of a server that answers every path with one handler."""
 
     async def run() -> None:
         async with scripted_server(handler) as server, Client(connection_to(server), "tester") as client:
@@ -26,8 +26,8 @@ def pod(name: str, version: int) -> dict[str, Any]:
     return {"metadata": {"name": name, "resourceVersion": str(version)}}
 
 
-def test_a_watch_goes_on_where_it_stopped_and_lists_again_only_when_it_must() -> None:
-    """Scripted: an end of the stream, a 410 as an event, a broken connection, a 410 as the status."""
+def test_a_watch_resumes_where_it_stopped_and_lists_again_only_when_it_must() -> None:
+    """The script: the stream ends, a 410 as an event, a broken connection, a 410 as the status."""
     asked: list[str] = []
 
     def line(kind: str, item: dict[str, Any]) -> bytes:

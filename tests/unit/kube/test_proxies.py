@@ -1,4 +1,4 @@
-"""Which proxy leads to an API server."""
+"""Which proxy to use for an API server."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_no_proxy_names_addresses_ranges_and_domains(server: str, no_proxy: str,
     assert proxy_for(server, {"HTTPS_PROXY": PROXY, "NO_PROXY": no_proxy}) == want
 
 
-def test_small_letters_count_where_there_are_no_capitals() -> None:
+def test_lower_case_names_count_if_there_are_no_upper_case_ones() -> None:
     server = "https://10.96.0.1:443"
     assert proxy_for(server, {"https_proxy": "proxy:3128"}) == PROXY
     assert proxy_for(server, {"https_proxy": PROXY, "no_proxy": "10.96.0.1"}) is None

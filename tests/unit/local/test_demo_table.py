@@ -35,7 +35,7 @@ def shown(console: Console) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def test_each_uri_is_whole_on_a_line_of_its_own(console: Console) -> None:
+def test_each_uri_is_whole_on_its_own_line(console: Console) -> None:
     stopped_and_failed_and_new().print(console)
     assert shown(console)[-2:] == [f"[1] {CHECKPOINT}", f"[2] {LOG}"]
 

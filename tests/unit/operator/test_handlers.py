@@ -1,4 +1,4 @@
-"""What a watch event does, and that nothing is left of a watch that has ended."""
+"""What a watch event does, and that a watch that has ended leaves nothing behind."""
 
 import asyncio
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_an_object_without_a_type_comes_from_a_list_and_deletions_may_have_been_
 
 
 class Discovery:
-    """As much of an API server as kopf needs for the jobs of one namespace: its kinds, a LIST and a watch that never ends."""
+    """As much of an API server as kopf needs for the jobs of one namespace: its kinds, a LIST and an endless watch."""
 
     def __init__(self, list_status: int = 200) -> None:
         self.list_status = list_status
@@ -89,7 +89,7 @@ def kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str
 
 
 def watched(kubeconfig: Callable[[str], None], discovery: Discovery, cancel: bool) -> tuple[BaseException | None, Cache, set[str]]:
-    """How a watch of jobs ended, what it brought, and the names of kopf's tasks that it left."""
+    """How a watch of jobs ended, what it returned, and the names of the kopf tasks that it left."""
 
     async def story() -> tuple[BaseException | None, Cache, set[str]]:
         async with scripted_server(discovery.handle) as server:

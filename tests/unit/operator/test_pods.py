@@ -116,7 +116,7 @@ def test_storage_keys_come_from_the_secret_and_some_may_be_missing() -> None:
         assert reference.get("optional", False) == (name in names.STORAGE_ENV_OPTIONAL)
 
 
-def test_initial_weights_have_keys_of_their_own_where_the_job_names_a_secret_for_them() -> None:
+def test_initial_weights_have_their_own_keys_if_the_job_names_a_secret_for_them() -> None:
     prefix = "HEADRACE_INITIAL_WEIGHTS_"
     weights = {"uri": "s3://zoo/resnet18.safetensors"}
     plain = environment(pod_of(make_job("a").spec(model={"initialWeights": weights})))
@@ -165,7 +165,7 @@ def test_the_container_runs_the_image_as_it_is_and_only_once() -> None:
     assert container["livenessProbe"]["httpGet"]["path"] == container["startupProbe"]["httpGet"]["path"] == "/healthz"
 
 
-def test_every_folder_the_trainer_writes_to_is_a_volume_of_its_own() -> None:
+def test_every_folder_the_trainer_writes_to_has_its_own_volume() -> None:
     spec = pod_of(make_job("a").spec(resources={"workspace": "7Gi"}))["spec"]
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in spec["containers"][0]["volumeMounts"]}

@@ -32,7 +32,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
 @pytest.mark.parametrize(
     ("environment", "want"),
     [
-        ({}, r"HEADRACE_TRAINER_IMAGE: is required \(Image of trainers whose job names none"),
+        ({}, r"HEADRACE_TRAINER_IMAGE: is required \(Trainer image for jobs that name none"),
         (IMAGE | {"HEADRACE_METRICS_PORT": "http"}, "HEADRACE_METRICS_PORT: should be a valid integer, but is 'http' "),
         (IMAGE | {"HEADRACE_DEFAULT_OUTPUT_URI": "/runs"}, "HEADRACE_DEFAULT_OUTPUT_URI: should match pattern .*, but is '/runs' "),
         (

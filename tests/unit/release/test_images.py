@@ -28,5 +28,5 @@ def test_both_images_are_built_under_their_names() -> None:
     assert [command[command.index("--target") + 1] for command in commands] == ["operator", "trainer"]
 
 
-def test_a_base_for_building_has_all_that_the_shipped_one_has() -> None:
+def test_a_base_for_building_has_everything_that_the_shipped_one_has() -> None:
     assert set(base_image.PACKAGES) < set(base_image.BUILDER_PACKAGES)

@@ -16,7 +16,7 @@ pytest==9.0 \\
 """
 
 
-def test_a_package_comes_with_its_hashes_and_without_who_asked_for_it() -> None:
+def test_a_package_comes_with_its_hashes_and_without_who_requires_it() -> None:
     assert subset(LOCK, "attrs==1.0\n") == "attrs==1.0 \\\n    --hash=sha256:aa\n"
 
 

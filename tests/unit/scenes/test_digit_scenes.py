@@ -139,7 +139,7 @@ def test_strips_have_one_to_six_digits_and_are_not_square():
     assert all(text.isdecimal() for _, text in strips)
 
 
-def test_every_second_sheet_of_val_has_something_odd_and_none_of_train():
+def test_every_second_sheet_in_val_has_something_odd_and_none_in_train():
     assert [draw_sheet("val", index).odd.any() for index in range(6)] == [False, True] * 3
     assert not any(draw_sheet("train", index).odd.any() for index in range(6))
     odd = draw_sheet("val", 1).odd

@@ -97,8 +97,8 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > 65535:
-            raise BadSampleError("32-bit pixels; expected 8 or 16 bits a channel")
+            raise BadSampleError("32-bit pixels; expected 8 or 16 bits per channel")
         return Image.fromarray((grey // 256).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise BadSampleError("floating-point pixels; expected 8 or 16 bits a channel")
+        raise BadSampleError("floating-point pixels; expected 8 or 16 bits per channel")
     return image.convert("RGB")

@@ -118,7 +118,7 @@ def test_the_loss_is_a_relative_error_whatever_the_unit() -> None:
     head = make_head(TASK)
     depth = torch.rand(2, 64, 64) + 0.5
     known = torch.ones_like(depth, dtype=torch.bool)
-    want = np.sqrt(0.15) * np.log(3)  # all pixels wrong by the same factor: the part of the scale-invariant error that the mean has
+    want = np.sqrt(0.15) * np.log(3)  # all pixels are off by the same factor: only the error's term for the mean is left
     for unit in (1.0, 1000.0):
         loss = head.loss(right(3 * depth * unit), {"depth": depth * unit, "known": known}, EVERYONE)
         assert loss["distance"].item() == pytest.approx(want, abs=0.011)

@@ -42,7 +42,7 @@ def make_maps(size: tuple[int, int], channels: Mapping[int, int] = CHANNELS, bat
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_levels_are_halved_and_rounded_up(kind: dict[str, object], data: st.DataObject) -> None:
-    """For any image size, over the backbone's levels and those above it."""
+    """For any image size, any levels of the backbone and any levels requested."""
     lowest = data.draw(st.integers(1, 3), "lowest")
     channels = {level: CHANNELS[level] for level in range(lowest, data.draw(st.integers(lowest, 5), "highest") + 1)}
     bottom = data.draw(st.integers(lowest, max(channels)), "bottom")

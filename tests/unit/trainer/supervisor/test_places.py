@@ -38,7 +38,7 @@ def test_the_command_line_has_the_last_word(tmp_path: Path) -> None:
     assert places.initial_weights == f"{tmp_path}/model"
 
 
-def test_without_initial_weights_there_is_no_place_for_them(tmp_path: Path) -> None:
+def test_without_initial_weights_they_have_no_place(tmp_path: Path) -> None:
     assert Places.of(job(), settings(tmp_path)).initial_weights is None
 
 

@@ -24,7 +24,7 @@ POD = {
 
 @pytest.fixture(autouse=True)
 def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hides how many cores the machine has."""
+    """Makes every machine look as if it had eight cores."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
 
 

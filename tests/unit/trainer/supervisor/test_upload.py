@@ -30,7 +30,7 @@ class ShakyStore(FolderStore):
         self.away: Exception | None = None
         self.writes: list[str] = []
         self.now = 0.0
-        """A clock that each try moves by a second."""
+        """A clock that each try advances by a second."""
         self.tried = threading.Event()
 
     def write(self, key: str, content: bytes) -> None:
@@ -184,7 +184,7 @@ def test_the_deadline_is_kept_while_the_store_is_away(store: ShakyStore) -> None
     asked = itertools.count()
     assert not started.uploads.finish(lambda: math.inf if next(asked) < 10 else 0)
     store.away = None
-    assert not started.uploads.write_last("outcome.json", b"{}"), "too late, though the store is back"
+    assert not started.uploads.write_last("outcome.json", b"{}"), "too late, although the store is back"
 
 
 def test_a_bug_in_an_upload_is_an_error_of_the_attempt(store: ShakyStore, started: Started, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from headrace_trainer.tasks.description import Field, Shapes
 def layout(task: Task, shapes: Shapes, beyond: int = 0) -> Mapping[str, Field]:
     """A task's tensors by name.
 
-    `beyond`: how many objects more than `shapes.most` have boxes, which are not learnt from; 0 means no such tensor.
+    `beyond`: how many objects beyond `shapes.most` have boxes, which are not learnt from; 0 means no such tensor.
     """
     description = describe(task)
     shown = {"shown": Field(shapes.canvas, False, "bool")} if description.shows_pixels else {}

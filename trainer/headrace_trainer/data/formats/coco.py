@@ -141,7 +141,7 @@ class ListedImage:
 
 
 def images_by_id(source: Source, content: Json) -> dict[Any, ListedImage]:
-    """The images that a file lists. Raises FatalError(BAD_DATASET) if two share an id, because so would their annotations."""
+    """The images that a file lists. Raises FatalError(BAD_DATASET) if two share an id: their annotations cannot be told apart."""
     listed: dict[Any, ListedImage] = {}
     names: dict[Any, str] = {}
     for position, image in enumerate(content["images"]):
@@ -332,7 +332,7 @@ def _is_without_mask(annotation: Json) -> bool:
 
 
 def _around(annotation: Json, size: tuple[int, int] | None, where: str) -> Rings | None:
-    """The box of an object; None if it is outside the image."""
+    """The box of an object; None if it has no area inside the image."""
     limit = (size[1], size[0]) * 2 if size is not None else (np.inf,) * 4
     left, top, right, bottom = np.clip(_box(annotation, where), 0, limit).tolist()
     if left == right or top == bottom:
@@ -341,7 +341,7 @@ def _around(annotation: Json, size: tuple[int, int] | None, where: str) -> Rings
 
 
 def _shape(segmentation: Any, size: tuple[int, int] | None, where: str) -> Shape | None:
-    """Polygons or run lengths; None if they are outside the image."""
+    """Polygons or run lengths; None if they cover nothing inside the image."""
     if isinstance(segmentation, list):
         return _rings(segmentation, size, where)
     if isinstance(segmentation, dict):

@@ -3,7 +3,7 @@
 A split is a folder of XML files, or a list from `ImageSets` (one name per line), whose files are in the folder `Annotations` beside
 it. Corners count pixels from 1, and the last pixel belongs to the box: xmin 1, xmax 10 are the pixels 0 to 9, half-open 0 to 10. If
 xmin equals xmax, the annotator clicked without dragging: the box is dropped as having no area, though it might mean one pixel.
-Objects marked `difficult` are neither learnt nor scored, as in VOC's own evaluation; `truncated` and `occluded` ones are normal.
+Objects marked `difficult` are neither learnt nor scored, as in VOC's own evaluation; `truncated` and `occluded` ones are kept.
 """
 
 import math

@@ -33,7 +33,7 @@ class Recognised:
         return [
             f"no dataset.json: the dataset is read as {self.layout.described}",
             *self.layout.notes,
-            "to change this, put this dataset.json at the dataset's root and edit it:",
+            "to read it differently, put this dataset.json at the dataset's root and edit it:",
             self.manifest.model_dump_json(by_alias=True, exclude_unset=True),
         ]
 

@@ -33,7 +33,7 @@ def find(listing: Listing) -> Layout:
         fields = {"splits": {"all": where}, "masks": {"all": posixpath.join(base, GROUND_TRUTH)}}
         layer = Layer(name="anomalies", task=Task.ANOMALY_DETECTION, format="image-folder", **fields)
         return Layout("MVTec AD's folders", seen, (layer,))
-    return Layout("a folder a class", seen, (_classes({"all": where}),))
+    return Layout("one folder per class", seen, (_classes({"all": where}),))
 
 
 def _classes(splits: dict[Part, str]) -> Layer:
@@ -81,7 +81,7 @@ def _splits(by_split: dict[str, str], listing: Listing, has_masks: bool) -> Layo
         return Layout("MVTec AD's folders", tuple(by_split.values()), (layer,))
     if len(found) < 2:
         return images_only(listing)
-    return Layout("a folder a class", tuple(by_split.values()), (_classes(splits_from(by_split)),), tuple(left_out(by_split)))
+    return Layout("one folder per class", tuple(by_split.values()), (_classes(splits_from(by_split)),), tuple(left_out(by_split)))
 
 
 def _is_of_anomalies(classes: dict[str, dict[str, int]], has_masks: bool) -> bool:

@@ -105,8 +105,8 @@ def words_of(text: str) -> list[str]:
 
 
 def splits_from(found: dict[str, str]) -> dict[Part, str]:
-    """A layer's splits from what there is for "train", "val", "test" and "all". Without both train and val, the first there of
-    all, train, val and test is divided."""
+    """A layer's splits from what there is for "train", "val", "test" and "all". Without both "train" and
+    "val", the first of "all", "train", "val" and "test" that exists is divided."""
     if "val" in found and "train" in found:
         return {"train": found["train"], "val": found["val"]}
     return {"all": found.get("all") or found.get("train") or found.get("val") or found["test"]}

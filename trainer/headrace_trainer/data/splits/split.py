@@ -43,7 +43,7 @@ class Split:
     problems: Problems
     """Counts what turns out to be bad while loading."""
     beyond: Mapping[str, int] = field(default_factory=dict)
-    """By head, how many objects more an image may have, whose boxes are ignored; heads without any are missing."""
+    """By head, how many more objects an image may have, whose boxes are ignored; heads without any are missing."""
     _lost: dict[str | None, set[str]] = field(default_factory=lambda: defaultdict(set))
     """By layer, the images whose annotation turned out to be bad; under None, those that cannot be read."""
 

@@ -134,7 +134,7 @@ def test_going_on_from_an_iteration_equals_never_having_stopped(dataset: Dataset
     assert_same(take(dataset, start + 2)[start:], take(dataset, 2, start=start, threads=threads))
 
 
-def test_every_image_comes_once_an_epoch_in_an_order_of_its_own(dataset: Dataset) -> None:
+def test_every_image_comes_once_per_epoch_and_each_epoch_has_its_own_order(dataset: Dataset) -> None:
     names = [name for batch in take(dataset, IMAGES) for name in batch.names]
     epochs = [names[start : start + IMAGES] for start in range(0, 3 * IMAGES, IMAGES)]
     assert all(sorted(epoch) == sorted(dataset.train.images) for epoch in epochs)

@@ -53,7 +53,7 @@ def test_coco_without_segments_is_boxes_and_without_val_is_split(tmp_path: Path)
     assert manifest_of(folder) == {"images": "images", "layers": [layer("instances", "object-detection", "coco", splits)]}
 
 
-def test_coco_beside_the_images_of_each_split_as_roboflow_exports_it(tmp_path: Path) -> None:
+def test_coco_next_to_the_images_of_each_split_as_roboflow_exports_it(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, *(f"{split}/1.jpg" for split in ("train", "valid", "test")))
     for split in ("train", "valid", "test"):
         folder.json(f"{split}/_annotations.coco.json", coco(["1.jpg"], [BOX]))
