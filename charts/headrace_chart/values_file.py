@@ -36,7 +36,7 @@ def sections(model: BaseModel) -> Iterator[tuple[str, str, Any]]:
 
 
 def is_group(value: Any) -> bool:
-    """Whether each of its values is listed by itself. A peer's, for example, are not: its class describes them."""
+    """Whether to list each of its fields separately. A peer's, for example, are not listed: its class describes them."""
     return isinstance(value, BaseModel) and all(field.description for field in type(value).model_fields.values())
 
 

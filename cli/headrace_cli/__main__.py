@@ -1,4 +1,4 @@
-"""Entry of `headrace` and `kubectl headrace`: one file per verb in headrace_cli.commands."""
+"""The entry point of `headrace` and `kubectl headrace`; each command has a file in headrace_cli.commands."""
 
 from typing import Annotated
 
@@ -9,11 +9,12 @@ from headrace_cli.commands.dataset import dataset
 from headrace_cli.commands.export import export
 from headrace_cli.commands.predict import predict
 from headrace_cli.commands.train import train
+from headrace_cli.wrapped_command import WrappedCommand
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
-app.command()(train)
-app.command()(predict)
-app.command()(export)
+app.command(cls=WrappedCommand)(train)
+app.command(cls=WrappedCommand)(predict)
+app.command(cls=WrappedCommand)(export)
 app.add_typer(dataset)
 
 

@@ -1,22 +1,22 @@
-"""Pauses before something is tried again, which double with each failure in a row."""
+"""Pauses between retries, which double with each failure in a row."""
 
 from dataclasses import dataclass
 
 
 def pause_seconds(failures: int, first: float, longest: float) -> float:
-    """After the `failures`-th failure in a row: first, 2 × first, 4 × first, …, at most the longest."""
-    return min(longest, first * 2.0 ** min(failures - 1, 64))  # more would overflow, and is beyond any longest pause
+    """The pause after the `failures`-th failure in a row: first, 2 × first, 4 × first, …, at most the longest."""
+    return min(longest, first * 2.0 ** min(failures - 1, 64))  # a larger exponent could overflow; 2**64 exceeds any longest pause
 
 
 @dataclass
 class Backoff:
-    """The failures in a row of one thing. A success ends the row: take a fresh one."""
+    """Counts one thing's failures in a row. After a success, start a new one."""
 
     first: float
     longest: float
     failures: int = 0
 
     def next(self) -> float:
-        """It failed once more: the pause in seconds before the next try."""
+        """Counts one more failure and returns the seconds to wait before the next try."""
         self.failures += 1
         return pause_seconds(self.failures, self.first, self.longest)

@@ -69,7 +69,7 @@ _TASKS_OF: dict[str, tuple[Task, ...]] = {
     **dict.fromkeys(("keypoints", "mirrored", "skeleton", "sigmas"), (Task.KEYPOINT_DETECTION,)),
     "alphabet": (Task.TEXT_RECOGNITION,),
 }
-"""Where a field has a meaning. Elsewhere it is refused: whoever set it expects an effect."""
+"""The tasks that use a field. Other tasks refuse it, because a user who sets it expects an effect."""
 
 
 class Layer(Model):

@@ -1,4 +1,4 @@
-"""Settings of a program that are environment variables: one a field, called `HEADRACE_<NAME OF THE FIELD>`."""
+"""Reads a program's settings from environment variables: each field from its own `HEADRACE_<NAME OF THE FIELD>`."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Self
@@ -11,25 +11,25 @@ PREFIX: Final = "HEADRACE_"
 
 
 class BadSettingsError(ValueError):
-    """The environment does not make sense; the text names each variable, what it is and what would be right."""
+    """Some variables are missing or wrong; the text names each, its value and what it should be."""
 
 
 def variable(field: str) -> str:
-    """The variable that sets a field."""
+    """The environment variable that sets a field."""
     return PREFIX + field.upper()
 
 
 class EnvironmentSettings(BaseModel):
-    """What settings of a program are derived from."""
+    """The base class of a program's settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], /, **given: Any) -> Self:
-        """Settings from environment variables; empty ones count as absent. No variable is looked up for a field in `given`.
+        """Reads settings from environment variables; empty ones count as unset. `given` sets fields directly, without a variable.
 
         Raises:
-            BadSettingsError: names every variable that is missing or wrong.
+            BadSettingsError: a variable is missing or wrong; names all of them.
         """
         found = {name: environment.get(variable(name), "") for name in cls.model_fields if name not in given}
         try:

@@ -17,7 +17,7 @@ _QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(|[nu
 
 
 def parse_quantity(text: str) -> Decimal:
-    """The number that a quantity stands for: cores, bytes or a count. Raises ValueError."""
+    """The number that a quantity means: cores, bytes or a count. Raises ValueError."""
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a Kubernetes quantity such as 500m, 16Gi or 2")

@@ -90,7 +90,7 @@ class TrainingJobSpec(Model):
     )
     suspend: bool = Field(
         False,
-        description="Pause: a running job checkpoints, releases its GPU and keeps its place; later jobs go first meanwhile.",
+        description="Pause: a running job checkpoints, releases its GPU and keeps its place; later jobs go first.",
     )
     stop: Annotated[bool, Rule("self || !oldSelf", "stop is final: apply the job again under another name")] = Field(
         False, description="Cancel for good, as soon as possible, after a checkpoint."
@@ -289,6 +289,6 @@ class TrainingJobStatus(Model):
 def parse_job(document: dict[str, Any]) -> TrainingJob:
     """A TrainingJob from a parsed manifest or API object.
 
-    Raises `pydantic.ValidationError`; `wrong_fields` tells what it is about.
+    Raises `pydantic.ValidationError`; `wrong_fields` explains it.
     """
     return TrainingJob.model_validate(document)

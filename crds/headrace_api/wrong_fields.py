@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a document, for people: field by field, by the names they write, out of the models themselves."""
+"""Explains pydantic's errors to users: one sentence per field, with the name that they wrote and the model's description."""
 
 import difflib
 import inspect
@@ -24,18 +24,18 @@ _SUBJECT: Final = re.compile(r"(?:Input|String|List|Dictionary|Tuple|Data|Value)
 
 @dataclass(frozen=True)
 class WrongField:
-    """One of them."""
+    """A field that is wrong, and why."""
 
     path: str
     """Dotted, as in YAML or JSON: "spec.model.heads.0.name"; "" for the document as a whole."""
     text: str
-    """What would be right."""
+    """What it should be."""
     found: str
-    """What is there, where that is short enough to say."""
+    """The value found; "" if it is too complex to show."""
     unknown: bool
-    """There is no such field."""
+    """Whether the model has no such field."""
     description: str
-    """What the field is for; "" where there is no such field."""
+    """What the field is for; "" if there is no such field."""
 
     @property
     def told(self) -> str:
@@ -49,14 +49,14 @@ class WrongField:
 
 
 def wrong_fields(error: ValidationError, model: Any) -> list[WrongField]:
-    """All of them, in the order of the document; `model` is the type that was to be read."""
+    """All wrong fields, in the order of the document; `model` is the type that the document should have."""
     found = [_wrong_field(details, model) for details in error.errors(include_url=False)]
-    # pydantic tells for each alternative of a union why it is not that one.
+    # For a union, pydantic reports one error per alternative.
     return [_alternatives(list(same)) for _, same in groupby(found, key=lambda one: one.path)]
 
 
 def wrong_fields_in_words(error: ValidationError, model: Any) -> str:
-    """In one line; the first few, if they are many."""
+    """The wrong fields in one line; only the first few if there are many."""
     return first_few(wrong_fields(error, model), _MOST_NAMED, "; ")
 
 
@@ -70,7 +70,7 @@ def _alternatives(same: Sequence[WrongField]) -> WrongField:
 def _wrong_field(details: ErrorDetails, model: Any) -> WrongField:
     place = _Place.of(details["loc"], model)
     if details["type"] == "extra_forbidden":
-        name = str(details["loc"][-1])  # as it was written: the field's name in Python may be refused, too
+        name = str(details["loc"][-1])  # as the user wrote it: the field's Python name may be refused, too
         path = ".".join([*place.path[:-1], name])
         return WrongField(path, f"there is no such field; {_names_there(name, place.parent)}", "", True, "")
     return WrongField(".".join(place.path), _text(details), _found(details), False, (place.field and place.field.description) or "")
@@ -78,7 +78,7 @@ def _wrong_field(details: ErrorDetails, model: Any) -> WrongField:
 
 def _text(details: ErrorDetails) -> str:
     kind, message = details["type"], details["msg"]
-    if kind == "value_error":  # a rule of ours, in its own words
+    if kind == "value_error":  # one of our own rules, with its own message
         return message.removeprefix("Value error, ")
     if kind == "json_invalid":
         return f"is not JSON: {message.removeprefix('Invalid JSON: ')}"
@@ -103,22 +103,22 @@ def _names_there(name: str, parent: type[BaseModel] | None) -> str:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where pydantic's location leads in a model."""
+    """The place in a model that one of pydantic's locations names."""
 
     path: tuple[str, ...]
     type: Any
-    """What may stand there; None where the model has no such place."""
+    """The type that the model allows here; None if it has no such place."""
     field: FieldInfo | None = None
-    """None for the whole and for entries of lists and mappings."""
+    """None for the whole document and for entries of lists and mappings."""
     parent: type[BaseModel] | None = None
     chosen: bool = False
-    """Of a union: the location has named one of its alternatives already."""
+    """Whether the location has already named one of a union's alternatives."""
 
     @classmethod
     def of(cls, location: Sequence[str | int], model: Any) -> "_Place":
         place = cls((), model)
         for step in location:
-            if step == "[key]":  # the entry is named already; what follows is which alternative its key is not
+            if step == "[key]":  # the entry is already named; the rest says which alternative its key does not match
                 break
             place = place._within(step)
         return place
@@ -126,7 +126,7 @@ class _Place:
     def _within(self, step: str | int) -> "_Place":
         choices = tuple(_choices(self.type))
         if isinstance(step, str) and len(choices) > 1 and not self.chosen:
-            # pydantic's name of an alternative of a union, such as "list[str]": the document has no such step.
+            # This is pydantic's name for an alternative of a union, such as "list[str]"; it is not part of the document's path.
             return replace(self, chosen=True)
         path = (*self.path, str(step))
         models = [choice for choice in choices if inspect.isclass(choice) and issubclass(choice, BaseModel)]
@@ -138,7 +138,7 @@ class _Place:
 
 
 def _entry(choices: Sequence[Any], step: str | int) -> Any:
-    """What may stand at the key or index of whichever of the choices is a mapping or a list."""
+    """The type of an entry at a key or index, from the first choice that is a mapping or a list."""
     wanted = Mapping if isinstance(step, str) else Sequence
     for choice in choices:
         origin, arguments = typing.get_origin(choice), typing.get_args(choice)
@@ -148,7 +148,7 @@ def _entry(choices: Sequence[Any], step: str | int) -> Any:
 
 
 def _choices(annotation: Any) -> Iterator[Any]:
-    """What may stand at a place: the alternatives of unions and of ... | None, out of Annotated."""
+    """The types that an annotation allows: the alternatives of a union, without None and Annotated."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         yield from _choices(typing.get_args(annotation)[0])

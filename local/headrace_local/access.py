@@ -1,4 +1,4 @@
-"""Access to a running cluster, given its folder: from the process that started it or from another."""
+"""Gives access to a running cluster through its folder, from any process."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class KubectlError(RuntimeError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a client must know about a running cluster; `cluster.json` in the cluster's folder has it."""
+    """What a client must know about a running cluster; stored as `cluster.json` in the cluster's folder."""
 
     api_url: str
     kubectl: str
@@ -71,7 +71,7 @@ class ClusterAccess:
 
     @property
     def ca_file(self) -> Path:
-        """The certificate of the authority that signs the API server's, clients' and nodes' certificates."""
+        """The certificate of the authority that signs the certificates of the API server, clients and nodes."""
         return self.folder / "pki" / "ca.crt"
 
     @property
@@ -97,7 +97,7 @@ class ClusterAccess:
 
     @property
     def setup_seconds(self) -> dict[str, float]:
-        """Wall-clock seconds of each step of the start, and their `total`."""
+        """Wall-clock seconds that each step of the start took, and their `total`."""
         return self.facts.setup_seconds
 
     def kubectl(self, *args: str, input: str | None = None) -> str:
@@ -125,7 +125,7 @@ class ClusterAccess:
         return completed.stdout
 
     def api(self) -> BlockingClient:
-        """A client of the API server, as the administrator; close it, or use it as a context manager."""
+        """A client of the API server, as the administrator. Use it as a context manager."""
         return BlockingClient(self.kubeconfig, "headrace-local")
 
     def minio(self) -> "Minio":
@@ -142,7 +142,7 @@ class ClusterAccess:
         )
 
     def storage_environment(self) -> dict[str, str]:
-        """The variables by which S3 clients, and a job's storage secret, name endpoint and keys."""
+        """The variables that give S3 clients the endpoint and keys; a job's storage secret has the same ones."""
         return {
             "AWS_ENDPOINT_URL": self.s3_endpoint,
             "AWS_ACCESS_KEY_ID": self.s3_access_key,
@@ -151,7 +151,7 @@ class ClusterAccess:
         }
 
     def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
-        """A kubeconfig with a token of the service account (made by TokenRequest, good for 30 days)."""
+        """A kubeconfig with a token for the service account (from TokenRequest, valid for 30 days)."""
         request = {"spec": {"audiences": [], "expirationSeconds": TOKEN_SECONDS}}
         with self.api() as api:
             answer = api.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
@@ -159,7 +159,7 @@ class ClusterAccess:
         return write_kubeconfig(path, self.api_url, self.ca_file, token_user(answer["status"]["token"]))
 
     def node_kubeconfig(self, node_name: str) -> Path:
-        """A kubeconfig with the client certificate of a kubelet, which the Node authorizer recognises."""
+        """A kubeconfig with a kubelet's client certificate, which the Node authorizer recognises."""
         pair = self._authority().client(f"node-{node_name}", f"system:node:{node_name}", ["system:nodes"])
         path = self.folder / "kubeconfigs" / f"node-{node_name}"
         return write_kubeconfig(path, self.api_url, self.ca_file, certificate_user(pair))
@@ -180,12 +180,12 @@ class ClusterAccess:
         """Starts another process, which ends with the cluster at the latest, and waits until it is ready.
 
         Args:
-            env: additions to this process's environment. Its proxies are switched off: the cluster is on 127.0.0.1.
-            ready: returns something truthy once the process does its work.
+            env: variables to add to this process's environment. Proxies are switched off, because the cluster is on 127.0.0.1.
+            ready: returns something truthy once the process is ready.
 
         Raises:
-            ProcessEndedError: it did not start, or ended before it was ready; holds the end of its log.
-            TimeoutError: not ready in time; holds the end of its log.
+            ProcessEndedError: the process did not start, or ended before it was ready; holds the end of its log.
+            TimeoutError: the process was not ready in time; holds the end of its log.
         """
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
@@ -204,29 +204,29 @@ class ClusterAccess:
                 process.kill()
                 raise TimeoutError(f"{error}; the end of {process.log}:\n{tail}") from None
             except ProcessEndedError:
-                process.expected_to_run = False  # this reports it; `check` need not report it again later
+                process.expected_to_run = False  # this error reports it; `check` need not report it again
                 raise
         return process
 
     def check(self) -> None:
         """
         Raises:
-            ProcessEndedError: a process that was started through this object ended without having been asked to.
+            ProcessEndedError: a process that was started through this object ended unexpectedly.
         """
         self.processes.check()
 
     def wait_until(self, ready: Callable[[], Any], what: str, timeout: float = 30) -> Any:
-        """`waiting.wait_until` that gives up as soon as a process of the cluster has ended."""
+        """Like `waiting.wait_until`, but gives up as soon as one of the cluster's processes ends."""
         return wait_until(ready, what, timeout, self.check)
 
     def wait_for_service_account(self, namespace: str, name: str = "default", timeout: float = 60) -> None:
-        """Pods of a namespace are refused until the controller manager has made its default account."""
+        """Waits until the controller manager has created the account: without it, the API server refuses the namespace's pods."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
         with self.api() as api:
             self.wait_until(lambda: api.find(path), f"service account {namespace}/{name}", timeout)
 
     def create_namespace(self, name: str) -> None:
-        """Makes a namespace in which pods can be created at once."""
+        """Creates a namespace that accepts pods as soon as this returns."""
         with self.api() as api:
             api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         self.wait_for_service_account(name)

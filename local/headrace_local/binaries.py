@@ -134,7 +134,7 @@ def find_binaries(progress: SetupProgress | None = None, wanted: Sequence[Binary
     progress = progress or SetupProgress()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock", progress), progress:
-        found |= _from_cache(cache, missing)  # another process may have finished them meanwhile
+        found |= _from_cache(cache, missing)  # another process may have just finished them
         missing = [binary for binary in missing if binary.name not in found]
         progress.say(f"Getting {', '.join(binary.name for binary in missing)} into {cache}")
         obstacles = _download(cache, missing, progress)

@@ -124,7 +124,7 @@ class Cluster(ClusterAccess):
         # 2. All servers at once; the API server waits for etcd by itself.
         self._start_servers(binaries, ports, creds, timer)
 
-        # 3. The API server's clients, and meanwhile the contract.
+        # 3. The API server's clients; the contract is created while they start.
         self._start_clients(binaries, creds)
         if self._with_contract:
             create_contract(self)

@@ -18,7 +18,7 @@ from headrace_local.setup_progress import Step, megabytes
 
 T = TypeVar("T")
 
-# An offline machine must go on to the build within seconds.
+# An offline machine must move on to the build within seconds.
 CONNECT_SECONDS = 4.0
 CHUNK = 1 << 20
 

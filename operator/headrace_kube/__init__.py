@@ -1,6 +1,6 @@
-"""The one way to a Kubernetes API server: for the operator, the process node and the local cluster.
+"""The Kubernetes client of the operator, the process node and the local cluster.
 
-`connection.py` finds the server and keeps the credentials fresh, with the configuration of the `kubernetes` package. `client.py`
-sends requests through that package's asyncio client, with plain JSON in and out. The package's typed models are not used: parsing
-answers into them costs time, and the callers want JSON.
+`connection.py` uses the `kubernetes` package's configuration to find the server and keep the credentials fresh. `client.py` sends
+requests through that package's asyncio client, with plain JSON in and out. It does not use the package's typed models: parsing
+responses into them costs time, and the callers want JSON.
 """

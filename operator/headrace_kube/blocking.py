@@ -40,11 +40,11 @@ class BlockingClient:
         content_type: str = JSON,
         query: Mapping[str, str] | None = None,
     ) -> Json:
-        """As `Client.request`."""
+        """Does the same as `Client.request`."""
         return self._runner.run(self._client.request(method, path, body, content_type, query))
 
     def find(self, path: str) -> Json | None:
-        """The object of this path; None where there is none."""
+        """Returns the object at this path, or None if it does not exist."""
         try:
             return self.request("GET", path)
         except StatusError as error:

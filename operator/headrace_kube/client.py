@@ -1,7 +1,7 @@
-"""Requests and watches over one pool of connections: JSON in, JSON out.
+"""Sends requests and opens watches over one connection pool: JSON in, JSON out.
 
-There is no client-side rate limit (client libraries default to 5 to 50 requests/s) and no retry in here: the server says 429 when
-it has enough, and the callers know better what to repeat.
+It has no client-side rate limit (client libraries default to 5 to 50 requests/s) and does not retry: the server answers 429 when it
+is overloaded, and the callers know best what to retry.
 """
 
 import json
@@ -25,19 +25,19 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
 SILENCE_SECONDS = 180
-"""Bookmarks come about once a minute: a watch without a byte for so long is dead."""
+"""Bookmarks arrive about once a minute, so a watch that receives nothing for this long is dead."""
 CONNECT_SECONDS = 10
 
 Observe = Callable[[str, int], None]
-"""Called with the method and the HTTP status (0: no answer) of every request."""
+"""Called after every request with its method and HTTP status (0: no response)."""
 
 
 class Client:
     """Use it as an async context manager.
 
     Args:
-        timeout: seconds until a request must have its whole answer.
-        connections: how many requests can be under way at once; further ones wait.
+        timeout: seconds within which a request must receive its whole response.
+        connections: how many requests can be in flight at once; the others wait.
 
     Raises:
         NoClusterError: the connection's certificates cannot be used.
@@ -53,7 +53,8 @@ class Client:
     ) -> None:
         configuration = connection.configuration
         configuration.connection_pool_maxsize = connections
-        # With trust_env aiohttp looks for a .netrc and for proxies before each request, in a thread; connect has chosen the proxy.
+        # With trust_env, aiohttp looks for a .netrc and for proxies before each request, in a thread; `connect` has already chosen
+        # the proxy.
         configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
         try:
             self._api = ApiClient(configuration)
@@ -78,11 +79,11 @@ class Client:
         content_type: str = JSON,
         query: Mapping[str, str] | None = None,
     ) -> Json:
-        """One request; returns the object in the answer, {} if there is none.
+        """Sends one request and returns the object in the response, or {} if there is none.
 
         Raises:
-            StatusError: the server refused it.
-            NoAnswerError: there was no answer.
+            StatusError: the server refused the request.
+            NoAnswerError: the server did not answer.
         """
         try:
             response = await self._send(method, path, within=self._timeout, query=query, body=body, content_type=content_type)
@@ -96,10 +97,10 @@ class Client:
         return _parse(content)
 
     async def watch(self, path: str, version: str, query: Mapping[str, str]) -> AsyncIterator[tuple[str, Json]]:
-        """Types and objects of the events since a resource version, bookmarks included, until the server ends the stream.
+        """Yields each event's type and object, from a resource version on and with bookmarks, until the server ends the stream.
 
         Raises:
-            StatusError: the server refused the watch, or ended it by an ERROR event (410: the version is too old).
+            StatusError: the server refused the watch, or ended it with an ERROR event (410: the version is too old).
             NoAnswerError: the connection broke.
         """
         query = {**query, "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}

@@ -1,4 +1,4 @@
-"""Where the API server is and how we prove who we are, read by the configuration of the `kubernetes` package.
+"""Finds the API server and our credentials for it, through the `kubernetes` package's configuration.
 
 A kubeconfig can hold certificates, tokens, token files, exec plugins, OIDC and a proxy; a pod has its service account.
 """
@@ -21,22 +21,22 @@ from headrace_kube.proxies import proxy_for
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 60
-"""How often token files are read again and expiring tokens looked at; client-go takes a minute, too."""
+"""How often token files are reread and tokens checked for expiry; client-go also does it every minute."""
 DOUBT_SECONDS = 10
-"""The shortest time between two readings of a kubeconfig whose credentials the server refuses: an exec plugin runs each time."""
+"""How long to wait before rereading a kubeconfig whose credentials the server refuses: each reading runs the exec plugin."""
 PLUGIN_SECONDS = 15
-"""How long a request waits for an exec plugin or an OIDC provider before it goes on with the credentials there are."""
+"""How long a request waits for an exec plugin or an OIDC provider before it is sent with the old credentials."""
 
 UNUSABLE = (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
-"""What the package raises for a kubeconfig that it cannot read: it checks little of it."""
+"""What the package raises for a kubeconfig that it cannot use: it validates very little."""
 
 
 class Connection:
-    """One API server and one user. Made by `connect`.
+    """One API server and one user. `connect` makes it.
 
     Args:
-        configuration: what the package's clients are configured by.
-        kubeconfig: where it comes from; None for a service account, whose token the package reads again by itself.
+        configuration: the configuration for the package's clients.
+        kubeconfig: the file it comes from; None for a service account, whose token the package rereads by itself.
         loader: the package's reader of `kubeconfig`, which remembers when a plugin's token expires.
     """
 
@@ -53,24 +53,24 @@ class Connection:
         return str(self.configuration.host)
 
     async def authorization(self) -> str | None:
-        """The Authorization header of a request that is sent now; None where a client certificate says who we are.
+        """Returns the Authorization header for a request sent now; None if a client certificate identifies us.
 
         Raises:
             OSError, ConfigException: the service account's token cannot be read.
         """
         if self._kubeconfig is not None and time.monotonic() - self._read > (DOUBT_SECONDS if self._doubtful else RENEW_SECONDS):
-            self._read = time.monotonic()  # before the waiting: requests that come meanwhile use the credentials there are
+            self._read = time.monotonic()  # before we wait, so that requests sent in the meantime use the old credentials
             await self._renew(self._kubeconfig)
         header = await self.configuration.get_api_key_with_prefix("BearerToken")
         return header.strip() if header else None
 
     def refused(self) -> None:
-        """The server does not accept the credentials (401): reads them again, however fresh they look."""
+        """Call this if the server rejects the credentials (401): they are then reread, however fresh they look."""
         self._refused = True
 
     @property
     def _doubtful(self) -> bool:
-        """Whether the server refuses the credentials, or a plugin that failed left none."""
+        """Whether the server rejects the credentials, or a failed plugin left us without any."""
         anonymous = not self.configuration.api_key and not self.configuration.cert_file
         return self._refused or (anonymous and self.server.startswith("https"))
 
@@ -87,10 +87,10 @@ class Connection:
 
 
 async def connect(kubeconfig: Path | None = None, environ: Mapping[str, str] = os.environ) -> Connection:
-    """The connection of `kubeconfig`, else of $KUBECONFIG, else of ~/.kube/config, else of the pod's service account.
+    """Connects with `kubeconfig`, else with $KUBECONFIG, else with ~/.kube/config, else with the pod's service account.
 
     Raises:
-        NoClusterError: there is none of these, or the first that there is cannot be used.
+        NoClusterError: none of these exists, or the first one that does cannot be used.
     """
     path = str(kubeconfig) if kubeconfig is not None else _default_kubeconfig(environ)
     connection = await _from_kubeconfig(path) if path else _from_service_account()
@@ -118,11 +118,11 @@ async def _from_kubeconfig(path: str) -> Connection:
 
 
 def _from_service_account() -> Connection:
-    """The pod's account, at the address that kubelets tell every pod: that needs no DNS server."""
+    """The pod's account, at the address that the kubelet gives every pod, so no DNS server is needed."""
     configuration = Configuration()
     try:
         load_incluster_config(client_configuration=configuration)
     except ConfigException as error:
         what = "set KUBECONFIG to a kubeconfig file, or run in a pod with a service account"
-        raise NoClusterError(f"no API server: {what} ({error})") from error
+        raise NoClusterError(f"no API server configured: {what} ({error})") from error
     return Connection(configuration)

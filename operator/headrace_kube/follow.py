@@ -1,4 +1,4 @@
-"""Lists, then watches, forever: keeps a copy of some objects equal to the cluster."""
+"""Lists objects, then watches them forever, so that the caller's copy keeps up with the cluster."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from headrace_kube.errors import KubeError
 logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS = (0.1, 5.0)
-"""The first and the longest pause before a server that does not answer gets the request again."""
+"""The first and the longest pause before the next try when the server does not answer."""
 
 
 async def follow(
@@ -21,7 +21,7 @@ async def follow(
     on_event: Callable[[str, Json], None],
     query: Mapping[str, str],
 ) -> None:
-    """Reports all objects at once, then every change; and all again whenever the watch cannot resume where it stopped."""
+    """Reports all objects, then every change; reports all of them again whenever the watch cannot resume where it stopped."""
     failures = Backoff(*AGAIN_SECONDS)
     while True:
         try:
@@ -36,5 +36,5 @@ async def follow(
                         on_event(kind, item)
         except KubeError as error:
             pause = failures.next()
-            logger.warning("watch of %s broke, listing again in %.1f s: %s", path, pause, error)
+            logger.warning("the watch of %s broke; listing again in %.1f s: %s", path, pause, error)
             await asyncio.sleep(pause)

@@ -1,7 +1,7 @@
-"""Which proxy leads to the API server, by HTTPS_PROXY and NO_PROXY as kubectl and client-go read them.
+"""Chooses the proxy for the API server from HTTPS_PROXY and NO_PROXY, as kubectl and client-go do.
 
-Python's own reading of NO_PROXY knows no address ranges, but "10.96.0.0/12" is how administrators usually exempt the API server
-in a pod. aiohttp would also read the environment again for each request, in a thread.
+Python's own handling of NO_PROXY ignores address ranges, but "10.96.0.0/12" is how administrators usually exempt the API server
+in a pod. aiohttp would also reread the environment for each request, in a thread.
 """
 
 import ipaddress
@@ -33,7 +33,8 @@ def _is_direct(server: SplitResult, no_proxy: str) -> bool:
 
 
 def _matches(entry: str, host: str, port: str) -> bool:
-    """Whether an entry of NO_PROXY names the host: *, an address, a range, a domain (with its subdomains), .subdomains; `:port`."""
+    """Whether an entry of NO_PROXY matches the host. It is *, an address, a range, a domain (with its subdomains) or .subdomains,
+    some with `:port`."""
     if entry in ("", "*"):
         return entry == "*"
     address = _address(host)

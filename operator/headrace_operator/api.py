@@ -2,9 +2,9 @@
 
     ApiError
     ├── UnavailableError      try again later: 5xx, 429, no connection, timeout
-    ├── ConflictError         look again: the object changed, or is not the expected one
+    ├── ConflictError         read it again: the object changed, or is not the expected one
     │   └── AlreadyExistsError
-    ├── NotFoundError         look again: the object is gone
+    ├── NotFoundError         read it again: the object is gone
     ├── ForbiddenError        the operator lacks a permission: the message names verb and resource
     ├── RefusedError          admission refused it for now: a quota, a policy
     └── InvalidError          the server will never accept this object
@@ -32,11 +32,11 @@ class ConflictError(ApiError):
 
 
 class AlreadyExistsError(ConflictError):
-    """An object of that name exists."""
+    """An object with that name already exists."""
 
 
 class NotFoundError(ApiError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class ForbiddenError(ApiError):
@@ -60,34 +60,34 @@ class Listing:
 
 
 class Api(Protocol):
-    """Every call is one request and may raise an ApiError."""
+    """Every call sends one request and may raise an ApiError."""
 
     async def list_jobs(self, key: ProjectKey) -> Listing:
-        """TrainingJobs of one project, live: never from a cache that may lag behind."""
+        """Returns one project's TrainingJobs, live: never from a cache that may lag behind."""
 
     async def list_pods(self, key: ProjectKey) -> Listing:
-        """Trainer pods of one project, live."""
+        """Returns one project's trainer pods, live."""
 
     async def list_all_jobs(self, namespace: str | None) -> Listing:
-        """TrainingJobs of a namespace, or of all namespaces (None)."""
+        """Returns the TrainingJobs in a namespace, or in all namespaces (None)."""
 
     async def list_all_pods(self, namespace: str | None) -> Listing:
-        """Trainer pods of a namespace, or of all namespaces (None)."""
+        """Returns the trainer pods in a namespace, or in all namespaces (None)."""
 
     async def served_contract(self) -> Raw:
-        """The OpenAPI schema of a TrainingJob that the server currently uses."""
+        """Returns the OpenAPI schema that the server currently uses for a TrainingJob."""
 
     async def patch_job_status(self, namespace: str, name: str, patch: Raw) -> Raw:
-        """Merge patch on the status, with `metadata.resourceVersion` as a precondition."""
+        """Sends a merge patch for the status, with `metadata.resourceVersion` as a precondition."""
 
     async def delete_job(self, namespace: str, name: str, uid: str, resource_version: int) -> None:
-        """Deletes exactly this version of this job, and with it its pods."""
+        """Deletes exactly this version of this job, along with its pods."""
 
     async def get_pod(self, namespace: str, name: str) -> Raw:
-        """One pod."""
+        """Returns a pod."""
 
     async def create_pod(self, manifest: Raw) -> Raw:
-        """A new pod."""
+        """Creates a pod."""
 
     async def ungate_pod(self, namespace: str, name: str, uid: str, resource_version: int) -> Raw:
         """Removes the scheduling gates of exactly this version of this pod."""
@@ -96,23 +96,23 @@ class Api(Protocol):
         """Deletes this pod with its own grace period; with a resource version, only if it has not changed since."""
 
     async def get_lease(self, namespace: str, name: str) -> Raw:
-        """One Lease."""
+        """Returns a Lease."""
 
     async def create_lease(self, manifest: Raw) -> Raw:
-        """A new Lease."""
+        """Creates a Lease."""
 
     async def replace_lease(self, manifest: Raw) -> Raw:
-        """Writes a Lease, provided that its `metadata.resourceVersion` is still the given one."""
+        """Replaces a Lease if its `metadata.resourceVersion` is still the given one."""
 
     async def get_node(self, name: str) -> Raw:
-        """One node."""
+        """Returns a node."""
 
     async def create_event(self, manifest: Raw) -> None:
-        """A new events.k8s.io/v1 Event."""
+        """Creates an events.k8s.io/v1 Event."""
 
     async def may(self, verb: str, group: str, resource: str, subresource: str, namespace: str | None) -> bool:
-        """Whether this account may do something (SelfSubjectAccessReview). `resource`: a kind, or one object as in `pods/NAME`."""
+        """Asks whether this account may do something (SelfSubjectAccessReview). `resource`: a kind, or an object: `pods/NAME`."""
 
 
 Json = dict[str, Any]
-"""An object under construction; once finished it is a Raw."""
+"""An object under construction; once it is finished, it is a Raw."""

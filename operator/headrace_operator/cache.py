@@ -133,7 +133,7 @@ class Cache:
         # A pod's exit status comes at most a second before its deletion, so keep it even if no pass happens in between.
         self.pods: Kind[Pod] = Kind(pod_from, outlives=lambda pod: pod.over)
         self.nodes: dict[str, Node] = {}
-        """By uid of the pod because of which they were looked at."""
+        """The node of each pod that we looked up, by the pod's uid."""
         self.reports: dict[str, Report] = {}
 
     def projects(self) -> set[ProjectKey]:

@@ -1,4 +1,4 @@
-"""kopf's credentials: the same as those of our own requests, in kopf's words."""
+"""Gives kopf the credentials that our own requests use."""
 
 import kopf
 
@@ -6,7 +6,7 @@ from headrace_kube.connection import connect
 
 
 async def login() -> kopf.ConnectionInfo:
-    """Fresh credentials. kopf asks for them at its start and whenever the API server refuses the ones it has.
+    """Returns fresh credentials. kopf calls this when it starts and whenever the API server rejects the ones it has.
 
     Raises:
         NoClusterError: there are none.

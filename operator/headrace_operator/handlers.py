@@ -1,8 +1,8 @@
-"""All of kopf but its login (connection.py): an event updates the cache and enqueues the project, nothing else.
+"""Everything we use of kopf except its login (connection.py): an event updates the cache and enqueues the project, nothing else.
 
-kopf keeps the watch streams alive (reconnects, 410 and relists, new credentials) and the process (signals). Its own
-handlers, daemons, timers and indices are not used: they look at one object each, and the unit here is the project.
-Without state-changing handlers kopf never writes to an object: no finalizers, no annotations, no events.
+kopf keeps the watch streams alive (reconnects, 410s and relists, new credentials). We do not use its state-changing handlers,
+daemons, timers and indices: each of them looks at one object, and our unit is the project. Without state-changing handlers, kopf
+never writes to an object: no finalizers, no annotations, no events.
 """
 
 import asyncio
@@ -22,20 +22,20 @@ from headrace_operator.state import Job, Pod, ProjectKey
 logger = logging.getLogger(__name__)
 
 WATCH_AGAIN_SECONDS = 10
-"""Pause before a watch that failed for good is begun anew."""
+"""Pause before we restart a watch that kopf gave up on."""
 WATCH_MINUTES = 5
-"""The server ends a watch after this long, and it is opened anew. (Silent connections kopf drops by itself, sooner.)"""
+"""The server ends each watch after this long, and kopf opens a new one. (kopf drops silent connections by itself, sooner.)"""
 
 
 Enqueue = Callable[[ProjectKey], None]
-"""Takes a project that something happened to."""
+"""Called with the project that an event belongs to."""
 
 
 def registries_for(cache: Cache, enqueue: Enqueue, missed: Callable[[], None]) -> dict[str, kopf.OperatorRegistry]:
-    """By what is watched, a registry with our login and one handler, bound to a cache and a queue.
+    """Returns one registry for jobs and one for pods, each with our login and one handler that updates the cache and the queue.
 
-    kopf LISTs before its first watch and whenever the server has forgotten where a watch was (410 Gone). It tells such objects
-    with no type, and says nothing of those that went meanwhile: `missed` is called for that.
+    kopf LISTs before its first watch and whenever the server no longer knows a watch's resource version (410 Gone). It reports the
+    listed objects as events without a type, and does not report those deleted in the meantime: we call `missed` for that.
     """
     jobs, pods = kopf.OperatorRegistry(), kopf.OperatorRegistry()
     on_job = kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=jobs)
@@ -52,7 +52,7 @@ async def _login(**_: Any) -> kopf.ConnectionInfo:
 
 
 def handler(kind: Kind[Job] | Kind[Pod], enqueue: Enqueue, missed: Callable[[], None]) -> Callable[..., Awaitable[None]]:
-    """What happens at an event of an object of this kind."""
+    """Returns the handler for events about objects of this kind."""
 
     async def handle(type: str | None, event: Any, **_: Any) -> None:
         raw = event["object"]
@@ -66,9 +66,9 @@ def handler(kind: Kind[Job] | Kind[Pod], enqueue: Enqueue, missed: Callable[[], 
 
 
 class NoMemory(kopf.DiffBaseStorage):
-    """Keeps kopf from computing what changed in an object since it last saw it: nobody asks.
+    """Keeps kopf from computing what changed in an object since it last saw it: we have no use for that.
 
-    kopf computes it for every event, handlers or not: five deep copies of the object, half of the operator's CPU time
+    kopf computes it for every event, even if no handler needs it: five deep copies of the object, half of the operator's CPU time
     (measured on 200 jobs: 20 s of 42 s under a profiler).
     """
 
@@ -83,7 +83,7 @@ class NoMemory(kopf.DiffBaseStorage):
 
 
 def kopf_settings() -> kopf.OperatorSettings:
-    """kopf without what we do not use: each of these would cost requests or permissions."""
+    """Switches off what we do not use of kopf: it would cost requests, permissions or CPU time."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.peering.standalone = True
@@ -92,20 +92,20 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.label_selectors["", "v1", "pods"] = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
     settings.persistence.diffbase_storage = NoMemory()
     settings.queueing.exit_timeout = 0.1  # a handler only writes to the cache: there is nothing to wait for
-    settings.process.ultimate_exiting_timeout = None  # it would kill the process when one of several watches fails
+    settings.process.ultimate_exiting_timeout = None  # kopf would kill the process when one of several watches fails
     return settings
 
 
 def quiet_kopf() -> None:
-    """kopf logs every event it passes on; ours are the words that matter."""
+    """Silences kopf below warnings: it logs every event, which would drown our own messages."""
     logging.getLogger("kopf").setLevel(logging.WARNING)
 
 
 async def watch(cache: Cache, enqueue: Enqueue, settings: Settings, ending: asyncio.Event, missed: Callable[[], None]) -> None:
-    """Watches until cancelled; sets `ending` when SIGTERM or SIGINT comes, calls `missed` when deletions may have been missed.
+    """Watches until cancelled; sets `ending` on SIGTERM or SIGINT, and calls `missed` when we may have missed deletions.
 
-    Each watch has a kopf of its own. Where a namespace is deleted, or closed to us, the others are watched on; and nothing is
-    left of a kopf whose only watch failed, whereas kopf would leave a second watch running, with no public way to find it.
+    Each watch has its own kopf, so that the others continue when a namespace is deleted or we lose access to it. It also lets us
+    end all of a kopf whose watch failed; if it had a second watch, kopf would leave it running, with no public way to find it.
     """
     async with asyncio.TaskGroup() as group:
         for namespace in settings.watch_namespaces or (None,):
@@ -117,23 +117,23 @@ async def watch(cache: Cache, enqueue: Enqueue, settings: Settings, ending: asyn
 async def _keep_watching(
     registry: kopf.OperatorRegistry, namespace: str | None, where: str, ending: asyncio.Event, missed: Callable[[], None]
 ) -> None:
-    """Begins the watch again when it fails; kopf itself has tried for about a minute by then."""
+    """Restarts the watch when it fails; kopf itself has retried for about a minute by then."""
     while True:
         try:
             await watch_once(registry, namespace, ending)
         except Exception as error:
-            logger.error("the watch of %s ended, again in %d s: %s", where, WATCH_AGAIN_SECONDS, error)
+            logger.error("the watch of %s ended; restarting it in %d s: %s", where, WATCH_AGAIN_SECONDS, error)
         else:
-            logger.error("the watch of %s ended, again in %d s", where, WATCH_AGAIN_SECONDS)
+            logger.error("the watch of %s ended; restarting it in %d s", where, WATCH_AGAIN_SECONDS)
         await asyncio.sleep(WATCH_AGAIN_SECONDS)
         missed()
 
 
 async def watch_once(registry: kopf.OperatorRegistry, namespace: str | None, ending: asyncio.Event) -> None:
-    """kopf's own tasks, until one of them fails; ends all of them.
+    """Runs kopf's own tasks until one of them ends, then ends the others.
 
-    Not `kopf.operator`: at its end it cancels every task of the loop that began after it, ours among them, and at a signal it
-    waits for its streams before anybody else hears of it.
+    We do not use `kopf.operator`: when it ends, it cancels every task that the loop started after it, including ours, and on a
+    signal it waits for its streams before anyone else learns of the signal.
     """
     tasks = await kopf.spawn_tasks(
         registry=registry,
@@ -142,7 +142,7 @@ async def watch_once(registry: kopf.OperatorRegistry, namespace: str | None, end
         clusterwide=namespace is None,
         namespaces=(namespace,) if namespace else (),
     )
-    for number in (signal.SIGTERM, signal.SIGINT):  # kopf has just set handlers of its own
+    for number in (signal.SIGTERM, signal.SIGINT):  # kopf has just set its own handlers
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,6 @@
 """`Api` over HTTP: paths, bodies, and what each refusal means to the operator.
 
-Sends nothing twice: `UnavailableError` makes the work queue wait.
+It never retries: on `UnavailableError`, the work queue waits.
 """
 
 import re
@@ -31,7 +31,7 @@ EVENTS = "/apis/events.k8s.io/v1"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 TIMEOUT_SECONDS = 15
-"""Longer than the leader may go without renewing at the defaults; an answer that takes longer is of no use."""
+"""At the defaults, longer than a leader may go without renewing its Lease, so a later answer is useless."""
 SELECT_TRAINERS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
 
@@ -95,7 +95,7 @@ class Kube:
         return await self._request("POST", f"{CORE}/namespaces/{manifest['metadata']['namespace']}/pods", manifest)
 
     async def ungate_pod(self, namespace: str, name: str, uid: str, resource_version: int) -> Raw:
-        # The uid in a patch is a precondition as the resourceVersion is: metadata.uid cannot be changed.
+        # The uid in a patch is a precondition, like the resourceVersion: metadata.uid cannot be changed.
         patch = {"metadata": {"uid": uid, "resourceVersion": str(resource_version)}, "spec": {"schedulingGates": None}}
         return await self._request("PATCH", f"{CORE}/namespaces/{namespace}/pods/{name}", patch, content_type=MERGE_PATCH)
 
@@ -138,7 +138,7 @@ class Kube:
     # --- HTTP -----------------------------------------------------------------------------------------------------
 
     async def _list(self, path: str, query: dict[str, str]) -> Listing:
-        # No resourceVersion in the query: the server answers with the newest state, not with what its cache happens to hold.
+        # Without a resourceVersion in the query, the server answers with the newest state, not with whatever its cache holds.
         answer = await self._request("GET", path, query=query)
         return Listing(answer["items"], int(answer["metadata"]["resourceVersion"]))
 
@@ -159,7 +159,8 @@ def _in(namespace: str | None) -> str:
 
 _RBAC_DENIES = re.compile(r" cannot \w+ resource \"")
 _POLICY_DENIES = re.compile(r"denied (the )?request")
-"""What webhooks (400 unless they choose a code) and ValidatingAdmissionPolicy (422) say: no, until one of the two changes."""
+"""How webhooks (400 unless they choose a code) and ValidatingAdmissionPolicy (422) refuse an object. They may accept it later, once
+the object or the policy changes."""
 
 
 def _error(what: str, refusal: StatusError) -> ApiError:
@@ -174,8 +175,8 @@ def _error(what: str, refusal: StatusError) -> ApiError:
         # RBAC says `User "..." cannot create resource "pods" ...`; admission says `pods "..." is forbidden: exceeded quota ...`.
         return ForbiddenError(text) if _RBAC_DENIES.search(message) else RefusedError(message)
     if status == 422:
-        # A uid in a merge patch that is not the object's is "Invalid value: field is immutable": another object has the name now.
+        # "Invalid value: field is immutable": the uid in the merge patch differs, so another object has the name now.
         return ConflictError(text) if "metadata.uid" in message else InvalidError(text)
     if status == 429 or status >= 500 or status == 401:
-        return UnavailableError(text)  # 401: a token that expired; the next request reads the new one
+        return UnavailableError(text)  # 401: the token has expired; the next request reads the new one
     return InvalidError(text)

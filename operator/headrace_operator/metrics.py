@@ -1,8 +1,8 @@
-"""What the operator says of itself, for Prometheus.
+"""The operator's own metrics, for Prometheus.
 
-Namespace and project are the only labels whose values are not known beforehand, and only gauges have them: those are counted when
-scraped, so that nothing of a project that is gone stays. Counters and histograms exist from the start, at 0: a series that
-appears with its first event has no increase that Prometheus could see.
+Namespace and project are the only labels whose values are not known in advance, and only gauges have them: each scrape
+recounts these, so a deleted project leaves no series behind. Counters and histograms exist from the start, at 0: if a series
+appeared with its first event, Prometheus would see no increase.
 """
 
 from collections import Counter as Tally
@@ -182,7 +182,7 @@ def _last_failure(projects: Mapping[ProjectKey, Sequence[Job]]) -> Metric:
 
 
 def _pods_lost(projects: Mapping[ProjectKey, Sequence[Job]], pods: Iterable[Pod], now: datetime) -> Metric:
-    """The state of their jobs stays Running or Starting: nobody knows better."""
+    """Pods that keep their project waiting. Their jobs' state stays Running or Starting, because we know nothing newer."""
     family = GaugeMetricFamily(
         "headrace_pods_lost",
         "Trainer pods that keep their project waiting: their node does not answer, or they are over a minute late to end.",

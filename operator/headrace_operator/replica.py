@@ -1,4 +1,4 @@
-"""The parts of one operator, put together: watches feed the cache, workers pass over projects while this replica leads."""
+"""Puts the parts of one operator together: watches feed the cache, and workers reconcile projects while this replica leads."""
 
 import asyncio
 import contextlib
@@ -23,10 +23,10 @@ from headrace_operator.workqueue import WorkQueue
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1
-"""How long the end waits for Events that are still to be sent."""
+"""How long a shutdown waits for unsent Events."""
 
 RELIST_SECONDS = 1
-"""From the watch's telling that it began anew to our own LISTs: it tells once for each object."""
+"""How long we wait after a restarted watch reports its first object before we LIST: it reports each object once."""
 
 
 class Replica:
@@ -63,11 +63,11 @@ class Replica:
         self._synced = asyncio.Event()
         self._list_again = asyncio.Event()
         self._closed: frozenset[str | None] = frozenset()
-        """Watched namespaces that could not be LISTed the last time."""
+        """Watched namespaces that we were not allowed to LIST last time."""
         metrics.watch(self.cache, lambda: len(self.queue), leads=self._synced.is_set, now=clock.now)
 
     async def run(self) -> None:
-        """Works until cancelled; then gives the Lease away, so that another replica goes on at once."""
+        """Works until cancelled; then releases the Lease, so that another replica can take over at once."""
         self._running = True
         try:
             async with asyncio.TaskGroup() as group:
@@ -82,17 +82,18 @@ class Replica:
             await self.leader.release()
 
     def enqueue(self, key: ProjectKey) -> None:
-        """Something happened to a project. A standby only knows it: whoever is elected passes over every project."""
+        """Enqueues a project that something happened to. A standby ignores it: once elected, it reconciles every project."""
         if self._leads.is_set():
             self.queue.add(key)
 
     def list_again(self) -> None:
-        """A watch began anew, so what went meanwhile is a ghost in the cache: it is replaced soon, not at the next resync."""
+        """Call this when a watch restarted. The cache may still hold objects deleted in the meantime: LISTs will replace it soon,
+        not at the next resync."""
         self._list_again.set()
 
     @property
     def ready(self) -> bool:
-        """Whether it does its part: a leader that knows its projects, or a standby; not while it waits for a usable cluster."""
+        """True for a standby, and for a leader once it knows its projects; False while it waits for a usable cluster."""
         return self._running and (self._synced.is_set() or not self._leads.is_set())
 
     async def _elected(self) -> None:
@@ -107,7 +108,7 @@ class Replica:
         self.metrics.leader.set(0)
 
     async def _work_while_leading(self) -> None:
-        """Begins the work when elected and breaks it off, between two requests or within one, when deposed."""
+        """Starts the work when elected, and cancels it when deposed, even in the middle of a request."""
         while True:
             await self._leads.wait()
             work, deposed = asyncio.create_task(self._work()), asyncio.create_task(self._deposed_again.wait())
@@ -122,7 +123,7 @@ class Replica:
             self.queue.clear()
 
     async def _work(self) -> None:
-        """A leader's work: LIST everything, then pass over whatever projects the watches and deadlines name."""
+        """Does a leader's work: LISTs everything, then reconciles each project that has an event or a deadline."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._resync())
             await self._synced.wait()
@@ -131,9 +132,8 @@ class Replica:
                 group.create_task(self._worker())
 
     async def _resync(self) -> None:
-        """Replaces what the watches said by LISTs: first at once, so that a new leader knows everything, then now and then.
-
-        Soon, too, after a watch began anew.
+        """Replaces the cache with fresh LISTs: at once, so that a new leader knows everything, then every `resync` seconds, and
+        soon after a watch restarts.
         """
         while True:
             try:
@@ -149,14 +149,14 @@ class Replica:
             self._list_again.clear()
 
     async def _list_everything(self) -> None:
-        """LISTs what is watched.
+        """LISTs everything we watch.
 
         Raises:
-            ApiError: a LIST failed; of several namespaces, some may be closed to us, but not all.
+            ApiError: a LIST failed. Missing access to some namespaces does not count as a failure, missing access to all does.
         """
         closed: dict[str | None, ForbiddenError] = {}
         for namespace in self.settings.watch_namespaces or (None,):
-            # Jobs first: a status that names an attempt is never newer than the LIST of pods that should show it.
+            # Jobs first, so that a status that names an attempt is never newer than the LIST of pods that should include it.
             try:
                 jobs = await self.api.list_all_jobs(namespace)
                 pods = await self.api.list_all_pods(namespace)
@@ -178,10 +178,10 @@ class Replica:
             self.queue.add(key)
 
     def _tell_closed(self, closed: Mapping[str | None, ForbiddenError]) -> None:
-        """Says which watched namespaces cannot be read, and which can be read again; once for each change."""
+        """Logs which watched namespaces became unreadable, and which are readable again; once for each change."""
         for namespace in closed.keys() - self._closed:
             why = closed[namespace]
-            logger.error("namespace %s is left out until it can be read (deleted? its Role missing?): %s", namespace, why)
+            logger.error("skipping namespace %s until it can be read (deleted, or its Role missing?): %s", namespace, why)
         for namespace in self._closed - closed.keys():
             logger.info("namespace %s can be read again", namespace)
         self._closed = frozenset(closed)
@@ -195,7 +195,7 @@ class Replica:
                 self.queue.done(key)
 
     async def _pass_over(self, key: ProjectKey) -> None:
-        """One pass, and when the next one is due. A pass that fails is repeated after a pause; other projects go on."""
+        """Reconciles a project and schedules its next pass. A failed pass is retried after a pause; other projects continue."""
         began = time.monotonic()
         try:
             wake = await self.reconciler.reconcile(key)
@@ -203,11 +203,11 @@ class Replica:
             self.metrics.reconcile_errors.labels(type(error).__name__).inc()
             pause = self.queue.failed(key)
             if isinstance(error, ForbiddenError):
-                logger.error("%s: the operator lacks a permission, again in %.1f s: %s", key, pause, error)
+                logger.error("%s: the operator lacks a permission; trying again in %.1f s: %s", key, pause, error)
             elif isinstance(error, ApiError):
-                logger.warning("%s: again in %.1f s: %s", key, pause, error)
+                logger.warning("%s: trying again in %.1f s: %s", key, pause, error)
             else:
-                logger.exception("%s: a bug; again in %.1f s", key, pause)
+                logger.exception("%s: this is a bug; trying again in %.1f s", key, pause)
         else:
             self.queue.succeeded(key)
             if wake is not None:

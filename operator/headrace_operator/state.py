@@ -176,8 +176,8 @@ class View:
     """In the order they run."""
     pods: tuple[Pod, ...]
     nodes: Mapping[str, Node] = field(default_factory=dict)
-    """By uid of the pod because of which the node was read: a node may come back under its name, and the old node's state says
-    nothing about pods on the new one."""
+    """The node of each pod that we looked up, by the pod's uid: a node may come back under the same name, and the old node's state
+    says nothing about pods on the new one."""
     reports: Mapping[str, Report] = field(default_factory=dict)
     """By pod uid."""
 

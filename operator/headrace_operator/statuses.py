@@ -240,7 +240,7 @@ def _retry_message(last: LastAttempt, due: str | None) -> str:
     return f"attempt {last.number} ended: {last.message[: MESSAGE_LENGTH // 2]}; attempt {last.number + 1} {when}"
 
 
-SUSPENDED = "suspended by the user (spec.suspend); later jobs of the project may run meanwhile"
+SUSPENDED = "suspended by the user (spec.suspend); later jobs of the project can run in the meantime"
 
 
 def _last_words(judged: Judgement, attempt: int, status: TrainingJobStatus) -> str:

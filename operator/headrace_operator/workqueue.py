@@ -100,7 +100,7 @@ class WorkQueue(Generic[K]):
         return pause
 
     def clear(self) -> None:
-        """Forgets everything that waits: the next leader finds out what to do by itself."""
+        """Forgets everything that waits: the next leader finds its work itself."""
         for timer in self.timers.values():
             timer.cancel()
         self.timers.clear()

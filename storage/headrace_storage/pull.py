@@ -32,10 +32,10 @@ class Pull:
     connections: int
 
     def run(self, objects: Sequence[StoredObject], progress: Callable[[int, int], None] = lambda *_: None) -> None:
-        """Fetch what is missing, and call `progress(files, bytes)` from time to time with what is there.
+        """Fetch what is missing, and from time to time call `progress(files, bytes)` with what has arrived.
 
         Raises StoppedError at SIGTERM, FatalError for keys that are not safe paths, RetryableError if the store does not come back,
-        keeps sending other content than it listed, or the disk fills up.
+        keeps sending different content than it listed, or the disk fills up.
         """
         # Check all keys before writing any byte.
         paths = [path_for(self.target, one.key) for one in objects]

@@ -1,4 +1,4 @@
-"""Retries: exponential backoff with jitter, limited in time, cut short by SIGTERM."""
+"""Retries calls to a store: exponential backoff with jitter, limited in time, cut short by SIGTERM."""
 
 import random
 import time
@@ -20,26 +20,26 @@ LONGEST_PAUSE_SECONDS = 15.0
 
 @dataclass
 class Failures:
-    """In a row, of one call that talks to a store."""
+    """The failures in a row of one call to a store."""
 
     clock: Callable[[], float]
     jitter: Callable[[], float] = random.random
-    """0 to 1. It keeps a hundred trainers that lost their store at the same moment from all coming back at once."""
+    """Returns 0 to 1. It keeps a hundred trainers that lost their store at the same moment from all retrying at once."""
     first_at: float = 0.0
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
 
     @property
     def count(self) -> int:
-        """How many."""
+        """The number of failures."""
         return self.backoff.failures
 
     @property
     def seconds(self) -> float:
-        """Since the first of them."""
+        """Seconds since the first failure; 0 if there is none."""
         return self.clock() - self.first_at if self.count else 0.0
 
     def one_more(self) -> float:
-        """The pause before the next try: half of the backoff's, and up to all of it by chance."""
+        """Counts one more failure and returns the pause before the next try: a random 50 to 100 % of the backoff."""
         if not self.count:
             self.first_at = self.clock()
         return self.backoff.next() * (0.5 + 0.5 * self.jitter())
@@ -50,13 +50,16 @@ class Retry:
     """How long to retry, where to report it, and what ends it early."""
 
     patience_seconds: float
-    """Counted from a call's first failure; afterwards RetryableError(STORAGE_UNAVAILABLE) with the last cause."""
+    """How long a call may keep failing, from its first failure; then it raises RetryableError(STORAGE_UNAVAILABLE)."""
     stop: Stop
     say: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
 
     def call(self, what: str, action: Callable[[], T]) -> T:
-        """`action()`, again and again while it raises StoreError other than NotFoundError. Raises StoppedError at SIGTERM."""
+        """Calls `action()` until it raises no StoreError, and returns its result. NotFoundError passes through.
+
+        Raises StoppedError at SIGTERM, RetryableError when patience runs out.
+        """
         failures = Failures(self.clock)
         while True:
             if self.stop.requested:

@@ -233,7 +233,7 @@ def test_a_watched_namespace_that_is_closed_or_missing_does_not_stop_the_others(
     operated: OperatedNamespace, player: Player
 ) -> None:
     operator = operated.start({"HEADRACE_WATCH_NAMESPACES": f"no-such-namespace,{operated.name}"})
-    said = "namespace no-such-namespace is left out until it can be read"
+    said = "skipping namespace no-such-namespace until it can be read"
     eventually("the closed namespace is named", lambda: said in operator.log_tail(50))
     player.apply("open", "open")
     player.done_by_hand("open")

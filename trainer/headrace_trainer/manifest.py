@@ -1,4 +1,4 @@
-"""Reads a dataset's dataset.json, wherever it was."""
+"""Reads a dataset's dataset.json, wherever it came from."""
 
 from pydantic import ValidationError
 
@@ -9,9 +9,9 @@ from headrace_api.wrong_fields import wrong_fields_in_words
 
 
 def manifest_from(content: bytes, dataset: str = "") -> Manifest:
-    """What the content of a dataset.json says; `dataset` is the URI it is in, where readers of a message need it.
+    """Parses the content of a dataset.json; error messages name `dataset`, its URI, if given.
 
-    Raises FatalError(BAD_DATASET) naming each wrong field and what would be right.
+    Raises FatalError(BAD_DATASET), which names each wrong field and what it should be.
     """
     try:
         return Manifest.model_validate_json(content)

@@ -8,6 +8,7 @@ import typer
 
 from headrace_api.names import ExitCode
 from headrace_cli.failure import require_packages
+from headrace_cli.wrapped_command import WrappedCommand
 
 dataset = typer.Typer(name="dataset", no_args_is_help=True, help="Inspects datasets.")
 
@@ -23,7 +24,7 @@ def group() -> None:
     """Inspects datasets."""
 
 
-@dataset.command()
+@dataset.command(cls=WrappedCommand)
 def check(
     uri: Annotated[
         str,

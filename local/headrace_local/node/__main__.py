@@ -36,13 +36,13 @@ def options_from(words: list[str] | None = None) -> AgentOptions:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="keep away pods that do not tolerate this (NoSchedule); can be repeated",
+        help="keep pods without this toleration away (NoSchedule); can be repeated",
     )
     parser.add_argument(
         "--lease-seconds",
         type=int,
         default=8,
-        help="lease duration; the node renews its lease four times in it (default: %(default)s)",
+        help="lease duration; the node renews its lease four times per duration (default: %(default)s)",
     )
     values = vars(parser.parse_args(words))
     try:

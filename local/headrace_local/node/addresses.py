@@ -15,7 +15,7 @@ class PodAddress:
 
     def __init__(self) -> None:
         while True:
-            # 127.0.0.0/16 and 127.1.0.0/16 have the addresses that systems use themselves (127.0.0.53, 127.0.1.1).
+            # Operating systems use addresses in 127.0.0.0/16 and 127.1.0.0/16 themselves (127.0.0.53, 127.0.1.1).
             second, third, fourth = random.randint(2, 254), random.randint(0, 255), random.randint(1, 254)
             self.ip = f"127.{second}.{third}.{fourth}"
             self._claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

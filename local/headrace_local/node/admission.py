@@ -1,4 +1,4 @@
-"""Finds what a pod asks for that this node cannot provide, so that the node refuses it at once instead of half running it."""
+"""Finds what a pod needs and this node does not support, so that the node refuses the pod instead of half running it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -69,7 +69,7 @@ class Agent:
         self._runners: dict[str, PodRunner] = {}
 
     def find(self, namespace: str, name: str) -> PodRunner | None:
-        """The pod with this name; the newest, if an earlier one with the name is still ending."""
+        """The pod with this name; the newest one if an earlier one with the same name is still ending."""
         for runner in reversed(self._runners.values()):
             if (runner.context.namespace, runner.context.name) == (namespace, name):
                 return runner
@@ -160,7 +160,7 @@ async def _serve(options: AgentOptions, node: Node, agent: Agent, logs_port: int
         asyncio.create_task(keep_alive(node.api, options.name, options.lease_seconds)),
         asyncio.create_task(agent.follow_pods()),
     ]
-    # Without the helper every pod would fail here while the scheduler sends more: better no node than a broken one.
+    # Without the helper, every pod would fail here while the scheduler sends more: no node is better than a broken one.
     ends = [asyncio.create_task(event.wait()) for event in (stop, node.spawner.broken)]
     done, _pending = await asyncio.wait({*ends, *loops}, return_when=asyncio.FIRST_COMPLETED)
     for task in (*ends, *loops):

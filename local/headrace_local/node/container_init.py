@@ -209,7 +209,7 @@ class ContainerInit:
 
 
 def become(request: Request, stdout: int, stderr: int, failure: int) -> None:
-    """In the child: turn into the container's main process. Never returns."""
+    """Runs in the child: becomes the container's main process. Never returns."""
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
@@ -230,7 +230,7 @@ def reaches_pid_1(pid: int, number: int) -> bool:
     """Whether a signal sent from outside would have any effect on a container's PID 1.
 
     The kernel does not apply a signal's default action to PID 1 of a namespace: a program that neither handles nor
-    blocks SIGTERM keeps running until SIGKILL. It must do so here, too.
+    blocks SIGTERM keeps running until SIGKILL. The same must happen here.
     """
     bit = 1 << (number - 1)
     with Path(f"/proc/{pid}/status").open() as status:
@@ -270,7 +270,7 @@ def kill_descendants() -> None:
 def over_memory(limit: int) -> bool:
     """Whether the container's processes use more than `limit` bytes, without the page cache.
 
-    Resident pages are quick to read but include shared pages once per process. For the exact figure the kernel must
+    Resident pages are quick to read but count shared pages once per process. For the exact figure, the kernel must
     walk page tables, so this reads it only if the quick one is over the limit.
     """
     pids = descendants()

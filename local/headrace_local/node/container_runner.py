@@ -109,7 +109,7 @@ class ContainerRunner:
         return self._terminated(end, started, command)
 
     async def _configured(self) -> Command:
-        """The command for the next start. Until there is one, the container waits, and its state says for what."""
+        """The command for the next start. Until there is one, the container waits, and its state says why."""
         pulls, retries = Backoff(*BACKOFF_SECONDS), Backoff(first=1.0, longest=10.0)
         while True:
             try:

@@ -13,7 +13,7 @@ from headrace_local.node.pod_context import PodContext
 from headrace_local.node.processes import Command, StartError
 from headrace_local.node.volumes import mounts_of
 
-# A kubelet's limits of the termination message, from the file and from the log.
+# A kubelet's limits for the termination message, from the file and from the log.
 MESSAGE_BYTES = 4096
 LOG_MESSAGE_BYTES = 2048
 LOG_MESSAGE_LINES = 80
@@ -22,7 +22,7 @@ LOG_MESSAGE_LINES = 80
 async def command_for(context: PodContext, container: Json, restarts: int) -> Command:
     """The command for a container's next start.
 
-    Raises ImageNotFoundError, ConfigError (a Secret, ConfigMap or key is missing), ApiError, StartError (no program).
+    Raises ImageNotFoundError, ConfigError (a Secret, ConfigMap or key is missing), KubeError, StartError (no program).
     """
     entrypoint, words = command_line(container, context.node.images)
     objects = await context.objects(references(container))
@@ -58,7 +58,7 @@ def termination_message(context: PodContext, container: Json, code: int, log: Pa
 
 
 def _image_env(context: PodContext, home: Path, mounts: Mapping[str, Path]) -> dict[str, str]:
-    """The environment that an image and a kubelet would set. Of the agent's own environment it only has PATH."""
+    """The environment that an image and a kubelet would set. From the agent's own environment, it has only PATH."""
     env = {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",

@@ -1,4 +1,4 @@
-"""The GPUs a node offers, and which pod has which."""
+"""Assigns the node's GPUs to pods."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ class NoDevicesError(Exception):
 
 
 class Devices:
-    """`offered` GPU slots over the GPUs that this machine really has (often 0; then the resource is only a counter)."""
+    """`offered` GPU slots on the `real` GPUs of this machine (often 0; then the resource is only a counter)."""
 
     def __init__(self, offered: int, real: int) -> None:
         self._free = list(range(offered))

@@ -1,4 +1,4 @@
-"""Resolves a container's environment and words as a kubelet does. Pure: the caller fetches referenced objects before."""
+"""Resolves a container's environment and words as a kubelet does. Pure: the caller fetches referenced objects first."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -49,7 +49,7 @@ def references(container: Json) -> Iterator[Reference]:
 def environment_of(container: Json, pod: Json, objects: Objects, allocatable: Mapping[str, str]) -> dict[str, str]:
     """Every variable of `envFrom` and `env` (the later wins), with $(NAME) expanded from the earlier ones.
 
-    `pod` carries the address in its status, `allocatable` stands in for limits that are not set. Raises ConfigError.
+    `pod` has the address in its status; `allocatable` replaces limits that are not set. Raises ConfigError.
     """
     result: dict[str, str] = {}
     for source in container.get("envFrom", ()):
@@ -101,7 +101,7 @@ def field_value(path: str, pod: Json) -> str:
 
 
 def resource_value(selector: Json, container: Json, allocatable: Mapping[str, str]) -> str:
-    """A `resourceFieldRef` as an integer: `limits.cpu` in cores, `requests.memory` in bytes, by the divisor.
+    """A `resourceFieldRef` as an integer: `limits.cpu` in cores, `requests.memory` in bytes, divided by the divisor.
 
     Limits default to what the node offers, requests to the limit, as on a kubelet.
     """

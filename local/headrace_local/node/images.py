@@ -1,4 +1,4 @@
-"""The node's image table: which program stands for which image."""
+"""The node's image table: the program that it runs for each image."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ImageNotFoundError(Exception):
-    """The image is not in the table; the message says which ones are."""
+    """The image is not in the table; the message lists those that are."""
 
 
 def parse_image(option: str) -> tuple[str, tuple[str, ...]]:

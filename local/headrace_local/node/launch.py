@@ -20,7 +20,7 @@ def start_node(
         options: additional words for the command line, such as `("--cpu", "8")`.
 
     Raises:
-        ProcessEnded, TimeoutError: as `ClusterAccess.start`.
+        ProcessEndedError, TimeoutError: see `ClusterAccess.start`.
     """
     certificate, key = cluster.serving_certificate(name, HOST_IP)
     argv: list[str | Path] = [sys.executable, "-m", "headrace_local.node"]

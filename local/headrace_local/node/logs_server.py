@@ -1,6 +1,6 @@
 """Serves `kubectl logs`: the kubelet's /containerLogs over HTTPS, for callers with a certificate of the cluster.
 
-The API server is the only caller, and it has authorized `pods/log` for the user it forwards for.
+The API server is the only caller, and it has already authorized `pods/log` for its user.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from headrace_local.node.container_runner import ContainerRunner
 from headrace_local.node.pod_runner import PodRunner
 from headrace_local.node.status import Terminated, Waiting
 
-# A file cannot notify of new lines, so followers poll it this often.
+# A file does not announce new lines, so followers poll it this often.
 FOLLOW_SECONDS = 0.1
 
 FindPod = Callable[[str, str], PodRunner | None]

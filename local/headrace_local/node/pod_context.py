@@ -24,7 +24,7 @@ from headrace_local.node.volumes import (
     write_files,
 )
 
-# The Node authorizer learns of a binding a moment after this node; until then it denies access to the pod's secrets.
+# The Node authorizer learns of a binding a moment after this node does; until then it denies access to the pod's secrets.
 AUTHORIZER_DELAY_SECONDS = 3.0
 
 

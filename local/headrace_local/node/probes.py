@@ -17,7 +17,7 @@ class ProbeError(Exception):
 
 @dataclass(frozen=True)
 class Timing:
-    """When to probe, in seconds, and how many equal results in a row count. The defaults are the API server's."""
+    """When to probe, in seconds, and how many equal results in a row make a verdict. The defaults are the API server's."""
 
     initial_delay: float
     period: float
@@ -76,7 +76,7 @@ async def check_tcp(host: str, port: int) -> None:
 
 
 def port_number(port: int | str, container: Json) -> int:
-    """A probe's port, given by number or by the name of one of the container's ports. Raises ProbeError."""
+    """A probe's port, given as a number or as the name of one of the container's ports. Raises ProbeError."""
     if isinstance(port, int):
         return port
     for declared in container.get("ports", ()):

@@ -1,4 +1,4 @@
-"""The Node object and its heartbeats, by which the scheduler sends pods here and notices when the node is gone."""
+"""The Node object, which brings pods here, and its heartbeats, which show the cluster that the node is alive."""
 
 import asyncio
 import logging

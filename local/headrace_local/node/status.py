@@ -58,7 +58,7 @@ class ContainerRecord:
         return isinstance(self.state, Terminated) and self.state.exit_code == 0
 
     def lose(self) -> None:
-        """Set the state that a kubelet reports if it cannot find a container of a pod that ended."""
+        """Set the state that a kubelet reports if a pod ended and it cannot find one of the containers."""
         self.state = Terminated(
             UNKNOWN_EXIT,
             "ContainerStatusUnknown",

@@ -60,5 +60,5 @@ class StatusWriter:
                         logger.error("%s %s refused: %s", method, path, error)
                         return
                 delay = failures.next()
-                logger.warning("%s %s failed, again in %.1f s: %s", method, path, delay, error)
+                logger.warning("%s %s failed; trying again in %.1f s: %s", method, path, delay, error)
             await asyncio.sleep(delay)

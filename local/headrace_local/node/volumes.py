@@ -97,7 +97,7 @@ def mounts_of(container: Json, volumes: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Disk space of everything below a folder, as `du` counts it, without files that disappear meanwhile."""
+    """Disk space of everything below a folder, as `du` counts it, without files that disappear while it counts."""
     total = 0
     folders = [folder]
     while folders:

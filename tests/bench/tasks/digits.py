@@ -161,7 +161,7 @@ LONG_SEMI_ITERATIONS = 2000
 
 FEW_LABELS_BATCH = 32
 LABELLED_SHARE = 1 / 4
-"""Of each batch, at least, if other heads learn from the other images (`sampler: balanced`)."""
+"""The least share of each batch if other heads learn from the other images (`sampler: balanced`)."""
 
 SECOND_HEADS: Mapping[str, list[dict[str, Any]]] = {
     "alone": [],

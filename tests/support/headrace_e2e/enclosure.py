@@ -1,10 +1,10 @@
-"""Where the node runs: its own network and mount namespaces on this machine, and one tree of cgroups.
+"""Encloses the node: gives it its own network and mount namespaces on this machine, and one tree of cgroups.
 
 Those namespaces hold whatever a kubelet, containerd and kube-proxy leave behind (mounts, bridges, links, iptables rules), and
-the kernel removes it all with the last process in them. That works after a SIGKILL of the tests too, because the janitor kills
-those processes. The kernel does not remove two things at once: empty cgroups, and this machine's end of the cable (a network
-namespace outlives its last process by minutes while connections close). These go at the end or, after a SIGKILL, at the next
-start. One enclosure per machine: the caller holds a lock.
+the kernel removes it all with the last process in them. That works even if the tests are killed with SIGKILL, because the janitor
+kills those processes. The kernel does not immediately remove two things: empty cgroups, and this machine's end of the cable (a
+network namespace outlives its last process by minutes while connections close). We remove these at the end or, after a SIGKILL, at
+the next start. A machine has only one enclosure: the caller holds a lock.
 """
 
 import os
@@ -28,7 +28,7 @@ CGROUP = "headrace-e2e"
 CGROUPS = Path("/sys/fs/cgroup")
 
 FIXED_PATHS = ("/run/containerd", "/run/netns", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods")
-"""Paths that kubelet, containerd and its shims use whatever you configure. In the enclosure they are in the cluster's folder."""
+"""Paths that the kubelet, containerd and its shims always use. In the enclosure, they are in the cluster's folder."""
 KERNEL_SETTINGS = (
     "vm/overcommit_memory",
     "vm/panic_on_oom",
@@ -37,15 +37,15 @@ KERNEL_SETTINGS = (
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
 )
-"""Settings that a kubelet makes for the whole machine. In the enclosure these are plain files; this machine's don't change."""
+"""Settings that a kubelet changes for the whole machine. In the enclosure, these are plain files; this machine's don't change."""
 
 
 class Enclosure:
     """The namespaces of one node.
 
     Args:
-        holder: the process that keeps them open; see `HOLDER`.
-        folder: receives what is written to `FIXED_PATHS`.
+        holder: the process that keeps the namespaces open; see `HOLDER`.
+        folder: holds everything written to `FIXED_PATHS`.
     """
 
     HOLDER = ("unshare", "--net", "--mount", "--propagation", "private", "sleep", "infinity")
@@ -57,7 +57,7 @@ class Enclosure:
         self._made_here: list[Path] = []
 
     def furnish(self) -> None:
-        """Sets up network, folders and cgroups; after that, programs can be started with `prefix` before their command lines."""
+        """Sets up network, folders and cgroups. After that, put `prefix` before a command line to run it in the enclosure."""
         wait_until(self._is_apart, "the enclosure's namespaces", 5, self.holder.check)
         self._connect()
         for path in map(Path, FIXED_PATHS):
@@ -79,7 +79,7 @@ class Enclosure:
         return _run(*self.prefix, *command)
 
     def leave(self) -> None:
-        """Once the last process is gone, removes the cgroups, the cable, and the empty folders that were mount points."""
+        """Removes the cgroups, the cable, and the empty folders that were mount points. Call it after the last process ends."""
         remove_cgroups()
         remove_link()
         for path in reversed(self._made_here):
@@ -87,7 +87,7 @@ class Enclosure:
                 path.rmdir()
 
     def _make(self, folder: Path) -> None:
-        """Creates a folder of this machine and its parents; those that did not exist are removed again."""
+        """Creates a folder and its parents on this machine; `leave` removes those that did not exist."""
         missing = [path for path in (*reversed(folder.parents), folder) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         self._made_here += missing
@@ -110,7 +110,7 @@ class Enclosure:
         return False
 
     def _connect(self) -> None:
-        """A cable from this machine into the enclosure, the pods' bridge, and a route to the pods."""
+        """Sets up a cable from this machine into the enclosure, the pods' bridge, and a route to the pods."""
         remove_link()
         _run("ip", "link", "add", LINK, "type", "veth", "peer", "name", "outside", "netns", str(self.holder.pid))
         _run("ip", "address", "add", f"{LINK_HERE}/30", "dev", LINK)
@@ -119,7 +119,7 @@ class Enclosure:
             ("link", "set", "lo", "up"),
             ("address", "add", f"{LINK_THERE}/30", "dev", "outside"),
             ("link", "set", "outside", "up"),
-            # The CNI plugin uses a bridge that exists already, so servers can listen on its address before the first pod.
+            # The CNI plugin uses a bridge that already exists, so servers can listen on its address before the first pod.
             ("link", "add", BRIDGE, "type", "bridge"),
             ("address", "add", f"{ADDRESS}/16", "dev", BRIDGE),
             ("link", "set", BRIDGE, "up"),
@@ -143,7 +143,7 @@ def remove_cgroups() -> None:
 
 
 def _cgroup_trees() -> list[Path]:
-    """One per controller in version 1; a single one in version 2."""
+    """The cgroup trees: one per controller in version 1, a single one in version 2."""
     if (CGROUPS / "cgroup.controllers").exists():
         return [CGROUPS]
     return [tree for tree in sorted(CGROUPS.iterdir()) if tree.is_dir() and not tree.is_symlink()]

@@ -1,4 +1,4 @@
-"""A cluster that exists already (such as kind): only the S3 server runs on this machine, where the cluster's pods must reach it."""
+"""Uses an existing cluster (such as kind). Only the S3 server runs on this machine, where the cluster's pods must reach it."""
 
 import os
 import secrets
@@ -25,7 +25,7 @@ VARIABLES = {
 
 class GivenCluster(ClusterAccess):
     """Raises:
-    ValueError: one of the variables is missing; says what it means.
+    ValueError: a variable is missing; says what it means.
     """
 
     def __init__(self, binaries: Mapping[str, Path]) -> None:

@@ -1,4 +1,4 @@
-"""GPUs that nodes offer without having any: capacity that the scheduler counts, with no device behind it."""
+"""Makes nodes offer GPUs that they do not have: the scheduler counts them, but no device is behind them."""
 
 import json
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ def nodes(cluster: ClusterAccess) -> list[Json]:
 
 
 def offers_gpus(node: Json) -> bool:
-    """Whether the scheduler sees GPUs on it."""
+    """Whether the scheduler sees GPUs on the node."""
     return int(node["status"].get("allocatable", {}).get(RESOURCE_GPU, 0)) > 0
 
 
 @contextmanager
 def offered(cluster: ClusterAccess, count: int) -> Iterator[None]:
-    """Makes every node offer `count` GPUs, unless some node has GPUs. A kubelet adopts the capacity in its node's status."""
+    """Makes every node offer `count` GPUs, unless some node offers GPUs already. A kubelet adopts its node's status.capacity."""
     names = [] if any(map(offers_gpus, nodes(cluster))) else [node["metadata"]["name"] for node in nodes(cluster)]
     for name in names:
         _patch(cluster, name, str(count))

@@ -1,4 +1,4 @@
-"""What the API server reported about a namespace's jobs and pods, in order, with times: tests wait for it, and look back on it."""
+"""Records what the API server reports about a namespace's jobs and pods, in order, with times; tests wait for it and check it."""
 
 import threading
 import time
@@ -52,17 +52,17 @@ class History:
         self._ending = True  # the threads are daemons: each waits for an event that may never come
 
     def wait(self, ready: Callable[[], T | None], what: str, timeout: float) -> T:
-        """Calls `ready` at every event until it returns something truthy, and returns that.
+        """Calls `ready` after every event until it returns something truthy, and returns that.
 
         Raises:
-            TimeoutError: it did not within `timeout` seconds; the text shows the jobs and pods.
+            TimeoutError: it did not do so within `timeout` seconds; the text shows the jobs and pods.
         """
         deadline = time.monotonic() + timeout
         with self._news:
             while not (result := ready()):
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise TimeoutError(f"waited {timeout:g} s in vain for: {what}\n{self.summary()}")
+                    raise TimeoutError(f"gave up after {timeout:g} s waiting for: {what}\n{self.summary()}")
                 self._news.wait(min(left, 1))
             return result
 
@@ -71,7 +71,7 @@ class History:
         return self._latest.get(("job", name))
 
     def status(self, name: str) -> Json:
-        """Its status; empty before there is one."""
+        """The job's status; empty before it has one."""
         status: Json = (self.job(name) or {}).get("status", {})
         return status
 
@@ -102,7 +102,7 @@ class History:
         return list(dict.fromkeys(mine))
 
     def live_pods(self) -> Iterator[dict[str, list[str]]]:
-        """After each event: by project, the pods that may be running something."""
+        """After each event, yields the pods that may be running something, by project."""
         pods: dict[str, Json] = {}
         for event in [event for event in list(self.events) if event.kind == "pod"]:
             if event.type == "DELETED":
@@ -117,7 +117,7 @@ class History:
             yield live
 
     def summary(self) -> str:
-        """A line per object, for errors."""
+        """One line per object, for error messages."""
         lines = []
         for (kind, name), obj in sorted(self._latest.items()):
             status = obj.get("status", {})
@@ -127,7 +127,7 @@ class History:
 
     def _watch(self, kind: str) -> None:
         while not self._ending:
-            # The client resumes by itself when the server ends a watch; when it cannot, the server sends everything again.
+            # The client resumes by itself when the server ends a watch; if it cannot, the server sends everything again.
             with suppress(client.ApiException, HTTPError), self._connect() as api:
                 for told in self._stream(api, kind):
                     self._take(kind, told["type"], told["raw_object"])
@@ -155,19 +155,19 @@ class History:
 
 
 def label(obj: Json, name: str) -> str | None:
-    """A label of an object, if it has it."""
+    """The value of an object's label, or None."""
     found: str | None = obj["metadata"].get("labels", {}).get(name)
     return found
 
 
 def may_run(pod: Json) -> bool:
-    """Whether it is past the scheduling gate and not over. A container's end is reported before its pod's."""
+    """Whether the pod is past the scheduling gate and not over. The API server reports a container's end before its pod's."""
     over = pod["status"].get("phase") in {"Succeeded", "Failed"} or terminated(pod)
     return not over and not pod["spec"].get("schedulingGates")
 
 
 def terminated(pod: Json) -> Json | None:
-    """How its container ended."""
+    """How the pod's container ended; None if it has not."""
     statuses = pod["status"].get("containerStatuses", [])
     ended: Json | None = statuses[0]["state"].get("terminated") if statuses else None
     return ended

@@ -1,4 +1,4 @@
-"""Keeps images from one run to the next, so that a machine pushes and pulls torch once. One run at a time, and not forever."""
+"""Keeps images between runs, so that a machine pushes and pulls torch only once. For one run at a time, and of limited size."""
 
 import fcntl
 import shutil
@@ -13,12 +13,12 @@ MOST_BYTES = 30e9
 
 
 class AlreadyRunningError(RuntimeError):
-    """Another run is using the store, and with it the node's network."""
+    """Another run is using the store and the node's network."""
 
 
 @contextmanager
 def image_store() -> Iterator[Path]:
-    """The folder, emptied when it has grown too large.
+    """Yields the folder, which it empties first if it has grown too large.
 
     Raises:
         AlreadyRunningError: another `make e2e` is running on this machine.
@@ -40,5 +40,5 @@ def image_store() -> Iterator[Path]:
 
 
 def _bytes(folder: Path) -> int:
-    """The disk space that its files take."""
+    """The disk space that the folder's files take."""
     return sum(file.lstat().st_blocks * 512 for file in folder.rglob("*"))

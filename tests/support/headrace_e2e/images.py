@@ -1,4 +1,4 @@
-"""Puts the images of `make images` into the registry from which the nodes pull."""
+"""Pushes the images from `make images` to the registry that the nodes pull from."""
 
 import json
 import os
@@ -21,7 +21,7 @@ class ImagesError(RuntimeError):
 
 @dataclass(frozen=True)
 class Pushed:
-    """Where the images are, as pods name them."""
+    """The images' names, as pods use them."""
 
     operator: str
     trainer: str
@@ -56,7 +56,7 @@ def push(engine: Engine, local: str, target: str) -> None:
         ImagesError: the engine failed.
     """
     if engine.name == "docker":
-        # docker has a list of registries that it contacts without TLS; by default the list holds only 127.0.0.0/8.
+        # docker skips TLS only for registries on a list; by default, the list holds only 127.0.0.0/8.
         _run("docker", "tag", local, target)
         _run("docker", "push", "--quiet", target)
     else:

@@ -18,10 +18,10 @@ START_SECONDS = 120
 
 
 class KubeletCluster(Cluster):
-    """Everything runs in an enclosure, so nothing is left when that goes.
+    """Everything runs in an enclosure, so nothing is left when it ends.
 
     The registry runs from the start. `start_node` needs one image from it, so push that first.
-    Pulled images and the registry's blobs stay in the cache: a machine pushes and pulls torch once.
+    Pulled images and the registry's blobs stay in the cache, so a machine pushes and pulls torch only once.
     """
 
     def __init__(self, binaries: Mapping[str, Path], store: Path) -> None:
@@ -30,7 +30,7 @@ class KubeletCluster(Cluster):
             store: see `image_store`, whose lock the caller holds.
 
         Raises:
-            CannotRunNodeError: this machine lacks something; says what.
+            CannotRunNodeError: this machine lacks something that a node needs; says what.
         """
         requirements.check()
         super().__init__(binaries=binaries, contract=False, address=ADDRESS)
@@ -61,7 +61,7 @@ class KubeletCluster(Cluster):
         return self.folder / "root/var/lib/kubelet/pods"
 
     def start_registry(self) -> None:
-        """Also starts it again after `stop_registry`, which keeps blobs but loses tags."""
+        """Starts the registry, also after `stop_registry`, which keeps blobs but loses tags."""
         blobs = self.store / "registry"
         blobs.mkdir(parents=True, exist_ok=True)
         argv = [str(self.programs["crane"]), "registry", "serve", f"--address={self.registry}", f"--disk={blobs}"]
@@ -69,14 +69,14 @@ class KubeletCluster(Cluster):
         self.wait_until(lambda: answers(f"http://{self.registry}/v2/"), "the registry answers", 20)
 
     def stop_registry(self) -> None:
-        """After this, nothing listens there."""
+        """Stops the registry; nothing listens at its address after this."""
         self._registry.kill()
 
     def start_node(self, pause_image: str) -> None:
-        """Returns once the node accepts pods.
+        """Starts the node and returns once it accepts pods.
 
         Args:
-            pause_image: a program that sleeps: it holds each pod's namespaces open.
+            pause_image: an image whose program sleeps, to hold each pod's namespaces open.
         """
         path = {"PATH": requirements.PATH}
         self._write_node_files(pause_image)
@@ -103,7 +103,7 @@ class KubeletCluster(Cluster):
             "cni/10-bridge.conflist": node_settings.cni_conflist(),
             "kubelet.yaml": node_settings.kubelet_yaml(self.ca_file, serving, self.folder),
             "kube-proxy.yaml": node_settings.kube_proxy_yaml(proxy, NODE),
-            "resolv.conf": "",  # no name resolves: endpoints are addresses
+            "resolv.conf": "",  # pods need no DNS: endpoints are addresses
         }
         for name, text in files.items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the tests do with a cluster that has Headrace installed. Like users, they use only kubectl, S3 and the node's disk."""
+"""Lets tests use a cluster with Headrace as users would: only through kubectl, S3 and the node's disk."""
 
 import json
 from collections.abc import Callable
@@ -20,17 +20,17 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 PATIENCE = 120
-"""Seconds to wait for what takes about 20 on two idle cores."""
+"""Seconds to wait for something that takes about 20 s on two idle cores."""
 BUCKET = "headrace"
 SECRET = "headrace-storage"
 
 
 def manifest(name: str, project: str, spec: Json | None = None, **training: Any) -> Json:
-    """A TrainingJob with a tiny network: a few seconds from its first iteration to its last.
+    """A TrainingJob with a tiny network, which trains for a few seconds.
 
     Args:
-        spec: fields of the spec that differ.
-        training: fields of `spec.training` that differ.
+        spec: fields of the spec to replace.
+        training: fields of `spec.training` to replace.
     """
     return {
         "apiVersion": names.API_VERSION,
@@ -54,7 +54,7 @@ def manifest(name: str, project: str, spec: Json | None = None, **training: Any)
                 "checkpointEvery": 10,
                 **training,
             },
-            # Less than a core: two trainers and the operator must fit on two.
+            # Less than one core each: two trainers and the operator must fit on two cores.
             "resources": {"gpus": 1, "cpu": "900m", "memory": "3Gi", "workspace": "1Gi"},
             "terminationGracePeriodSeconds": 60,
             **(spec or {}),
@@ -63,7 +63,7 @@ def manifest(name: str, project: str, spec: Json | None = None, **training: Any)
 
 
 ENDLESS = 1_000_000
-"""A value for `maxIterations`, when the test ends the job."""
+"""For `maxIterations`, if the test ends the job."""
 
 
 @dataclass
@@ -84,17 +84,17 @@ class Lab:
         return self.history.namespace
 
     def kubectl(self, *words: str, input: str | None = None) -> str:
-        """In the jobs' namespace."""
+        """Runs kubectl in the jobs' namespace."""
         return self.cluster.kubectl("-n", self.namespace, *words, input=input)
 
     def apply(self, document: Json) -> str:
-        """Returns the name of the job that was applied."""
+        """Applies a job and returns its name."""
         self.kubectl("apply", "-f", "-", input=json.dumps(document))
         name: str = document["metadata"]["name"]
         return name
 
     def stop(self, job: str) -> None:
-        """As its user would."""
+        """Stops the job as its user would."""
         self.kubectl("patch", "tj", job, "--type=merge", "-p", '{"spec":{"stop":true}}')
 
     def suspend(self, job: str, suspend: bool = True) -> None:
@@ -139,7 +139,7 @@ class Lab:
         return self.wait(said, f"the status of {job} says {', '.join(words)}", timeout)
 
     def delete(self, job: str) -> None:
-        """Also waits until its pods are gone."""
+        """Deletes the job and waits until its pods are gone."""
         self.kubectl("delete", "tj", job, "--cascade=foreground", f"--timeout={PATIENCE}s")
 
     def keys(self, status: Json) -> set[str]:
@@ -165,7 +165,7 @@ class Lab:
         return found
 
     def workspace(self, pod: str) -> Path:
-        """Where a pod's workspace is on the node's disk."""
+        """The folder of a pod's workspace on the node's disk."""
         assert self.pods_folder is not None
         found = self.history.pod(pod)
         assert found is not None

@@ -1,4 +1,4 @@
-"""Configuration files for the node's programs. Tried with Kubernetes 1.35.4, Debian's containerd 1.6.20, cgroups v1."""
+"""Configuration files for the node's programs. Tested with Kubernetes 1.35.4, Debian's containerd 1.6.20 and cgroups v1."""
 
 import json
 from pathlib import Path
@@ -17,8 +17,8 @@ def containerd_toml(folder: Path, store: Path, pause_image: str) -> str:
     """
     Args:
         folder: the node's folder, with `cni` and `registries` in it.
-        store: where images and their layers stay from one run to the next.
-        pause_image: what holds a pod's namespaces open.
+        store: the folder that keeps images and their layers between runs.
+        pause_image: the image that holds a pod's namespaces open.
     """
     return f"""\
 version = 2
@@ -58,13 +58,13 @@ def hosts_toml(registry: str) -> str:
 
 
 def cni_conflist() -> str:
-    """A bridge for the pods. It does not enforce NetworkPolicies."""
+    """Configures a bridge for the pods. It does not enforce NetworkPolicies."""
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,
         "isDefaultGateway": True,
         "ipMasq": True,
-        "hairpinMode": True,  # else a pod cannot reach itself through its Service
+        "hairpinMode": True,  # otherwise a pod cannot reach itself through its Service
         "ipam": {"type": "host-local", "ranges": [[{"subnet": POD_RANGE}]]},
     }
     return json.dumps({"cniVersion": "1.0.0", "name": "headrace", "plugins": [bridge, {"type": "portmap", "snat": True}]})
@@ -95,7 +95,7 @@ def kubelet_yaml(ca: Path, serving: KeyPair, folder: Path) -> str:
 
 
 def kube_proxy_yaml(kubeconfig: Path, node: str) -> str:
-    """Mode iptables: in mode nftables of 1.35.4 an endpoint that goes and comes back while the proxy restarts stays lost."""
+    """Uses iptables mode: in 1.35.4's nftables mode, an endpoint that goes and comes back while the proxy restarts stays lost."""
     config: dict[str, Any] = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

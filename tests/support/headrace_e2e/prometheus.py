@@ -1,6 +1,6 @@
-"""A real Prometheus that scrapes the operator and the trainers, with the labels that the chart's monitors give their series.
+"""A real Prometheus that scrapes the operator and the trainers, and sets the same labels as the chart's monitors.
 
-It goes through the API server, like `kubectl get --raw`, which also works where this machine cannot reach pods' addresses.
+It scrapes through the API server, like `kubectl get --raw`, so it also works if this machine cannot reach pods' addresses.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ INTERVAL = "2s"
 
 
 def start_prometheus(cluster: ClusterAccess, binary: Path) -> str:
-    """Returns its URL once it answers. Its data is in the cluster's folder."""
+    """Starts Prometheus, with its data in the cluster's folder, and returns its URL once it answers."""
     folder = cluster.folder / "prometheus"
     folder.mkdir()
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(cluster)))
@@ -66,13 +66,13 @@ def _job(cluster: ClusterAccess, name: str, port: int, relabelings: list[dict[st
         **token,
         "kubernetes_sd_configs": [{"role": "pod", "kubeconfig_file": str(cluster.kubeconfig)}],
         "relabel_configs": [
-            # A pod is discovered once per port; containers without one do not matter here.
+            # Prometheus discovers a pod once per port; containers without a port do not matter here.
             _keep_source("__meta_kubernetes_pod_container_port_number", str(port)),
             _keep_source("__meta_kubernetes_pod_phase", "Running"),
             *relabelings,
             {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
             {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
-            # The default is the address it connects to, which is the API server for all of them.
+            # The default is the address that Prometheus connects to, which is the API server for all pods.
             {"source_labels": ["__meta_kubernetes_pod_ip"], "target_label": "instance", "replacement": f"$1:{port}"},
             {
                 "source_labels": ["__meta_kubernetes_namespace", "__meta_kubernetes_pod_name"],

@@ -1,4 +1,4 @@
-"""Headrace, installed with its chart as anyone would install it."""
+"""Installs Headrace with its chart, as users do."""
 
 import json
 import os
@@ -22,9 +22,9 @@ class Release:
     """One `helm install`.
 
     Args:
-        helm: the program.
-        images: what it runs.
-        jobs_namespace: where NetworkPolicies for trainers go.
+        helm: the path of helm.
+        images: the images to run.
+        jobs_namespace: the namespace for the trainers' NetworkPolicies.
     """
 
     def __init__(self, cluster: ClusterAccess, helm: Path, images: Pushed, jobs_namespace: str) -> None:
@@ -36,35 +36,36 @@ class Release:
         self.chart = Path(os.environ.get("E2E_CHART") or ROOT / "charts/headrace")
 
     def install(self) -> str:
-        """Returns the notes that helm shows."""
+        """Installs Headrace and returns the notes that helm shows."""
         notes = self.helm("install", NAME, str(self.chart), "--create-namespace", "--wait", "--timeout=120s", *self.values({}))
         self._installed = True
         return notes
 
     def uninstall(self) -> None:
-        """As a user would; the CustomResourceDefinition, and with it every job, stays."""
+        """Uninstalls Headrace as a user would; this keeps the CustomResourceDefinition and therefore every job."""
         self.helm("uninstall", NAME, "--wait", "--timeout=60s")
 
     def remove(self) -> None:
-        """Removes all of it, whatever its state. Safe only if it is ours: `install` fails where Headrace is installed already."""
+        """Removes everything that `install` created, whatever its state; does nothing if `install` failed, because a Headrace that
+        was already there is not ours."""
         if self._installed:
             self.helm("uninstall", NAME, "--ignore-not-found", "--wait", "--timeout=60s")
             self.cluster.kubectl("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found", "--timeout=60s")
-            for role in ("view", "edit", "admin"):  # they are kept with the definition
+            for role in ("view", "edit", "admin"):  # helm keeps them, like the definition
                 self.cluster.kubectl("delete", "clusterrole", f"headrace-{names.PLURAL}-{role}", "--ignore-not-found")
             self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s")
 
     def upgrade(self, **changes: Any) -> str:
-        """Changes values of the Deployment, and waits until the new pods have taken over."""
+        """Changes the Deployment's values and waits until the new pods have taken over."""
         return self.helm("upgrade", NAME, str(self.chart), "--wait", "--timeout=120s", *self.values(changes))
 
     def values(self, changes: dict[str, Any]) -> tuple[str, ...]:
-        """Short pauses, so tests don't wait for them, and every optional feature that needs no further CRD."""
+        """helm's arguments for the values: short pauses, for fast tests, and all optional features that need no other CRD."""
         storage_host, _, storage_port = self.cluster.s3_endpoint.rpartition("/")[2].rpartition(":")
         values = {
             "images": {"operator": self.images.operator, "trainer": self.images.trainer},
             "operator": {
-                # The node may have only two cores, and each of two trainers asks for 0.9.
+                # The node may have only two cores, and each of two trainers requests 0.9.
                 "resources": {"requests": {"cpu": "20m"}},
                 "settings": {"backoffBase": 3, "progressPoll": 1, "progressWrite": 1},
                 **changes,
@@ -82,7 +83,7 @@ class Release:
         return ("--values", str(path))
 
     def _api_port(self) -> int:
-        """As pods reach it: through its Service."""
+        """The API server's port behind its Service, which pods use."""
         slices = ("get", "endpointslices", "-l", "kubernetes.io/service-name=kubernetes", "-o", "json")
         found: int = json.loads(self.cluster.kubectl(*slices))["items"][0]["ports"][0]["port"]
         return found
@@ -114,6 +115,6 @@ class Release:
         return found
 
     def operator_logs(self) -> str:
-        """The end of its replicas' logs, for errors."""
+        """The end of the replicas' logs, for error messages."""
         words = ("-n", NAMESPACE, "-l", "app.kubernetes.io/name", "--tail=20", "--prefix", "--ignore-errors")
         return self.cluster.kubectl("logs", *words)

@@ -33,7 +33,7 @@ class CannotRunNodeError(RuntimeError):
 def check() -> None:
     """
     Raises:
-        CannotRunNodeError: names everything that is missing, at once.
+        CannotRunNodeError: something is missing; names all of it.
     """
     problems = []
     if not sys.platform.startswith("linux"):
@@ -58,12 +58,12 @@ def missing_packages() -> list[str]:
 
 
 def cni_folder() -> Path:
-    """Where the CNI plugins are."""
+    """The folder with the CNI plugins."""
     return next(folder for folder in CNI_FOLDERS if (folder / "bridge").exists())
 
 
 def main(words: list[str]) -> str | None:
-    """The error, or None."""
+    """Returns the error, or None."""
     if words == ["--packages"]:
         print(*missing_packages())
     elif "E2E_KUBECONFIG" not in os.environ:

@@ -1,4 +1,4 @@
-"""Sets up a cluster that runs Headrace, with a dataset, Prometheus and a namespace for jobs, and removes it all at the end."""
+"""Sets up a cluster for Headrace, with a dataset, Prometheus and a namespace for jobs, and removes it all at the end."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ from headrace_scenes import write_digit_scenes
 from headrace_testing.typed_client import typed_client
 
 GPUS = 8
-"""More than ever run at once: cores are the limit here."""
+"""More than the tests use: the number of cores limits how many jobs run at once."""
 
 
 def _cluster(programs: Mapping[str, Path], stack: ExitStack) -> GivenCluster | KubeletCluster:
@@ -36,7 +36,7 @@ def _cluster(programs: Mapping[str, Path], stack: ExitStack) -> GivenCluster | K
 def laboratory(say: Callable[[str], None]) -> Iterator[Lab]:
     """
     Args:
-        say: called with a line about each step that is done or takes long.
+        say: called with a line about each step that has finished or takes long.
     """
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # everything runs on this machine
     programs = find_binaries(wanted=ALL)
@@ -47,7 +47,7 @@ def laboratory(say: Callable[[str], None]) -> Iterator[Lab]:
         if isinstance(cluster, KubeletCluster):
             cluster.start_node(pushed.pause)
         stack.enter_context(offered(cluster, GPUS))
-        # 2. What observes it, from the first pod on.
+        # 2. What observes the cluster, from the first pod on.
         namespace = f"e2e-{secrets.token_hex(3)}"
         cluster.create_namespace(namespace)
         stack.callback(cluster.kubectl, "delete", "namespace", namespace, "--timeout=120s")

@@ -131,7 +131,7 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "if": (extra(**{"if": {"maxLength": 3}, "then": {}}), "spec.inner.field: ", "if; use a CEL Rule"),
     "dependencies": (extra(dependentRequired={"a": ["b"]}), "spec.inner.field: ", "dependentRequired; use a CEL Rule"),
     "contains": (extra(contains={"type": "string"}), "spec.inner.field: ", "contains; use a CEL Rule"),
-    "deprecated": (Annotated[int, Field(deprecated=True)], "spec.inner.field: ", "deprecated; use words in the description"),
+    "deprecated": (Annotated[int, Field(deprecated=True)], "spec.inner.field: ", "deprecated; use a note in the description"),
 }
 
 

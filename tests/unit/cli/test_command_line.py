@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -23,6 +24,17 @@ def test_the_version_is_printed(asked: str) -> None:
 @pytest.mark.parametrize("command", [[], ["train"], ["dataset"], ["dataset", "check"]])
 def test_help_has_a_short_option(command: list[str]) -> None:
     assert run(*command, "-h") == run(*command, "--help")
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["export"], ["dataset"], ["dataset", "check"], ["version"]])
+def test_help_fills_each_line_of_a_narrow_terminal(command: list[str]) -> None:
+    columns = 80
+    description, *_ = run(*command, "--help", COLUMNS=str(columns)).split("╭")
+    lines = [line.strip() for line in description.splitlines()]
+    for line, following in pairwise(lines):
+        if line and following:
+            word = following.split()[0]
+            assert len(f" {line} {word} ") > columns, f"'{word}' fits on the line before: {line}"
 
 
 def test_bash_gets_a_completion_script() -> None:

@@ -50,7 +50,7 @@ class DatasetFiles:
         return self.root / name
 
     def folder(self, text: str, field: str) -> str:
-        """The folder that `field` of dataset.json names; if it is missing, raises FatalError(BAD_DATASET) saying what is there."""
+        """The folder that `field` of dataset.json names; if it is missing, raises FatalError(BAD_DATASET)."""
         name = relative_path(text, field)
         return name if self.path(name).is_dir() else self._refuse(name, field, "a folder")
 

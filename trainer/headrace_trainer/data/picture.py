@@ -45,7 +45,7 @@ class Picture:
         self.size = self.stored_size[::-1] if self._quarter_turned else self.stored_size
         """Height and width of the upright image."""
         self.faint = False
-        """Whether almost nothing of it is left in 8 bits; known once `pixels` was called."""
+        """Whether 8 bits keep almost nothing of it; known after a call of `pixels`."""
 
     def see_as_stored(self) -> None:
         """Leave the pixels as stored in the file, because the annotations were made that way."""
@@ -55,7 +55,7 @@ class Picture:
     def pixels(self, at_least: tuple[int, int]) -> tuple[Image.Image, Extent]:
         """Upright RGB. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is still `at_least` this (height, width).
 
-        The decoder rounds that size up, and pads: at 1/8, 1001 pixels become 126, of which the picture takes 125.125.
+        The decoder rounds that size up, and pads: at 1/8, 1001 pixels become 126, and the picture covers 125.125 of them.
         """
         height, width = at_least[::-1] if self._quarter_turned else at_least
         drafted = self._image.draft("RGB", (width, height))

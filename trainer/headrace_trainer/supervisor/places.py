@@ -1,4 +1,4 @@
-"""Where a job's data is: what the command line names, else what the job names, decided once."""
+"""Decides once where a job's data is: the command line wins over the job."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,12 @@ class Places:
     dataset: str
     run_folder: str
     initial_weights: str | None
-    """None where the job begins with random weights."""
+    """None if the job starts with random weights."""
     workspace: Path
 
     @classmethod
     def of(cls, job: TrainingJob, settings: Settings) -> Self:
-        """Raises FatalError: MISSING_STORAGE where neither names an output, INVALID_SPEC where one place is in another."""
+        """Raises FatalError: MISSING_STORAGE if neither names an output, INVALID_SPEC if one place is inside another."""
         output = settings.output or (job.spec.output.uri if job.spec.output else None)
         if output is None:
             raise FatalError(
@@ -43,26 +43,26 @@ class Places:
 
     @property
     def dataset_folder(self) -> Path | None:
-        """The dataset where it is a local folder, which is used in place; None where it is in object storage."""
+        """The dataset's folder if it is local, to be used in place; None if it is in object storage."""
         return local_path(self.dataset)
 
     def _refuse_overlaps(self) -> None:
-        """The workspace is wiped: nothing of anybody's may be in it. And a dataset is never written to: the next job would take the
-        pictures there for images."""
+        """Protects your data: the workspace is wiped, so nothing else may be in it. A dataset is never written to, because the next
+        job would take the pictures there for images."""
         workspace, dataset = self.workspace, self.dataset_folder
         weights = local_path(self.initial_weights) if self.initial_weights else None
         for what, place in (("dataset", dataset), ("output", local_path(self.run_folder)), ("initial weights", weights)):
             if place is not None and place.resolve().is_relative_to(workspace):
                 raise FatalError(
-                    Reason.INVALID_SPEC, f"the {what} {place} lies in the workspace {workspace}, which is wiped: move one of them"
+                    Reason.INVALID_SPEC, f"the {what} {place} is inside the workspace {workspace}, which is wiped: move one of them"
                 )
         if dataset is not None and workspace.is_relative_to(dataset.resolve()):
             raise FatalError(
                 Reason.INVALID_SPEC,
-                f"the workspace {workspace} lies in the dataset {dataset}, which is only read: move one of them",
+                f"the workspace {workspace} is inside the dataset {dataset}, which is read-only: move one of them",
             )
         if lies_in(self.run_folder, self.dataset):
             raise FatalError(
                 Reason.INVALID_SPEC,
-                f"the output {self.run_folder} lies in the dataset {self.dataset}, which is only read: name another output",
+                f"the output {self.run_folder} is inside the dataset {self.dataset}, which is read-only: name another output",
             )

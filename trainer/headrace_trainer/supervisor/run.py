@@ -116,7 +116,7 @@ class Run:
         self.board.show_progress(meter)
         initial_weights = weights and weights.bring_in(workspace.weights, workspace.partial, self._retry)
 
-        # 8. Let the worker train, and upload its results meanwhile.
+        # 8. Start the worker, and upload its results while it trains.
         plan = Plan(
             job=job,
             dataset_dir=dataset_folder,

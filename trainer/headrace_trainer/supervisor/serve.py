@@ -50,7 +50,7 @@ def _answer(board: Board, path: str) -> tuple[HTTPStatus, str, bytes]:
         case "/healthz":
             return HTTPStatus.OK, _TEXT, b"ok\n"
         case "/readyz" if board.ready:
-            return HTTPStatus.OK, _TEXT, b"the network is learning\n"
+            return HTTPStatus.OK, _TEXT, b"the network is training\n"
         case "/readyz":
             return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"not learning yet: {board.status().message}\n".encode()
         case "/status":

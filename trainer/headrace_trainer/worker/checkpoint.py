@@ -79,7 +79,7 @@ class CheckpointState(Model):
     training: Training
     """The settings so far: moments, averages and the order of images can only continue under the same ones."""
     heads: tuple[Head, ...] = ()
-    """As the job described them: a head that reads another level could fit in shape too."""
+    """The job's own descriptions: a head that reads another level could fit in shape too."""
     frozen_levels: int = 0
     """The backbone's frozen levels: frozen parameters have no moments to resume from."""
     history: History = Field(default_factory=History)

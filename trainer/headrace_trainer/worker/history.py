@@ -71,7 +71,7 @@ class History:
     """By "<head>/<metric>", and PRIMARY."""
 
     def copy(self) -> "History":
-        """A snapshot: a checkpoint is written while training goes on."""
+        """A snapshot: training continues while a checkpoint is written."""
         return History(self.losses.copy(), self.scores.copy())
 
 

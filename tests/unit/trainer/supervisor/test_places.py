@@ -51,11 +51,11 @@ def test_a_job_without_an_output_has_nowhere_to_go(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"dataset": "workspace/data"}, "the dataset .*/workspace/data lies in the workspace .*, which is wiped"),
-        ({"output": "workspace"}, "the output .*/workspace/ns/p/j-01234567 lies in the workspace"),
-        ({"initial_weights": "workspace/model"}, "the initial weights .*/workspace/model lies in the workspace"),
-        ({"dataset": "."}, "the workspace .*/workspace lies in the dataset"),
-        ({"dataset": "data", "output": "data/runs"}, "the output .* lies in the dataset .*/data, which is only read"),
+        ({"dataset": "workspace/data"}, "the dataset .*/workspace/data is inside the workspace .*, which is wiped"),
+        ({"output": "workspace"}, "the output .*/workspace/ns/p/j-01234567 is inside the workspace"),
+        ({"initial_weights": "workspace/model"}, "the initial weights .*/workspace/model is inside the workspace"),
+        ({"dataset": "."}, "the workspace .*/workspace is inside the dataset"),
+        ({"dataset": "data", "output": "data/runs"}, "the output .* is inside the dataset .*/data, which is read-only"),
     ],
 )
 def test_no_place_may_be_inside_one_that_is_wiped_or_only_read(tmp_path: Path, given: dict[str, str], said: str) -> None:

@@ -83,7 +83,7 @@ def test_all_errors_are_reported_at_once() -> None:
 
 def test_no_job_is_an_error() -> None:
     with pytest.raises(
-        FatalError, match=r"HEADRACE_JOB_FILE: is required \(File with the TrainingJob, as JSON; the command line may"
+        FatalError, match=r"HEADRACE_JOB_FILE: is required \(File with the TrainingJob as JSON; you can also name it"
     ):
         settings_from({})
 

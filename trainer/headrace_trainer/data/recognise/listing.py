@@ -124,10 +124,10 @@ def named(names: Collection[str]) -> str:
 
 
 class UnclearError(FatalError):
-    """A dataset without dataset.json cannot be read for certain: `seen` says what suggests what, or what is in the way."""
+    """A dataset without dataset.json is ambiguous: `seen` says what suggests which reading, or what prevents one."""
 
     suggestion: Manifest | None = None
-    """A dataset.json that would read what is clear by itself, if anything is."""
+    """A dataset.json for the unambiguous parts, if there are any."""
     notes: tuple[str, ...] = ()
     """What to change in the suggestion."""
 
