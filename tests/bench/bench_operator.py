@@ -29,6 +29,7 @@ from headrace_api.names import Reason, State
 from headrace_api.report import Verdict
 from headrace_kube.client import MERGE_PATCH, Client, Json
 from headrace_kube.connection import connect
+from headrace_kube.errors import StatusError
 from headrace_kube.follow import follow
 from headrace_local.access import ClusterAccess
 from headrace_local.cluster import Cluster
@@ -109,7 +110,7 @@ class Players:
             self._begun.add(name)
             self._start(self._begin(name))
         elif kind == "MODIFIED" and _is_declared_unready(pod) and name not in self._ended:
-            self._start(self._run(name))
+            self._start(self._insist(name))
 
     def _on_job(self, _kind: str, job: Json) -> None:
         name, state = job["metadata"]["name"], job.get("status", {}).get("state")
@@ -129,6 +130,13 @@ class Players:
         binding = {"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": self._node}}
         await self._client.request("POST", f"{self._pods}/{name}/binding", binding)
         await self._run(name)
+
+    async def _insist(self, name: str) -> None:
+        try:
+            await self._run(name)
+        except StatusError as error:
+            if error.status != 422:  # its end came first
+                raise
 
     async def _run(self, name: str) -> None:
         await self._container(name, "Running", {"running": {"startedAt": _now()}}, ready=True)
