@@ -29,6 +29,7 @@ from headrace_api.names import Reason, State
 from headrace_api.report import Verdict
 from headrace_kube.client import MERGE_PATCH, Client, Json
 from headrace_kube.connection import connect
+from headrace_kube.errors import StatusError
 from headrace_kube.follow import follow
 from headrace_local.access import ClusterAccess
 from headrace_local.cluster import Cluster
@@ -40,8 +41,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 40
 LIMIT_SECONDS = 300
 SETTLE_SECONDS = 8
-"""Pause before the first job, so that kopf's start is not counted, and the node controller has seen that the node is Ready: else it
-marks Running pods as not Ready."""
+"""Pause before the first job, so that kopf's start is not counted."""
 
 
 @dataclass
@@ -109,11 +109,13 @@ class Players:
         if kind != "DELETED" and not pod["spec"].get("schedulingGates") and name not in self._begun:
             self._begun.add(name)
             self._start(self._begin(name))
+        elif kind == "MODIFIED" and _is_declared_unready(pod) and name not in self._ended:
+            self._start(self._insist(name))
 
     def _on_job(self, _kind: str, job: Json) -> None:
         name, state = job["metadata"]["name"], job.get("status", {}).get("state")
-        if state == State.RUNNING and name not in self._ended:
-            self._ended.add(name)
+        if state == State.RUNNING and f"{name}-1" not in self._ended:
+            self._ended.add(f"{name}-1")
             self._start(self._end(f"{name}-1"))
         if state == State.DONE:
             self._done.add(name)
@@ -127,6 +129,16 @@ class Players:
     async def _begin(self, name: str) -> None:
         binding = {"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": self._node}}
         await self._client.request("POST", f"{self._pods}/{name}/binding", binding)
+        await self._run(name)
+
+    async def _insist(self, name: str) -> None:
+        try:
+            await self._run(name)
+        except StatusError as error:
+            if error.status != 422:  # its end came first
+                raise
+
+    async def _run(self, name: str) -> None:
         await self._container(name, "Running", {"running": {"startedAt": _now()}}, ready=True)
 
     async def _end(self, name: str) -> None:
@@ -139,6 +151,12 @@ class Players:
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": _now()}
         status = {"phase": phase, "containerStatuses": [container], "conditions": [condition]}
         await self._client.request("PATCH", f"{self._pods}/{name}/status", {"status": status}, MERGE_PATCH)
+
+
+def _is_declared_unready(pod: Json) -> bool:
+    """Whether the node controller, which is slow to see that a new node is Ready, took the pod's readiness away."""
+    conditions = {condition["type"]: condition["status"] for condition in pod["status"].get("conditions", ())}
+    return pod["status"]["phase"] == "Running" and conditions.get("Ready") == "False"
 
 
 def _now() -> str:
