@@ -354,6 +354,6 @@ def test_a_rollback_brings_the_previous_version_back_and_jobs_continue(
 
 def test_a_definition_that_is_not_kept_goes_with_the_release(own: ClusterAccess, here: Helm) -> None:
     told = put(here, "install", CHART, values(own, crds={"keep": False}), "--wait")
-    assert "will delete the\nCustomResourceDefinition, every TrainingJob and every trainer pod" in told
+    assert "delete the\nCustomResourceDefinition, every TrainingJob and every trainer pod" in told
     here.run("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
     eventually("the definition is gone", lambda: not own.kubectl("get", "crd", CRD, "--ignore-not-found"))
