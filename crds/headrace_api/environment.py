@@ -22,7 +22,7 @@ def variable(field: str) -> str:
 class EnvironmentSettings(BaseModel):
     """The base class of a program's settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # the environment holds keys
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], /, **given: Any) -> Self:

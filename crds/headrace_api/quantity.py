@@ -13,7 +13,7 @@ _FACTORS: Final = {
     "Pi": Decimal(2) ** 50, "Ei": Decimal(2) ** 60,
 }  # fmt: skip
 # "1E3" is a number with an exponent, "1E" one with a suffix.
-_QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(|[numkMGTPE]|[KMGTPE]i)")
+_QUANTITY: Final = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)(|[numkMGTPE]|[KMGTPE]i)")
 
 
 def parse_quantity(text: str) -> Decimal:

@@ -71,7 +71,7 @@ def _wrong_field(details: ErrorDetails, model: Any) -> WrongField:
     place = _Place.of(details["loc"], model)
     if details["type"] == "extra_forbidden":
         name = str(details["loc"][-1])  # as the user wrote it: the field's Python name may be refused, too
-        path = ".".join([*place.path[:-1], name])
+        path = ".".join([*place.path[:-1], _shown(name)])
         return WrongField(path, f"there is no such field; {_names_there(name, place.parent)}", "", True, "")
     return WrongField(".".join(place.path), _text(details), _found(details), False, (place.field and place.field.description) or "")
 
@@ -89,7 +89,15 @@ def _found(details: ErrorDetails) -> str:
     found = details["input"]
     if details["type"] in {"missing", "value_error", "json_invalid"} or not isinstance(found, str | int | float | bool):
         return ""
-    text = repr(found)
+    return _cut(repr(found))
+
+
+def _shown(name: str) -> str:
+    """A name that anyone may have written: control characters escaped, and cut short."""
+    return _cut(name if name.isprintable() else repr(name))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
 
 
@@ -97,7 +105,7 @@ def _names_there(name: str, parent: type[BaseModel] | None) -> str:
     if parent is None:
         return "remove it"
     names = [field.alias or name for name, field in parent.model_fields.items()]
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name[:_LONGEST_VALUE], names, n=1)
     return f"did you mean '{close[0]}'?" if close else f"the fields here are: {', '.join(names)}"
 
 

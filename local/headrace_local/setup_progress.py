@@ -65,7 +65,7 @@ class Step:
         seconds = self._clock() - self._counted_from
         if not self._total or not self._done or seconds < PACE_SECONDS:
             return amount
-        return f"{amount}, about {_minutes(seconds / self._done * (self._total - self._done))} left"
+        return f"{amount}, about {_minutes(seconds / self._done * max(0, self._total - self._done))} left"
 
     def tell(self, activity: str) -> None:
         """Shows what happens now, where it cannot be counted."""
@@ -91,9 +91,9 @@ class SetupProgress:
         bar: list[ProgressColumn] = [BarColumn(bar_width=24)] if self.console.width >= BAR_FROM_COLUMNS else []
         self._bars = Progress(
             SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             *bar,
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", markup=False),
             console=self.console,
             disable=not self.console.is_terminal,
         )
@@ -107,7 +107,7 @@ class SetupProgress:
 
     def say(self, line: str) -> None:
         """Prints a line above the steps."""
-        self.console.print(line, soft_wrap=True)
+        self.console.print(line, soft_wrap=True, markup=False)
 
     @contextmanager
     def step(self, description: str) -> Iterator[Step]:

@@ -101,7 +101,7 @@ class Client:
 
         Raises:
             StatusError: the server refused the watch, or ended it with an ERROR event (410: the version is too old).
-            NoAnswerError: the connection broke.
+            NoAnswerError: the connection broke, or what came is not a stream of events.
         """
         query = {**query, "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
         within = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
@@ -116,6 +116,8 @@ class Client:
                 response.response.close()
         except (aiohttp.ClientError, OSError, ConfigException) as error:
             raise NoAnswerError(f"{type(error).__name__}: {error or 'silence'}") from error
+        except (ValueError, KeyError, TypeError) as error:  # a proxy's page, say
+            raise NoAnswerError(f"the answer is not a stream of events: {type(error).__name__}: {error}") from error
 
     async def _send(
         self,

@@ -7,8 +7,10 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kubernetes.aio.client import Configuration
@@ -40,7 +42,9 @@ class Connection:
         loader: the package's reader of `kubeconfig`, which remembers when a plugin's token expires.
     """
 
-    def __init__(self, configuration: Configuration, kubeconfig: str | None = None, loader: KubeConfigLoader | None = None) -> None:
+    def __init__(
+        self, configuration: Configuration, kubeconfig: "Kubeconfig | None" = None, loader: KubeConfigLoader | None = None
+    ) -> None:
         self.configuration = configuration
         self._kubeconfig = kubeconfig
         self._loader = loader
@@ -74,16 +78,41 @@ class Connection:
         anonymous = not self.configuration.api_key and not self.configuration.cert_file
         return self._refused or (anonymous and self.server.startswith("https"))
 
-    async def _renew(self, kubeconfig: str) -> None:
+    async def _renew(self, kubeconfig: "Kubeconfig") -> None:
         try:
-            async with asyncio.timeout(PLUGIN_SECONDS):
-                if self._loader is None or self._doubtful:
-                    self._loader = await load_kube_config(kubeconfig, client_configuration=self.configuration, persist_config=False)
-                    self._refused = False
-                else:
+            if self._loader is None or self._doubtful:
+                self._loader = await kubeconfig.load(self.configuration)
+                self._refused = False
+            else:
+                async with asyncio.timeout(PLUGIN_SECONDS):
                     await self._loader.load_and_set(self.configuration)
         except UNUSABLE as error:
-            logger.warning("credentials of %s cannot be renewed: %s: %s", kubeconfig, type(error).__name__, error)
+            logger.warning("credentials of %s cannot be renewed: %s: %s", kubeconfig.paths, type(error).__name__, error)
+
+
+@dataclass(frozen=True)
+class Kubeconfig:
+    """One file, or several joined by ":" as in $KUBECONFIG. The first file that sets a current context decides, as for kubectl."""
+
+    paths: str
+
+    async def load(self, configuration: Configuration) -> KubeConfigLoader:
+        """Configures `configuration`, within PLUGIN_SECONDS if a plugin has to run. Raises one of UNUSABLE."""
+        merged = [(path, content) for path, content in self._contents() if content]
+        context = next((content["current-context"] for _, content in merged if content.get("current-context")), None)
+        paths = os.pathsep.join(path for path, _ in merged) or self.paths
+        async with asyncio.timeout(PLUGIN_SECONDS):
+            loader = await load_kube_config(paths, context=context, client_configuration=configuration, persist_config=False)
+        if configuration.host.startswith("https") and not configuration.api_key and not configuration.cert_file:
+            logger.warning("kubeconfig %s gives no credentials: until it does, requests are anonymous", self.paths)
+        return loader
+
+    def _contents(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each file with its content. Of several files, those that do not exist are skipped."""
+        paths = [path for path in self.paths.split(os.pathsep) if path]
+        for path in paths:
+            if len(paths) == 1 or Path(path).exists():
+                yield path, yaml.safe_load(Path(path).read_text())
 
 
 async def connect(kubeconfig: Path | None = None, environ: Mapping[str, str] = os.environ) -> Connection:
@@ -92,12 +121,16 @@ async def connect(kubeconfig: Path | None = None, environ: Mapping[str, str] = o
     Raises:
         NoClusterError: none of these exists, or the first one that does cannot be used.
     """
-    path = str(kubeconfig) if kubeconfig is not None else _default_kubeconfig(environ)
-    connection = await _from_kubeconfig(path) if path else _from_service_account()
+    paths = str(kubeconfig) if kubeconfig is not None else _default_kubeconfig(environ)
+    connection = await _from_kubeconfig(Kubeconfig(paths)) if paths else _from_service_account()
     configuration = connection.configuration
-    configuration.proxy = configuration.proxy or proxy_for(connection.server, environ)
+    try:
+        configuration.proxy = configuration.proxy or proxy_for(connection.server, environ)
+    except ValueError as error:
+        raise NoClusterError(f"server {connection.server}: {error}") from error
     if configuration.proxy and not configuration.proxy.startswith(("http://", "https://")):
-        raise NoClusterError(f"proxy {configuration.proxy}: only http and https proxies can be used")
+        scheme = configuration.proxy.partition("://")[0]  # the rest may hold a password
+        raise NoClusterError(f"the proxy's scheme is {scheme}: only http and https proxies can be used")
     return connection
 
 
@@ -108,13 +141,15 @@ def _default_kubeconfig(environ: Mapping[str, str]) -> str | None:
     return str(default) if default.exists() else None
 
 
-async def _from_kubeconfig(path: str) -> Connection:
+async def _from_kubeconfig(kubeconfig: Kubeconfig) -> Connection:
     configuration = Configuration()
     try:
-        loader = await load_kube_config(path, client_configuration=configuration, persist_config=False)
+        loader = await kubeconfig.load(configuration)
+    except TimeoutError as error:
+        raise NoClusterError(f"kubeconfig {kubeconfig.paths}: its exec plugin takes more than {PLUGIN_SECONDS} s") from error
     except UNUSABLE as error:
-        raise NoClusterError(f"kubeconfig {path} cannot be used: {error}") from error
-    return Connection(configuration, path, loader)
+        raise NoClusterError(f"kubeconfig {kubeconfig.paths} cannot be used: {error}") from error
+    return Connection(configuration, kubeconfig, loader)
 
 
 def _from_service_account() -> Connection:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from headrace_api.backoff import Backoff
 from headrace_kube.client import Client, Json
-from headrace_kube.errors import KubeError
+from headrace_kube.errors import KubeError, NoAnswerError
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ async def follow(
     while True:
         try:
             listing = await client.request("GET", path, query=query)
+            if "items" not in listing:
+                raise NoAnswerError(f"the answer to GET {path} is not a list")  # a proxy's page, say
             await on_list(listing["items"])
             version = listing["metadata"]["resourceVersion"]
             failures = Backoff(*AGAIN_SECONDS)

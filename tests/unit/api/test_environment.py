@@ -1,5 +1,7 @@
 """Settings that a program reads from environment variables."""
 
+import traceback
+
 import pytest
 from pydantic import Field
 
@@ -34,3 +36,10 @@ def test_every_wrong_variable_is_named_with_its_value_and_what_it_should_be() ->
 def test_a_missing_variable_says_what_it_is_for() -> None:
     with pytest.raises(BadSettingsError, match=r"HEADRACE_SPEED: is required \(How fast\.\)"):
         Settings.from_environment({})
+
+
+def test_a_traceback_shows_no_variable() -> None:
+    key = "sec" + "ret"  # the traceback also quotes this file
+    with pytest.raises(BadSettingsError) as error:
+        Settings.from_environment({"HEADRACE_FOLDER": key})
+    assert key not in "".join(traceback.format_exception(error.value))

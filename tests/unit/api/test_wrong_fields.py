@@ -140,3 +140,10 @@ def test_in_one_line_the_first_few_are_named() -> None:
     line = wrong_fields_in_words(error, Manifest)
     assert line.startswith("field0: there is no such field; the fields here are: version, images, valShare, layers; field1: ")
     assert line.endswith("; and 4 more")
+
+
+def test_a_name_that_is_not_a_field_is_cut_short_and_cannot_reach_the_terminal() -> None:
+    (line,) = problems_of({"training": {"x" * 100_000: 1}})
+    assert len(line) < 600
+    (line,) = problems_of({"training": {"x\n\x1b[31m": 1}})
+    assert line.isprintable()

@@ -69,6 +69,19 @@ def test_a_refusal_that_is_not_from_kubernetes_is_shown_as_it_is(text: str, want
     assert (refusal.value.reason, refusal.value.message) == ("", want)
 
 
+@pytest.mark.parametrize("text", ["<html>Log in first</html>\n", "\n", '{"type": "ADDED"}\n'])
+def test_a_stream_that_is_not_of_events_gives_no_answer(text: str) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text=text)
+
+    async def watch(client: Client) -> None:
+        async for _ in client.watch("/", "1", {}):
+            pass
+
+    with pytest.raises(NoAnswerError, match="not a stream of events"):
+        asked(handler, watch)
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_nothing_is_sent_twice(status: int) -> None:
     requests: list[str] = []

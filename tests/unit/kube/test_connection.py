@@ -189,6 +189,7 @@ def test_an_exec_plugin_that_failed_is_tried_again(tmp_path: Path, moment: Momen
 
     story(kubeconfig(tmp_path, plugin.user), tell)
     assert "exec: process returned 1" in caplog.text
+    assert f"kubeconfig {tmp_path / 'kubeconfig'} gives no credentials" in caplog.text
 
 
 def test_requests_do_not_wait_for_a_renewal_that_another_began(tmp_path: Path, moment: Moment) -> None:
@@ -238,5 +239,49 @@ def test_the_kubeconfigs_proxy_counts_more_than_the_environments(tmp_path: Path)
 
 
 def test_a_proxy_that_is_not_http_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(NoClusterError, match="socks5://own: only http and https"):
+    with pytest.raises(NoClusterError, match="scheme is socks5: only http and https"):
         asyncio.run(connect(kubeconfig(tmp_path, {}, **{"proxy-url": "socks5://own"}), {}))
+
+
+def joined(folder: Path, *contents: Any) -> str:
+    """Kubeconfigs with these contents, as $KUBECONFIG names several."""
+    paths = [folder / f"{number}.yaml" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_text(yaml.safe_dump(content) if content else "")
+    return ":".join(map(str, [folder / "missing.yaml", *paths]))
+
+
+def whole(name: str) -> dict[str, Any]:
+    """A kubeconfig of the cluster `name`, with its own current context."""
+    return {
+        "current-context": name,
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "clusters": [{"name": name, "cluster": {"server": f"https://{name}:1"}}],
+        "users": [{"name": name, "user": {"token": name}}],
+    }
+
+
+def test_of_several_kubeconfigs_the_first_current_context_counts_as_for_kubectl(tmp_path: Path, moment: Moment) -> None:
+    async def run() -> None:
+        made = await connect(environ={"KUBECONFIG": joined(tmp_path, None, whole("staging"), whole("production"))})
+        assert made.server == "https://staging:1"
+        assert await made.authorization() == "Bearer staging"
+        made.refused()
+        moment.now += connection.RENEW_SECONDS + 1
+        assert await made.authorization() == "Bearer staging"
+        assert made.server == "https://staging:1"
+
+    asyncio.run(run())
+
+
+def test_a_plugin_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PLUGIN_SECONDS", 0.1)
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", "exec sleep 5"]}}
+    with pytest.raises(NoClusterError, match="its exec plugin takes more than"):
+        asyncio.run(connect(kubeconfig(tmp_path, user), {}))
+
+
+def test_a_refused_proxy_keeps_its_password(tmp_path: Path) -> None:
+    with pytest.raises(NoClusterError, match="scheme is socks5") as caught:
+        asyncio.run(connect(kubeconfig(tmp_path, {}, **{"proxy-url": "socks5://user:secret@q:2"}), {}))
+    assert "secret" not in str(caught.value)
