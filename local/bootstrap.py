@@ -1,4 +1,4 @@
-"""Makes .venv from requirements.lock, which `make` needs before it can run anything of Headrace. Standard library only.
+"""Makes .venv from requirements.lock, which `make` needs before it can run any Headrace code. Standard library only.
 
 A second run does nothing unless the lock file changed. Every step prints what it does and, at its end, how long it took. If you
 interrupt one, run it again: uv keeps what it has downloaded.
@@ -35,7 +35,7 @@ def main() -> None:
         create = (uv, "venv", "--quiet", "--python", sys.executable, str(VENV))
         _step("an empty environment in .venv", lambda: _run(*create))
     install = (uv, "pip", "sync", "--python", str(VENV / "bin" / "python"), "--require-hashes", "requirements.lock")
-    _step("the packages of requirements.lock (uv downloads up to 2.5 GB that its cache lacks)", lambda: _run(*install))
+    _step("the packages of requirements.lock (uv downloads up to 2.5 GB that are not cached)", lambda: _run(*install))
     editable = (uv, "pip", "install", "--quiet", "--python", str(VENV / "bin" / "python"), "--no-deps", "--editable", ".")
     _step("Headrace itself, editable", lambda: _run(*editable))
     STAMP.write_text(wanted)

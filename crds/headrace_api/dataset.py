@@ -28,7 +28,7 @@ MANIFEST = "dataset.json"
 Format = Literal["yolo", "coco", "coco-panoptic", "mask-png", "image-folder", "voc", "csv", "jsonl", "depth", "icdar"]
 
 Part = Literal["train", "val", "all"]
-"""Which part of a layer's images a file or folder has; "all" is divided."""
+"""The split that a file or folder holds; Headrace splits "all" itself."""
 
 _Named = Literal["image", "split", "label", "labels", "identity", "text", "anomalous", "mask", "class", "ignore", "quads"]
 _Corner = Literal["x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"]

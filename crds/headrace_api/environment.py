@@ -36,4 +36,6 @@ class EnvironmentSettings(BaseModel):
             return cls.model_validate(given | {name: text for name, text in found.items() if text})
         except ValidationError as error:
             wrong = wrong_fields(error, cls)
-            raise BadSettingsError("; ".join(f"{variable(one.path)}: {one.told} ({one.description})" for one in wrong)) from error
+            raise BadSettingsError(
+                "; ".join(f"{variable(one.path)}: {one.sentence} ({one.description})" for one in wrong)
+            ) from error

@@ -38,14 +38,14 @@ class WrongField:
     """What the field is for; "" if there is no such field."""
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """The sentence without the path: "should be a valid integer, but is 'many'"."""
         return f"{self.text}, but is {self.found}" if self.found else self.text
 
     def __str__(self) -> str:
         if self.path:
-            return f"{self.path}: {self.told}"
-        return f"the document {self.told}" if self.told.startswith(("should ", "is ")) else self.told
+            return f"{self.path}: {self.sentence}"
+        return f"the document {self.sentence}" if self.sentence.startswith(("should ", "is ")) else self.sentence
 
 
 def wrong_fields(error: ValidationError, model: Any) -> list[WrongField]:

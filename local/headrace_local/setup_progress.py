@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 
 REPEAT_SECONDS = 30.0
 PACE_SECONDS = 10.0
-"""A shorter look misleads: Go's own library begins with tiny packages. 2 s into a build of 46 s their pace suggested 10 s."""
+"""A shorter sample is misleading: Go's own library begins with tiny packages. 2 s into a build of 46 s their pace suggested 10 s."""
 BAR_FROM_COLUMNS = 110
 """On narrower terminals the words need the bar's place."""
 
@@ -68,7 +68,7 @@ class Step:
         return f"{amount}, about {_minutes(seconds / self._done * max(0, self._total - self._done))} left"
 
     def tell(self, activity: str) -> None:
-        """Shows what happens now, where it cannot be counted."""
+        """Shows the current activity when there is nothing to count."""
         self._activity = activity
 
     def count(self, unit: Unit, total: int | None) -> None:

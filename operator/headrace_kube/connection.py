@@ -102,7 +102,9 @@ class Kubeconfig:
         context = next((content["current-context"] for _, content in merged if content.get("current-context")), None)
         paths = os.pathsep.join(path for path, _ in merged) or self.paths
         async with asyncio.timeout(PLUGIN_SECONDS):
-            loader = await load_kube_config(paths, context=context, client_configuration=configuration, persist_config=False)
+            loader: KubeConfigLoader = await load_kube_config(
+                paths, context=context, client_configuration=configuration, persist_config=False
+            )
         if configuration.host.startswith("https") and not configuration.api_key and not configuration.cert_file:
             logger.warning("kubeconfig %s gives no credentials: until it does, requests are anonymous", self.paths)
         return loader

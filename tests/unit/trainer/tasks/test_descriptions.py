@@ -26,6 +26,21 @@ def test_tables_hold_the_tasks_that_the_contract_names(table: str) -> None:
     assert {task for task in Task if describe(task).table is not None} == set(FORMATS[table])  # type: ignore[index]
 
 
+def test_images_without_an_object_are_negatives_for_tasks_about_objects_only() -> None:
+    about_objects = {
+        Task.PANOPTIC_SEGMENTATION,
+        Task.INSTANCE_SEGMENTATION,
+        Task.KEYPOINT_DETECTION,
+        Task.QUADRILATERAL_DETECTION,
+        Task.OBJECT_DETECTION,
+    }
+    assert {task for task in Task if (counted := describe(task).counted) is not None and counted.negatives} == about_objects
+
+
+def test_only_metric_learning_expects_classes_in_val_that_train_lacks() -> None:
+    assert [task for task in Task if describe(task).new_classes_in_val] == [Task.METRIC_LEARNING]
+
+
 def test_descriptions_need_no_torch() -> None:
     """Dataset checks run without it, and start in a second."""
     code = (

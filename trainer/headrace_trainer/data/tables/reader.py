@@ -19,7 +19,7 @@ SPLITS: Mapping[str, Part | None] = {
 """What a split column may say; images of None are left out."""
 _YES_NO: dict[str, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _NOTHING = frozenset({"", "na", "n/a", "nan", "null", "none"})
-"""What programs write for an unknown number, in lower case."""
+"""Spellings of a missing number, in lower case."""
 _INDEX = re.compile(r"|Unnamed: \d+")
 """pandas' names for the column that numbers the rows."""
 Cell = Any
