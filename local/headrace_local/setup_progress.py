@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 
 REPEAT_SECONDS = 30.0
 PACE_SECONDS = 10.0
-"""A shorter sample is misleading: Go's own library begins with tiny packages. 2 s into a build of 46 s their pace suggested 10 s."""
+"""A shorter sample misleads: Go's own library begins with tiny packages. 2 s into a build of 46 s their pace suggested 10 s."""
 BAR_FROM_COLUMNS = 110
 """On narrower terminals the words need the bar's place."""
 
