@@ -3,7 +3,6 @@
 A kubeconfig can hold certificates, tokens, token files, exec plugins, OIDC and a proxy; a pod has its service account.
 """
 
-import asyncio
 import logging
 import os
 import time
@@ -18,6 +17,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from kubernetes.aio.config.kube_config import KubeConfigLoader
 
 from headrace_kube.errors import NoClusterError
+from headrace_kube.plugins import within
 from headrace_kube.proxies import proxy_for
 
 logger = logging.getLogger(__name__)
@@ -84,8 +84,7 @@ class Connection:
                 self._loader = await kubeconfig.load(self.configuration)
                 self._refused = False
             else:
-                async with asyncio.timeout(PLUGIN_SECONDS):
-                    await self._loader.load_and_set(self.configuration)
+                await within(PLUGIN_SECONDS, self._loader.load_and_set(self.configuration))
         except UNUSABLE as error:
             logger.warning("credentials of %s cannot be renewed: %s: %s", kubeconfig.paths, type(error).__name__, error)
 
@@ -101,10 +100,8 @@ class Kubeconfig:
         merged = [(path, content) for path, content in self._contents() if content]
         context = next((content["current-context"] for _, content in merged if content.get("current-context")), None)
         paths = os.pathsep.join(path for path, _ in merged) or self.paths
-        async with asyncio.timeout(PLUGIN_SECONDS):
-            loader: KubeConfigLoader = await load_kube_config(
-                paths, context=context, client_configuration=configuration, persist_config=False
-            )
+        loading = load_kube_config(paths, context=context, client_configuration=configuration, persist_config=False)
+        loader: KubeConfigLoader = await within(PLUGIN_SECONDS, loading)
         if configuration.host.startswith("https") and not configuration.api_key and not configuration.cert_file:
             logger.warning("kubeconfig %s gives no credentials: until it does, requests are anonymous", self.paths)
         return loader

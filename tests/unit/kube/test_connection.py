@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from kubernetes.aio.config import incluster_config
@@ -15,6 +16,7 @@ from kubernetes.aio.config import incluster_config
 from headrace_kube import connection
 from headrace_kube.connection import Connection, connect
 from headrace_kube.errors import NoClusterError
+from headrace_testing.leftovers import eventually
 
 SERVER = "https://api.example:6443"
 
@@ -274,11 +276,34 @@ def test_of_several_kubeconfigs_the_first_current_context_counts_as_for_kubectl(
     asyncio.run(run())
 
 
-def test_a_plugin_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "PLUGIN_SECONDS", 0.1)
-    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", "exec sleep 5"]}}
+HANGING = "echo $$ > {}; sleep 600"
+"""A plugin whose own child keeps its output open."""
+
+
+def hanging_plugin(folder: Path) -> dict[str, Any]:
+    script = HANGING.format(folder / "pid")
+    return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script]}}
+
+
+def test_a_plugin_that_hangs_is_named_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PLUGIN_SECONDS", 0.5)
     with pytest.raises(NoClusterError, match="its exec plugin takes more than"):
-        asyncio.run(connect(kubeconfig(tmp_path, user), {}))
+        asyncio.run(connect(kubeconfig(tmp_path, hanging_plugin(tmp_path)), {}))
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_a_plugin_does_not_outlive_a_program_that_is_stopped(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+
+    async def run() -> None:
+        connecting = asyncio.create_task(connect(kubeconfig(tmp_path, hanging_plugin(tmp_path)), {}))
+        assert await asyncio.to_thread(eventually, lambda: pid.exists() and bool(pid.read_text()))
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+
+    asyncio.run(run())
+    assert not psutil.pid_exists(int(pid.read_text()))
 
 
 def test_a_refused_proxy_keeps_its_password(tmp_path: Path) -> None:
