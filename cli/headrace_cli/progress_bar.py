@@ -1,6 +1,5 @@
 """The live line of `headrace train`, on stderr: phase, bar, time left, loss and scores; log lines scroll past above it."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 
@@ -8,7 +7,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from headrace_api.report import TrainerStatus
-from headrace_api.trainingjob import MetricValue
 
 
 class ProgressBar:
@@ -42,7 +40,7 @@ class ProgressBar:
     def update(self, status: TrainerStatus) -> None:
         """Show the trainer's status."""
         progress = status.progress
-        message = "; ".join(part for part in (status.message, scores_text(progress.metrics)) if part)
+        message = "; ".join(part for part in (status.message, progress.score) if part)
         self._progress.update(
             self._task,
             completed=progress.percentage,
@@ -50,11 +48,6 @@ class ProgressBar:
             left=time_left_text(progress.estimated_remaining_seconds),
             message=message,
         )
-
-
-def scores_text(scores: Sequence[MetricValue]) -> str:
-    """ "boxes AP 0.312, tags mAP 0.501"."""
-    return ", ".join(f"{score.head} {score.name} {score.value:.3f}" for score in scores)
 
 
 def time_left_text(seconds: int | None) -> str:

@@ -20,6 +20,7 @@ _COLUMNS = (
         "jsonPath": ".status.progress.percentage",
         "description": "Percent.",
     },
+    {"name": "Score", "type": "string", "jsonPath": ".status.progress.score", "description": "The main score of each head."},
     {"name": "Restarts", "type": "integer", "jsonPath": ".status.restarts"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     {"name": "Reason", "type": "string", "jsonPath": ".status.message", "priority": 1},

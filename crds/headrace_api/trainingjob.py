@@ -1,5 +1,6 @@
 """The TrainingJob: what a user writes (`spec`) and what the operator answers (`status`)."""
 
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -197,6 +198,13 @@ class TrainingJob(Model):
     )
 
 
+class Better(StrEnum):
+    """Which values of a score are better."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
 class MetricValue(Model):
     """One score of the last evaluation."""
 
@@ -204,6 +212,9 @@ class MetricValue(Model):
     name: str = Field(max_length=63, description="Name of the metric, as the head documents it.")
     value: float = Field(description="The score.")
     iteration: int = Field(ge=0, description="Iterations done when it was measured.")
+    better: Better | None = Field(None, description="Which values are better; absent if an older trainer measured it.")
+    unit: str = Field("", max_length=63, description="Unit of the score; empty for shares and other plain numbers.")
+    primary: bool = Field(False, description="Whether it is the head's main score, by which the best checkpoint is chosen.")
 
 
 class Progress(Model):
@@ -215,6 +226,7 @@ class Progress(Model):
     estimated_remaining_seconds: int | None = Field(None, ge=0, description="Seconds left at the current speed.")
     trained_seconds: int = Field(0, ge=0, description="Seconds of training, over all attempts.")
     metrics: list[MetricValue] = Field(default_factory=list, max_length=64, description="Scores of the last evaluation.")
+    score: str = Field("", max_length=1024, description='For people: the main score of each head, "boxes AP 0.312".')
     last_updated_time: Timestamp | None = Field(None, description="When the operator last heard from the trainer.")
 
 

@@ -143,7 +143,7 @@ def _never_back(old: TrainingJobStatus, new: Progress) -> Progress:
         return new
     if new.iteration < safe:
         return had.model_copy(update={"last_updated_time": new.last_updated_time or had.last_updated_time})
-    return new if new.metrics else new.model_copy(update={"metrics": had.metrics})
+    return new if new.metrics else new.model_copy(update={"metrics": had.metrics, "score": had.score})
 
 
 def _worth_writing(old: TrainingJobStatus, report: Report, settings: Settings, now: datetime) -> bool:

@@ -69,5 +69,5 @@ def write_model(folder: Path, tasks: Sequence[Task], size: tuple[int, int] = (64
         heads=plans,
         image_size=ImageSize(height=size[0], width=size[1]),
         iteration=1,
-        scores=Scores({}, float("nan")),
+        scores=Scores({}, {}),
     )

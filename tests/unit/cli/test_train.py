@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from headrace_api.names import ExitCode
 from headrace_cli.__main__ import app
-from headrace_cli.progress_bar import scores_text, time_left_text
+from headrace_cli.progress_bar import time_left_text
 
 VALID = """
 apiVersion: headrace.dev/v1alpha1
@@ -72,13 +72,6 @@ def test_help_says_where_results_go_and_how_to_resume() -> None:
     assert "continues from the latest checkpoint" in said.replace("│ ", "")
 
 
-def test_time_left_and_scores_for_people() -> None:
-    from headrace_api.trainingjob import MetricValue
-
+def test_time_left_for_people() -> None:
     assert time_left_text(None) == ""
     assert time_left_text(3725) == "1:02:05 left"
-    scores = [
-        MetricValue(head="boxes", name="AP", value=0.3123, iteration=1),
-        MetricValue(head="tags", name="mAP", value=1, iteration=1),
-    ]
-    assert scores_text(scores) == "boxes AP 0.312, tags mAP 1.000"

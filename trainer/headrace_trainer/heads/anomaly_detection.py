@@ -35,6 +35,7 @@ from headrace_api.heads import AnomalyDetection
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap, SubCellOutput, to_image
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.heads.truth import certain, known_or
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
@@ -55,7 +56,6 @@ class AnomalyDetectionHead(Head):
     [B, H, W]}, each 0 (normal) to 1."""
 
     task = Task.ANOMALY_DETECTION
-    primary = "imageAUROC"
     uses_defects = True
 
     def __init__(self, channels: Mapping[int, int], labels: LabelSpace) -> None:
@@ -113,6 +113,8 @@ class AnomalyDetectionMetric(Metric):
 
     Keeps the scores of all images, but only a histogram of pixels, on the device, with bins 0.0005 wide in log odds.
     """
+
+    scores = (Score("imageAUROC"), Score("pixelAUROC"))
 
     def __init__(self) -> None:
         self._scores: list[Tensor] = []

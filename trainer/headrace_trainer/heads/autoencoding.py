@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from headrace_api.heads import Autoencoding
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import conv_norm_relu
@@ -49,7 +50,6 @@ class AutoencodingHead(Head):
     predictions {"image": float32 [B, 3, H, W]}, 0 to 1."""
 
     task = Task.AUTOENCODING
-    primary = "fidelity"
     uses_image = True
 
     def __init__(self, level: int, channels: int, labels: LabelSpace) -> None:
@@ -101,6 +101,8 @@ class AutoencodingHead(Head):
 
 class ReconstructionMetric(Metric):
     """psnr in dB and fidelity, means over images; NaN without images. Keeps constant-size sums on the device."""
+
+    scores = (Score("fidelity"), Score("psnr", unit="dB"))
 
     def __init__(self) -> None:
         # Number of images, sum of their PSNR, sum of their root mean squared errors.

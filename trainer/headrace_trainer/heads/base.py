@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.results.base import Predictions, Results
 
@@ -44,17 +45,23 @@ class Metric(ABC):
     def update(self, predictions: Predictions, targets: Targets, labelled: Tensor) -> None:
         """Add a batch."""
 
+    @property
+    @abstractmethod
+    def scores(self) -> tuple[Score, ...]:
+        """What `compute` returns, the primary score first.
+
+        The primary score decides which checkpoint is best: higher is better, 1 is perfect, 0 or less is useless.
+        """
+
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """Scores by name, including the head's `primary`. NaN if nothing was labelled."""
+        """The values of `scores` by name. NaN if nothing was labelled."""
 
 
 class Head(nn.Module, ABC):
     """One task on one or several levels."""
 
     task: ClassVar[Task]
-    primary: ClassVar[str]
-    """The score that decides which checkpoint is best: higher is better, 1 is perfect, 0 or less is useless."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Parts of the label space that must not be empty."""
     uses_image: ClassVar[bool] = False

@@ -36,8 +36,10 @@ from torch import Tensor, nn
 
 from headrace_api.heads import DepthEstimation
 from headrace_api.tasks import Task
+from headrace_api.trainingjob import Better
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap
+from headrace_trainer.heads.scores import LABEL_UNIT, Score
 from headrace_trainer.heads.truth import known_or
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
@@ -63,7 +65,6 @@ class DepthEstimationHead(Head):
     """Outputs {"log_depth": float32 [B, h * s, w * s]}, per pixel; predictions {"depth": float32 [B, H, W]}, above 0."""
 
     task = Task.DEPTH_ESTIMATION
-    primary = "delta1"
 
     def __init__(self, channels: Mapping[int, int], labels: LabelSpace) -> None:
         super().__init__(sorted(channels), labels)
@@ -151,6 +152,8 @@ def _warm_to_cold(share: np.ndarray) -> np.ndarray:
 
 class DepthEstimationMetric(Metric):
     """AbsRel, RMSE (in the unit of the annotations), delta1; NaN if no pixel counts."""
+
+    scores = (Score("delta1"), Score("AbsRel", Better.LOWER), Score("RMSE", Better.LOWER, LABEL_UNIT))
 
     def __init__(self) -> None:
         self._sums = torch.zeros(4, dtype=torch.float64)

@@ -23,6 +23,7 @@ from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets
 from headrace_trainer.heads.dense_boxes import DRAWN_SCORE, DenseBoxes, assign, box_losses, detect, draw_boxes, objects_of
 from headrace_trainer.heads.dynamic_masks import DynamicMasks, choose
 from headrace_trainer.heads.fused_map import FusedMap
+from headrace_trainer.heads.scores import AVERAGE_PRECISION
 from headrace_trainer.heads.truth import objects_as_predictions
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.coco_evaluation import Found, Truth, coco_average_precision, run_lengths
@@ -40,7 +41,6 @@ class InstanceSegmentationHead(Head):
     """
 
     task = Task.INSTANCE_SEGMENTATION
-    primary = "AP"
     needs = ("classes",)
 
     def __init__(self, channels: Mapping[int, int], labels: LabelSpace, max_detections: int) -> None:
@@ -110,6 +110,8 @@ class InstanceSegmentationHead(Head):
 
 class InstanceSegmentationMetric(Metric):
     """AP, AP50, AP75 of masks; NaN if no labelled image has an object that is not a crowd. Keeps masks as run lengths."""
+
+    scores = AVERAGE_PRECISION
 
     def __init__(self, classes: int) -> None:
         self._classes = classes

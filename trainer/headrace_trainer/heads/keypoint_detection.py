@@ -46,6 +46,7 @@ from headrace_trainer.heads.dense_boxes import (
     in_a_row,
     objects_of,
 )
+from headrace_trainer.heads.scores import AVERAGE_PRECISION
 from headrace_trainer.heads.truth import certain, objects_as_predictions
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.coco_evaluation import Found, Truth, oks_average_precision
@@ -72,7 +73,6 @@ class KeypointDetectionHead(Head):
     """
 
     task = Task.KEYPOINT_DETECTION
-    primary = "AP"
     needs = ("classes", "keypoints")
     tolerances: Tensor
     """float32 [P]: 2 sigma, as a share of the square root of an object's area."""
@@ -167,6 +167,8 @@ class KeypointDetectionHead(Head):
 
 class KeypointDetectionMetric(Metric):
     """AP, AP50, AP75 by OKS; NaN if no labelled image has an object with a labelled keypoint that is not a crowd."""
+
+    scores = AVERAGE_PRECISION
 
     def __init__(self, classes: int, sigmas: Sequence[float]) -> None:
         self._classes, self._sigmas = classes, sigmas

@@ -33,6 +33,7 @@ from headrace_api.heads import MetricLearning
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.heads.neighbours import draw_vector, similarities
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.losses import masked_sum
 from headrace_trainer.results.base import Predictions, Results
@@ -48,7 +49,6 @@ class MetricLearningHead(Head):
     """Outputs {"embeddings": float32 [B, D]}, of unit length, which are the predictions too."""
 
     task = Task.METRIC_LEARNING
-    primary = "recallAt1"
     needs = ("classes",)
 
     def __init__(self, level: int, channels: int, labels: LabelSpace, dimensions: int) -> None:
@@ -94,6 +94,8 @@ class RetrievalMetric(Metric):
     Recall at k: the share of images with one of their identity among the k nearest others. Keeps the vectors of the split; among
     equally near images, the earlier comes first.
     """
+
+    scores = (Score("recallAt1"), Score("recallAt5"), Score("mAP"))
 
     def __init__(self) -> None:
         self._embeddings: list[Tensor] = []

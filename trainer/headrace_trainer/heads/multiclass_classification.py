@@ -27,7 +27,9 @@ from headrace_api.errors import FatalError
 from headrace_api.heads import MulticlassClassification
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
+from headrace_api.trainingjob import Better
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.losses import masked_sum
@@ -45,7 +47,6 @@ class MulticlassClassificationHead(Head):
     """
 
     task = Task.MULTICLASS_CLASSIFICATION
-    primary = "top1"
     needs = ("classes",)
 
     def __init__(self, level: int, channels: int, labels: LabelSpace, label_smoothing: float, ordinal: bool) -> None:
@@ -107,8 +108,12 @@ class MulticlassClassificationMetric(Metric):
     macroF1 is the mean over classes that some image has as label or prediction. Keeps constant-size sums on the device.
     """
 
+    scores: tuple[Score, ...] = (Score("top1"), Score("top5"), Score("macroF1"), Score("calibrationError", Better.LOWER))
+
     def __init__(self, classes: int, ordinal: bool = False) -> None:
         self._ordinal = ordinal
+        if ordinal:
+            self.scores += (Score("meanAbsoluteError", Better.LOWER, "classes"),)
         self._steps = torch.zeros((), dtype=torch.float64)
         # Rows: right predictions, labels, predictions, per class. Accuracy and F1 need no more of the confusion matrix.
         self._counts = torch.zeros(3, classes, dtype=torch.float64)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from headrace_api.heads import MultilabelClassification
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, with_score
 from headrace_trainer.ops.losses import masked_sum
@@ -37,7 +38,6 @@ class MultilabelClassificationHead(Head):
     """Outputs {"logits": float32 [B, C]}; predictions {"scores": float32 [B, C]}, each 0 to 1."""
 
     task = Task.MULTILABEL_CLASSIFICATION
-    primary = "mAP"
     needs = ("classes",)
 
     def __init__(self, level: int, channels: int, labels: LabelSpace) -> None:
@@ -88,6 +88,8 @@ class MultilabelClassificationHead(Head):
 
 class MultilabelClassificationMetric(Metric):
     """mAP over classes that occur, macroF1 at 0.5 over classes that occur or are predicted; NaN if there is no such class."""
+
+    scores = (Score("mAP"), Score("macroF1"))
 
     def __init__(self) -> None:
         self._scores: list[Tensor] = []

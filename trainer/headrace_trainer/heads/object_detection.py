@@ -24,6 +24,7 @@ from headrace_api.heads import ObjectDetection
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.dense_boxes import DenseBoxes, assign, box_losses, detect, draw_boxes, objects_of
+from headrace_trainer.heads.scores import AVERAGE_PRECISION
 from headrace_trainer.heads.truth import objects_as_predictions
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.coco_evaluation import Found, Truth, coco_average_precision
@@ -41,7 +42,6 @@ class ObjectDetectionHead(Head):
     """
 
     task = Task.OBJECT_DETECTION
-    primary = "AP"
     needs = ("classes",)
 
     def __init__(self, channels: Mapping[int, int], labels: LabelSpace, max_detections: int) -> None:
@@ -81,6 +81,8 @@ class ObjectDetectionHead(Head):
 
 class ObjectDetectionMetric(Metric):
     """AP, AP50, AP75; NaN if no labelled image has an object that is not a crowd."""
+
+    scores = AVERAGE_PRECISION
 
     def __init__(self, classes: int) -> None:
         self._classes = classes

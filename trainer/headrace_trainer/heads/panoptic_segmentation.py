@@ -35,6 +35,7 @@ from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets
 from headrace_trainer.heads.dense_boxes import DenseBoxes, Objects, assign, at_cells, box_losses, detect
 from headrace_trainer.heads.dynamic_masks import DynamicMasks, choose
 from headrace_trainer.heads.fused_map import FusedMap, SubCellOutput, to_image
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.heads.truth import certain
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, color_of
@@ -61,7 +62,6 @@ class PanopticSegmentationHead(Head):
     """
 
     task = Task.PANOPTIC_SEGMENTATION
-    primary = "PQ"
     needs = ("classes",)
     thing_of: Tensor
     """int64 [C]: index of a class among the things; 0 for stuff."""
@@ -249,6 +249,8 @@ def _edges(segments: np.ndarray) -> np.ndarray:
 
 class PanopticSegmentationMetric(Metric):
     """PQ, SQ, RQ, PQthings, PQstuff; NaN if no labelled image has a segment, true or predicted."""
+
+    scores = (Score("PQ"), Score("SQ"), Score("RQ"), Score("PQthings"), Score("PQstuff"))
 
     def __init__(self, classes: int, things: Tensor) -> None:
         self._classes = classes

@@ -45,6 +45,7 @@ from headrace_trainer.heads.dense_boxes import (
     in_a_row,
     objects_of,
 )
+from headrace_trainer.heads.scores import AVERAGE_PRECISION
 from headrace_trainer.heads.truth import objects_as_predictions
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops import quad_overlap as quads
@@ -71,7 +72,6 @@ class QuadrilateralDetectionHead(Head):
     """
 
     task = Task.QUADRILATERAL_DETECTION
-    primary = "AP"
     needs = ("classes",)
 
     def __init__(self, channels: Mapping[int, int], labels: LabelSpace, max_detections: int) -> None:
@@ -136,6 +136,8 @@ class QuadrilateralDetectionHead(Head):
 
 class QuadrilateralDetectionMetric(Metric):
     """AP, AP50, AP75 by the IoU of polygons; NaN if no labelled image has an object that is not a crowd."""
+
+    scores = AVERAGE_PRECISION
 
     def __init__(self, classes: int) -> None:
         self._images: list[list[Likeness]] = [[] for _ in range(classes)]

@@ -24,7 +24,9 @@ from torch import Tensor, nn
 
 from headrace_api.heads import Regression
 from headrace_api.tasks import Task
+from headrace_api.trainingjob import Better
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
+from headrace_trainer.heads.scores import LABEL_UNIT, Score
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import Float32Linear
@@ -41,7 +43,6 @@ class RegressionHead(Head):
     annotations' own units."""
 
     task = Task.REGRESSION
-    primary = "R2"
     needs = ("values",)
 
     means: Tensor
@@ -96,6 +97,8 @@ class RegressionMetric(Metric):
     R2 of a value needs two images (with fewer it does not count). As in scikit-learn it is 1 or 0 if all truths are equal, and
     negative if the mean of the truths would have been a better prediction. Keeps constant-size sums on the device.
     """
+
+    scores = (Score("R2"), Score("MAE", Better.LOWER, LABEL_UNIT), Score("RMSE", Better.LOWER, LABEL_UNIT))
 
     def __init__(self, means: Tensor, deviations: Tensor) -> None:
         self._means, self._deviations = means.double(), deviations.double()

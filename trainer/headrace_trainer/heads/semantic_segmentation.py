@@ -25,6 +25,7 @@ from headrace_api.tasks import Task
 from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap, SubCellOutput, to_image
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.heads.truth import known_or
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, color_of
@@ -36,7 +37,6 @@ class SemanticSegmentationHead(Head):
     """Outputs {"logits": float32 [B, C, h, w]}, which cover the image; predictions {"map": int64 [B, H, W]}, classes."""
 
     task = Task.SEMANTIC_SEGMENTATION
-    primary = "mIoU"
     needs = ("classes",)
 
     def __init__(self, channels: Mapping[int, int], labels: LabelSpace) -> None:
@@ -80,6 +80,8 @@ class SemanticSegmentationHead(Head):
 
 class SemanticSegmentationMetric(Metric):
     """mIoU over the classes that occur in the truth or the predictions, and pixelAccuracy; NaN without a labelled pixel."""
+
+    scores = (Score("mIoU"), Score("pixelAccuracy"))
 
     def __init__(self, classes: int) -> None:
         self._classes = classes

@@ -36,7 +36,9 @@ from torch import Tensor, nn
 
 from headrace_api.heads import TextRecognition
 from headrace_api.tasks import Task
+from headrace_api.trainingjob import Better
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.ctc import best_path, columns_needed, ctc_loss
 from headrace_trainer.ops.drawing import Canvas, with_score
@@ -65,7 +67,6 @@ class TextRecognitionHead(Head):
     alphabet padded with -1, and {"scores": float32 [B]}, 0 to 1."""
 
     task = Task.TEXT_RECOGNITION
-    primary = "characterAccuracy"
     needs = ("alphabet",)
 
     def __init__(self, level: int, channels: int, labels: LabelSpace) -> None:
@@ -125,6 +126,8 @@ class TextRecognitionMetric(Metric):
 
     Keeps constant-size sums on the device.
     """
+
+    scores = (Score("characterAccuracy"), Score("CER", Better.LOWER), Score("exactMatch"))
 
     def __init__(self) -> None:
         # Texts, exact predictions, edits, characters of the truth.

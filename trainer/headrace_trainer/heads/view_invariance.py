@@ -36,6 +36,7 @@ from headrace_api.heads import ViewInvariance
 from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, register, single_level
 from headrace_trainer.heads.neighbours import draw_vector, similarities
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.losses import masked_sum
 from headrace_trainer.results.base import Predictions, Results
@@ -52,7 +53,6 @@ class ViewInvarianceHead(Head):
     """Outputs {"features": float32 [B, C], "vectors": float32 [B, D]}; predictions {"features": float32 [B, C]} of unit length."""
 
     task = Task.VIEW_INVARIANCE
-    primary = "score"
     uses_views = True
 
     def __init__(self, level: int, channels: int, labels: LabelSpace, dimensions: int) -> None:
@@ -115,6 +115,8 @@ class FeaturesMetric(Metric):
     unit-length features over images, averaged over their C numbers, times sqrt(C): 0 if all images look the same, at most 1. score:
     knnAccuracy if there is one, else deviation, which only shows that features have not collapsed.
     """
+
+    scores = (Score("score"), Score("knnAccuracy"), Score("deviation"))
 
     def __init__(self) -> None:
         self._features: list[Tensor] = []

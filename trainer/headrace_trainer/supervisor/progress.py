@@ -3,12 +3,15 @@
 import math
 from collections.abc import Sequence
 
+from headrace_api.first_few import first_few
 from headrace_api.training import Training
 from headrace_api.trainingjob import MetricValue, Progress
 from headrace_trainer.protocol import Evaluated, Stepped
 
 _MOST_METRICS = 64
 """The limit of a TrainingJob's status."""
+_MOST_SCORES = 8
+"""How many fit into its line of main scores."""
 
 
 class ProgressMeter:
@@ -46,8 +49,13 @@ class ProgressMeter:
             estimated_remaining_seconds=self._remaining_seconds(),
             trained_seconds=int(self.trained_seconds),
             metrics=self.metrics,
+            score=self._score(),
             last_updated_time=now,
         )
+
+    def _score(self) -> str:
+        main = (f"{score.head} {score.name} {score.value:.3f}" for score in self.metrics if score.primary)
+        return first_few(main, _MOST_SCORES)
 
     def _percentage(self) -> int:
         share = max(self.iteration / self._max_iterations, self.trained_seconds / self._max_seconds)

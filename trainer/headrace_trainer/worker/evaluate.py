@@ -14,6 +14,7 @@ from headrace_api import runfolder
 from headrace_api.trainingjob import MetricValue
 from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.base import Head
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.network.build import Network
 from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
@@ -30,16 +31,34 @@ class Scores:
 
     by_head: dict[str, dict[str, float]]
     """Scores by name, by head; NaN if nothing was labelled."""
-    primary: float
-    """Their `primary_score`."""
+    meanings: dict[str, tuple[Score, ...]]
+    """What they mean, by head; the primary score first."""
+
+    @property
+    def primary(self) -> float:
+        """The mean over heads of their primary scores, ignoring NaN; NaN if all are.
+
+        Negative scores count as 0: R² has no lower bound, and one head's early -50 would dominate the mean.
+        """
+        values = [self.by_head[head][scores[0].name] for head, scores in self.meanings.items()]
+        known = [max(0.0, value) for value in values if not math.isnan(value)]
+        return sum(known) / len(known) if known else math.nan
 
     def values(self, iteration: int) -> list[MetricValue]:
         """In the contract's form, without NaN, which means that nothing was measured."""
         return [
-            MetricValue(head=head, name=name, value=value, iteration=iteration)
-            for head, scores in self.by_head.items()
-            for name, value in scores.items()
-            if math.isfinite(value)
+            MetricValue(
+                head=head,
+                name=score.name,
+                value=self.by_head[head][score.name],
+                iteration=iteration,
+                better=score.better,
+                unit=score.unit,
+                primary=place == 0,
+            )
+            for head, scores in self.meanings.items()
+            for place, score in enumerate(scores)
+            if math.isfinite(self.by_head[head][score.name])
         ]
 
     def curves(self) -> dict[str, float]:
@@ -83,8 +102,9 @@ class Evaluation:
                     said = time.monotonic()
         finally:
             network.train(was_training)
-        by_head = {name: metric.compute() for name, metric in metrics.items()}
-        scores = Scores(by_head, primary_score(by_head, {name: head.primary for name, head in heads.items()}))
+        scores = Scores(
+            {name: metric.compute() for name, metric in metrics.items()}, {name: metric.scores for name, metric in metrics.items()}
+        )
         self._messages.send(Evaluated(iteration=iteration, scores=scores.values(iteration), pictures=self._draw(grid, iteration)))
         return scores
 
@@ -106,12 +126,3 @@ class Evaluation:
 
     def _say_progress(self, iteration: int, done: int) -> None:
         self._messages.send(Evaluating(iteration=iteration, images_done=done, images=self._images))
-
-
-def primary_score(by_head: Mapping[str, Mapping[str, float]], primaries: Mapping[str, str]) -> float:
-    """The mean over heads of the score that `primaries` names, ignoring NaN; NaN if all are.
-
-    Negative scores count as 0: R² has no lower bound, and one head's early -50 would dominate the mean.
-    """
-    known = [max(0.0, by_head[head][name]) for head, name in primaries.items() if not math.isnan(by_head[head][name])]
-    return sum(known) / len(known) if known else math.nan

@@ -9,6 +9,7 @@ import torch
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.tasks import Task
+from headrace_api.trainingjob import Better
 from headrace_testing.head_cases import OPTIONS, answer, make_features, make_head, make_labels, make_targets, rows, spoil
 from headrace_testing.host_sync import NoHostSync
 from headrace_trainer.heads.base import REGISTRY, Head, head_factory
@@ -105,7 +106,7 @@ def test_one_class_is_enough(task: Task) -> None:
     metric = head.metric()
     with torch.no_grad():
         metric.update(head.decode(outputs, (64, 64)), targets, everyone)
-    assert set(metric.compute()) >= {head.primary}
+    assert set(metric.compute()) == {score.name for score in metric.scores}
 
 
 @each_task
@@ -165,7 +166,9 @@ def test_metric_leaves_unlabelled_images_out(task: Task) -> None:
     mixed.update(predictions, spoil(targets, ~labelled), labelled)
     alone.update(rows(predictions, labelled), rows(targets, labelled), torch.tensor([True, True]))
     assert mixed.compute() == alone.compute()
-    assert alone.compute()[head.primary] <= 1
+    primary = alone.scores[0]
+    assert primary.better is Better.HIGHER
+    assert alone.compute()[primary.name] <= 1
 
 
 @each_task
@@ -190,8 +193,9 @@ def test_metric_is_nan_if_nothing_is_labelled(task: Task) -> None:
     with torch.no_grad():
         predictions = head.decode(answer(head, make_features(2, (64, 64))), (64, 64))
     unlabelled.update(predictions, make_targets(task, 2, (64, 64)), torch.tensor([False, False]))
-    for scores in (empty.compute(), unlabelled.compute()):
-        assert head.primary in scores
+    for metric in (empty, unlabelled):
+        scores = metric.compute()
+        assert set(scores) == {score.name for score in metric.scores}
         assert all(np.isnan(score) for score in scores.values())
 
 

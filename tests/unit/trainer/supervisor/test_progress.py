@@ -31,6 +31,16 @@ def score(value: float, name: str = "AP") -> MetricValue:
     return MetricValue(head="boxes", name=name, value=value, iteration=1)
 
 
+def test_the_main_score_of_each_head_is_written_out_for_people() -> None:
+    m = meter()
+    assert m.progress(NOW).score == ""
+    boxes, tags = (
+        MetricValue(head=h, name=n, value=v, iteration=1, primary=True) for h, n, v in (("boxes", "AP", 0.3123), ("tags", "mAP", 1))
+    )
+    m.evaluated(Evaluated(iteration=1, scores=[boxes, score(0.5, "AP50"), tags], pictures=[]))
+    assert m.progress(NOW).score == "boxes AP 0.312, tags mAP 1.000"
+
+
 def test_nothing_is_known_before_the_first_iteration() -> None:
     progress = meter().progress(NOW)
     assert (progress.iteration, progress.percentage, progress.estimated_remaining_seconds) == (0, 0, None)

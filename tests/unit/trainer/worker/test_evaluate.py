@@ -6,14 +6,16 @@ import torch
 from PIL import Image
 
 from headrace_api.heads import AnomalyDetection, Autoencoding, Head, ViewInvariance
+from headrace_api.trainingjob import Better
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.steps import CPU, random_batch, small_network
 from headrace_trainer.data.batches.batch import Batch
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan
 from headrace_trainer.ops.pixels import denormalise, normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
-from headrace_trainer.worker.evaluate import Evaluation, primary_score
+from headrace_trainer.worker.evaluate import Evaluation, Scores
 
 
 @pytest.fixture
@@ -59,7 +61,18 @@ def test_without_any_held_out_label_there_is_no_primary_score(evaluation: Evalua
 
 def test_a_score_without_lower_bound_cannot_outweigh_the_other_heads() -> None:
     by_head = {"angle": {"R2": -50.0}, "boxes": {"AP": 0.6}, "tags": {"mAP": math.nan}}
-    assert primary_score(by_head, {"angle": "R2", "boxes": "AP", "tags": "mAP"}) == pytest.approx(0.3)
+    meanings = {"angle": (Score("R2"),), "boxes": (Score("AP"),), "tags": (Score("mAP"),)}
+    assert Scores(by_head, meanings).primary == pytest.approx(0.3)
+
+
+def test_a_score_says_what_is_better_and_which_one_is_the_main_one(evaluation: Evaluation, pipe: KeptMessages) -> None:
+    evaluation(small_network(), two_batches(), iteration=1)
+    said = pipe.sent[-1]
+    assert isinstance(said, Evaluated)
+    told = {(score.head, score.name): (score.better, score.primary) for score in said.scores}
+    assert told["kind", "top1"] == (Better.HIGHER, True)
+    assert told["kind", "calibrationError"] == (Better.LOWER, False)
+    assert told["tags", "mAP"] == (Better.HIGHER, True)
 
 
 def test_evaluating_and_drawing_leave_the_network_unchanged_and_able_to_learn(evaluation: Evaluation) -> None:

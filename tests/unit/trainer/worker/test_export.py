@@ -13,7 +13,7 @@ from headrace_trainer.worker.evaluate import Scores
 from headrace_trainer.worker.export import export_model
 
 SPEC = model.Network(backbone=model.Backbone(name="resnet18", top_level=2))
-SCORES = Scores({"tags": {"mAP": 0.5, "macroF1": float("nan")}, "kind": {"top1": 0.25}}, primary=0.375)
+SCORES = Scores({"tags": {"mAP": 0.5, "macroF1": float("nan")}, "kind": {"top1": 0.25}}, {})
 
 
 def export(output: Path, seed: int = 0) -> Path:

@@ -47,7 +47,7 @@ def make(seed: int, heads: list[HeadPlan], **parts: Any) -> tuple[Network, model
 def exported(folder: Path, heads: list[HeadPlan], **parts: Any) -> tuple[Path, dict[str, Tensor]]:
     """The model/ folder of an earlier job, and its tensors."""
     network, spec = make(1, heads, **parts)
-    scores = Scores({}, primary=0.5)
+    scores = Scores({}, {})
     path = folder / export_model(
         folder, network=network, spec=spec, heads=tuple(heads), image_size=ImageSize(), iteration=1, scores=scores
     )

@@ -17,6 +17,7 @@ from headrace_testing.dataset_folder import DatasetFolder
 from headrace_testing.kept_messages import KeptMessages
 from headrace_testing.workers import TAGS, small_job
 from headrace_trainer.data.batches import loader
+from headrace_trainer.heads.scores import Score
 from headrace_trainer.protocol import Building, Plan, Saved, Stepped
 from headrace_trainer.worker import device
 from headrace_trainer.worker.checkpoint import Best, CheckpointState
@@ -147,7 +148,7 @@ class Trial:
         def evaluate(_: Evaluation, network: object, batches: object, iteration: int) -> Scores:
             self.take_in(messages)
             self.events.append(("evaluated", iteration))
-            return Scores({}, self._evaluate(iteration))
+            return Scores({"tags": {"mAP": self._evaluate(iteration)}}, {"tags": (Score("mAP"),)})
 
         monkeypatch.setattr(Evaluation, "__call__", evaluate)
         messages = KeptMessages()
