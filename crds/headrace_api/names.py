@@ -26,6 +26,8 @@ MANAGED_BY: Final = "headrace"
 ANNOTATION_JOB: Final = f"{GROUP}/training-job"
 """The TrainingJob as JSON, as it was when the pod was created, without fields at their defaults: the trainer fills those in. It
 reads the annotation through a downward-API file."""
+ANNOTATION_DUPLICATED_FROM: Final = f"{GROUP}/duplicated-from"
+"""On a TrainingJob: the job or run folder that it is a copy of."""
 RESOURCE_GPU: Final = "nvidia.com/gpu"
 """The resource that nodes offer and trainer pods request; the name comes from NVIDIA's device plugin."""
 SCHEDULING_GATE: Final = f"{GROUP}/slot"

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from pydantic import ConfigDict, Field
 
 from headrace_api.fields import Model, Timestamp
-from headrace_api.names import Reason, State
+from headrace_api.names import State
 from headrace_api.tasks import Task
 from headrace_api.trainingjob import Better
 
@@ -30,7 +30,7 @@ class AttemptRecord(Record):
     started: Timestamp | None = Field(None, description="When its trainer started.")
     ended: Timestamp | None = Field(None, description="When it ended; absent while it runs, or if it was cut off.")
     state: State | None = Field(None, description="How it ended: Done, Stopped or Error; Running while it runs.")
-    reason: Reason | None = Field(None, description="Why it ended.")
+    reason: str = Field("", description="Why it ended: one of the reasons, which a newer version may have more of.")
     message: str = Field("", description="For people: why it ended.")
     from_iteration: int = Field(0, ge=0, description="The iteration from which it continued.")
     iteration: int = Field(0, ge=0, description="Iterations done at its end, over all attempts.")
@@ -45,7 +45,7 @@ class LayerRecord(Record):
     objects: dict[str, int] = Field(default_factory=dict, description="Objects in them, or characters of text, by split.")
     classes: dict[str, dict[str, int]] = Field(
         default_factory=dict,
-        description="By split and class, how many objects there are, or images if the class is one of the whole image; as far as the "
+        description="By split and class, how many objects there are, or images if images are what is classified; as far as "
         "annotations tell without opening masks.",
     )
 
@@ -54,7 +54,7 @@ class DatasetRecord(Record):
     """The dataset as it was when the attempt pulled it."""
 
     uri: str = Field(description="s3:// URI, or the folder.")
-    digest: str = Field("", description="SHA-256 of its listing (keys, sizes, ETags): equal digests mean equal data.")
+    digest: str = Field("", description="SHA-256 of its listing: keys, sizes and, in object storage, ETags.")
     files: int = Field(0, ge=0)
     bytes: int = Field(0, ge=0)
     images: dict[str, int] = Field(default_factory=dict, description="Images by split: train and val.")
@@ -125,7 +125,7 @@ class Run(Record):
     duplicated_from: str = Field("", description="The job or run folder that this one is a copy of.")
     continued_from: str = Field("", description="The weights that the first attempt started from.")
     state: State | None = Field(None, description="Starting, Running, Done, Stopped or Error, as the last attempt knew it.")
-    reason: Reason | None = None
+    reason: str = ""
     message: str = ""
     submitted: Timestamp | None = Field(None, description="When the job was created.")
     started: Timestamp | None = Field(None, description="When the first attempt started.")

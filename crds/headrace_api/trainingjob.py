@@ -72,6 +72,7 @@ class TrainingJobSpec(Model):
         DnsLabel,
         Rule("self == oldSelf", "project is immutable: delete the job and apply it to the other project"),
     ] = Field(description="Jobs of the same project and namespace wait for each other.")
+    description: str = Field("", max_length=1024, description="For people: what this job tries. Shown wherever runs are compared.")
     dataset: Dataset = Field(description="What to train on.")
     storage: Storage | None = Field(None, description="Credentials for dataset and output. Default: the operator's, if it has one.")
     output: Output | None = Field(None, description="Where the run folder goes. Default: the operator's, if it has one.")
@@ -128,6 +129,7 @@ class ObjectMeta(Model):
     namespace: str = "default"
     uid: str = ""
     creation_timestamp: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
 
 

@@ -128,11 +128,15 @@ def _job_json(job: Job, spec: TrainingJobSpec) -> str:
     existing field's default. Each attempt is reduced by the operator that creates its pod: after an upgrade that changed a default,
     the stored value is no longer the default and is passed on.
     """
+    given = job.raw["metadata"]
+    copied = given.get("annotations", {}).get(names.ANNOTATION_DUPLICATED_FROM)
     metadata = {
         "name": job.name,
         "namespace": job.namespace,
         "uid": job.uid,
-        "creationTimestamp": job.raw["metadata"]["creationTimestamp"],
+        "creationTimestamp": given["creationTimestamp"],
+        **({"labels": given["labels"]} if given.get("labels") else {}),
+        **({"annotations": {names.ANNOTATION_DUPLICATED_FROM: copied}} if copied else {}),
     }
     document = {
         "apiVersion": names.API_VERSION,
