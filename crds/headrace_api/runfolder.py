@@ -1,9 +1,12 @@
 """The keys of a run folder: one per job, in object storage or in a local folder (docs/decisions/0008-run-folder.md)."""
 
+import re
 from dataclasses import dataclass
 
 LATEST = "checkpoints/latest.json"
 BEST = "checkpoints/best.json"
+RUN = "run.json"
+CURVES = "curves.json"
 JOB = "job.json"
 OUTCOME = "outcome.json"
 MODEL = "model/"
@@ -12,6 +15,7 @@ MODEL_WEIGHTS = "model.safetensors"
 MODEL_CONFIG = "config.json"
 """In MODEL: the network's configuration, and what its numbers mean."""
 PICTURES = "pictures/"
+ATTEMPTS = "attempts/"
 UID_OF_LOCAL_RUNS = "local"
 """Replaces the uid of a job outside a cluster, so that running it again continues in the same folder."""
 
@@ -35,15 +39,47 @@ def picture(iteration: int, name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Record:
+    """The keys of an attempt's log or metrics."""
+
+    parts: str
+    """The folder of the parts."""
+    suffix: str
+    folded: str
+
+    def part(self, offset: int) -> str:
+        """The part that begins after `offset` bytes."""
+        return f"{self.parts}{offset:012d}{self.suffix}"
+
+    def offset(self, key: str) -> int | None:
+        """The reverse of `part`; None if `key` is not a part. Parts of earlier versions are numbered from 1, with five digits."""
+        name = key.removeprefix(self.parts).removesuffix(self.suffix)
+        return int(name) if key == f"{self.parts}{name}{self.suffix}" and re.fullmatch(r"\d{5}|\d{12}", name) else None
+
+
+@dataclass(frozen=True)
 class Attempt:
-    """The keys that belong to one attempt."""
+    """The keys that belong to one attempt.
+
+    Its log and its metrics grow in parts, each named after the number of bytes before it and never rewritten. At checkpoints and at
+    the end, the parts are folded: written as one file, then deleted. So a reader that finds both needs only those parts that begin
+    where the file ends, or later.
+    """
 
     number: int
 
-    def log(self, part: int) -> str:
-        """Key of a numbered part of the log; parts are never rewritten."""
-        return f"attempts/{self.number}/logs/{part:05d}.log"
+    @property
+    def log(self) -> Record:
+        """Lines of text."""
+        return Record(f"{ATTEMPTS}{self.number}/logs/", ".log", f"{ATTEMPTS}{self.number}/log.txt")
 
-    def metrics(self, part: int) -> str:
-        """Key of a numbered part of the metrics, JSON lines; parts are never rewritten."""
-        return f"attempts/{self.number}/metrics/{part:05d}.jsonl"
+    @property
+    def metrics(self) -> Record:
+        """Lines of JSON."""
+        return Record(f"{ATTEMPTS}{self.number}/metrics/", ".jsonl", f"{ATTEMPTS}{self.number}/metrics.jsonl")
+
+
+def attempt_of(key: str) -> int | None:
+    """The number of the attempt that `key` belongs to; None if it belongs to none."""
+    found = re.match(rf"{ATTEMPTS}([1-9]\d{{0,8}})/", key)
+    return int(found[1]) if found else None

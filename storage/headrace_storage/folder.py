@@ -22,6 +22,14 @@ class FolderStore:
         self.root = root.absolute()
         self.uri = f"{self.root}/"
 
+    def folders(self, prefix: str = "") -> list[str]:
+        start = path_for(self.root, prefix.rstrip("/")) if prefix else self.root
+        refuse_symlinks(self.root, start)
+        try:
+            return sorted(entry.name for entry in start.iterdir() if entry.is_dir() and not entry.is_symlink())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         start = self.root / prefix.rpartition("/")[0]
         found = (path for path in _files(start, cancelled) if not path.name.startswith(_TEMPORARY_PREFIX))

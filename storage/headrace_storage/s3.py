@@ -74,6 +74,12 @@ class S3Store:
             ),
         )
 
+    def folders(self, prefix: str = "") -> list[str]:
+        inside = self._prefix + prefix
+        with self._errors(prefix):
+            found = [one.object_name for one in self._client.list_objects(self._bucket, prefix=inside) if one.is_dir]
+        return sorted(name.removeprefix(inside).rstrip("/") for name in found)
+
     def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         found: list[Any] = []
         with self._errors(prefix):

@@ -56,6 +56,9 @@ class Fetchable(Protocol):
     uri: str
     """URI of the root, ending in "/"."""
 
+    def folders(self, prefix: str = "") -> list[str]:
+        """Names of the folders directly in the folder `prefix`, "" or ending in "/"; sorted. One request for every thousand."""
+
     def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         """All objects whose key starts with `prefix`, sorted by key."""
 

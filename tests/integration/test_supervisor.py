@@ -45,8 +45,8 @@ def test_a_finished_job_leaves_the_whole_run_folder_and_an_empty_workspace(tmp_p
     assert files_in(run) >= {
         "job.json",
         "outcome.json",
-        "attempts/1/logs/00001.log",
-        "attempts/1/metrics/00001.jsonl",
+        "attempts/1/logs/000000000000.log",
+        "attempts/1/metrics/000000000000.jsonl",
         "checkpoints/latest.json",
         "checkpoints/best.json",
         "checkpoints/00000012/state.json",
@@ -305,10 +305,10 @@ def test_logs_and_metrics_are_in_the_run_folder_while_it_works(tmp_path: Path, d
         parts = lambda kind: "".join(part.read_text() for part in sorted(run.glob(f"attempts/1/{kind}/*")))  # noqa: E731
         attempt.until(lambda: "scores at iteration 6" in parts("logs"), "the log of iteration 6 in the run folder")
         attempt.until(lambda: '"iteration":7' in parts("metrics"), "the metrics of iteration 7 in the run folder")
-        first = (run / "attempts/1/logs/00001.log").read_bytes()
+        first = (run / "attempts/1/logs/000000000000.log").read_bytes()
         gate.touch()
         attempt.until_over()
-    assert (run / "attempts/1/logs/00001.log").read_bytes() == first
+    assert (run / "attempts/1/logs/000000000000.log").read_bytes() == first
     logged = parts("logs")
     assert [line for line in attempt.log.splitlines() if line not in logged.splitlines()] == [
         line for line in attempt.log.splitlines() if "the workspace is wiped" in line

@@ -44,8 +44,8 @@ def test_a_whole_job_from_s3_to_s3(tmp_path: Path, storage: Storage) -> None:
     assert keys >= {
         "job.json",
         "outcome.json",
-        "attempts/1/logs/00001.log",
-        "attempts/1/metrics/00001.jsonl",
+        "attempts/1/logs/000000000000.log",
+        "attempts/1/metrics/000000000000.jsonl",
         "checkpoints/latest.json",
         "checkpoints/00000012/network.safetensors",
         "model/config.json",

@@ -179,19 +179,19 @@ class Uploads:
 
 
 class _Parts:
-    """Numbered parts of a growing record. Each part is resent unchanged until it arrives, and never rewritten after that."""
+    """The parts of a growing record. Each part is resent unchanged until it arrives, and never rewritten after that."""
 
-    def __init__(self, store: Store, name: str, key: Callable[[int], str], take: Callable[[], bytes]) -> None:
+    def __init__(self, store: Store, name: str, record: runfolder.Record, take: Callable[[], bytes]) -> None:
         self.name = name
-        self._store, self._key, self._take = store, key, take
-        self._number = 1
+        self._store, self._record, self._take = store, record, take
+        self._offset = 0
         self._content = b""
 
     def find_next(self) -> None:
         """Continue after the existing parts."""
-        folder = self._key(1).rpartition("/")[0] + "/"
-        numbers = [int(one.key.rpartition("/")[2].partition(".")[0]) for one in self._store.list(folder)]
-        self._number = 1 + max(numbers, default=0)
+        for one in self._store.list(self._record.parts):
+            if (offset := self._record.offset(one.key)) is not None:
+                self._offset = max(self._offset, offset + one.size)
 
     def gather(self) -> bool:
         """Collect new content; returns whether there is anything to send."""
@@ -200,6 +200,6 @@ class _Parts:
 
     def put(self) -> None:
         """Send the content as the next part."""
-        self._store.write(self._key(self._number), self._content)
+        self._store.write(self._record.part(self._offset), self._content)
+        self._offset += len(self._content)
         self._content = b""
-        self._number += 1

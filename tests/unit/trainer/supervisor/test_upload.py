@@ -103,15 +103,18 @@ def test_lines_arrive_in_numbered_parts_in_order_and_once(store: ShakyStore, sta
     assert text(store, "logs") == "T supervisor: line 0\nT supervisor: line 1\nT supervisor: line 2\n"
     assert text(store, "metrics") == '{"iteration":0}\n{"iteration":1}\n{"iteration":2}\n'
     assert len(store.writes) == len(set(store.writes)), "no part is written twice"
-    assert store.list("attempts/1/metrics/")[0].key == "attempts/1/metrics/00001.jsonl"
+    assert store.list("attempts/1/metrics/")[0].key == "attempts/1/metrics/000000000000.jsonl"
 
 
 def test_parts_of_an_earlier_life_are_continued(store: ShakyStore) -> None:
-    store.write("attempts/1/logs/00007.log", b"earlier")
+    store.write("attempts/1/logs/000000000030.log", b"earlier")
     started = Started(store)
     started.journal.say("later")
     assert started.finish()
-    assert [one.key for one in store.list("attempts/1/logs/")] == ["attempts/1/logs/00007.log", "attempts/1/logs/00008.log"]
+    assert [one.key for one in store.list("attempts/1/logs/")] == [
+        "attempts/1/logs/000000000030.log",
+        "attempts/1/logs/000000000037.log",
+    ]
 
 
 def test_a_store_that_is_away_loses_no_line_and_is_counted(store: ShakyStore, started: Started) -> None:
