@@ -45,9 +45,10 @@ class LayerRecord(Record):
     objects: dict[str, int] = Field(default_factory=dict, description="Objects in them, or characters of text, by split.")
     classes: dict[str, dict[str, int]] = Field(
         default_factory=dict,
-        description="By split and class, how many objects there are, or images if the class is one of the whole image; as far as the "
-        "annotations tell without opening masks.",
+        description="By split and class, how many objects there are, or images if the class is one of the whole image; as far as "
+        "the annotations tell without opening masks. Classes without any are left out; of many classes, only the most frequent are in.",
     )
+    class_count: int = Field(0, ge=0, description="How many classes the layer has, including those that `classes` leaves out.")
 
 
 class DatasetRecord(Record):
