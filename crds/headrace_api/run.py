@@ -46,7 +46,7 @@ class LayerRecord(Record):
     classes: dict[str, dict[str, int]] = Field(
         default_factory=dict,
         description="By split and class, how many objects there are, or images if the class is one of the whole image; as far as "
-        "the annotations tell without opening masks. Classes without any are left out; of many classes, only the most frequent are in.",
+        "the annotations tell without opening masks. Without those that have none; of many classes, the most frequent.",
     )
     class_count: int = Field(0, ge=0, description="How many classes the layer has, including those that `classes` leaves out.")
 

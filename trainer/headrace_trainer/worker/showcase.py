@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 from typing import Final
 
 from headrace_trainer.data.annotations import Annotation
@@ -53,11 +54,21 @@ def spread(annotations: Mapping[str, Annotation | None]) -> tuple[str, ...]:
             waiting[kind].append(place)
     shown: Counter[int] = Counter()
     chosen: dict[str, None] = {}
-    while len(chosen) < MOST_IMAGES and _drop_chosen(waiting, chosen):
-        least = min(shown[kind] for kind in waiting)
-        _, image = min(places[-1] for kind, places in waiting.items() if shown[kind] == least)
-        chosen[image] = None
-        shown.update(_kinds(annotations[image]))
+    # How often each kind was shown, and its first image. Both only grow, so an entry that is out of date is never too far back.
+    heap = [(0, places[-1], kind) for kind, places in waiting.items()]
+    heapify(heap)
+    while heap and len(chosen) < MOST_IMAGES:
+        times, (_, image), kind = heap[0]
+        if times == shown[kind] and image not in chosen:
+            chosen[image] = None
+            shown.update(_kinds(annotations[image]))
+        places = waiting[kind]
+        while places and places[-1][1] in chosen:
+            places.pop()
+        if places:
+            heapreplace(heap, (shown[kind], places[-1], kind))
+        else:
+            heappop(heap)
     return tuple(chosen)
 
 
@@ -72,13 +83,3 @@ def _digest(image: str) -> bytes:
 
 def _kinds(annotation: Annotation | None) -> Iterable[int]:
     return set(annotation.class_indices() if annotation is not None else ()) or (_NOTHING,)
-
-
-def _drop_chosen(waiting: dict[int, list[tuple[bytes, str]]], chosen: Mapping[str, None]) -> bool:
-    """Forget what was chosen, and the kinds of which no image is left; whether any image is."""
-    for kind, places in list(waiting.items()):
-        while places and places[-1][1] in chosen:
-            places.pop()
-        if not places:
-            del waiting[kind]
-    return bool(waiting)
