@@ -46,8 +46,9 @@ class LayerRecord(Record):
     classes: dict[str, dict[str, int]] = Field(
         default_factory=dict,
         description="By split and class, how many objects there are, or images if images are what is classified; as far as "
-        "annotations tell without opening masks.",
+        "the annotations tell without opening masks. Without those that have none; of many classes, the most frequent.",
     )
+    class_count: int = Field(0, ge=0, description="How many classes the layer has, including those that `classes` leaves out.")
 
 
 class DatasetRecord(Record):

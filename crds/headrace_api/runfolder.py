@@ -14,8 +14,12 @@ MODEL_WEIGHTS = "model.safetensors"
 """In MODEL: the weights by name."""
 MODEL_CONFIG = "config.json"
 """In MODEL: the network's configuration, and what its numbers mean."""
+MODEL_CARD = "README.md"
+"""In MODEL: for people, what the model is and how to use it."""
 PICTURES = "pictures/"
 ATTEMPTS = "attempts/"
+TRUTH = "truth"
+"""In PICTURES: where an evaluation would have its iteration, the pictures of the labels."""
 UID_OF_LOCAL_RUNS = "local"
 """Replaces the uid of a job outside a cluster, so that running it again continues in the same folder."""
 
@@ -33,9 +37,19 @@ def checkpoint(iteration: int) -> str:
     return f"checkpoints/{iteration:08d}/"
 
 
-def picture(iteration: int, name: str) -> str:
-    """Key of a picture drawn at an evaluation, `name` without extension."""
-    return f"{PICTURES}{iteration:08d}-{name}.png"
+def picture(iteration: int, head: str, file: str) -> str:
+    """Key of a held-out image with what `head` predicts for it after `iteration` iterations."""
+    return f"{PICTURES}{iteration:08d}/{head}/{file}"
+
+
+def truth_picture(head: str, file: str) -> str:
+    """Key of a held-out image with its labels for `head`."""
+    return f"{PICTURES}{TRUTH}/{head}/{file}"
+
+
+def curves_picture(iteration: int) -> str:
+    """Key of the picture of all losses and scores, drawn when training is over."""
+    return f"{PICTURES}{iteration:08d}-curves.png"
 
 
 @dataclass(frozen=True)

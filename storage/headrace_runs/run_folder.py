@@ -76,7 +76,7 @@ class RunFolder:
 
     def truth(self, picture: PictureRecord) -> bytes | None:
         """A JPEG of the labels of a held-out image; None if it is not there."""
-        return self._content(runfolder.true_picture(picture.head, picture.file))
+        return self._content(runfolder.truth_picture(picture.head, picture.file))
 
     def _content(self, key: str) -> bytes | None:
         try:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
+from headrace_api.run import HeadRecord, LayerRecord, Machine, PictureRecord
 from headrace_api.trainingjob import MetricValue, TrainingJob
 
 ENV_MESSAGES_FD: Final = "HEADRACE_MESSAGES_FD"
@@ -29,7 +30,7 @@ class Plan(_Message):
     dataset_dir: Path
     """Root of the dataset on local disk; read only."""
     output_dir: Path
-    """Receives checkpoints/, model/ and pictures/, laid out as in the run folder (headrace_api.runfolder)."""
+    """Receives checkpoints/, model/, pictures/ and curves.json, laid out as in the run folder (headrace_api.runfolder)."""
     resume_from: Path | None = None
     """Folder of the checkpoint to resume from."""
     initial_weights: Path | None = None
@@ -43,6 +44,19 @@ class Building(_Message):
 
     type: Literal["building"] = "building"
     message: str
+
+
+class Opened(_Message):
+    """The dataset is read and the network is built. Sent once, before the first Stepped."""
+
+    type: Literal["opened"] = "opened"
+    images: dict[str, int]
+    """Images by split: train and val."""
+    layers: list[LayerRecord]
+    heads: list[HeadRecord]
+    """Names and tasks; no scores yet."""
+    machine: Machine
+    """As far as the worker knows it: torch, CUDA, device, GPUs."""
 
 
 class Stepped(_Message):
@@ -78,12 +92,23 @@ class Evaluating(_Message):
 
 
 class Evaluated(_Message):
-    """Scores on the held-out split, and pictures of some predictions."""
+    """Scores on the held-out split, and pictures of some predictions.
+
+    The files are at `runfolder.picture(iteration, …)`, and those of the labels at `runfolder.truth_picture(…)`, where they stay the
+    same for the whole attempt.
+    """
 
     type: Literal["evaluated"] = "evaluated"
     iteration: int
     scores: list[MetricValue]
-    pictures: list[Path]
+    pictures: list[PictureRecord]
+
+
+class CurvesWritten(_Message):
+    """`runfolder.CURVES` is new: after an evaluation, and with each checkpoint. It may be replaced at any time, in one piece."""
+
+    type: Literal["curvesWritten"] = "curvesWritten"
+    file: Path
 
 
 class Saved(_Message):
@@ -115,7 +140,7 @@ class Ended(_Message):
 
 
 Message = Annotated[
-    Building | Stepped | Evaluating | Evaluated | Saved | Exported | Ended,
+    Building | Opened | Stepped | Evaluating | Evaluated | CurvesWritten | Saved | Exported | Ended,
     Field(discriminator="type"),
 ]
 

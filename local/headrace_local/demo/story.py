@@ -5,14 +5,14 @@ import json
 import sys
 import tempfile
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from minio import Minio
 from rich.console import Console
 from rich.live import Live
 from rich.tree import Tree
 
-from headrace_api.runfolder import PICTURES
+from headrace_api.runfolder import PICTURES, TRUTH
 from headrace_local.cluster import Cluster
 from headrace_local.cluster_node import start_node
 from headrace_local.cluster_operator import install_operator, start_operator
@@ -159,16 +159,20 @@ def _keys(store: Minio, run_folder: str | None) -> list[str]:
 
 
 def _save_pictures(store: Minio, observer: Observer, keys: dict[str, list[str]], folder: Path) -> dict[str, Path]:
-    """Saves each job's last picture of predictions as <folder>/<job>.png."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Saves the pictures of each job's last evaluation, and those of the labels, in <folder>/<job>/, below them by head."""
     saved = {}
     for name, entry in observer.observed.items():
-        drawn = sorted(key for key in keys[name] if key.startswith(PICTURES) and key.endswith("-predictions.png"))
-        if drawn:
-            bucket, _, prefix = entry.status["output"].removeprefix("s3://").partition("/")
-            path = folder / f"{name}.png"
-            store.fget_object(bucket, prefix + drawn[-1], str(path))
-            saved[name] = path
+        drawn = [key for key in keys[name] if key.startswith(PICTURES) and key.endswith(".jpg")]
+        evaluations = sorted({PurePosixPath(key).parts[1] for key in drawn} - {TRUTH})
+        if not evaluations:
+            continue
+        bucket, _, prefix = entry.status["output"].removeprefix("s3://").partition("/")
+        last = {evaluations[-1]: "predicted", TRUTH: "labelled"}
+        for key in drawn:
+            _, evaluation, head, file = PurePosixPath(key).parts
+            if evaluation in last:
+                store.fget_object(bucket, prefix + key, str(folder / name / last[evaluation] / head / file))
+        saved[name] = folder / name
     return saved
 
 

@@ -19,15 +19,19 @@ from pydantic import BaseModel
 from headrace_api import runfolder
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
+from headrace_api.run import Curves, HeadRecord, LayerRecord, Machine, PictureRecord, RunCurves
+from headrace_api.tasks import Task
 from headrace_api.trainingjob import MetricValue
 from headrace_trainer.protocol import (
     ENV_MESSAGES_FD,
     Building,
+    CurvesWritten,
     Ended,
     Evaluated,
     Evaluating,
     Exported,
     Message,
+    Opened,
     Plan,
     Saved,
     Stepped,
@@ -65,6 +69,7 @@ def main() -> None:
     send(Building(message="reading annotations"))
     time.sleep(behaviour.build_seconds)
     images = len(list((plan.dataset_dir / "images").iterdir()))
+    send(opened(images))
     iteration = 0
     if plan.resume_from is not None:
         iteration = json.loads((plan.resume_from / "state.json").read_text())["iteration"]
@@ -101,6 +106,24 @@ def send(message: Message) -> None:
     os.write(int(os.environ[ENV_MESSAGES_FD]), message.model_dump_json().encode() + b"\n")
 
 
+def opened(images: int) -> Opened:
+    """One layer of boxes, on a machine that does not exist."""
+    layer = LayerRecord(
+        name="objects",
+        task=Task.OBJECT_DETECTION,
+        images={"train": images, "val": 2},
+        objects={"train": 3, "val": 1},
+        classes={"train": {"car": 2, "person": 1}, "val": {"car": 1}},
+        class_count=2,
+    )
+    return Opened(
+        images={"train": images, "val": 2},
+        layers=[layer],
+        heads=[HeadRecord(name="boxes", task=Task.OBJECT_DETECTION)],
+        machine=Machine(torch="2.0", cuda="12.0", device="GPU of a test", gpus=1),
+    )
+
+
 def step(iteration: int, images: int) -> Stepped:
     """Pretends to have learned something."""
     return Stepped(
@@ -118,11 +141,16 @@ def step(iteration: int, images: int) -> Stepped:
 def evaluate(plan: Plan, iteration: int) -> None:
     """A score, and a picture."""
     send(Evaluating(iteration=iteration, images_done=1, images=2))
-    picture = Path(runfolder.picture(iteration, "boxes"))
-    (plan.output_dir / picture).parent.mkdir(exist_ok=True)
-    (plan.output_dir / picture).write_bytes(b"png")
+    picture = PictureRecord(head="boxes", image="images/0.jpg", file="0.jpg", truth=True)
+    for key in (runfolder.picture(iteration, "boxes", "0.jpg"), runfolder.truth_picture("boxes", "0.jpg")):
+        (plan.output_dir / key).parent.mkdir(parents=True, exist_ok=True)
+        (plan.output_dir / key).write_bytes(b"jpeg")
     score = MetricValue(head="boxes", name="AP", value=min(1.0, iteration / 100), iteration=iteration)
     send(Evaluated(iteration=iteration, scores=[score], pictures=[picture]))
+    line = {"boxes/AP": [score.value]}
+    curves = Curves(iterations=[iteration], seconds=[iteration * 0.5], mean=line, least=line, most=line)
+    (plan.output_dir / runfolder.CURVES).write_text(RunCurves(scores=curves).model_dump_json(by_alias=True))
+    send(CurvesWritten(file=Path(runfolder.CURVES)))
 
 
 def save(plan: Plan, iteration: int, behaviour: Behaviour) -> None:

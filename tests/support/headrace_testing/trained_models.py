@@ -70,4 +70,5 @@ def write_model(folder: Path, tasks: Sequence[Task], size: tuple[int, int] = (64
         image_size=ImageSize(height=size[0], width=size[1]),
         iteration=1,
         scores=Scores({}, {}),
+        card="# A model of the tests\n",
     )

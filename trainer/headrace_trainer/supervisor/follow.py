@@ -13,7 +13,18 @@ from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
 from headrace_api.report import Phase, Verdict
 from headrace_storage.stop import Stop
-from headrace_trainer.protocol import Building, Ended, Evaluated, Evaluating, Exported, Message, Saved, Stepped
+from headrace_trainer.protocol import (
+    Building,
+    CurvesWritten,
+    Ended,
+    Evaluated,
+    Evaluating,
+    Exported,
+    Message,
+    Opened,
+    Saved,
+    Stepped,
+)
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.journal import Journal, utc_now
 from headrace_trainer.supervisor.progress import ProgressMeter
@@ -131,13 +142,15 @@ class Follower:
                 self._show(Phase.EVALUATING, f"evaluated {message.images_done:,} of {message.images:,} images")
             case Evaluated():
                 self._take_in_scores(message)
+            case CurvesWritten():
+                self.publisher.curves(message)
             case Saved():
                 self.publisher.saved(message, self.meter)
             case Exported():
                 self._show(Phase.EXPORTING, "uploading the trained model")
                 self.publisher.exported(message)
-                self.publisher.pictures(message.pictures)
-            case Ended():
+                self.publisher.files(message.pictures)
+            case Opened() | Ended():
                 pass
             case _:
                 assert_never(message)
@@ -162,7 +175,7 @@ class Follower:
         self.board.show_progress(self.meter)
         self.board.metrics.evaluated(message)
         self._record(message)
-        self.publisher.pictures(message.pictures)
+        self.publisher.pictures(message)
         scores = ", ".join(f"{score.head} {score.name} {score.value:.4f}" for score in message.scores)
         self.journal.say(f"scores at iteration {message.iteration:,}: {scores}")
 

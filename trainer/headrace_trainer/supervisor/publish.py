@@ -9,7 +9,7 @@ from headrace_api import runfolder
 from headrace_api.errors import TrainerError
 from headrace_storage.keys import path_for
 from headrace_storage.store import StoreError
-from headrace_trainer.protocol import Exported, Saved
+from headrace_trainer.protocol import CurvesWritten, Evaluated, Exported, Saved
 from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.checkpoints import Marker
@@ -28,6 +28,8 @@ class Publisher:
         self._best: Marker | None = None
         self._resumed: tuple[Marker, Path] | None = None
         self._cannot_remove = False
+        self._truths: set[str] = set()
+        """The keys of the labels' pictures that are uploaded or queued."""
         self.upload_seconds = 0.0
         """How long the last checkpoint took to upload, an estimate for the next one."""
 
@@ -52,10 +54,24 @@ class Publisher:
         )
         self._uploads.submit(f"checkpoint {message.iteration}", lambda: self._publish(marker, folder, message.best))
 
-    def pictures(self, pictures: list[Path]) -> None:
-        """Upload pictures of an evaluation."""
-        files = {picture.as_posix(): path_for(self._run, picture.as_posix()) for picture in pictures}
-        self._uploads.submit_files("pictures", files)
+    def pictures(self, message: Evaluated) -> None:
+        """Upload pictures of an evaluation, and those of the labels the first time."""
+        self.files([Path(runfolder.picture(message.iteration, one.head, one.file)) for one in message.pictures])
+        truths = [runfolder.truth_picture(one.head, one.file) for one in message.pictures if one.truth]
+        self.files([Path(key) for key in truths if key not in self._truths])
+        self._truths.update(truths)
+
+    def files(self, paths: list[Path]) -> None:
+        """Upload pictures."""
+        if paths:
+            files = {path.as_posix(): path_for(self._run, path.as_posix()) for path in paths}
+            self._uploads.submit_files("pictures", files)
+
+    def curves(self, message: CurvesWritten) -> None:
+        """Upload the curves as they are by then; the worker may replace the file at any time."""
+        key = message.file.as_posix()
+        path = path_for(self._run, key)
+        self._uploads.submit("the curves", lambda: self._uploads.store.write(key, path.read_bytes()))
 
     def exported(self, message: Exported) -> None:
         """Upload the trained model."""

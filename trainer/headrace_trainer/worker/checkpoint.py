@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import torch
-from pydantic import Field, PlainSerializer, ValidationError
+from pydantic import Field, PlainSerializer, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import optimizer as optimizers
 from headrace_trainer.worker.ema import AveragedNetwork
-from headrace_trainer.worker.history import History
+from headrace_trainer.worker.history import History, series_of_means
 from headrace_trainer.worker.messages import Messages
 
 STATE: Final = "state.json"
@@ -86,6 +86,17 @@ class CheckpointState(Model):
     """Losses and scores so far, for the curves at the end."""
     owes_evaluation: bool = False
     """Whether these weights still need an evaluation, which `best` and `history` lack: a resumed attempt starts with it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _history_of_older_version(cls, stored: Any) -> Any:
+        """Older versions stored the means of losses and scores only."""
+        match stored:
+            case {"history": dict(history), "iteration": int(iteration), "trainedSeconds": int() | float() as seconds}:
+                each = seconds / max(1, iteration)
+                newer = {name: series_of_means(one, each) if "values" in one else one for name, one in history.items()}
+                return stored | {"history": newer}
+        return stored
 
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]
@@ -176,7 +187,7 @@ class CheckpointWriter:
             for file, tensors in self._host.items():
                 save_file(tensors, temporary / file)
                 _flush(temporary / file)
-            (temporary / STATE).write_text(state.model_dump_json(by_alias=True, indent=2) + "\n")
+            (temporary / STATE).write_text(state.model_dump_json(by_alias=True) + "\n")
             _flush(temporary / STATE)
             _flush(temporary)
             _put_in_place(temporary, final)

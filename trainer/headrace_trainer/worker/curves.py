@@ -41,7 +41,7 @@ def save_curves(history: History, heads: Mapping[str, str], path: Path) -> None:
 def _lines(series: Series, prefix: str = "") -> dict[str, Points]:
     """The lines whose names begin with `prefix`, with the prefix removed."""
     return {
-        name.removeprefix(prefix): [(x, y) for x, y in zip(series.iterations, values, strict=True) if y is not None]
-        for name, values in series.values.items()
+        name.removeprefix(prefix): [(x, y) for x, y in zip(series.iterations, line.mean, strict=True) if y is not None]
+        for name, line in series.lines.items()
         if name.startswith(prefix)
     }

@@ -1,5 +1,6 @@
 """Which device a worker computes on, and with how many threads."""
 
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -8,9 +9,11 @@ import torch
 
 from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
+from headrace_api.run import Machine
 
 _NVIDIA_CONTROL: Final = Path("/dev/nvidiactl")
 """Exists if NVIDIA's driver is loaded; in a container, only if it was given a GPU."""
+_CPU_INFO: Final = Path("/proc/cpuinfo")
 
 
 def choose_device(gpus: int, say: Callable[[str], None], control: Path = _NVIDIA_CONTROL) -> torch.device:
@@ -51,6 +54,24 @@ def configure(device: torch.device, threads: int) -> None:
         torch.cuda.set_device(device)
         # Shapes are static, so the search for the fastest convolution runs once per shape.
         torch.backends.cudnn.benchmark = True
+
+
+def machine(device: torch.device, cpu_info: Path = _CPU_INFO) -> Machine:
+    """What this process computes on, and with which torch. `cpu_info` is the kernel's description of the CPU."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        return Machine(torch=str(torch.__version__), cuda=torch.version.cuda or "", device=name, gpus=1)
+    return Machine(torch=str(torch.__version__), device=_cpu_name(cpu_info))
+
+
+def _cpu_name(cpu_info: Path) -> str:
+    """The model's name, or the architecture on CPUs that do not tell theirs (Arm) and off Linux."""
+    try:
+        lines = cpu_info.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next((name for name in names if name), platform.machine())
 
 
 def memory_in_use(device: torch.device) -> int:

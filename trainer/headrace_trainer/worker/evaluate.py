@@ -1,16 +1,15 @@
-"""Evaluates on the held-out split by each head's official metric, with pictures of the first predictions."""
+"""Evaluates on the held-out split by each head's official metric, with pictures of some predictions."""
 
 import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, cast
 
 import torch
 from torch import Tensor
 
-from headrace_api import runfolder
+from headrace_api.run import PictureRecord
 from headrace_api.trainingjob import MetricValue
 from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.base import Head
@@ -20,7 +19,7 @@ from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
 from headrace_trainer.worker.history import PRIMARY
 from headrace_trainer.worker.messages import Messages
-from headrace_trainer.worker.pictures import PredictionGrid
+from headrace_trainer.worker.pictures import Pictures
 
 _REPORT_SECONDS: Final = 1.0
 
@@ -68,13 +67,13 @@ class Scores:
 
 
 class Evaluation:
-    """Evaluates networks on one held-out split of `images` images. Pictures go below `output`."""
+    """Evaluates networks on one held-out split of `images` images."""
 
-    def __init__(self, images: int, device: torch.device, dtype: torch.dtype, output: Path, messages: Messages) -> None:
+    def __init__(self, images: int, device: torch.device, dtype: torch.dtype, pictures: Pictures, messages: Messages) -> None:
         self._images = images
         self._device = device
         self._dtype = dtype
-        self._output = output
+        self._pictures = pictures
         self._messages = messages
 
     @torch.no_grad()
@@ -82,7 +81,7 @@ class Evaluation:
         """Evaluate `network` after `iteration` iterations on `batches`, one pass over the split; restores its training mode."""
         heads = {name: cast(Head, head) for name, head in network.heads.items()}
         metrics = {name: head.metric() for name, head in heads.items()}
-        grid = PredictionGrid(heads)
+        drawn: list[PictureRecord] = []
         was_training = network.training
         network.eval()
         try:
@@ -95,7 +94,7 @@ class Evaluation:
                     targets = {key: value.to(self._device) for key, value in batch.targets[name].items()}
                     targets |= {"image": inputs} if heads[name].uses_image else {}
                     metric.update(predictions[name], targets, batch.labelled[name].to(self._device))
-                grid.add(batch, predictions)
+                drawn += self._pictures.draw(iteration, heads, batch, predictions)
                 done += len(batch.images)
                 if time.monotonic() - said >= _REPORT_SECONDS:
                     self._say_progress(iteration, done)
@@ -105,7 +104,8 @@ class Evaluation:
         scores = Scores(
             {name: metric.compute() for name, metric in metrics.items()}, {name: metric.scores for name, metric in metrics.items()}
         )
-        self._messages.send(Evaluated(iteration=iteration, scores=scores.values(iteration), pictures=self._draw(grid, iteration)))
+        pictures = self._pictures.in_order(drawn)
+        self._messages.send(Evaluated(iteration=iteration, scores=scores.values(iteration), pictures=pictures))
         return scores
 
     def _predict(self, network: Network, heads: Mapping[str, Head], inputs: Tensor) -> dict[str, Mapping[str, Tensor]]:
@@ -116,13 +116,6 @@ class Evaluation:
             name: head.decode({key: value.float() for key, value in outputs[name].items()}, (height, width))
             for name, head in heads.items()
         }
-
-    def _draw(self, grid: PredictionGrid, iteration: int) -> list[Path]:
-        if grid.empty:
-            return []
-        path = Path(runfolder.picture(iteration, "predictions"))
-        grid.save(self._output / path)
-        return [path]
 
     def _say_progress(self, iteration: int, done: int) -> None:
         self._messages.send(Evaluating(iteration=iteration, images_done=done, images=self._images))

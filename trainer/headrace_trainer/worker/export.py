@@ -3,6 +3,7 @@
 model/model.safetensors    the evaluated weights (the averaged ones if averaging is on)
       config.json          network, labels of each head, image size, normalisation
       metrics.json         scores of the last evaluation, by head
+      README.md            the model card
 """
 
 import json
@@ -25,6 +26,7 @@ from headrace_trainer.worker.evaluate import Scores
 WEIGHTS: Final = runfolder.MODEL_WEIGHTS
 CONFIG: Final = runfolder.MODEL_CONFIG
 METRICS: Final = "metrics.json"
+CARD: Final = runfolder.MODEL_CARD
 
 
 def export_model(
@@ -36,6 +38,7 @@ def export_model(
     image_size: ImageSize,
     iteration: int,
     scores: Scores,
+    card: str,
 ) -> Path:
     """Write the model below `output`, replacing an existing one; returns its folder, relative to `output`."""
     folder = output / runfolder.MODEL
@@ -46,6 +49,7 @@ def export_model(
         save_file(tensors, temporary / WEIGHTS, metadata={"format": "pt"})
         _write_json(temporary / CONFIG, _config(spec, heads, image_size))
         _write_json(temporary / METRICS, _metrics(iteration, scores))
+        (temporary / CARD).write_text(card)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Draws each head's predictions for a few held-out images and, below them, the ground truth if it can be drawn."""
+"""Draws what each head predicts for some held-out images, and how they are labelled, as JPEG files."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,76 +6,81 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
+from headrace_api import runfolder
+from headrace_api.run import PictureRecord
 from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.base import Head
 from headrace_trainer.results.base import Predictions
+from headrace_trainer.worker.showcase import Showcase, picture_file
 
-COLUMNS: Final = 8
-_CELL: Final = 384
-"""Longer side of a drawn image in the grid, pixels."""
-_GAP: Final = 6
-_TITLE: Final = 30
-_BACKGROUND: Final = (24, 24, 24)
-_INK: Final = (235, 235, 235)
+_LONGER_SIDE: Final = 384
+"""Of a picture, at most, in pixels."""
+_QUALITY: Final = 90
 
 
-class PredictionGrid:
-    """Collects for each head the first `COLUMNS` images of an evaluation that are labelled for it, or the very first if none is."""
+class Pictures:
+    """Draws the images of `showcase` below `output` at every evaluation of an attempt, and their labels at the first."""
 
-    def __init__(self, heads: Mapping[str, Head]) -> None:
-        self._heads = heads
-        self._seen: dict[str, list[Image.Image]] = {name: [] for name in heads}
-        self._true: dict[str, list[Image.Image]] = {name: [] for name in heads}
-        self._unlabelled: dict[str, list[Image.Image]] = {}
+    def __init__(self, showcase: Showcase, output: Path) -> None:
+        self._showcase = showcase
+        self._output = output
+        self._places = {head: {image: place for place, image in enumerate(images)} for head, images in showcase.images.items()}
+        self._truths: dict[tuple[str, str], bool] = {}
+        """By head and image, whether there is a picture of the labels."""
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to draw."""
-        return not self._rows()
+    def draw(
+        self, iteration: int, heads: Mapping[str, Head], batch: Batch, predictions: Mapping[str, Predictions]
+    ) -> list[PictureRecord]:
+        """Draw what a batch has of the showcase. An image that turned out to be unreadable, or badly labelled, is left out."""
+        drawn = []
+        for name, head in heads.items():
+            rows = self._rows(name, batch)
+            if not rows:
+                continue
+            found = _rows_of(predictions[name], rows)
+            self._draw_truth(name, head, batch, rows, found)
+            for row, picture in zip(rows, _drawn(head, batch, rows, found), strict=True):
+                image = batch.names[row]
+                file = picture_file(image)
+                self._save(picture, runfolder.picture(iteration, name, file))
+                drawn.append(PictureRecord(head=name, image=image, file=file, truth=self._truths[name, image]))
+        return drawn
 
-    def add(self, batch: Batch, predictions: Mapping[str, Predictions]) -> None:
-        """Draw a batch with each head's predictions, as far as there is room."""
-        first = not self._unlabelled
-        for name, head in self._heads.items():
-            labelled = batch.labelled[name].nonzero()[:, 0].tolist()[: COLUMNS - len(self._seen[name])]
-            if labelled:
-                found = _rows_of(predictions[name], labelled)
-                self._seen[name] += _drawn(head, batch.images, labelled, found)
-                truth = head.truth(_rows_of(batch.targets[name], labelled), found)
-                if truth is not None:
-                    self._true[name] += _drawn(head, batch.images, labelled, truth)
-            if first:
-                shown = [] if labelled else list(range(min(COLUMNS, len(batch.images))))
-                self._unlabelled[name] = _drawn(head, batch.images, shown, _rows_of(predictions[name], shown))
+    def in_order(self, drawn: Sequence[PictureRecord]) -> list[PictureRecord]:
+        """The pictures of an evaluation by head, the most telling image first."""
+        heads = list(self._places)
+        return sorted(drawn, key=lambda picture: (heads.index(picture.head), self._places[picture.head][picture.image]))
 
-    def save(self, path: Path) -> None:
-        """Write the grid as a PNG that appears complete or not at all."""
-        rows = self._rows()
-        cells = [cell for row in rows.values() for cell in row]
-        width, height = max(cell.width for cell in cells), max(cell.height for cell in cells)
-        columns = max(len(row) for row in rows.values())
-        sheet = Image.new("RGB", (_GAP + columns * (width + _GAP), _GAP + len(rows) * (_TITLE + height + _GAP)), _BACKGROUND)
-        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=18)
-        for number, (title, row) in enumerate(rows.items()):
-            top = _GAP + number * (_TITLE + height + _GAP)
-            draw.text((_GAP, top + 3), title, fill=_INK, font=font)
-            for column, cell in enumerate(row):
-                sheet.paste(cell, (_GAP + column * (width + _GAP), top + _TITLE))
+    def _rows(self, head: str, batch: Batch) -> list[int]:
+        places = self._places.get(head, {})
+        labelled = batch.labelled[head].tolist() if head in self._showcase.labelled else [True] * len(batch.names)
+        return [row for row, image in enumerate(batch.names) if image in places and labelled[row]]
+
+    def _draw_truth(self, name: str, head: Head, batch: Batch, rows: Sequence[int], found: Predictions) -> None:
+        new = [place for place, row in enumerate(rows) if (name, batch.names[row]) not in self._truths]
+        if not new:
+            return
+        rows = [rows[place] for place in new]
+        labelled = name in self._showcase.labelled
+        truth = head.truth(_rows_of(batch.targets[name], rows), _rows_of(found, new)) if labelled else None
+        for row in rows:
+            self._truths[name, batch.names[row]] = truth is not None
+        if truth is not None:
+            for row, picture in zip(rows, _drawn(head, batch, rows, truth), strict=True):
+                self._save(picture, runfolder.truth_picture(name, picture_file(batch.names[row])))
+
+    def _save(self, drawn: np.ndarray, key: str) -> None:
+        """Write a JPEG that appears complete or not at all. Colours keep their full resolution: lines and letters are thin."""
+        picture = Image.fromarray(drawn)
+        picture.thumbnail((_LONGER_SIDE, _LONGER_SIDE))
+        path = self._output / key
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        sheet.save(temporary, format="PNG")
+        picture.save(temporary, format="JPEG", quality=_QUALITY, subsampling="4:4:4")
         temporary.rename(path)
-
-    def _rows(self) -> dict[str, list[Image.Image]]:
-        """The rows that have an image, by title."""
-        rows = {}
-        for name, head in self._heads.items():
-            rows[f"{name}: {head.task.words}"] = self._seen[name] or self._unlabelled.get(name, [])
-            rows[f"{name}: truth"] = self._true[name]
-        return {title: row for title, row in rows.items() if row}
 
 
 def _rows_of(tensors: Mapping[str, Tensor], chosen: Sequence[int]) -> dict[str, Tensor]:
@@ -83,14 +88,7 @@ def _rows_of(tensors: Mapping[str, Tensor], chosen: Sequence[int]) -> dict[str, 
     return {name: tensor[list(chosen)].cpu() for name, tensor in tensors.items()}
 
 
-def _drawn(head: Head, images: Tensor, chosen: Sequence[int], predictions: Predictions) -> list[Image.Image]:
-    """The chosen ones of the images, uint8 [B, 3, H, W], drawn with `predictions`, which cover only these."""
-    pixels = images[list(chosen)].permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return [_fit(head.draw(pixels[index], predictions, index)) for index in range(len(chosen))]
-
-
-def _fit(drawn: np.ndarray) -> Image.Image:
-    """Shrinks a picture to a cell; heads themselves enlarge small images before they draw text on them."""
-    picture = Image.fromarray(drawn)
-    picture.thumbnail((_CELL, _CELL))
-    return picture
+def _drawn(head: Head, batch: Batch, rows: Sequence[int], predictions: Predictions) -> list[np.ndarray]:
+    """The rows of a batch, drawn with `predictions`, which cover only these."""
+    pixels = batch.images[list(rows)].permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return [head.draw(pixels[index], predictions, index) for index in range(len(rows))]

@@ -17,7 +17,7 @@ from headrace_trainer.data.dataset import Dataset, open_dataset
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.backbones import build_backbone
 from headrace_trainer.network.build import HeadPlan, Network, build_network, check_batch_normalisation, check_views
-from headrace_trainer.protocol import Building, Ended, Exported, Plan
+from headrace_trainer.protocol import Building, CurvesWritten, Ended, Exported, Plan
 from headrace_trainer.worker import cautions
 from headrace_trainer.worker import device as devices
 from headrace_trainer.worker.checkpoint import Best, CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
@@ -28,9 +28,14 @@ from headrace_trainer.worker.export import export_model
 from headrace_trainer.worker.history import History
 from headrace_trainer.worker.initial_weights import load_initial_weights
 from headrace_trainer.worker.messages import Messages
+from headrace_trainer.worker.model_card import Trained, model_card
+from headrace_trainer.worker.opened import describe_opened
 from headrace_trainer.worker.optimizer import build_optimizer
+from headrace_trainer.worker.pictures import Pictures
 from headrace_trainer.worker.precision import compute_dtype
 from headrace_trainer.worker.report import Reporter
+from headrace_trainer.worker.run_curves import write_curves
+from headrace_trainer.worker.showcase import choose_showcase
 from headrace_trainer.worker.step import Step
 from headrace_trainer.worker.stopping import Stop, StopRequested
 
@@ -44,6 +49,7 @@ def run(plan: Plan, messages: Messages, stop: Stop) -> Ended:
     #    it only creates things in memory.
     with stop.interruptible():
         attempt = _build(plan, messages, stop)
+        messages.send(describe_opened(attempt.dataset, attempt.device))
         attempt.resume()
     with attempt.writer:
         try:
@@ -145,7 +151,7 @@ class Attempt:
                 pausing = reason is not None or stopping or self._evaluation_due()
                 reading = reporter.report_if_due(self.step, self.iteration, self.trained_seconds, at_once=pausing)
                 if reading is not None:
-                    self.history.losses.add(self.iteration, reading.losses)
+                    self.history.losses.add(self.iteration, self.trained_seconds, reading.losses)
                 if reason is not None:
                     return reason
                 if stopping:
@@ -167,6 +173,7 @@ class Attempt:
         self.writer.poll()
         if self.iteration % self.plan.job.spec.training.checkpoint_every == 0:
             self._save(best=False)
+            self._write_curves()
         if not self._evaluation_due():
             return False
         self.writer.wait()
@@ -184,7 +191,9 @@ class Attempt:
     def evaluate(self) -> Scores:
         """Score the current weights; if they are the best so far, report their checkpoint as best."""
         scores = self._score()
-        if self._note_best(scores):
+        best = self._note_best(scores)
+        self._write_curves()
+        if best:
             if self.writer.newest == self.iteration:
                 # Not rewritten: the supervisor may be uploading it right now.
                 self.writer.announce_best(self.iteration)
@@ -196,6 +205,7 @@ class Attempt:
         """Write the model folder, after the last checkpoint is written."""
         self.writer.wait()
         spec = self.plan.job.spec
+        images = {split.name: len(split) for split in (self.dataset.train, self.dataset.val)}
         with self.stop.interruptible():
             folder = export_model(
                 self.plan.output_dir,
@@ -205,20 +215,25 @@ class Attempt:
                 image_size=spec.training.image_size,
                 iteration=self.iteration,
                 scores=scores,
+                card=model_card(Trained(self.plan.job, self.heads, images, self.iteration, scores)),
             )
             curves = self._draw_curves()
         self.messages.send(Exported(folder=folder, pictures=[curves]))
 
     def _draw_curves(self) -> Path:
-        path = Path(runfolder.picture(self.iteration, "curves"))
+        path = Path(runfolder.curves_picture(self.iteration))
         heads = {head.spec.name: head.spec.task.words for head in self.heads}
         save_curves(self.history, heads, self.plan.output_dir / path)
         return path
+
+    def _write_curves(self) -> None:
+        self.messages.send(CurvesWritten(file=write_curves(self.history, self.plan.output_dir)))
 
     def save_if_ahead(self) -> None:
         """Write a checkpoint unless the newest one is of this iteration, and wait for the write."""
         if self.iteration > self.saved_iteration:
             self._save(best=False)
+            self._write_curves()
         self.writer.wait()
 
     def _save(self, best: bool) -> None:
@@ -242,7 +257,7 @@ class Attempt:
         val = self.dataset.val
         with self.stop.interruptible(), closing(eval_batches(val, self.plan.job.spec.training, self.plan.threads)) as batches:
             scores = self.evaluation(self._evaluated_network(), batches, self.iteration)
-        self.history.scores.add(self.iteration, scores.curves())
+        self.history.scores.add(self.iteration, self.trained_seconds, scores.curves())
         self.evaluated_iteration = self.iteration
         return scores
 
@@ -294,6 +309,7 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     averaged = AveragedNetwork(network, training.ema_decay) if training.ema_decay > 0 else None
     optimizer = build_optimizer(network, training.optimizer)
     dtype = compute_dtype(training.precision, device)
+    pictures = Pictures(choose_showcase(dataset.val), plan.output_dir)
     return Attempt(
         plan=plan,
         messages=messages,
@@ -313,6 +329,6 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
             device=device,
             dtype=dtype,
         ),
-        evaluation=Evaluation(len(dataset.val), device, dtype, plan.output_dir, messages),
+        evaluation=Evaluation(len(dataset.val), device, dtype, pictures, messages),
         writer=CheckpointWriter(plan.output_dir, messages),
     )
