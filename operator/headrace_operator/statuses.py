@@ -251,7 +251,7 @@ def _last_words(judged: Judgement, attempt: int, status: TrainingJobStatus) -> s
         return f"{judged.message}{at}{kept}"
     if judged.final is State.ERROR:
         prefix = f"attempt {attempt} was the last ({status.failures} failures): " if judged.charged else ""
-        where = f"; log: {status.output}attempts/{attempt}/logs/" if status.output else ""
+        where = f"; log: {status.output}attempts/{attempt}/" if status.output else ""
         return f"{prefix}{judged.message}{where}"
     return judged.message or _reached(judged, status)
 

@@ -51,7 +51,7 @@ def test_a_job_that_is_done_leaves_its_model_and_scores(lab: Lab, job: str) -> N
     keys = lab.keys(status)
     assert {"job.json", "outcome.json", "checkpoints/latest.json"} <= keys
     assert [key for key in keys if key.startswith("model/") and key.endswith(".safetensors")]
-    assert [key for key in keys if key.startswith("attempts/1/logs/")]
+    assert {"attempts/1/log.txt", "attempts/1/metrics.jsonl", "run.json", "curves.json"} <= keys
 
 
 @pytest.mark.usefixtures("over")

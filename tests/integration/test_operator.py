@@ -156,7 +156,7 @@ def test_a_failed_trainer_is_retried_with_growing_pauses_until_its_limit(player:
     player.exit("flaky-2", 137, reason="OOMKilled")
     status = player.await_state("flaky", "Error", Reason.BACKOFF_LIMIT_EXCEEDED)
     assert "out of memory" in status["message"]
-    assert f"{status['output']}attempts/2/logs/" in status["message"]
+    assert f"{status['output']}attempts/2/" in status["message"]
     player.done_by_hand("patient")
 
 

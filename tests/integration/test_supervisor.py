@@ -9,6 +9,7 @@ import pytest
 
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Outcome, Phase, Verdict
+from headrace_runs.run_folder import RunFolder
 from headrace_storage.folder import FolderStore
 from headrace_testing.stand_in_runs import RUN_FOLDER, Attempt, dataset_files, job_document, write_files
 from headrace_testing.stand_in_worker import Behaviour
@@ -45,8 +46,9 @@ def test_a_finished_job_leaves_the_whole_run_folder_and_an_empty_workspace(tmp_p
     assert files_in(run) >= {
         "job.json",
         "outcome.json",
-        "attempts/1/logs/000000000000.log",
-        "attempts/1/metrics/000000000000.jsonl",
+        "attempts/1/log.txt",
+        "attempts/1/metrics.jsonl",
+        "run.json",
         "checkpoints/latest.json",
         "checkpoints/best.json",
         "checkpoints/00000012/state.json",
@@ -85,9 +87,11 @@ def test_the_same_job_again_resumes_from_the_latest_checkpoint(tmp_path: Path, d
         assert second.until_over() is ExitCode.OK
     assert "worker: resumed at 8" in second.log
     assert second.outcome.progress.iteration == 12
-    run = output / RUN_FOLDER
-    steps = [json.loads(line) for part in sorted(run.glob("attempts/2/metrics/*")) for line in part.read_text().splitlines()]
-    assert [step["iteration"] for step in steps if "losses" in step] == [9, 10, 11, 12]
+    folder = RunFolder.open(str(output / RUN_FOLDER), {})
+    assert [row.iteration for row in folder.metrics(2) if row.name == "total"] == [9, 10, 11, 12]
+    run = folder.run().run
+    assert [(one.number, one.state, one.from_iteration) for one in run.attempts] == [(1, "Error", 0), (2, "Done", 8)]
+    assert (run.iteration, run.state, run.files.latest_iteration, run.files.model) == (12, "Done", 12, True)
 
 
 def test_attempts_are_counted_if_they_are_started_without_a_number(tmp_path: Path, dataset: Path, output: Path) -> None:
@@ -178,7 +182,7 @@ def test_what_the_worker_says_while_it_builds_is_logged_and_no_longer_a_phase_on
         assert attempt.status.message.startswith("iteration 7 of 12")
         gate.touch()
         attempt.until_over()
-    logged = "".join(part.read_text() for part in (output / RUN_FOLDER).glob("attempts/1/logs/*"))
+    logged = "\n".join(RunFolder.open(str(output / RUN_FOLDER), {}).log())
     assert "worker: reading annotations" in logged
     assert "worker: images/3.jpg is skipped: truncated" in logged
 
@@ -298,19 +302,18 @@ def test_it_is_not_ready_before_the_first_iteration(tmp_path: Path, dataset: Pat
 
 def test_logs_and_metrics_are_in_the_run_folder_while_it_works(tmp_path: Path, dataset: Path, output: Path) -> None:
     gate = tmp_path / "gate"
-    run = output / RUN_FOLDER
+    run = RunFolder.open(str(output / RUN_FOLDER), {})
     with Attempt(
         tmp_path / "a", job_document(), Behaviour(at=7, wait_for=gate), dataset=str(dataset), output=str(output)
     ) as attempt:
-        parts = lambda kind: "".join(part.read_text() for part in sorted(run.glob(f"attempts/1/{kind}/*")))  # noqa: E731
-        attempt.until(lambda: "scores at iteration 6" in parts("logs"), "the log of iteration 6 in the run folder")
-        attempt.until(lambda: '"iteration":7' in parts("metrics"), "the metrics of iteration 7 in the run folder")
-        first = (run / "attempts/1/logs/000000000000.log").read_bytes()
+        attempt.until(
+            lambda: any("scores at iteration 6" in line for line in run.log()), "the log of iteration 6 in the run folder"
+        )
+        attempt.until(lambda: any(row.iteration == 7 for row in run.metrics()), "the metrics of iteration 7 in the run folder")
         gate.touch()
         attempt.until_over()
-    assert (run / "attempts/1/logs/000000000000.log").read_bytes() == first
-    logged = parts("logs")
-    assert [line for line in attempt.log.splitlines() if line not in logged.splitlines()] == [
+    logged = list(run.log())
+    assert [line for line in attempt.log.splitlines() if line not in logged] == [
         line for line in attempt.log.splitlines() if "the workspace is wiped" in line
     ]
 
@@ -417,5 +420,5 @@ def test_a_bug_in_the_supervisor_ends_in_order_too(
     assert attempt.outcome.reason is Reason.TRAINER_CRASHED
     assert "AssertionError: a bug" in attempt.outcome.message
     assert attempt.wiped
-    assert "Traceback" in "".join(part.read_text() for part in (output / RUN_FOLDER).glob("attempts/1/logs/*"))
+    assert any("Traceback" in line for line in RunFolder.open(str(output / RUN_FOLDER), {}).log())
     assert not list(attempt.workspace.iterdir())

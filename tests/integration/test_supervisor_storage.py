@@ -1,6 +1,5 @@
 """The supervisor and its object storage: a real S3 server, one that lies, and one that goes away."""
 
-import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Phase, Verdict
+from headrace_runs.run_folder import RunFolder
 from headrace_storage.places import open_store
 from headrace_testing.clusters import Storage
 from headrace_testing.fake_s3 import FakeS3, fake_s3
@@ -44,8 +44,9 @@ def test_a_whole_job_from_s3_to_s3(tmp_path: Path, storage: Storage) -> None:
     assert keys >= {
         "job.json",
         "outcome.json",
-        "attempts/1/logs/000000000000.log",
-        "attempts/1/metrics/000000000000.jsonl",
+        "attempts/1/log.txt",
+        "attempts/1/metrics.jsonl",
+        "run.json",
         "checkpoints/latest.json",
         "checkpoints/00000012/network.safetensors",
         "model/config.json",
@@ -176,9 +177,8 @@ def test_storage_that_goes_away_in_the_middle_does_not_stop_the_training(tmp_pat
     assert attempt.outcome.outcome is Verdict.DONE
     assert attempt.outcome.checkpoint is not None
     assert attempt.outcome.checkpoint.iteration == 12
-    parts = open_store(storage.uri(f"runs/{RUN_FOLDER}attempts/1/metrics/"), storage.environment)
-    lines = [json.loads(line) for part in parts.list() for line in parts.read(part.key).splitlines()]
-    assert [line["iteration"] for line in lines if "losses" in line] == list(range(1, 13))
+    rows = RunFolder.open(storage.uri(f"runs/{RUN_FOLDER}"), storage.environment).metrics()
+    assert [row.iteration for row in rows if row.name == "total"] == list(range(1, 13))
 
 
 def test_storage_that_never_comes_back_ends_the_attempt_after_the_limit(tmp_path: Path, storage: Storage) -> None:

@@ -56,9 +56,7 @@ def _claims_of_end(entry: Observed, keys: list[str], pictures: Mapping[str, Path
     job, name = entry.job, entry.job.name
     right_reason = job.reason is None or entry.status.get("reason") == job.reason
     yield Claim(f"{name} ended as {entry.state} ({entry.status.get('reason')})", entry.state is job.state and right_reason)
-    yield Claim(
-        f"{name}: its run folder has job, logs and outcome", {JOB, OUTCOME} <= set(keys) and any("/logs/" in k for k in keys)
-    )
+    yield Claim(f"{name}: its run folder has job, logs and outcome", {JOB, OUTCOME} <= set(keys) and "attempts/1/log.txt" in keys)
     if job.state is State.ERROR:
         helpful = "its layers are" in entry.status.get("message", "")
         yield Claim(f"{name}: the error lists the existing layers", helpful)

@@ -160,7 +160,7 @@ class Lab:
     def iterations_of_attempt(self, status: Json, attempt: int) -> list[int]:
         """The iterations that an attempt reported in the run folder."""
         found = []
-        for key in sorted(key for key in self.keys(status) if key.startswith(f"attempts/{attempt}/metrics/")):
+        for key in sorted(key for key in self.keys(status) if key.startswith(f"attempts/{attempt}/metrics")):
             found += [json.loads(line)["iteration"] for line in self._bytes(status, key).splitlines()]
         return found
 

@@ -145,12 +145,15 @@ class Follower:
             case CurvesWritten():
                 self.publisher.curves(message)
             case Saved():
+                self.uploads.record.progressed(self.meter)
                 self.publisher.saved(message, self.meter)
             case Exported():
                 self._show(Phase.EXPORTING, "uploading the trained model")
                 self.publisher.exported(message)
                 self.publisher.files(message.pictures)
-            case Opened() | Ended():
+            case Opened():
+                self.uploads.record.opened(message)
+            case Ended():
                 pass
             case _:
                 assert_never(message)
@@ -159,6 +162,8 @@ class Follower:
         self.meter.stepped(message)
         self.board.show_progress(self.meter)
         self.board.metrics.stepped(message)
+        if not self.board.ready:
+            self.uploads.record.progressed(self.meter, message.images_per_second)
         self.board.mark_ready()
         self._record(message)
         progress = self.board.progress
@@ -174,6 +179,8 @@ class Follower:
         self.meter.evaluated(message)
         self.board.show_progress(self.meter)
         self.board.metrics.evaluated(message)
+        self.uploads.record.progressed(self.meter)
+        self.uploads.record.evaluated(message)
         self._record(message)
         self.publisher.pictures(message)
         scores = ", ".join(f"{score.head} {score.name} {score.value:.4f}" for score in message.scores)
@@ -185,7 +192,7 @@ class Follower:
 
     def _record(self, message: Stepped | Evaluated) -> None:
         fields = message.model_dump(mode="json", exclude={"type", "pictures"})
-        self.uploads.record({"time": utc_now(), **{to_camel(name): value for name, value in fields.items()}})
+        self.uploads.report({"time": utc_now(), **{to_camel(name): value for name, value in fields.items()}})
 
 
 def _signal_name(number: int) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from headrace_api import runfolder
 from headrace_api.errors import FatalError
@@ -17,6 +17,7 @@ class Places:
     """Each is an s3:// URI or the path of a folder."""
 
     dataset: str
+    output: str
     run_folder: str
     initial_weights: str | None
     """None if the job starts with random weights."""
@@ -34,12 +35,22 @@ class Places:
         uid = meta.uid or runfolder.UID_OF_LOCAL_RUNS
         places = cls(
             dataset=settings.dataset or job.spec.dataset.uri,
+            output=output,
             run_folder=runfolder.run_folder(output, meta.namespace, job.spec.project, meta.name, uid),
             initial_weights=settings.initial_weights or (weights.uri if weights else None),
             workspace=settings.workspace.resolve(),
         )
         places._refuse_overlaps()
         return places
+
+    def as_used(self, job: TrainingJob) -> dict[str, Any]:
+        """The job as plain data, with all defaults, and with these places instead of those that it names."""
+        document = job.model_dump(mode="json", by_alias=True, exclude_none=True)
+        spec = document["spec"]
+        spec["dataset"]["uri"], spec["output"] = self.dataset, {"uri": self.output}
+        if self.initial_weights is not None:
+            spec["model"]["initialWeights"] = {**spec["model"].get("initialWeights", {}), "uri": self.initial_weights}
+        return document
 
     @property
     def dataset_folder(self) -> Path | None:

@@ -79,6 +79,7 @@ class Publisher:
 
         def publish() -> None:
             self._uploads.put_files({runfolder.MODEL + name: folder / name for name in checkpoints.local_files(folder)})
+            self._uploads.record.files(model=True)
             self._say(f"the trained model is in {self._uploads.store.uri}{runfolder.MODEL}")
 
         self._uploads.submit("the trained model", publish)
@@ -102,11 +103,14 @@ class Publisher:
             self._latest = marker
             self._board.show_checkpoint(marker.described(store))
             self._board.metrics.checkpoint_is_safe(marker.iteration)
+            self._uploads.record.files(latest=marker.folder, latest_iteration=marker.iteration)
+            self._uploads.fold()
             self._say(f"checkpoint {marker.iteration} is safe in {store.uri}{marker.folder}")
         if best and (self._best is None or marker.iteration != self._best.iteration):
             # It turns out to be the best after it was saved, so take the scores from this message.
             self._best = marker.model_copy(update={"metrics": wanted.metrics})
             checkpoints.publish_marker(store, runfolder.BEST, self._best)
+            self._uploads.record.files(best=self._best.folder, best_iteration=self._best.iteration)
         self._prune()
 
     def _prune(self) -> None:

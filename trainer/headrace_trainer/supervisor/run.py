@@ -1,11 +1,12 @@
 """One attempt from start to end: the job as numbered steps, with one ending for all of them."""
 
+import json
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from headrace_api import runfolder
+from headrace_api import names, runfolder
 from headrace_api.dataset import Manifest
 from headrace_api.errors import FatalError, RetryableError
 from headrace_api.names import ExitCode, Reason
@@ -31,6 +32,7 @@ from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
 from headrace_trainer.supervisor.reading import read_job, read_manifest
 from headrace_trainer.supervisor.recognise import recognise_local, recognise_stored
+from headrace_trainer.supervisor.run_record import RunRecord, read_earlier
 from headrace_trainer.supervisor.serve import serving
 from headrace_trainer.supervisor.settings import Settings
 from headrace_trainer.supervisor.upload import Limits, Uploads
@@ -88,7 +90,7 @@ class Run:
         # 3. Start uploading the job and the log to the run folder: wrong credentials show up before the dataset is touched.
         dataset = open_store(places.dataset, settings.environment, settings.pull_connections)
         run_folder = open_store(places.run_folder, settings.environment)
-        self._uploads = uploads = self._begin_uploads(run_folder, job)
+        self._uploads = uploads = self._begin_uploads(run_folder, job, places, workspace)
 
         # 4. Read the dataset's description; a head that fits no layer ends the job before any image is pulled.
         manifest = read_manifest(dataset, self._retry) or self._recognise(dataset, places, job, workspace)
@@ -112,6 +114,7 @@ class Run:
 
         # 7. Pull the checkpoint or the weights.
         publisher = Publisher(workspace.run, uploads, self.board, self._journal.say)
+        uploads.record.resumed(checkpoint.iteration if checkpoint else 0)
         resume_from = self._pull_checkpoint(checkpoint, run_folder, workspace, meter, publisher)
         self.board.show_progress(meter)
         initial_weights = weights and weights.bring_in(workspace.weights, workspace.partial, self._retry)
@@ -141,16 +144,21 @@ class Run:
         )
         return Ending.from_worker(follower.until_it_ends())
 
-    def _begin_uploads(self, run_folder: Store, job: TrainingJob) -> Uploads:
-        content = job.model_dump_json(by_alias=True, exclude_none=True, indent=2).encode() + b"\n"
+    def _begin_uploads(self, run_folder: Store, job: TrainingJob, places: Places, workspace: Workspace) -> Uploads:
+        content = json.dumps(places.as_used(job), indent=2, ensure_ascii=False).encode() + b"\n"
         self._retry.call("writing job.json", lambda: run_folder.write(runfolder.JOB, content))
         self._journal.say(f"run folder {run_folder.uri}")
         number = self._settings.attempt
         if number is None:
-            keys = self._retry.call("listing attempts", lambda: run_folder.list("attempts/"))
-            number = 1 + max((int(key.key.split("/")[1]) for key in keys), default=0)
+            keys = self._retry.call("listing attempts", lambda: run_folder.list(runfolder.ATTEMPTS))
+            number = 1 + max((runfolder.attempt_of(key.key) or 0 for key in keys), default=0)
+        earlier = self._retry.call(f"reading {runfolder.RUN}", lambda: read_earlier(run_folder, self._journal.say))
+        image = self._settings.environment.get(names.ENV_IMAGE, "")
+        record = RunRecord(job, number, earlier, image=image, started_from=places.initial_weights or "")
         limits = Limits(self._settings.upload_patience_seconds, self._settings.upload_every_seconds)
-        uploads = Uploads(run_folder, runfolder.Attempt(number), self._journal, self.board, limits)
+        uploads = Uploads(
+            run_folder, runfolder.Attempt(number), self._journal, self.board, limits, record=record, folder=workspace.records
+        )
         self._retry.call("listing the log's parts", uploads.find_next_parts)
         uploads.start()
         return uploads
@@ -171,9 +179,11 @@ class Run:
         self, dataset: Store, places: Places, job: TrainingJob, workspace: Workspace, weights: FoundWeights | None
     ) -> Path:
         """The dataset's folder: in place if it is local, else pulled into the workspace."""
+        objects = self._retry.call("listing the dataset", lambda: dataset.list(cancelled=lambda: self._stop.requested))
+        if self._uploads is not None:
+            self._uploads.record.dataset(dataset.uri, objects)
         if (folder := places.dataset_folder) is not None:
             return folder.absolute()
-        objects = self._retry.call("listing the dataset", lambda: dataset.list(cancelled=lambda: self._stop.requested))
         size = sum(one.size for one in objects)
         beside = weights.objects if weights else ()
         check_space([*objects, *beside], workspace.free_bytes(), int(parse_quantity(job.spec.resources.workspace)))
@@ -267,8 +277,10 @@ class Run:
         if not all_arrived and ending.verdict is not Verdict.ERROR:
             ending = self._without_the_last_upload(uploads, ending)
         content = self._outcome(ending).model_dump_json(by_alias=True, exclude_none=True, indent=2).encode() + b"\n"
-        with self._going_on(f"writing {runfolder.OUTCOME}"):
-            uploads.write_last(runfolder.OUTCOME, content)
+        uploads.record.ended(ending, self.board.progress)
+        for key, last in ((runfolder.RUN, uploads.record.take()), (runfolder.OUTCOME, content)):
+            with self._going_on(f"writing {key}"):
+                uploads.write_last(key, last or b"")
         return ending
 
     def _without_the_last_upload(self, uploads: Uploads, ending: Ending) -> Ending:

@@ -5,11 +5,15 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from headrace_api import names
+from pydantic import ValidationError
+
+from headrace_api import names, runfolder
 from headrace_api.report import Verdict
 from headrace_api.run import AttemptRecord, DatasetRecord, HeadRecord, Machine, Run, ScoreRecord
-from headrace_api.trainingjob import Better, MetricValue, TrainingJob
-from headrace_storage.store import StoredObject
+from headrace_api.trainingjob import Better, MetricValue, Progress, TrainingJob
+from headrace_api.wrong_fields import wrong_fields_in_words
+from headrace_storage.store import NotFoundError, Store, StoredObject
+from headrace_trainer.protocol import Evaluated, Opened
 from headrace_trainer.supervisor.ending import Ending
 from headrace_trainer.supervisor.journal import utc_now
 from headrace_trainer.supervisor.progress import ProgressMeter
@@ -54,7 +58,9 @@ class RunRecord:
             started=earlier.started if earlier and earlier.started else began,
             running=earlier.running if earlier else None,
             attempts=[*before, AttemptRecord(number=attempt, started=began, state=names.State.STARTING)],
+            iteration=earlier.iteration if earlier else 0,
             max_iterations=spec.training.max_iterations,
+            trained_seconds=earlier.trained_seconds if earlier else 0,
             machine=Machine(headrace=names.RELEASE, gpus=spec.resources.gpus, image=image),
             dataset=earlier.dataset if earlier else None,
             heads=[known.get(head.name, HeadRecord(name=head.name, task=head.task)) for head in spec.model.heads],
@@ -85,6 +91,15 @@ class RunRecord:
             )
         )
 
+    def opened(self, message: Opened) -> None:
+        """The worker has read the dataset and built the network."""
+        machine = message.machine.model_dump(exclude_defaults=True)
+        dataset = self.run.dataset
+        self._update(
+            machine=self.run.machine.model_copy(update=machine),
+            dataset=dataset and dataset.model_copy(update={"images": message.images, "layers": message.layers}),
+        )
+
     def resumed(self, iteration: int) -> None:
         """The attempt continues after `iteration`, 0 if it starts over: what was measured later belongs to a past that is gone."""
         run = self.run
@@ -92,7 +107,7 @@ class RunRecord:
         self._attempt(from_iteration=iteration, iteration=iteration)
         self._update(iteration=iteration, heads=heads, pictured=[one for one in run.pictured if one <= iteration])
 
-    def progressed(self, meter: ProgressMeter, images_per_second: float | None) -> None:
+    def progressed(self, meter: ProgressMeter, images_per_second: float | None = None) -> None:
         """The first iteration is done, or a checkpoint or an evaluation."""
         self._attempt(state=names.State.RUNNING, iteration=meter.iteration)
         self._update(
@@ -101,31 +116,34 @@ class RunRecord:
             running=self.run.running or self._now(),
             iteration=meter.iteration,
             trained_seconds=meter.trained_seconds,
-            images_per_second=images_per_second,
+            images_per_second=images_per_second or self.run.images_per_second,
         )
 
-    def evaluated(self, scores: Iterable[MetricValue]) -> None:
-        """There are new scores."""
+    def evaluated(self, message: Evaluated) -> None:
+        """There are new scores and pictures."""
         by_head: dict[str, list[MetricValue]] = {}
-        for score in scores:
+        for score in message.scores:
             by_head.setdefault(score.head, []).append(score)
+        pictured = {*self.run.pictured, message.iteration} if message.pictures else self.run.pictured
         self._update(
+            pictures=message.pictures or self.run.pictures,
+            pictured=sorted(pictured),
             heads=[
                 head.model_copy(update={"scores": _with_scores(head.scores, by_head[head.name])}) if head.name in by_head else head
                 for head in self.run.heads
-            ]
+            ],
         )
 
     def files(self, **known: Any) -> None:
         """Something new is in the run folder: fields of `Files`."""
         self._update(files=self.run.files.model_copy(update=known))
 
-    def ended(self, ending: Ending) -> None:
+    def ended(self, ending: Ending, progress: Progress) -> None:
         """The attempt is over."""
-        state, now = _STATES[ending.verdict], self._now()
-        said = {"state": state, "reason": ending.reason, "message": ending.message, "ended": now}
-        self._attempt(iteration=self.run.iteration, **said)
-        self._update(**said)
+        said = {"state": _STATES[ending.verdict], "reason": ending.reason, "message": ending.message, "ended": self._now()}
+        iteration = progress.iteration or self.run.iteration  # 0 if it ended before it knew where to continue
+        self._attempt(iteration=iteration, **said)
+        self._update(iteration=iteration, trained_seconds=progress.trained_seconds or self.run.trained_seconds, **said)
 
     def _update(self, **fields: Any) -> None:
         with self._lock:
@@ -135,6 +153,17 @@ class RunRecord:
         with self._lock:
             *before, this = self._run.attempts
             self._run = self._run.model_copy(update={"attempts": [*before, this.model_copy(update=fields)]})
+
+
+def read_earlier(store: Store, say: Callable[[str], None]) -> Run | None:
+    """The run.json of earlier attempts, if there is one that can be read."""
+    try:
+        return Run.model_validate_json(store.read(runfolder.RUN), extra="ignore")
+    except NotFoundError:
+        return None
+    except ValidationError as error:
+        say(f"{store.uri}{runfolder.RUN} cannot be read and is replaced: {wrong_fields_in_words(error, Run)}")
+        return None
 
 
 def listing_digest(objects: Iterable[StoredObject]) -> str:

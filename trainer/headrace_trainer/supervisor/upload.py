@@ -19,6 +19,8 @@ from headrace_storage.retry import Failures
 from headrace_storage.store import Store, StoreError
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.journal import Journal
+from headrace_trainer.supervisor.records import Document, Item, Parts
+from headrace_trainer.supervisor.run_record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,12 @@ class Uploads:
         board: Board,
         limits: Limits,
         *,
+        record: RunRecord,
+        folder: Path,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`folder` is a local folder for copies of the log and the metrics."""
+        self.record = record
         self.store = store
         self._journal, self._board, self._limits, self._clock = journal, board, limits, clock
         self._deadline: Callable[[], float] | None = None
@@ -54,9 +60,11 @@ class Uploads:
         self._tasks: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
         self._metrics_lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._parts = (
-            _Parts(store, "log", attempt.log, journal.take),
-            _Parts(store, "metrics", attempt.metrics, self._take_metrics),
+            Parts(store, "log", attempt.log, journal.take, folder / "log"),
+            Parts(store, "metrics", attempt.metrics, self._take_metrics, folder / "metrics"),
         )
+        self._run_json = Document(store, runfolder.RUN, record.take)
+        self._fold_soon = threading.Event()
         self._threads = [
             threading.Thread(target=self._carry_files, name="upload-files", daemon=True),
             threading.Thread(target=self._carry_records, name="upload-records", daemon=True),
@@ -92,9 +100,13 @@ class Uploads:
             self._board.metrics.uploads.inc()
             self._board.metrics.uploaded_bytes.inc(path.stat().st_size)
 
-    def record(self, metrics: Mapping[str, object]) -> None:
+    def report(self, metrics: Mapping[str, object]) -> None:
         """Add a line to the attempt's metrics."""
         self._metrics_lines.put(json.dumps(metrics, separators=(",", ":")) + "\n")
+
+    def fold(self) -> None:
+        """A checkpoint is safe: write the log and the metrics as one file each, with the next records."""
+        self._fold_soon.set()
 
     def finish(self, deadline: Callable[[], float]) -> bool:
         """Upload what is queued, then the last records; returns whether all of it arrived by `deadline` (monotonic).
@@ -124,12 +136,19 @@ class Uploads:
             self._flush_records()
         # After the files, because the last lines are about them.
         self._threads[0].join()
-        self._flush_records()
+        self._flush_records(last=True)
 
-    def _flush_records(self) -> None:
+    def _flush_records(self, last: bool = False) -> None:
+        items: tuple[Item, ...] = (*self._parts, self._run_json)
+        for item in items:
+            if item.gather():
+                self._persist(item.name, item.put)
+        if not last and not self._fold_soon.is_set():
+            return
+        self._fold_soon.clear()
         for part in self._parts:
-            if part.gather():
-                self._persist(part.name, part.put)
+            if part.foldable(last=last):
+                self._persist(f"folding the {part.name}", part.fold)
 
     def _take_metrics(self) -> bytes:
         lines = []
@@ -176,30 +195,3 @@ class Uploads:
             return
         while time.monotonic() < until and not self._late():
             time.sleep(0.05)
-
-
-class _Parts:
-    """The parts of a growing record. Each part is resent unchanged until it arrives, and never rewritten after that."""
-
-    def __init__(self, store: Store, name: str, record: runfolder.Record, take: Callable[[], bytes]) -> None:
-        self.name = name
-        self._store, self._record, self._take = store, record, take
-        self._offset = 0
-        self._content = b""
-
-    def find_next(self) -> None:
-        """Continue after the existing parts."""
-        for one in self._store.list(self._record.parts):
-            if (offset := self._record.offset(one.key)) is not None:
-                self._offset = max(self._offset, offset + one.size)
-
-    def gather(self) -> bool:
-        """Collect new content; returns whether there is anything to send."""
-        self._content = self._content or self._take()
-        return bool(self._content)
-
-    def put(self) -> None:
-        """Send the content as the next part."""
-        self._store.write(self._record.part(self._offset), self._content)
-        self._offset += len(self._content)
-        self._content = b""

@@ -6,6 +6,7 @@
             resume/                 the checkpoint to resume from
             weights/                the initial weights
             run/                    the worker's results, laid out as in the run folder
+            records/                what was uploaded of the log and the metrics
             tmp/                    TMPDIR of the worker
             plan.json
 """
@@ -39,7 +40,7 @@ class Workspace:
         self.root.mkdir(parents=True, exist_ok=True)
         self._lock = self._claim()
         self.wipe()
-        for folder in (self.dataset, self.partial, self.resume, self.weights, self.run, self.temporary):
+        for folder in (self.dataset, self.partial, self.resume, self.weights, self.run, self.records, self.temporary):
             folder.mkdir()
 
     @property
@@ -61,6 +62,10 @@ class Workspace:
     @property
     def run(self) -> Path:
         return self.root / "run"
+
+    @property
+    def records(self) -> Path:
+        return self.root / "records"
 
     @property
     def temporary(self) -> Path:

@@ -5,8 +5,9 @@ import json
 from headrace_api.names import ExitCode, Reason, State
 from headrace_api.report import Verdict
 from headrace_api.run import Run
-from headrace_api.trainingjob import Better, MetricValue, TrainingJob, parse_job
+from headrace_api.trainingjob import Better, MetricValue, Progress, TrainingJob, parse_job
 from headrace_storage.store import StoredObject
+from headrace_trainer.protocol import Evaluated
 from headrace_trainer.supervisor.ending import Ending
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.run_record import RunRecord, listing_digest
@@ -55,6 +56,10 @@ def score(value: float, iteration: int, name: str = "AP", better: Better = Bette
     return MetricValue(head="boxes", name=name, value=value, iteration=iteration, better=better, primary=name == "AP")
 
 
+def evaluated(iteration: int, *scores: MetricValue) -> Evaluated:
+    return Evaluated(iteration=iteration, scores=list(scores), pictures=[])
+
+
 def written(record: RunRecord) -> Run:
     content = record.take()
     assert content is not None
@@ -83,7 +88,7 @@ def test_it_is_written_only_when_there_is_news() -> None:
 def test_the_best_value_of_a_score_follows_its_direction() -> None:
     record = RunRecord(job(), 1, None, now=Clock())
     for iteration, ap, error in ((10, 0.3, 5.0), (20, 0.5, 7.0), (30, 0.4, 4.0)):
-        record.evaluated([score(ap, iteration), score(error, iteration, "MAE", Better.LOWER)])
+        record.evaluated(evaluated(iteration, score(ap, iteration), score(error, iteration, "MAE", Better.LOWER)))
     precision, error_ = written(record).heads[0].scores
     assert (precision.last, precision.last_iteration, precision.best, precision.best_iteration) == (0.4, 30, 0.5, 20)
     assert (error_.best, error_.best_iteration, error_.better, error_.primary) == (4.0, 30, Better.LOWER, False)
@@ -93,12 +98,12 @@ def test_a_later_attempt_continues_the_record() -> None:
     clock = Clock()
     first = RunRecord(job(), 1, None, now=clock)
     first.progressed(meter(10), 8.0)
-    first.evaluated([score(0.3, 10)])
-    first.ended(Ending(Verdict.ERROR, Reason.STORAGE_UNAVAILABLE, "the store is down", ExitCode.RETRY))
+    first.evaluated(evaluated(10, score(0.3, 10)))
+    first.ended(Ending(Verdict.ERROR, Reason.STORAGE_UNAVAILABLE, "the store is down", ExitCode.RETRY), Progress(iteration=10))
     second = RunRecord(job(), 2, written(first), now=clock)
     second.resumed(10)
     second.progressed(meter(20), 9.0)
-    second.ended(DONE)
+    second.ended(DONE, Progress(iteration=20, trained_seconds=2))
     run = written(second)
     assert [(one.number, one.state, one.from_iteration, one.iteration) for one in run.attempts] == [
         (1, State.ERROR, 0, 10),
@@ -122,8 +127,8 @@ def test_an_attempt_that_was_cut_off_has_no_invented_end() -> None:
 
 def test_scores_of_iterations_that_are_lost_are_forgotten() -> None:
     first = RunRecord(job(), 1, None, now=Clock())
-    first.evaluated([score(0.3, 10)])
-    first.evaluated([score(0.9, 20)])
+    first.evaluated(evaluated(10, score(0.3, 10)))
+    first.evaluated(evaluated(20, score(0.9, 20)))
     second = RunRecord(job(), 2, written(first), now=Clock())
     second.resumed(15)
     (lost,) = written(second).heads[0].scores

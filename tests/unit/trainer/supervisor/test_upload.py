@@ -5,7 +5,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,16 @@ import pytest
 from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.runfolder import Attempt
+from headrace_api.trainingjob import parse_job
+from headrace_runs.record_lines import lines
 from headrace_storage import retry
 from headrace_storage.folder import FolderStore
 from headrace_storage.store import UnavailableError
+from headrace_testing.builders import manifest
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.journal import Journal
 from headrace_trainer.supervisor.metrics import Metrics
+from headrace_trainer.supervisor.run_record import RunRecord
 from headrace_trainer.supervisor.upload import Limits, Uploads
 
 
@@ -28,6 +32,7 @@ class ShakyStore(FolderStore):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.away: Exception | None = None
+        self.keeps_everything: Exception | None = None
         self.writes: list[str] = []
         self.now = 0.0
         """A clock that each try advances by a second."""
@@ -42,6 +47,11 @@ class ShakyStore(FolderStore):
         self._maybe_fail()
         self.writes.append(key)
         super().upload(key, source)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        if self.keeps_everything is not None:
+            raise self.keeps_everything
+        super().remove(keys)
 
     def _maybe_fail(self) -> None:
         self.now += 1
@@ -61,7 +71,17 @@ class Started:
     def __init__(self, store: ShakyStore, patience: float = 60, every: float = 0.02) -> None:
         self.journal = Journal(io.StringIO(), lambda: "T")
         self.board = Board(Metrics())
-        self.uploads = Uploads(store, Attempt(1), self.journal, self.board, Limits(patience, every), clock=lambda: store.now)
+        self.record = RunRecord(parse_job(manifest("job")), 1, None)
+        self.uploads = Uploads(
+            store,
+            Attempt(1),
+            self.journal,
+            self.board,
+            Limits(patience, every),
+            record=self.record,
+            folder=store.root.parent,
+            clock=lambda: store.now,
+        )
         self.uploads.find_next_parts()
         self.uploads.start()
 
@@ -91,19 +111,56 @@ def until(condition: object, what: str) -> None:
 
 
 def text(store: FolderStore, kind: str) -> str:
-    return "".join(store.read(one.key).decode() for one in store.list(f"attempts/1/{kind}/"))
+    """What a reader finds."""
+    return "".join(f"{line}\n" for line in lines(store, getattr(Attempt(1), "log" if kind == "logs" else kind)))
 
 
 def test_lines_arrive_in_numbered_parts_in_order_and_once(store: ShakyStore, started: Started) -> None:
     for i in range(3):
         started.journal.say(f"line {i}")
-        started.uploads.record({"iteration": i})
+        started.uploads.report({"iteration": i})
         until(lambda i=i: len(store.list("attempts/1/metrics/")) == i + 1, "a part for each")
     assert started.finish()
     assert text(store, "logs") == "T supervisor: line 0\nT supervisor: line 1\nT supervisor: line 2\n"
     assert text(store, "metrics") == '{"iteration":0}\n{"iteration":1}\n{"iteration":2}\n'
     assert len(store.writes) == len(set(store.writes)), "no part is written twice"
-    assert store.list("attempts/1/metrics/")[0].key == "attempts/1/metrics/000000000000.jsonl"
+    offset = len('{"iteration":0}\n')
+    assert store.writes.index("attempts/1/metrics/000000000000.jsonl") < store.writes.index(
+        f"attempts/1/metrics/{offset:012d}.jsonl"
+    )
+    assert [one.key for one in store.list("attempts/")] == ["attempts/1/log.txt", "attempts/1/metrics.jsonl"], "folded at the end"
+
+
+def test_a_checkpoint_folds_what_was_sent_and_what_follows_is_sent_in_parts(store: ShakyStore, started: Started) -> None:
+    started.journal.say("before")
+    until(lambda: store.list("attempts/1/logs/"), "a part")
+    started.uploads.fold()
+    until(lambda: not store.list("attempts/1/logs/"), "the part is folded")
+    started.journal.say("after")
+    until(lambda: store.list("attempts/1/logs/"), "another part")
+    assert text(store, "logs") == "T supervisor: before\nT supervisor: after\n"
+
+
+def test_folding_that_fails_half_way_loses_and_doubles_nothing(store: ShakyStore, started: Started) -> None:
+    started.journal.say("before")
+    until(lambda: store.list("attempts/1/logs/"), "a part")
+    store.keeps_everything = UnavailableError("no deletion today")
+    started.uploads.fold()
+    until(lambda: store.list("attempts/1/log.txt"), "folded")
+    assert text(store, "logs").startswith("T supervisor: before\n")
+    started.journal.say("after")
+    store.keeps_everything = None
+    assert started.finish()
+    assert text(store, "logs").count("before") == text(store, "logs").count("supervisor: after") == 1
+    assert not store.list("attempts/1/logs/")
+
+
+def test_run_json_is_written_when_it_has_news_and_only_then(store: ShakyStore, started: Started) -> None:
+    until(lambda: store.list("run.json"), "the first record")
+    started.record.files(model=True)
+    until(lambda: b'"model": true' in store.read("run.json"), "the news")
+    assert started.finish()
+    assert store.writes.count("run.json") == 2
 
 
 def test_parts_of_an_earlier_life_are_continued(store: ShakyStore) -> None:
