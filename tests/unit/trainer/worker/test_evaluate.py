@@ -8,7 +8,7 @@ from headrace_api import runfolder
 from headrace_api.heads import AnomalyDetection, Autoencoding, Head, ViewInvariance
 from headrace_api.trainingjob import Better
 from headrace_testing.kept_messages import KeptMessages
-from headrace_testing.steps import CPU, random_batch, small_network
+from headrace_testing.steps import random_batch, small_evaluation, small_network
 from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
@@ -16,8 +16,6 @@ from headrace_trainer.network.build import HeadPlan
 from headrace_trainer.ops.pixels import denormalise, normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
 from headrace_trainer.worker.evaluate import Evaluation, Scores
-from headrace_trainer.worker.pictures import Pictures
-from headrace_trainer.worker.showcase import Showcase
 
 
 @pytest.fixture
@@ -27,13 +25,7 @@ def pipe() -> KeptMessages:
 
 @pytest.fixture
 def evaluation(tmp_path: Path, pipe: KeptMessages) -> Evaluation:
-    return evaluation_of(8, tmp_path, pipe)
-
-
-def evaluation_of(images: int, output: Path, pipe: KeptMessages, *heads: str) -> Evaluation:
-    """Draws 0.jpg and 2.jpg for each head."""
-    shown = dict.fromkeys(heads or ("tags", "kind"), ("2.jpg", "0.jpg"))
-    return Evaluation(images, CPU, torch.float32, Pictures(Showcase(shown, frozenset(shown)), output), pipe)
+    return small_evaluation(tmp_path, pipe)
 
 
 def two_batches(labelled: dict[str, list[bool]] | None = None) -> list[Batch]:
@@ -101,9 +93,7 @@ def test_a_network_in_evaluation_mode_stays_in_it(evaluation: Evaluation) -> Non
     assert not any(module.training for module in network.modules())
 
 
-def test_pictures_of_the_chosen_images_are_where_the_message_says(
-    tmp_path: Path, evaluation: Evaluation, pipe: KeptMessages
-) -> None:
+def test_chosen_images_are_drawn_where_the_message_says(tmp_path: Path, evaluation: Evaluation, pipe: KeptMessages) -> None:
     evaluation(small_network(), [random_batch(1)], iteration=12)
     said = pipe.sent[-1]
     assert isinstance(said, Evaluated)
@@ -122,7 +112,7 @@ def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(
         HeadPlan(Head(name="views", view_invariance=ViewInvariance(dimensions=16)), LabelSpace()),
         HeadPlan(Head(name="odd", annotations="c", anomaly_detection=AnomalyDetection()), LabelSpace()),
     )
-    evaluation = evaluation_of(4, tmp_path, pipe, "again", "views", "odd")
+    evaluation = small_evaluation(tmp_path, pipe, "again", "views", "odd")
     network, batch = small_network(heads=heads), random_batch(1)
     flags, mask = torch.tensor([False, True, False, True]), torch.zeros(4, 32, 32, dtype=torch.bool)
     mask[1, :8] = True

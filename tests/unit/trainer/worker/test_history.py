@@ -3,14 +3,13 @@
 import json
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from headrace_trainer.worker.history import MOST_POINTS, History, Line, Series, series_of_means
+from headrace_trainer.worker.history import MOST_POINTS, History, Line, Series, SeriesOfMeans
 
 VALUES = st.floats(-1e30, 1e30)
 REPORTS = st.lists(st.dictionaries(st.sampled_from("ab"), VALUES, max_size=2), min_size=1, max_size=60)
@@ -137,13 +136,8 @@ def test_it_survives_json_and_a_copy_does_not_change() -> None:
 
 
 def test_a_series_of_an_older_version_goes_on() -> None:
-    stored: dict[str, Any] = {
-        "iterations": [2, 4, 5],
-        "reports": [2, 2, 1],
-        "values": {"loss": [3.0, 2.0, 1.0], "late": [None, None, 7.0]},
-        "resolution": 2,
-    }
-    series = TypeAdapter(Series).validate_python(series_of_means(stored, seconds_per_iteration=0.5))
+    stored = SeriesOfMeans([2, 4, 5], [2, 2, 1], {"loss": [3.0, 2.0, 1.0], "late": [None, None, 7.0]}, resolution=2)
+    series = stored.completed(seconds_per_iteration=0.5)
     series.add(6, 30.0, {"loss": 2.0})
     assert series.iterations == [2, 4, 6]
     assert series.seconds == [1.0, 2.0, 30.0]

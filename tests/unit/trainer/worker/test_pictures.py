@@ -82,13 +82,12 @@ def batch_of(
 def test_each_head_draws_its_own_images_from_whatever_batch_they_are_in(tmp_path: Path) -> None:
     drawing = pictures_of(tmp_path, first=["c", "a"], second=["b"])
     names = ("first", "second")
-    drawn = drawing.add(
-        batch_of(names, ["a", "b"]), {name: {"shade": torch.tensor([10, 20]) + 100 * place} for place, name in enumerate(names)}
-    )
-    drawn += drawing.add(batch_of(names, ["c", "d"]), {name: {"shade": torch.tensor([30, 40])} for name in names})
+    shades = {"first": {"shade": torch.tensor([10, 20])}, "second": {"shade": torch.tensor([110, 120])}}
+    drawn = drawing.add(batch_of(names, ["a", "b"]), shades)
+    drawn += drawing.add(batch_of(names, ["c", "d"]), dict.fromkeys(names, {"shade": torch.tensor([30, 40])}))
+    expected = (("first", "c"), ("first", "a"), ("second", "b"))
     assert drawing.pictures.in_order(drawn) == [
-        PictureRecord(head=head, image=image, file=picture_file(image))
-        for head, image in (("first", "c"), ("first", "a"), ("second", "b"))
+        PictureRecord(head=head, image=image, file=picture_file(image)) for head, image in expected
     ]
     keys = [runfolder.picture(5, picture.head, picture.file) for picture in drawing.pictures.in_order(drawn)]
     assert drawing.files() == sorted(keys), "and nothing else"
