@@ -37,13 +37,8 @@ def card(classes: tuple[str, ...] = ("car", "person"), **changes: Any) -> str:
         {"boxes": {"AP": 0.51234567, "error": 2.5}, "views": {"knn": math.nan}},
         {"boxes": (Score("AP"), Score("error", Better.LOWER, "px")), "views": (Score("knn"),)},
     )
-    known: dict[str, Any] = {
-        "job": job(),
-        "heads": heads,
-        "images": {"train": 1200, "val": 80},
-        "iteration": 5000,
-        "scores": scores,
-    }
+    images = {"train": 1200, "val": 80}
+    known: dict[str, Any] = {"job": job(), "heads": heads, "images": images, "iteration": 5000, "scores": scores}
     return model_card(Trained(**(known | changes)))
 
 
@@ -107,17 +102,13 @@ ATTACKS = [
     "$x$",
 ]
 HARMLESS = {"text", "text_special", "softbreak", "inline", "code_inline", "code_block"}
+_PARTS = ("heading", "paragraph", "table", "thead", "tbody", "tr", "th", "td", "bullet_list", "list_item")
+STRUCTURE = {f"{part}_{end}" for part in _PARTS for end in ("open", "close")}
 
 
 def inert(text: str) -> None:
     found = {token.type for token in tokens(text)}
-    structure = {
-        f"{name}_{end}"
-        for name in ("heading", "paragraph", "table", "thead", "tbody", "tr", "th", "td")
-        for end in ("open", "close")
-    }
-    structure |= {f"{name}_{end}" for name in ("bullet_list", "list_item") for end in ("open", "close")}
-    assert found <= HARMLESS | structure, found - HARMLESS - structure
+    assert found <= HARMLESS | STRUCTURE, found - HARMLESS - STRUCTURE
     assert {len(row) for row in cells(text)} == {4}, "every row has its columns"
     assert [token.content for token in tokens(text) if token.type == "code_inline"] == [
         "config.json",

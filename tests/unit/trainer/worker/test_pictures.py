@@ -84,7 +84,7 @@ def test_each_head_draws_its_own_images_from_whatever_batch_they_are_in(tmp_path
     names = ("first", "second")
     shades = {"first": {"shade": torch.tensor([10, 20])}, "second": {"shade": torch.tensor([110, 120])}}
     drawn = drawing.add(batch_of(names, ["a", "b"]), shades)
-    drawn += drawing.add(batch_of(names, ["c", "d"]), dict.fromkeys(names, {"shade": torch.tensor([30, 40])}))
+    drawn += drawing.add(batch_of(names, ["c", "d"]), {name: {"shade": torch.tensor([30, 40])} for name in names})
     expected = (("first", "c"), ("first", "a"), ("second", "b"))
     assert drawing.pictures.in_order(drawn) == [
         PictureRecord(head=head, image=image, file=picture_file(image)) for head, image in expected
@@ -125,6 +125,13 @@ def test_large_images_are_scaled_down_in_proportion(tmp_path: Path) -> None:
     drawing.add(batch_of(["only"], ["a"], (400, 800)), {"only": {"shade": torch.tensor([9])}})
     with Image.open(tmp_path / drawing.files()[0]) as picture:
         assert picture.size == (384, 192)
+
+
+def test_an_image_whose_path_is_no_text_is_drawn_like_any_other(tmp_path: Path) -> None:
+    drawing = pictures_of(tmp_path, only=["caf\udce9.png"])
+    (drawn,) = drawing.add(batch_of(["only"], ["caf\udce9.png"]), {"only": {"shade": torch.tensor([9])}})
+    assert PictureRecord.model_validate_json(drawn.model_dump_json()) == drawn
+    assert drawing.files() == [runfolder.picture(5, "only", drawn.file)]
 
 
 def test_without_images_there_is_no_picture(tmp_path: Path) -> None:
