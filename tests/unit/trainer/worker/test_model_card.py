@@ -63,7 +63,7 @@ def test_it_says_what_the_model_is_on_what_it_was_trained_and_how_good_it_is() -
     text = card()
     assert text.startswith("# street-3\n")
     assert "a resnet18 backbone, a BiFPN neck and 2 heads" in text
-    said = "".join(token.content for token in tokens(text) if token.type in {"text", "code_block"})
+    said = "".join(token.content for token in tokens(text) if token.type in {"text", "code_block", "code_inline"})
     for fact in (
         "s3://data/street/",
         "1,200 to train on, 80 held out",
@@ -106,11 +106,12 @@ _PARTS = ("heading", "paragraph", "table", "thead", "tbody", "tr", "th", "td", "
 STRUCTURE = {f"{part}_{end}" for part in _PARTS for end in ("open", "close")}
 
 
-def inert(text: str) -> None:
+def inert(text: str, dataset: str = "s3://data/street/") -> None:
     found = {token.type for token in tokens(text)}
     assert found <= HARMLESS | STRUCTURE, found - HARMLESS - STRUCTURE
     assert {len(row) for row in cells(text)} == {4}, "every row has its columns"
     assert [token.content for token in tokens(text) if token.type == "code_inline"] == [
+        dataset,
         "config.json",
         "metrics.json",
         "model.safetensors",
@@ -126,6 +127,12 @@ def test_a_name_is_shown_as_it_is_and_does_nothing(name: str) -> None:
     assert "http://evil" not in text, "GitHub would make a link of it"
     assert "www.evil" not in text
     assert "me@evil" not in text
+
+
+@pytest.mark.parametrize("path", ["a`b", "``", "<b>", "a|b", "x\\"])
+def test_the_dataset_is_shown_as_the_job_names_it(path: str) -> None:
+    uri = f"s3://data/{path}"
+    inert(card(job=job(dataset={"uri": uri})), uri)
 
 
 @given(st.lists(st.text(), min_size=1, max_size=3))
