@@ -53,7 +53,9 @@ def test_a_finished_job_leaves_the_whole_run_folder_and_an_empty_workspace(tmp_p
         "checkpoints/best.json",
         "checkpoints/00000012/state.json",
         "model/config.json",
-        "pictures/00000012-boxes.png",
+        "pictures/00000012/boxes/0.jpg",
+        "pictures/truth/boxes/0.jpg",
+        "curves.json",
     }
     assert attempt.outcome.outcome is Verdict.DONE
     assert attempt.outcome.reason is Reason.REACHED_MAX_ITERATIONS

@@ -50,7 +50,7 @@ def test_a_whole_job_from_s3_to_s3(tmp_path: Path, storage: Storage) -> None:
         "checkpoints/latest.json",
         "checkpoints/00000012/network.safetensors",
         "model/config.json",
-        "pictures/00000006-boxes.png",
+        "pictures/00000006/boxes/0.jpg",
     }
     assert attempt.outcome.checkpoint is not None
     assert attempt.outcome.checkpoint.uri == storage.uri(f"runs/{RUN_FOLDER}checkpoints/00000012/")

@@ -134,7 +134,12 @@ def test_jobs_of_a_project_train_one_after_the_other_from_queued_to_done(house: 
     assert {metric["name"] for metric in done["progress"]["metrics"]} == {"mIoU", "pixelAccuracy"}
     keys = house.keys(done)
     assert {runfolder.JOB, runfolder.OUTCOME, runfolder.LATEST, runfolder.BEST, "model/model.safetensors"} <= set(keys)
-    assert runfolder.picture(6, "predictions") in keys
+    pictures = {
+        iteration: [key for key in keys if key.startswith(runfolder.picture(iteration, "head", ""))] for iteration in (3, 6)
+    }
+    assert 0 < len(pictures[3]) == len(pictures[6]) <= 8
+    assert len([key for key in keys if key.startswith(runfolder.truth_picture("head", ""))]) == len(pictures[6])
+    assert {runfolder.CURVES, runfolder.MODEL + runfolder.MODEL_CARD} <= set(keys)
     log = house.read(done, "attempts/1/log.txt").decode()
     assert "head 'head' learns from layer 'regions'" in log
     assert log in house.kubectl("logs", "first-1"), "the run folder must have the log that kubectl shows"

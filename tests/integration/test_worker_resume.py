@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
+from headrace_api.run import RunCurves
 from headrace_scenes import write_digit_scenes
 from headrace_testing.workers import BOXES, REGIONS, TAGS, TEXTURE, running_worker, small_job
-from headrace_trainer.protocol import Ended, Evaluated, Exported, Saved, Stepped
+from headrace_trainer.protocol import CurvesWritten, Ended, Evaluated, Exported, Opened, Saved, Stepped
 from headrace_trainer.worker.checkpoint import CheckpointState
 
 OPTIMIZERS = [
@@ -82,6 +83,12 @@ def test_three_iterations_and_three_more_are_six(scenes: Path, tmp_path: Path, o
     history = CheckpointState.model_validate_json((tmp_path / "second" / end / "state.json").read_bytes()).history
     assert history.losses.iterations[0] == 1, "the curves show both attempts"
     assert history.scores.iterations == [4]
+    opened = [message for message in second if isinstance(message, Opened)]
+    assert len(opened) == 1
+    assert {head.name for head in opened[0].heads} == {"boxes", "regions", "tags", "texture"}
+    assert_same_curves(second_curves := curves_in(tmp_path / "second/output"), curves_in(tmp_path / "whole/output"))
+    assert second_curves.losses.seconds == sorted(second_curves.losses.seconds), "the clock goes on"
+    assert CurvesWritten(file=Path("curves.json")) in second
     seconds = [trained_seconds(folder) for folder in (tmp_path / "whole" / half, tmp_path / "second" / end)]
     assert 0 < seconds[0] < seconds[1], "the time must cover both attempts"
 
@@ -103,6 +110,17 @@ def test_hours_are_counted_over_attempts_and_a_finished_run_goes_straight_to_eva
     assert saved == [Saved(iteration=1, folder=Path("checkpoints/00000001"), best=True)]
     assert isinstance(again[-2], Exported)
     assert_same_tensors(tmp_path / "again/output/model", tmp_path / "first/output/model")
+
+
+def curves_in(output: Path) -> RunCurves:
+    return RunCurves.model_validate_json((output / "curves.json").read_bytes())
+
+
+def assert_same_curves(got: RunCurves, want: RunCurves) -> None:
+    """Except for the times, and for when reports came: that depends on the machine."""
+    assert got.scores.model_copy(update={"seconds": []}) == want.scores.model_copy(update={"seconds": []})
+    assert got.losses.mean.keys() == want.losses.mean.keys()
+    assert got.losses.iterations[-1] == want.losses.iterations[-1]
 
 
 def scores_of(messages: list[Any]) -> list[Any]:

@@ -1,6 +1,7 @@
 """A network small enough to train a step in milliseconds, batches for it, and everything else that a step needs."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -9,11 +10,15 @@ from torch import Tensor
 from headrace_api import model
 from headrace_api.heads import Head, MulticlassClassification, MultilabelClassification
 from headrace_api.training import Training
+from headrace_testing.kept_messages import KeptMessages
 from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.network.build import HeadPlan, Network, build_network
 from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.evaluate import Evaluation
 from headrace_trainer.worker.optimizer import build_optimizer
+from headrace_trainer.worker.pictures import Pictures
+from headrace_trainer.worker.showcase import Showcase
 from headrace_trainer.worker.step import Step
 
 LABELS = LabelSpace(classes=("red", "green", "blue"), things=(True, True, True))
@@ -41,6 +46,12 @@ def random_batch(seed: int, labelled: dict[str, list[bool]] | None = None) -> Ba
     masks: dict[str, Tensor] = {name: torch.tensor([True] * 4) for name in ("tags", "kind")}
     masks |= {name: torch.tensor(mask) for name, mask in (labelled or {}).items()}
     return Batch(images, {"tags": {"labels": labels}, "kind": {"label": label}}, masks, [f"{i}.jpg" for i in range(4)])
+
+
+def small_evaluation(output: Path, messages: KeptMessages, *heads: str) -> Evaluation:
+    """Evaluates `heads`, by default those of `small_network`, and draws two of the images of `random_batch` for each."""
+    images = dict.fromkeys(heads or ("tags", "kind"), ("2.jpg", "0.jpg"))
+    return Evaluation(8, CPU, torch.float32, Pictures(Showcase(images, frozenset(images)), output), messages)
 
 
 @dataclass

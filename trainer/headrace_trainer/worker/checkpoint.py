@@ -17,11 +17,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import torch
-from pydantic import Field, PlainSerializer, ValidationError, model_validator
+from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import optimizer as optimizers
 from headrace_trainer.worker.ema import AveragedNetwork
-from headrace_trainer.worker.history import History, series_of_means
+from headrace_trainer.worker.history import History, SeriesOfMeans
 from headrace_trainer.worker.messages import Messages
 
 STATE: Final = "state.json"
@@ -90,13 +91,18 @@ class CheckpointState(Model):
     @model_validator(mode="before")
     @classmethod
     def _history_of_older_version(cls, stored: Any) -> Any:
-        """Older versions stored the means of losses and scores only."""
+        """Older versions stored the means of losses and scores only. Raises ValueError if they make no sense."""
         match stored:
             case {"history": dict(history), "iteration": int(iteration), "trainedSeconds": int() | float() as seconds}:
                 each = seconds / max(1, iteration)
-                newer = {name: series_of_means(one, each) if "values" in one else one for name, one in history.items()}
-                return stored | {"history": newer}
+                return stored | {"history": {name: _completed(series, each) for name, series in history.items()}}
         return stored
+
+
+def _completed(series: Any, seconds_per_iteration: float) -> Any:
+    if not isinstance(series, dict) or "values" not in series:
+        return series
+    return asdict(TypeAdapter(SeriesOfMeans).validate_python(series).completed(seconds_per_iteration))
 
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]

@@ -139,18 +139,26 @@ class History:
         return History(self.losses.copy(), self.scores.copy())
 
 
-def series_of_means(stored: Mapping[str, Any], seconds_per_iteration: float) -> dict[str, Any]:
-    """A Series in JSON from one that an older version stored, which knew only each point's mean.
+@dataclass
+class SeriesOfMeans:
+    """A Series as older versions stored it: they knew each point's mean only."""
 
-    Least and most become the mean. The time of each point was not stored: it is estimated as if every iteration took equally long.
-    """
-    lines = {}
-    for name, means in stored["values"].items():
-        reports = [0 if mean is None else count for mean, count in zip(means, stored["reports"], strict=True)]
-        lines[name] = {"mean": means, "least": means, "most": means, "reports": reports}
-    seconds = [iteration * seconds_per_iteration for iteration in stored["iterations"]]
-    kept = {name: stored[name] for name in ("iterations", "reports", "resolution")}
-    return {**kept, "seconds": seconds, "lines": lines}
+    iterations: list[int]
+    reports: list[int]
+    values: dict[str, list[float | None]]
+    resolution: int
+
+    def completed(self, seconds_per_iteration: float) -> Series:
+        """Least and most become the mean, and times are estimated as if every iteration took equally long.
+
+        Raises ValueError if the lists differ in length.
+        """
+        lines = {}
+        for name, means in self.values.items():
+            reports = [0 if mean is None else count for mean, count in zip(means, self.reports, strict=True)]
+            lines[name] = Line(means[:], means[:], means[:], reports)
+        seconds = [iteration * seconds_per_iteration for iteration in self.iterations]
+        return Series(self.iterations, seconds, self.reports, lines, self.resolution)
 
 
 def _either(choose: Any, first: float | None, second: float | None) -> float | None:

@@ -42,13 +42,13 @@ def model_card(trained: Trained) -> str:
 
 def _title(trained: Trained) -> str:
     spec = trained.job.spec.model
-    neck = f", a {_neck_in_words(spec.neck)} neck" if spec.neck is not None else ""
+    neck = f", {_neck_in_words(spec.neck)}" if spec.neck is not None else ""
     network = f"{_text(spec.backbone.name)} backbone{neck} and {counted(len(trained.heads), 'heads')}"
     return f"# {_text(trained.job.metadata.name)}\n\nA computer-vision model that Headrace trained: a {network}."
 
 
 def _neck_in_words(neck: Neck) -> str:
-    return "FPN" if neck.fpn is not None else "BiFPN" if neck.bi_fpn is not None else "hybrid-encoder"
+    return "an FPN neck" if neck.fpn is not None else "a BiFPN neck" if neck.bi_fpn is not None else "a hybrid encoder as its neck"
 
 
 def _heads(heads: Iterable[HeadPlan]) -> str:
@@ -69,7 +69,7 @@ def _labels(head: HeadPlan) -> str:
 def _training(trained: Trained) -> str:
     spec, size = trained.job.spec, trained.job.spec.training.image_size
     facts = [
-        f"Dataset: {_text(spec.dataset.uri, longest=None)}",
+        f"Dataset: {_code(spec.dataset.uri)}",
         f"Images: {trained.images['train']:,} to train on, {trained.images['val']:,} held out",
         f"Iterations: {trained.iteration:,}, with {counted(spec.training.batch_size, 'images')} each",
         f"Image size: {size.width} × {size.height} pixels (width × height)",
@@ -118,9 +118,21 @@ _MARKUP: Final = re.compile(r"[\\`*_{}\[\]()#+!|~^$:@]|\.(?=\S)|(?<![\w])-")
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def _text(name: str, longest: int | None = _LONGEST_NAME) -> str:
-    """`name` as Markdown that shows it and does nothing else; on one line, shortened to `longest` characters."""
-    line = " ".join("".join(one if one.isprintable() else " " for one in name).split())
-    if longest is not None and len(line) > longest:
-        line = line[: longest - 1] + "…"
+def _text(name: str) -> str:
+    """`name` as Markdown that shows it and does nothing else; on one line, shortened to _LONGEST_NAME characters."""
+    line = _on_one_line(name)
+    if len(line) > _LONGEST_NAME:
+        line = line[: _LONGEST_NAME - 1] + "…"
     return "".join(_ENTITIES.get(one, one) for one in _MARKUP.sub(lambda found: f"\\{found[0]}", line)) or "(blank)"
+
+
+def _code(text: str) -> str:
+    """`text` in a code span, whatever it contains; on one line."""
+    line = _on_one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if "`" in line else f"`{line}`"
+
+
+def _on_one_line(text: str) -> str:
+    """Without control characters and whatever else cannot be seen."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())

@@ -27,7 +27,9 @@ class Pictures:
     def __init__(self, showcase: Showcase, output: Path) -> None:
         self._showcase = showcase
         self._output = output
-        self._places = {head: {image: place for place, image in enumerate(images)} for head, images in showcase.images.items()}
+        self._places = {
+            head: {picture_file(image): place for place, image in enumerate(images)} for head, images in showcase.images.items()
+        }
         self._truths: dict[tuple[str, str], bool] = {}
         """By head and image, whether there is a picture of the labels."""
 
@@ -46,18 +48,18 @@ class Pictures:
                 image = batch.names[row]
                 file = picture_file(image)
                 self._save(picture, runfolder.picture(iteration, name, file))
-                drawn.append(PictureRecord(head=name, image=image, file=file, truth=self._truths[name, image]))
+                drawn.append(PictureRecord(head=name, image=_readable(image), file=file, truth=self._truths[name, image]))
         return drawn
 
     def in_order(self, drawn: Sequence[PictureRecord]) -> list[PictureRecord]:
         """The pictures of an evaluation by head, the most telling image first."""
         heads = list(self._places)
-        return sorted(drawn, key=lambda picture: (heads.index(picture.head), self._places[picture.head][picture.image]))
+        return sorted(drawn, key=lambda picture: (heads.index(picture.head), self._places[picture.head][picture.file]))
 
     def _rows(self, head: str, batch: Batch) -> list[int]:
-        places = self._places.get(head, {})
+        shown = self._showcase.images[head]
         labelled = batch.labelled[head].tolist() if head in self._showcase.labelled else [True] * len(batch.names)
-        return [row for row, image in enumerate(batch.names) if image in places and labelled[row]]
+        return [row for row, image in enumerate(batch.names) if image in shown and labelled[row]]
 
     def _draw_truth(self, name: str, head: Head, batch: Batch, rows: Sequence[int], found: Predictions) -> None:
         new = [place for place, row in enumerate(rows) if (name, batch.names[row]) not in self._truths]
@@ -81,6 +83,11 @@ class Pictures:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         picture.save(temporary, format="JPEG", quality=_QUALITY, subsampling="4:4:4")
         temporary.rename(path)
+
+
+def _readable(image: str) -> str:
+    """A path that JSON can hold: on a disk, it need not be UTF-8."""
+    return image.encode(errors="replace").decode()
 
 
 def _rows_of(tensors: Mapping[str, Tensor], chosen: Sequence[int]) -> dict[str, Tensor]:

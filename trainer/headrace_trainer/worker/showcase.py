@@ -78,7 +78,7 @@ def picture_file(image: str) -> str:
 
 
 def _digest(image: str) -> bytes:
-    return hashlib.sha256(image.encode()).digest()
+    return hashlib.sha256(image.encode(errors="surrogateescape")).digest()
 
 
 def _kinds(annotation: Annotation | None) -> Iterable[int]:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from headrace_api import runfolder
+from headrace_api.run import PictureRecord
 from headrace_api.training import Training
 from headrace_api.trainingjob import MetricValue, parse_job
 from headrace_storage.folder import FolderStore
 from headrace_testing.builders import manifest
-from headrace_trainer.protocol import Evaluated, Saved
+from headrace_trainer.protocol import CurvesWritten, Evaluated, Saved
 from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.metrics import Metrics
@@ -59,3 +61,28 @@ def test_the_marker_of_the_best_has_the_scores_that_made_it_the_best(tmp_path: P
     assert [score.value for score in latest.metrics] == [0.25]
     assert [score.value for score in best_marker.metrics] == [0.5]
     assert best_marker.files == latest.files == {"state.json": 2}
+
+
+def test_pictures_of_the_labels_are_uploaded_once(tmp_path: Path, store: FolderStore) -> None:
+    publisher = Publisher(tmp_path, UploadsAtOnce(store), Board(Metrics()), lambda _: None)
+    shown = [PictureRecord(head="boxes", image=f"{name}.png", file=f"{name}.jpg", truth=name == "a") for name in "ab"]
+    truth = runfolder.truth_picture("boxes", "a.jpg")
+    for iteration, content in ((2, b"first"), (4, b"second")):
+        for key in [truth, *(runfolder.picture(iteration, "boxes", f"{name}.jpg") for name in "ab")]:
+            (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / key).write_bytes(content)
+        publisher.pictures(Evaluated(iteration=iteration, scores=[], pictures=shown))
+    contents = {one.key: store.read(one.key) for one in store.list("")}
+    assert contents == {
+        truth: b"first",
+        **{runfolder.picture(2, "boxes", f"{name}.jpg"): b"first" for name in "ab"},
+        **{runfolder.picture(4, "boxes", f"{name}.jpg"): b"second" for name in "ab"},
+    }
+
+
+def test_curves_replace_the_earlier_ones(tmp_path: Path, store: FolderStore) -> None:
+    publisher = Publisher(tmp_path, UploadsAtOnce(store), Board(Metrics()), lambda _: None)
+    for content in ("{}", '{"version": 1}'):
+        (tmp_path / runfolder.CURVES).write_text(content)
+        publisher.curves(CurvesWritten(file=Path(runfolder.CURVES)))
+    assert store.read(runfolder.CURVES) == b'{"version": 1}'

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from headrace_api.errors import FatalError, RetryableError
@@ -318,7 +319,7 @@ def test_a_file_of_another_network_next_to_the_right_weights_changes_nothing(
 
 def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: CheckpointWriter) -> None:
     history = History()
-    history.losses.add(1, {"total": 2.5})
+    history.losses.add(1, 0.5, {"total": 2.5})
     writer.save(files(trained(ema_decay=0)), state(2, Best(iteration=1, score=0.5), history=history), best=False)
     writer.wait()
     folder = tmp_path / "checkpoints/00000002"
@@ -332,9 +333,45 @@ def test_state_is_json_in_the_words_of_the_contract(tmp_path: Path, writer: Chec
         "heads": [],
         "frozenLevels": 0,
         "history": {
-            "losses": {"iterations": [1], "reports": [1], "values": {"total": [2.5]}, "resolution": 1},
-            "scores": {"iterations": [], "reports": [], "values": {}, "resolution": 1},
+            "losses": {
+                "iterations": [1],
+                "seconds": [0.5],
+                "reports": [1],
+                "lines": {"total": {"mean": [2.5], "least": [2.5], "most": [2.5], "reports": [1]}},
+                "resolution": 1,
+            },
+            "scores": {"iterations": [], "seconds": [], "reports": [], "lines": {}, "resolution": 1},
         },
         "owesEvaluation": False,
     }
     assert {path.name for path in folder.iterdir()} == {"state.json", "network.safetensors", "optimizer.safetensors"}
+
+
+def test_a_state_of_an_older_version_keeps_its_curves() -> None:
+    """It had means only, and no times: they are spread evenly over the iterations."""
+    stored = state(2).model_dump(mode="json", by_alias=True)  # 12.5 s of training
+    stored["history"] = {
+        "losses": {"iterations": [1, 2], "reports": [1, 1], "values": {"total": [2.5, 2.0]}, "resolution": 1},
+        "scores": {"iterations": [], "reports": [], "values": {}, "resolution": 1},
+    }
+    history = CheckpointState.model_validate_json(json.dumps(stored)).history
+    assert history.losses.seconds == [6.25, 12.5]
+    assert history.losses.lines["total"].mean == history.losses.lines["total"].most == [2.5, 2.0]
+    assert history.scores.iterations == []
+    without = {name: value for name, value in stored.items() if name != "history"}
+    assert CheckpointState.model_validate_json(json.dumps(without)).history == History(), "still older"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param({"values": {"total": [1.0]}}, id="without iterations"),
+        pytest.param({"iterations": [], "reports": [], "values": {"total": [1.0]}, "resolution": 1}, id="of different lengths"),
+        pytest.param({"iterations": [], "reports": [], "values": 3, "resolution": 1}, id="a number instead of values"),
+        pytest.param(3, id="a number"),
+    ],
+)
+def test_curves_of_an_older_version_that_make_no_sense_are_refused_like_any_other_state(broken: Any) -> None:
+    stored = state(2).model_dump(mode="json", by_alias=True) | {"history": {"losses": broken, "scores": broken}}
+    with pytest.raises(ValidationError):
+        CheckpointState.model_validate_json(json.dumps(stored))

@@ -18,8 +18,8 @@ HEADS = {"boxes": "object detection", "tags": "multilabel classification"}
 def history_of(losses: dict[str, float], scores: dict[str, float], reports: int = 5) -> History:
     history = History()
     for iteration in range(1, reports + 1):
-        history.losses.add(iteration, {name: value / iteration for name, value in losses.items()})
-        history.scores.add(10 * iteration, scores)
+        history.losses.add(iteration, 1.0 * iteration, {name: value / iteration for name, value in losses.items()})
+        history.scores.add(10 * iteration, 1.0 * iteration, scores)
     return history
 
 

@@ -1,3 +1,4 @@
+import platform
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,8 @@ import torch
 
 from headrace_api.errors import RetryableError
 from headrace_api.names import Reason
-from headrace_trainer.worker.device import choose_device
+from headrace_api.run import Machine
+from headrace_trainer.worker.device import choose_device, machine
 
 
 @pytest.fixture
@@ -52,3 +54,16 @@ def test_a_gpu_that_works_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device(1, said.append, tmp_path / "nvidiactl") == torch.device("cuda", 0)
     assert said == []
+
+
+def test_a_cpu_is_named_as_the_kernel_names_it(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Example CPU: 8 cores\n\nprocessor\t: 1\n")
+    found = machine(torch.device("cpu"), tmp_path / "cpuinfo")
+    assert found == Machine(torch=torch.__version__, device="Example CPU: 8 cores")
+
+
+@pytest.mark.parametrize("content", [None, "processor\t: 0\nCPU part\t: 0xd0c\n"])
+def test_a_cpu_without_a_name_has_its_architecture(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "cpuinfo").write_text(content)
+    assert machine(torch.device("cpu"), tmp_path / "cpuinfo").device == platform.machine()

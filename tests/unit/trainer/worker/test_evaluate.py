@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
+from headrace_api import runfolder
 from headrace_api.heads import AnomalyDetection, Autoencoding, Head, ViewInvariance
 from headrace_api.trainingjob import Better
 from headrace_testing.kept_messages import KeptMessages
-from headrace_testing.steps import CPU, random_batch, small_network
+from headrace_testing.steps import random_batch, small_evaluation, small_network
 from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.scores import Score
 from headrace_trainer.label_space import LabelSpace
@@ -25,7 +25,7 @@ def pipe() -> KeptMessages:
 
 @pytest.fixture
 def evaluation(tmp_path: Path, pipe: KeptMessages) -> Evaluation:
-    return Evaluation(8, CPU, torch.float32, tmp_path, pipe)
+    return small_evaluation(tmp_path, pipe)
 
 
 def two_batches(labelled: dict[str, list[bool]] | None = None) -> list[Batch]:
@@ -93,26 +93,26 @@ def test_a_network_in_evaluation_mode_stays_in_it(evaluation: Evaluation) -> Non
     assert not any(module.training for module in network.modules())
 
 
-def test_pictures_show_the_first_images_once_for_each_head(tmp_path: Path, evaluation: Evaluation, pipe: KeptMessages) -> None:
-    batches = [random_batch(seed) for seed in (1, 2, 3)]  # twelve images
-    evaluation(small_network(), batches, iteration=12)
+def test_chosen_images_are_drawn_where_the_message_says(tmp_path: Path, evaluation: Evaluation, pipe: KeptMessages) -> None:
+    evaluation(small_network(), [random_batch(1)], iteration=12)
     said = pipe.sent[-1]
     assert isinstance(said, Evaluated)
-    assert said.pictures == [Path("pictures/00000012-predictions.png")]
-    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["00000012-predictions.png"]
-    with Image.open(tmp_path / said.pictures[0]) as picture:
-        assert picture.size == (6 + 8 * (384 + 6), 6 + 4 * (30 + 384 + 6)), "each head's predictions, and the truth"
+    assert [(one.head, one.image, one.truth) for one in said.pictures] == [
+        (head, image, True) for head in ("tags", "kind") for image in ("2.jpg", "0.jpg")
+    ]
+    expected = {runfolder.picture(12, one.head, one.file) for one in said.pictures}
+    expected |= {runfolder.truth_picture(one.head, one.file) for one in said.pictures}
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpg")} == expected
 
 
-def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(
-    tmp_path: Path, evaluation: Evaluation, pipe: KeptMessages
-) -> None:
+def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(tmp_path: Path, pipe: KeptMessages) -> None:
     """Even if they would use two views in training: an evaluation uses one."""
     heads = (
         HeadPlan(Head(name="again", autoencoding=Autoencoding()), LabelSpace()),
         HeadPlan(Head(name="views", view_invariance=ViewInvariance(dimensions=16)), LabelSpace()),
         HeadPlan(Head(name="odd", annotations="c", anomaly_detection=AnomalyDetection()), LabelSpace()),
     )
+    evaluation = small_evaluation(tmp_path, pipe, "again", "views", "odd")
     network, batch = small_network(heads=heads), random_batch(1)
     flags, mask = torch.tensor([False, True, False, True]), torch.zeros(4, 32, 32, dtype=torch.bool)
     mask[1, :8] = True
@@ -133,5 +133,4 @@ def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(
     assert all(math.isfinite(value) for value in scores.by_head["odd"].values())
     said = pipe.sent[-1]
     assert isinstance(said, Evaluated)
-    with Image.open(tmp_path / said.pictures[0]) as picture:
-        assert picture.size == (6 + 4 * (384 + 6), 6 + 4 * (30 + 384 + 6)), "three heads, and the truth for the one that has it"
+    assert {(one.head, one.truth) for one in said.pictures} == {("again", False), ("views", False), ("odd", True)}

@@ -15,6 +15,8 @@ from headrace_trainer.worker.export import export_model
 SPEC = model.Network(backbone=model.Backbone(name="resnet18", top_level=2))
 SCORES = Scores({"tags": {"mAP": 0.5, "macroF1": float("nan")}, "kind": {"top1": 0.25}}, {})
 
+CARD = "# A model\n"
+
 
 def export(output: Path, seed: int = 0) -> Path:
     return output / export_model(
@@ -25,6 +27,7 @@ def export(output: Path, seed: int = 0) -> Path:
         image_size=ImageSize(height=32, width=64),
         iteration=7,
         scores=SCORES,
+        card=CARD,
     )
 
 
@@ -48,6 +51,10 @@ def test_the_exported_folder_alone_rebuilds_the_network(tmp_path: Path) -> None:
 def test_scores_that_are_not_numbers_are_left_out(tmp_path: Path) -> None:
     metrics = json.loads((export(tmp_path) / "metrics.json").read_text())
     assert metrics == {"iteration": 7, "heads": {"tags": {"mAP": 0.5}, "kind": {"top1": 0.25}}}
+
+
+def test_the_model_card_lies_beside_the_weights(tmp_path: Path) -> None:
+    assert (export(tmp_path) / "README.md").read_text() == CARD
 
 
 def test_a_new_export_replaces_the_old_one(tmp_path: Path) -> None:

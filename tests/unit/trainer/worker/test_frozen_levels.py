@@ -12,12 +12,11 @@ from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.training import Training
 from headrace_testing.kept_messages import KeptMessages
-from headrace_testing.steps import CPU, HEADS, LABELS, SmallTraining, random_batch
+from headrace_testing.steps import CPU, HEADS, LABELS, SmallTraining, random_batch, small_evaluation
 from headrace_trainer.network.backbones import build_backbone
 from headrace_trainer.network.build import build_network
 from headrace_trainer.worker.checkpoint import CheckpointState, CheckpointWriter, load_checkpoint, tensor_files
 from headrace_trainer.worker.ema import AveragedNetwork
-from headrace_trainer.worker.evaluate import Evaluation
 from headrace_trainer.worker.optimizer import build_optimizer, state_tensors
 from headrace_trainer.worker.step import Step
 
@@ -63,7 +62,7 @@ def test_frozen_tensors_never_change_and_the_others_do(tmp_path: Path, frozen: i
     small = training_of(frozen)
     before = small.tensors()
     train(small, 0, 2)
-    Evaluation(4, CPU, torch.float32, tmp_path, KeptMessages())(small.network, [random_batch(9)], iteration=2)
+    small_evaluation(tmp_path, KeptMessages())(small.network, [random_batch(9)], iteration=2)
     halfway = small.tensors()
     train(small, 2, 3)
     for name, tensor in small.tensors().items():
@@ -77,8 +76,8 @@ def test_frozen_tensors_never_change_and_the_others_do(tmp_path: Path, frozen: i
 def test_visualising_leaves_batch_normalisation_in_the_mode_it_was_in(tmp_path: Path, frozen: int) -> None:
     """A known bug elsewhere: after the first pictures it stayed in evaluation mode, and its statistics stopped changing."""
     small = training_of(frozen)
-    Evaluation(4, CPU, torch.float32, tmp_path, KeptMessages())(small.network, [random_batch(9)], iteration=1)
-    assert list(tmp_path.rglob("*.png")), "pictures were drawn"
+    small_evaluation(tmp_path, KeptMessages())(small.network, [random_batch(9)], iteration=1)
+    assert list(tmp_path.rglob("*.jpg")), "pictures were drawn"
     modes = {name: part.training for name, part in small.network.named_modules() if isinstance(part, nn.BatchNorm2d)}
     assert modes == {name: (level_of(name) or 0) > frozen for name in modes}
     small.network.eval()

@@ -49,7 +49,7 @@ def exported(folder: Path, heads: list[HeadPlan], **parts: Any) -> tuple[Path, d
     network, spec = make(1, heads, **parts)
     scores = Scores({}, {})
     path = folder / export_model(
-        folder, network=network, spec=spec, heads=tuple(heads), image_size=ImageSize(), iteration=1, scores=scores
+        folder, network=network, spec=spec, heads=tuple(heads), image_size=ImageSize(), iteration=1, scores=scores, card=""
     )
     return path, load_file(path / "model.safetensors")
 

@@ -1,4 +1,5 @@
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -8,13 +9,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from headrace_api import runfolder
+from headrace_api.run import PictureRecord
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head, make_targets
 from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.heads.base import REGISTRY, Head
 from headrace_trainer.heads.truth import known_or
 from headrace_trainer.ops.drawing import Canvas
-from headrace_trainer.worker.pictures import COLUMNS, PredictionGrid
+from headrace_trainer.worker.pictures import Pictures
+from headrace_trainer.worker.showcase import Showcase, picture_file
 
 
 class Painter:
@@ -35,81 +39,105 @@ class Painter:
         return np.full_like(image, int(shade))
 
 
-def grid_of(*names: str, task: Task = Task.VIEW_INVARIANCE) -> PredictionGrid:
-    """By default, its heads have no truth to draw."""
-    return PredictionGrid({name: cast(Head, Painter(task)) for name in names})
+def pictures_of(output: Path, task: Task = Task.VIEW_INVARIANCE, labelled: bool = True, **images: list[str]) -> "Drawing":
+    """Draws these images for each head. By default, its heads have no truth to draw."""
+    showcase = Showcase({name: tuple(shown) for name, shown in images.items()}, frozenset(images if labelled else ()))
+    return Drawing(Pictures(showcase, output), {name: cast(Head, Painter(task)) for name in images}, output)
+
+
+@dataclass
+class Drawing:
+    """Pictures, and the heads that draw them."""
+
+    pictures: Pictures
+    heads: dict[str, Head]
+    output: Path
+
+    def add(self, batch: Batch, predictions: Mapping[str, Mapping[str, Tensor]], iteration: int = 5) -> list[PictureRecord]:
+        return self.pictures.draw(iteration, self.heads, batch, predictions)
+
+    def files(self) -> list[str]:
+        return sorted(path.relative_to(self.output).as_posix() for path in self.output.rglob("*") if path.is_file())
+
+    def shade(self, key: str) -> int:
+        """What a picture is filled with."""
+        with Image.open(self.output / key) as picture:
+            assert picture.format == "JPEG"
+            return int(np.asarray(picture)[picture.height // 2, picture.width // 2, 0])
 
 
 def batch_of(
-    heads: tuple[str, ...],
-    count: int,
-    height: int,
-    width: int,
+    heads: Iterable[str],
+    names: list[str],
+    size: tuple[int, int] = (40, 60),
     targets: Mapping[str, Tensor] | None = None,
     labelled: list[bool] | None = None,
 ) -> Batch:
-    images = torch.full((count, 3, height, width), 7, dtype=torch.uint8)
+    count = len(names)
+    images = torch.full((count, 3, *size), 7, dtype=torch.uint8)
     flags = {name: torch.tensor([True] * count if labelled is None else labelled) for name in heads}
-    return Batch(images, dict.fromkeys(heads, targets or {}), flags, [""] * count)
+    return Batch(images, dict.fromkeys(heads, targets or {}), flags, names)
 
 
-def test_rows_are_heads_and_columns_are_images(tmp_path: Path) -> None:
+def test_each_head_draws_its_own_images_from_whatever_batch_they_are_in(tmp_path: Path) -> None:
+    drawing = pictures_of(tmp_path, first=["c", "a"], second=["b"])
     names = ("first", "second")
-    grid = grid_of(*names)
-    shades = {"first": {"shade": torch.tensor([10, 20])}, "second": {"shade": torch.tensor([30, 40])}}
-    grid.add(batch_of(names, 2, 40, 60), shades)
-    grid.add(batch_of(names, 1, 40, 60), {"first": {"shade": torch.tensor([50])}, "second": {"shade": torch.tensor([60])}})
-    grid.save(tmp_path / "pictures" / "grid.png")
-    with Image.open(tmp_path / "pictures" / "grid.png") as picture:
-        pixels = np.asarray(picture)
-    assert pixels.shape == (6 + 2 * (30 + 40 + 6), 6 + 3 * (60 + 6), 3)
-    found = [[int(pixels[6 + row * 76 + 30 + 20, 6 + column * 66 + 30, 0]) for column in range(3)] for row in range(2)]
-    assert found == [[10, 20, 50], [30, 40, 60]]
+    shades = {"first": {"shade": torch.tensor([10, 20])}, "second": {"shade": torch.tensor([110, 120])}}
+    drawn = drawing.add(batch_of(names, ["a", "b"]), shades)
+    drawn += drawing.add(batch_of(names, ["c", "d"]), {name: {"shade": torch.tensor([30, 40])} for name in names})
+    expected = (("first", "c"), ("first", "a"), ("second", "b"))
+    assert drawing.pictures.in_order(drawn) == [
+        PictureRecord(head=head, image=image, file=picture_file(image)) for head, image in expected
+    ]
+    keys = [runfolder.picture(5, picture.head, picture.file) for picture in drawing.pictures.in_order(drawn)]
+    assert drawing.files() == sorted(keys), "and nothing else"
+    assert [drawing.shade(key) for key in keys] == [30, 10, 120]
 
 
-def test_the_truth_is_below_the_predictions_for_labelled_images(tmp_path: Path) -> None:
-    grid = grid_of("regions", task=Task.SEMANTIC_SEGMENTATION)
-    truth = {"map": torch.full((4, 384, 384), 40) + torch.arange(4)[:, None, None]}
-    truth["map"][2] = -1  # unknown: drawn as predicted
-    predicted = {"regions": {"map": torch.full((4, 384, 384), 90) + torch.arange(4)[:, None, None]}}
-    grid.add(batch_of(("regions",), 4, 384, 384, truth, [True, False, True, True]), predicted)
-    grid.save(tmp_path / "grid.png")
-    with Image.open(tmp_path / "grid.png") as picture:
-        pixels = np.asarray(picture)
-    assert pixels.shape == (6 + 2 * (30 + 384 + 6), 6 + 3 * (384 + 6), 3)
-    found = [[int(pixels[6 + row * 420 + 200, 6 + column * 390 + 30, 0]) for column in range(3)] for row in range(2)]
-    assert found == [[90, 92, 93], [40, 92, 43]]
+def test_the_labels_are_drawn_once_and_the_predictions_at_every_evaluation(tmp_path: Path) -> None:
+    drawing = pictures_of(tmp_path, Task.SEMANTIC_SEGMENTATION, regions=["a", "b"])
+    truth = {"map": torch.full((2, 384, 384), 40) + 10 * torch.arange(2)[:, None, None]}
+    for iteration, shade in ((1, 90), (2, 150)):
+        predicted = {"regions": {"map": torch.full((2, 384, 384), shade)}}
+        drawn = drawing.add(batch_of(["regions"], ["a", "b"], (384, 384), truth), predicted, iteration)
+        assert all(picture.truth for picture in drawn)
+        assert [drawing.shade(runfolder.picture(iteration, "regions", picture_file(image))) for image in "ab"] == [shade, shade]
+        truth = {"map": torch.full((2, 384, 384), 200)}
+    assert [drawing.shade(runfolder.truth_picture("regions", picture_file(image))) for image in "ab"] == [40, 50]
 
 
-def test_a_head_without_a_labelled_image_is_shown_on_the_first_ones(tmp_path: Path) -> None:
-    grid = grid_of("labelled", "not")
-    for shade in (10, 20):
-        batch = batch_of(("labelled", "not"), 2, 40, 60)
-        batch.labelled["not"][:] = False
-        shades = {"shade": torch.tensor([shade, shade + 1])}
-        grid.add(batch, {"labelled": shades, "not": shades})
-    rows = {title: [cell.getpixel((5, 5)) for cell in row] for title, row in grid._rows().items()}
-    assert [[shade for shade, *_ in row] for row in rows.values()] == [[10, 11, 20, 21], [10, 11]]
+def test_an_image_that_turns_out_to_have_no_usable_label_is_left_out(tmp_path: Path) -> None:
+    drawing = pictures_of(tmp_path, only=["a", "b"])
+    drawn = drawing.add(batch_of(["only"], ["a", "b"], labelled=[False, True]), {"only": {"shade": torch.tensor([1, 2])}})
+    assert [picture.image for picture in drawn] == ["b"]
+
+
+def test_a_head_without_labels_is_drawn_without_them(tmp_path: Path) -> None:
+    drawing = pictures_of(tmp_path, Task.SEMANTIC_SEGMENTATION, labelled=False, regions=["a"])
+    maps = torch.full((1, 384, 384), 40)
+    (drawn,) = drawing.add(batch_of(["regions"], ["a"], (384, 384), {"map": maps}, [False]), {"regions": {"map": maps}})
+    assert not drawn.truth
+    assert drawing.files() == [runfolder.picture(5, "regions", picture_file("a"))]
 
 
 def test_large_images_are_scaled_down_in_proportion(tmp_path: Path) -> None:
-    grid = grid_of("only")
-    grid.add(batch_of(("only",), 1, 400, 800), {"only": {"shade": torch.tensor([9])}})
-    grid.save(tmp_path / "grid.png")
-    with Image.open(tmp_path / "grid.png") as picture:
-        assert picture.size == (6 + 384 + 6, 6 + 30 + 192 + 6)
+    drawing = pictures_of(tmp_path, only=["a"])
+    drawing.add(batch_of(["only"], ["a"], (400, 800)), {"only": {"shade": torch.tensor([9])}})
+    with Image.open(tmp_path / drawing.files()[0]) as picture:
+        assert picture.size == (384, 192)
 
 
-def test_only_the_first_images_are_drawn() -> None:
-    grid = grid_of("only")
-    for _ in range(3):
-        grid.add(batch_of(("only",), 5, 8, 8), {"only": {"shade": torch.arange(5)}})
-    assert [len(row) for row in grid._rows().values()] == [COLUMNS]
+def test_an_image_whose_path_is_no_text_is_drawn_like_any_other(tmp_path: Path) -> None:
+    drawing = pictures_of(tmp_path, only=["caf\udce9.png"])
+    (drawn,) = drawing.add(batch_of(["only"], ["caf\udce9.png"]), {"only": {"shade": torch.tensor([9])}})
+    assert PictureRecord.model_validate_json(drawn.model_dump_json()) == drawn
+    assert drawing.files() == [runfolder.picture(5, "only", drawn.file)]
 
 
-def test_a_grid_without_images_says_so() -> None:
-    assert grid_of("only").empty
-    assert grid_of().empty
+def test_without_images_there_is_no_picture(tmp_path: Path) -> None:
+    drawing = pictures_of(tmp_path, only=[])
+    assert drawing.add(batch_of(["only"], ["a"]), {"only": {"shade": torch.tensor([9])}}) == []
+    assert drawing.files() == []
 
 
 @pytest.mark.parametrize("task", sorted(REGISTRY), ids=lambda task: task.value)

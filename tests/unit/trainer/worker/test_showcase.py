@@ -26,13 +26,9 @@ IMAGES = st.dictionaries(st.text("abcdefgh/", min_size=1, max_size=4), st.lists(
 
 
 def boxes(classes: list[int]) -> BoxList:
-    count = len(classes)
-    return BoxList(
-        classes=np.array(classes, np.int64),
-        crowd=np.zeros(count, np.bool_),
-        boxes=np.zeros((count, 4), np.float32),
-        normalised=False,
-    )
+    corners = np.zeros((len(classes), 4), np.float32)
+    crowd = np.zeros(len(classes), np.bool_)
+    return BoxList(classes=np.array(classes, np.int64), crowd=crowd, boxes=corners, normalised=False)
 
 
 def annotated(images: Mapping[str, list[int]]) -> dict[str, Annotation | None]:
