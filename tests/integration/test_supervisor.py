@@ -160,7 +160,7 @@ def test_it_answers_probes_status_and_metrics_while_it_works(tmp_path: Path, dat
         status = json.loads(ask("/status"))
         assert status["phase"] == Phase.TRAINING
         assert status["progress"]["percentage"] == 58
-        assert status["progress"]["metrics"] == [{"head": "boxes", "name": "AP", "value": 0.06, "iteration": 6}]
+        assert status["progress"]["metrics"] == [{"head": "boxes", "name": "AP", "value": 0.06, "iteration": 6, "unit": "", "primary": False}]
         assert "loss 0.2857" in status["message"]
         metrics = ask("/metrics")
         assert 'headrace_trainer_loss{head="boxes",term="class"}' in metrics
