@@ -17,6 +17,7 @@ from headrace_trainer.heads.base import Head
 from headrace_trainer.network.build import Network
 from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
+from headrace_trainer.worker.full_disk import naming_a_full_disk
 from headrace_trainer.worker.history import PRIMARY
 from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.pictures import PredictionGrid
@@ -101,7 +102,8 @@ class Evaluation:
         if grid.empty:
             return []
         path = Path(runfolder.picture(iteration, "predictions"))
-        grid.save(self._output / path)
+        with naming_a_full_disk("pictures of an evaluation"):
+            grid.save(self._output / path)
         return [path]
 
     def _say_progress(self, iteration: int, done: int) -> None:
