@@ -43,7 +43,7 @@ class TrainerProcess:
         given = {"--dataset": dataset, "--output": output, "--initial-weights": initial_weights}
         places = [part for option, place in given.items() if place for part in (option, place)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "headrace_trainer", str(file), *places, "--end-with-parent"],
+            [sys.executable, "-m", "headrace_trainer", str(file), *places, "--end-with-parent", str(os.getpid())],
             env={
                 **os.environ,
                 names.ENV_WORKSPACE: str(workspace),

@@ -168,6 +168,10 @@ class Reason(StrEnum):
         "BadModel",
         "Error: the network cannot be built, or weights do not fit it; for example, a head names a level that does not exist.",
     )
+    BAD_CHECKPOINT = (
+        "BadCheckpoint",
+        "Error: every checkpoint in the run folder arrived whole, but none of them can be loaded; the message says what is wrong.",
+    )
     NO_SUCH_LAYER = (
         "NoSuchLayer",
         "Error: a head names a layer that the dataset does not have, or the dataset has no layers.",
@@ -179,11 +183,17 @@ class Reason(StrEnum):
     )
     STORAGE_REFUSED = "StorageRefused", "Error: storage refuses access; for example, a key is wrong or the bucket does not exist."
     STORAGE_UNAVAILABLE = "StorageUnavailable", "The attempt failed because storage did not answer, or answered with errors."
-    DISK_FULL = "DiskFull", "The workspace (`spec.resources.workspace`) is too small for the dataset and the checkpoints."
-    LOSS_NOT_FINITE = "LossNotFinite", "Error: a loss became NaN or infinite; the message names the head and the iteration."
+    DISK_FULL = (
+        "DiskFull",
+        "The workspace (`spec.resources.workspace`) is too small for the dataset and the checkpoints, or a local output is full.",
+    )
+    LOSS_NOT_FINITE = (
+        "LossNotFinite",
+        "Error: a loss became NaN or infinite; the message names the head, the iteration, and a label that is far from all others.",
+    )
     OUT_OF_MEMORY = (
         "OutOfMemory",
-        "The trainer was killed at its memory limit (`spec.resources.memory`), or the GPU's memory is too small.",
+        "The kernel killed the trainer at its memory limit (`spec.resources.memory`), or the GPU's memory is too small.",
     )
     TRAINER_CRASHED = "TrainerCrashed", "The trainer failed for another reason; its log shows the cause."
 

@@ -7,20 +7,26 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from headrace_api.names import Reason
 from headrace_storage.keys import path_for, refuse_symlinks
 from headrace_storage.stop import StoppedError
 from headrace_storage.store import DamagedError, NotFoundError, StoredObject, never
+from headrace_storage.unusable_folder import usable_folder
 
 _TEMPORARY_PREFIX = ".headrace-"
 _CHUNK_BYTES = 1 << 20
 
 
 class FolderStore:
-    """Objects are files below `root`; the first write creates it."""
+    """Objects are files below `root`, which may itself be a link; the first write creates it.
 
-    def __init__(self, root: Path) -> None:
+    `blamed` is the reason of the FatalError for a link below `root`: such a link is the fault of whoever filled the folder.
+    """
+
+    def __init__(self, root: Path, blamed: Reason = Reason.BAD_DATASET) -> None:
         self.root = root.absolute()
         self.uri = f"{self.root}/"
+        self._blamed = blamed
 
     def folders(self, prefix: str = "") -> list[str]:
         start = path_for(self.root, prefix.rstrip("/")) if prefix else self.root
@@ -38,7 +44,7 @@ class FolderStore:
 
     def read(self, key: str, most: int | None = None) -> bytes:
         path = path_for(self.root, key)
-        refuse_symlinks(self.root, path)
+        refuse_symlinks(self.root, path, self._blamed)
         try:
             with path.open("rb") as file:
                 return file.read(most)
@@ -47,7 +53,7 @@ class FolderStore:
 
     def fetch(self, stored: StoredObject, target: Path, cancelled: Callable[[], bool] = never) -> None:
         source = path_for(self.root, stored.key)
-        refuse_symlinks(self.root, source)
+        refuse_symlinks(self.root, source, self._blamed)
         try:
             with source.open("rb") as reading, target.open("xb") as writing:
                 while chunk := reading.read(_CHUNK_BYTES):
@@ -61,17 +67,17 @@ class FolderStore:
             raise DamagedError(f"{source} has {size} bytes, but had {stored.size} when it was listed")
 
     def write(self, key: str, content: bytes) -> None:
-        with self._replacing(key) as temporary:
+        with usable_folder("output", self.root), self._replacing(key) as temporary:
             temporary.write_bytes(content)
 
     def upload(self, key: str, source: Path) -> None:
-        with self._replacing(key) as temporary:
+        with usable_folder("output", self.root), self._replacing(key) as temporary:
             shutil.copyfile(source, temporary)
 
     def remove(self, keys: Iterable[str]) -> None:
         for key in keys:
             path = path_for(self.root, key)
-            refuse_symlinks(self.root, path)
+            refuse_symlinks(self.root, path, self._blamed)
             path.unlink(missing_ok=True)
             # In an object store, a folder disappears with its last object; so it does here.
             with contextlib.suppress(OSError):
@@ -84,7 +90,7 @@ class FolderStore:
     def _replacing(self, key: str) -> Iterator[Path]:
         """A new file next to the target, renamed over it at the end: readers see the old or the new content, never half of it."""
         target = path_for(self.root, key)
-        refuse_symlinks(self.root, target)
+        refuse_symlinks(self.root, target, self._blamed)
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, dir=target.parent)
         os.close(descriptor)

@@ -40,13 +40,14 @@ def _trouble(segments: list[str]) -> str:
     return next((text for text, found in troubles.items() if found), "")
 
 
-def refuse_symlinks(root: Path, path: Path) -> None:
-    """Raise FatalError(BAD_DATASET) if `path`, which is below `root`, or a folder on the way to it is a symbolic link."""
+def refuse_symlinks(root: Path, path: Path, blamed: Reason = Reason.BAD_DATASET) -> None:
+    """Raise FatalError(`blamed`) if `path`, which is below `root`, or a folder on the way to it is a symbolic link."""
     for step in [path, *path.parents]:
         if step == root:
             return
         if step.is_symlink():
+            what = "folder" if step.is_dir() else "file"
             raise FatalError(
-                Reason.BAD_DATASET,
-                f"'{step.relative_to(root)}' is a symbolic link that may lead outside {root.name}/: replace it with its file",
+                blamed,
+                f"'{step.relative_to(root)}' is a symbolic link that may lead outside {root.name}/: replace it with its {what}",
             )

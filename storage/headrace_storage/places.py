@@ -24,13 +24,13 @@ def lies_in(inner: str, outer: str) -> bool:
     return f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
 
 
-def open_store(uri: str, environment: Mapping[str, str], connections: int = 32) -> Store:
-    """The store at `uri`: s3://bucket/prefix/ or a path. This sends no request yet.
+def open_store(uri: str, environment: Mapping[str, str], connections: int = 32, *, blamed: Reason = Reason.BAD_DATASET) -> Store:
+    """The store at `uri`: s3://bucket/prefix/ or a path. This sends no request yet. `blamed` is FolderStore's.
 
     Raises FatalError(STORAGE_REFUSED) if keys are not set or `uri` is not the URI of a store.
     """
     if (path := local_path(uri)) is not None:
-        return FolderStore(path)
+        return FolderStore(path, blamed)
     parts = urlsplit(uri)
     if parts.scheme != "s3" or not parts.netloc:
         raise FatalError(Reason.STORAGE_REFUSED, f"{uri!r} is neither s3://bucket/prefix/ nor the path of a folder")

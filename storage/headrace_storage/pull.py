@@ -14,6 +14,7 @@ from headrace_storage.keys import path_for
 from headrace_storage.retry import Retry
 from headrace_storage.stop import StoppedError
 from headrace_storage.store import Fetchable, NotFoundError, StoredObject
+from headrace_storage.unusable_folder import NO_SPACE
 
 _BLOCK_BYTES = 4096
 """Files occupy whole blocks on disk."""
@@ -138,7 +139,7 @@ def in_words(size: int) -> str:
 
 
 def _disk_error(error: OSError, key: str) -> Exception:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if error.errno in NO_SPACE:
         return RetryableError(Reason.DISK_FULL, f"the disk filled up while pulling {key}: {error}")
     if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}:
         return FatalError(Reason.BAD_DATASET, f"object {key!r} is both a file and a folder: rename one of them")

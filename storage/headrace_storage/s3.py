@@ -45,7 +45,12 @@ class S3Store:
         # Imported late: minio takes longer to import than the rest of the supervisor to start.
         import minio
         import urllib3
+        from minio.helpers import check_bucket_name
 
+        try:
+            check_bucket_name(bucket, s3_check=True)
+        except ValueError as error:
+            raise FatalError(Reason.STORAGE_REFUSED, f"s3://{bucket}/{prefix}: {error}") from error
         self.uri = f"s3://{bucket}/{prefix}"
         self._bucket, self._prefix = bucket, prefix
         self._endpoint = environment.get("AWS_ENDPOINT_URL") or AWS_ENDPOINT
@@ -165,8 +170,9 @@ class S3Store:
             raise UnavailableError(f"{where}: the connection broke: {error}") from error
         except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
             raise UnavailableError(f"{where}: {error}") from error
-        except ValueError as error:  # minio checks names before it sends a request
-            raise FatalError(Reason.STORAGE_REFUSED, f"{where}: {error}") from error
+        except (ValueError, SyntaxError) as error:
+            # minio parses what the store answers, and lets through what its parsers raise: XML's ParseError is a SyntaxError.
+            raise UnavailableError(f"{where}: the answer cannot be read: {error}") from error
 
 
 def _etag_is_md5(etag: str, headers: Mapping[str, str]) -> bool:

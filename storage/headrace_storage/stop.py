@@ -3,8 +3,39 @@
 import os
 import select
 import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+STOPPING_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+EXIT_AFTER_SIGTERM = 128 + signal.SIGTERM
+"""The exit status that a shell gives a program that SIGTERM ended."""
+
+
+def hold_back() -> None:
+    """Keep SIGTERM and SIGINT waiting until `let_through`, for the time before there is a handler.
+
+    A process that this one starts begins the same way, and so cannot be ended before it has installed its own handler.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING_SIGNALS)
+
+
+def let_through() -> None:
+    """Deliver what `hold_back`, here or in the parent, kept waiting, and everything after it."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING_SIGNALS)
+
+
+@contextmanager
+def holding_back() -> Iterator[None]:
+    """A block in which signals wait: one that starts a child and does not know it yet, for example."""
+    hold_back()
+    try:
+        yield
+    finally:
+        let_through()
 
 
 class Stop:
@@ -48,9 +79,10 @@ class Stop:
         return self.requested
 
     def install(self) -> None:
-        """Handle SIGTERM and SIGINT (Ctrl-C) from now on."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        """Handle SIGTERM and SIGINT (Ctrl-C) from now on, and those that a parent held back for us."""
+        for number in STOPPING_SIGNALS:
+            signal.signal(number, self._on_signal)
+        let_through()
 
     def close(self) -> None:
         """Close the pipe."""
@@ -63,3 +95,18 @@ class Stop:
 
 class StoppedError(Exception):
     """Someone asked the process to end during work that need not be finished."""
+
+
+def exit_on_sigterm(stop: Stop) -> None:
+    """From now on SIGTERM raises SystemExit, so that `with` blocks clean up behind a program that has nothing to save.
+
+    It also requests `stop`, which ends what other threads do: cleaning up waits for them.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the handler's signature
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # cleaning up must not be interrupted
+        stop.request()
+        sys.exit(EXIT_AFTER_SIGTERM)
+
+    signal.signal(signal.SIGTERM, leave)
+    let_through()

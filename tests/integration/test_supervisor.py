@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from headrace_storage.folder import FolderStore
 from headrace_testing.stand_in_runs import RUN_FOLDER, Attempt, dataset_files, job_document, write_files
 from headrace_testing.stand_in_worker import Behaviour
 from headrace_trainer.supervisor import checkpoints
+from headrace_trainer.supervisor.memory_kills import MemoryKills
 from headrace_trainer.supervisor.workspace import Workspace
 
 
@@ -108,7 +110,6 @@ def test_attempts_are_counted_if_they_are_started_without_a_number(tmp_path: Pat
     [
         ("crash", ExitCode.RETRY, Reason.TRAINER_CRASHED, "ZeroDivisionError: the stand-in was told to crash"),
         ("segfault", ExitCode.RETRY, Reason.TRAINER_CRASHED, "SIGSEGV"),
-        ("killed", ExitCode.RETRY, Reason.OUT_OF_MEMORY, "raise spec.resources.memory"),
         ("error", ExitCode.FATAL, Reason.LOSS_NOT_FINITE, "head 'boxes': nan"),
         ("retryable", ExitCode.RETRY, Reason.LOSS_NOT_FINITE, "head 'boxes': nan"),
     ],
@@ -126,6 +127,86 @@ def test_a_worker_in_trouble_ends_the_attempt_with_the_cause_its_checkpoint_and_
     assert attempt.outcome.checkpoint.iteration == 4
     assert attempt.wiped
     assert said in (output / RUN_FOLDER / "outcome.json").read_text()
+
+
+def test_a_worker_that_somebody_killed_ran_out_of_memory_only_if_the_kernel_says_so(
+    tmp_path: Path, dataset: Path, output: Path
+) -> None:
+    known = MemoryKills().since_start() is not None
+    with Attempt(
+        tmp_path / "a", job_document(), Behaviour(at=6, trouble="killed"), dataset=str(dataset), output=str(output)
+    ) as attempt:
+        assert attempt.until_over() is ExitCode.RETRY
+    assert attempt.outcome.reason is (Reason.TRAINER_CRASHED if known else Reason.OUT_OF_MEMORY)
+    said = "the kernel reports no out-of-memory kill" if known else "the kernel does not tell here"
+    assert f"the worker was killed (signal 9, SIGKILL) {'from outside: ' if known else ''}" in attempt.outcome.message
+    assert said in attempt.outcome.message
+
+
+def _file(place: Path) -> None:
+    place.write_text("mine")
+
+
+def _dangling_link(place: Path) -> None:
+    place.symlink_to(place.with_name("gone"))
+
+
+@pytest.mark.parametrize("make", [_file, _dangling_link])
+@pytest.mark.parametrize("what", ["workspace", "output"])
+def test_a_workspace_or_output_that_cannot_be_one_is_refused_for_good(
+    tmp_path: Path, dataset: Path, what: str, make: Callable[[Path], None]
+) -> None:
+    places = {"workspace": tmp_path / "w", "output": tmp_path / "o"}
+    make(places[what])
+    settings = {"dataset": str(dataset), "output": str(places["output"]), "workspace": places["workspace"]}
+    with Attempt(tmp_path / "a", job_document(), **settings) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert attempt.outcome.reason is Reason.INVALID_SPEC
+    assert f"the {what} {places[what]}" in attempt.outcome.message
+    assert not (tmp_path / "gone").exists()
+
+
+def test_an_output_that_is_a_link_is_followed_and_a_link_below_it_is_refused(tmp_path: Path, dataset: Path, output: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    output.symlink_to(tmp_path / "elsewhere")
+    with Attempt(tmp_path / "a", job_document(), dataset=str(dataset), output=str(output)) as first:
+        assert first.until_over() is ExitCode.OK
+    run = tmp_path / "elsewhere" / RUN_FOLDER
+    assert (run / "outcome.json").is_file()
+    (run / "checkpoints").rename(tmp_path / "moved")
+    (run / "checkpoints").symlink_to(tmp_path / "moved")
+    with Attempt(tmp_path / "b", job_document(), dataset=str(dataset), output=str(output), attempt=2) as second:
+        assert second.until_over() is ExitCode.FATAL
+    assert second.outcome.reason is Reason.INVALID_SPEC
+    assert "'checkpoints' is a symbolic link" in second.outcome.message
+
+
+def test_a_checkpoint_that_cannot_be_loaded_gives_way_to_the_best_one(tmp_path: Path, dataset: Path, output: Path) -> None:
+    with Attempt(
+        tmp_path / "a", job_document(), Behaviour(at=9, trouble="crash"), dataset=str(dataset), output=str(output)
+    ) as first:
+        first.until_over()
+    with Attempt(
+        tmp_path / "b", job_document(), Behaviour(cannot_load=[8]), dataset=str(dataset), output=str(output), attempt=2
+    ) as second:
+        assert second.until_over() is ExitCode.OK
+    assert "checkpoint 00000008 cannot be read: told to; trying checkpoints/00000004/ instead" in second.log
+    assert "worker: resumed at 4" in second.log
+
+
+def test_checkpoints_none_of_which_can_be_loaded_are_kept_and_end_the_job(tmp_path: Path, dataset: Path, output: Path) -> None:
+    with Attempt(
+        tmp_path / "a", job_document(), Behaviour(at=9, trouble="crash"), dataset=str(dataset), output=str(output)
+    ) as first:
+        first.until_over()
+    with Attempt(
+        tmp_path / "b", job_document(), Behaviour(cannot_load=[4, 8]), dataset=str(dataset), output=str(output), attempt=2
+    ) as second:
+        assert second.until_over() is ExitCode.FATAL
+    assert second.outcome.reason is Reason.BAD_CHECKPOINT
+    assert "submit the job under another name or output to start over" in second.outcome.message
+    assert (output / RUN_FOLDER / "checkpoints/00000008/state.json").is_file()
+    assert (output / RUN_FOLDER / "checkpoints/00000004/state.json").is_file()
 
 
 def test_nothing_that_the_worker_started_outlives_the_attempt(tmp_path: Path, dataset: Path, output: Path) -> None:
@@ -160,7 +241,9 @@ def test_it_answers_probes_status_and_metrics_while_it_works(tmp_path: Path, dat
         status = json.loads(ask("/status"))
         assert status["phase"] == Phase.TRAINING
         assert status["progress"]["percentage"] == 58
-        assert status["progress"]["metrics"] == [{"head": "boxes", "name": "AP", "value": 0.06, "iteration": 6, "unit": "", "primary": False}]
+        assert status["progress"]["metrics"] == [
+            {"head": "boxes", "name": "AP", "value": 0.06, "iteration": 6, "unit": "", "primary": False}
+        ]
         assert "loss 0.2857" in status["message"]
         metrics = ask("/metrics")
         assert 'headrace_trainer_loss{head="boxes",term="class"}' in metrics

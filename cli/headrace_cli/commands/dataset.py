@@ -1,12 +1,11 @@
 """`headrace dataset check`: shows what a dataset contains and what is wrong with it."""
 
-import subprocess
 import sys
 from typing import Annotated
 
 import typer
 
-from headrace_api.names import ExitCode
+from headrace_cli.child_process import running_child
 from headrace_cli.failure import require_packages
 from headrace_cli.wrapped_command import WrappedCommand
 
@@ -15,8 +14,6 @@ dataset = typer.Typer(name="dataset", no_args_is_help=True, help="Inspects datas
 _MODULE = "headrace_trainer.check"
 _NEEDED = ("numpy", "PIL", "faster_coco_eval", "minio")
 """Packages of the [trainer] extra that a check needs; torch is not one of them."""
-_INTERRUPTED = 130
-"""The exit status that a shell gives a program that Ctrl-C ended."""
 
 
 @dataset.callback()
@@ -55,11 +52,6 @@ def check(
     """
     require_packages("a check", _NEEDED)
     options = [*(["--images"] if images else []), *(["--json"] if json else [])]
-    with subprocess.Popen([sys.executable, "-m", _MODULE, *options, "--", uri], stdin=subprocess.DEVNULL) as process:
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:  # the terminal signals the program, too
-            process.wait()
-            raise typer.Exit(_INTERRUPTED) from None
-    # A negative code means that a signal killed it: a crash.
-    raise typer.Exit(code if code >= 0 else ExitCode.FATAL)
+    with running_child([sys.executable, "-m", _MODULE, *options, "--", uri]) as child:
+        code = child.wait()
+    raise typer.Exit(code)

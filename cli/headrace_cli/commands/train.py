@@ -16,6 +16,7 @@ from headrace_api.trainingjob import Dataset, Output, TrainingJob
 from headrace_cli.failure import fail, require_packages
 from headrace_cli.manifest import read_job
 from headrace_cli.trainer_process import TrainerProcess
+from headrace_storage.stop import hold_back, holding_back
 
 _NEEDED = ("torch", "torchvision", "minio", "prometheus_client", "rich", "safetensors")
 """Packages of the [trainer] extra that training needs to start."""
@@ -75,6 +76,7 @@ def train(
     if output is None and wanted.spec.output is None:
         fail("there is no place for the results", hint="pass --output, or set spec.output.uri")
     require_packages("training", _NEEDED)
+    hold_back()  # until `_train` passes signals on: nothing may end us between the folder and its removal
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         place = workspace or Path(folder) / "workspace"
         code, outcome = _train(wanted, Path(folder), place, dataset=dataset, output=output, initial_weights=initial_weights)
@@ -88,13 +90,14 @@ def _train(job: TrainingJob, folder: Path, workspace: Path, **places: str | None
     from headrace_cli.progress_bar import ProgressBar
 
     with ProgressBar(job.metadata.name) as bar:
-        trainer = TrainerProcess(job, folder, workspace, on_line=bar.line, **places)
+        with holding_back():  # the trainer, too, begins with signals held back, until it can take them
+            trainer = TrainerProcess(job, folder, workspace, on_line=bar.line, **places)
 
-        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
-            trainer.stop()
+            def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+                trainer.stop()
 
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
+            signal.signal(signal.SIGINT, stop)
+            signal.signal(signal.SIGTERM, stop)
         while (code := trainer.wait(_LOOK_SECONDS)) is None:
             if (status := trainer.status()) is not None:
                 bar.update(status)

@@ -23,6 +23,8 @@ class FakeS3:
     """Added to every object that is served."""
     errors: list[tuple[int, str]] = field(default_factory=list)
     """(status, code) of the next answers, used up one by one; the last one stays if `keep_failing`."""
+    error_body: bytes | None = None
+    """The body of those answers, instead of S3's XML."""
     keep_failing: bool = False
     held_puts: dict[str, threading.Event] = field(default_factory=dict)
     """Keys whose PUT is answered only once the event is set."""
@@ -44,6 +46,11 @@ class FakeS3:
         if not self.errors:
             return None
         return self.errors[0] if self.keep_failing and len(self.errors) == 1 else self.errors.pop(0)
+
+    def body_of(self, code: str) -> bytes:
+        """The body of an answer with the error `code`."""
+        xml = f"<Error><Code>{code}</Code><Message>told to</Message></Error>".encode()
+        return xml if self.error_body is None else self.error_body
 
     def listing(self, prefix: str, after: str = "") -> str:
         """A page of ListObjectsV2; the continuation token is the last key of the previous page."""
@@ -76,7 +83,7 @@ def fake_s3() -> Iterator[FakeS3]:
             key = unquote(url.path).lstrip("/").partition("/")[2]
             fake.requests.append(f"GET {key}")
             if error := fake.next_error():
-                self._answer(error[0], f"<Error><Code>{error[1]}</Code><Message>told to</Message></Error>".encode())
+                self._answer(error[0], fake.body_of(error[1]))
             elif "list-type" in (query := parse_qs(url.query, keep_blank_values=True)):
                 self._answer(200, fake.listing(query["prefix"][0], query.get("continuation-token", [""])[0]).encode())
             elif key in fake.slow_gets:
@@ -93,7 +100,7 @@ def fake_s3() -> Iterator[FakeS3]:
             if held := fake.held_puts.get(key):
                 held.wait(60)
             if error := fake.next_error():
-                self._answer(error[0], f"<Error><Code>{error[1]}</Code><Message>told to</Message></Error>".encode())
+                self._answer(error[0], fake.body_of(error[1]))
                 return
             fake.objects[key] = content
             self._answer(200, b"", headers={"ETag": f'"{md5(content, usedforsecurity=False).hexdigest()}"'})

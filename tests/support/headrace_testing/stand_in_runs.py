@@ -1,6 +1,7 @@
 """Attempts of the real supervisor with the stand-in worker, run in a thread so that a test can watch and interfere."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -71,7 +72,7 @@ class Attempt:
         **settings: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.workspace = folder / "workspace"
+        self.workspace = Path(settings.pop("workspace", folder / "workspace"))
         self._lines: list[str] = []
         self._termination = folder / "termination-log"
         job_file = folder / "job.json"
@@ -82,7 +83,7 @@ class Attempt:
             job_file=job_file,
             workspace=self.workspace,
             environment={
-                "PYTHONPATH": _SUPPORT,
+                "PYTHONPATH": os.pathsep.join([_SUPPORT, *filter(None, [os.environ.get("PYTHONPATH")])]),
                 ENV_BEHAVIOUR: behaviour.model_dump_json(),
                 **(environment or {}),
             },

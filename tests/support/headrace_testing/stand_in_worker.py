@@ -56,6 +56,8 @@ class Behaviour(BaseModel):
     """SIGTERM is ignored."""
     checkpoint_bytes: int = 100
     build_seconds: float = 0.0
+    cannot_load: list[int] = []
+    """Iterations of checkpoints that it refuses to resume from."""
 
 
 def main() -> None:
@@ -73,6 +75,10 @@ def main() -> None:
     iteration = 0
     if plan.resume_from is not None:
         iteration = json.loads((plan.resume_from / "state.json").read_text())["iteration"]
+        if iteration in behaviour.cannot_load:
+            message = f"checkpoint {plan.resume_from.name} cannot be read: told to"
+            send(Ended(verdict=Verdict.ERROR, reason=Reason.BAD_CHECKPOINT, message=message, retry=True))
+            sys.exit(1)
         print(f"resumed at {iteration}", flush=True)
     if plan.initial_weights is not None:
         there = sorted(path.name for path in plan.initial_weights.iterdir()) if plan.initial_weights.is_dir() else "a file"

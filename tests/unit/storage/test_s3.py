@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from headrace_api.errors import FatalError
 from headrace_storage.s3 import S3Store
 from headrace_storage.stop import StoppedError
-from headrace_storage.store import StoredObject
+from headrace_storage.store import StoredObject, UnavailableError
 from headrace_testing.fake_s3 import FakeS3, fake_s3
 
 
@@ -37,3 +38,25 @@ def test_a_stop_ends_a_fetch_at_the_chunk_it_is_at(s3: FakeS3, tmp_path: Path) -
     target = tmp_path / "big"
     with pytest.raises(StoppedError):
         S3Store("bucket", "", s3.environment()).fetch(StoredObject("big", 300_000), target, target.exists)
+
+
+@pytest.mark.parametrize("body", [b"", b"<Error><Code>Slow", b"busy, come back later", b"\xff\xfe", b"<html></html>", b"<a/>"])
+@pytest.mark.parametrize("status", [200, 500, 503])
+def test_an_answer_that_cannot_be_read_may_be_retried(s3: FakeS3, status: int, body: bytes) -> None:
+    s3.errors, s3.error_body, s3.keep_failing = [(status, "Any")], body, True
+    store = S3Store("bucket", "", s3.environment())
+    if status == 200 and body in {b"<html></html>", b"<a/>"}:
+        pytest.skip("XML without an entry is an empty listing to the client library")
+    with pytest.raises(UnavailableError):
+        store.list()
+    if status != 200:
+        with pytest.raises(UnavailableError):
+            store.read("key")
+        with pytest.raises(UnavailableError):
+            store.write("key", b"x")
+
+
+def test_a_bucket_name_that_cannot_exist_is_refused_before_any_request(s3: FakeS3) -> None:
+    with pytest.raises(FatalError, match=r"s3://Not_A\.\.Bucket/: "):
+        S3Store("Not_A..Bucket", "", s3.environment())
+    assert s3.requests == []

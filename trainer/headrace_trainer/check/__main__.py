@@ -1,8 +1,8 @@
 """`headrace dataset check` as a program: `python -m headrace_trainer.check FOLDER|s3://... [--images] [--json]`.
 
 The report goes to stdout, progress to stderr. Exit status: 0 no problems, 1 problems (or a failure that a retry may fix), 2 no
-dataset to check, or storage refuses access. From object storage, the check pulls the annotation files into a temporary folder, and
-only the headers of images; with `--images`, it pulls everything.
+dataset to check, or storage refuses access; 143 SIGTERM. From object storage, the check pulls the annotation files into a temporary
+folder, and only the headers of images; with `--images`, it pulls everything.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from headrace_storage.keys import path_for
 from headrace_storage.places import local_path, open_store
 from headrace_storage.pull import Pull, check_space, in_words
 from headrace_storage.retry import Retry
-from headrace_storage.stop import Stop
+from headrace_storage.stop import Stop, exit_on_sigterm
 from headrace_storage.store import Store, StoredObject
 from headrace_trainer.check.dataset import check_dataset
 from headrace_trainer.data.files import is_image
@@ -34,8 +34,8 @@ _CONNECTIONS = 32
 _PATIENCE_SECONDS = 30.0
 
 
-def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> ExitCode:
-    """Check the dataset, and print what was found."""
+def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ, stop: Stop | None = None) -> ExitCode:
+    """Check the dataset, and print what was found. `stop` ends what is being pulled."""
     parser = argparse.ArgumentParser(prog="python -m headrace_trainer.check", description=__doc__)
     parser.add_argument("dataset", help="a folder, never written to, or s3://bucket/prefix/")
     parser.add_argument("--images", action="store_true", help="decode every image, and draw every annotation")
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
             if root is not None:
                 _refuse_nothing(root)
             else:
-                retry = Retry(_PATIENCE_SECONDS, Stop(), _say)
+                retry = Retry(_PATIENCE_SECONDS, stop or Stop(), _say)
                 store = open_store(options.dataset, environment, _CONNECTIONS)
                 root = _Stored(store, Path(scratch), retry, whole=options.images).pull()
             report = check_dataset(root, options.dataset, options.images)
@@ -121,4 +121,6 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stop = Stop()
+    exit_on_sigterm(stop)
+    sys.exit(main(stop=stop))

@@ -1,6 +1,7 @@
 """`python -m headrace_trainer.predict`, started by `headrace predict` and `headrace export`.
 
-Exit status: 0 success; 1 some images could not be read, the others are done; 2 failure, explained on stderr; 130 Ctrl-C.
+Exit status: 0 success; 1 some images could not be read, the others are done; 2 failure, explained on stderr; 130 Ctrl-C;
+143 SIGTERM.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from headrace_api.errors import TrainerError
 from headrace_api.names import ExitCode
+from headrace_storage.stop import Stop, exit_on_sigterm
 from headrace_trainer.predict import messages
 
 _INTERRUPTED = 130
@@ -102,4 +104,5 @@ def _graph(options: argparse.Namespace, temporary: Path) -> int:
 
 
 if __name__ == "__main__":
+    exit_on_sigterm(Stop())
     sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Checkpoints in the run folder: complete once a marker names them, found through the marker, pruned when none names them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -39,19 +39,22 @@ def read_marker(store: Store, key: str) -> Marker | None:
         return None
 
 
-def find_complete(store: Store, say: Callable[[str], None]) -> Marker | None:
+def find_complete(store: Store, say: Callable[[str], None], besides: Collection[str] = ()) -> Marker | None:
     """The latest complete checkpoint: the one that latest.json names, else the one that best.json names, else None.
+
+    Passes over those in the folders `besides`, which the worker could not load.
 
     A marker is written after its files, and files are removed only after a newer marker is written; so a marker without its files
     means that someone else deleted them, which is logged and survived.
     """
     troubles: list[str] = []
     for key in (runfolder.LATEST, runfolder.BEST):
-        if marker := complete_marker(store, key, troubles.append):
+        marker = complete_marker(store, key, troubles.append)
+        if marker is not None and marker.folder not in besides:
             break
     else:
         marker = None
-        if troubles:
+        if troubles and not besides:
             troubles.append("no complete checkpoint is left: the training starts over")
     for trouble in troubles:
         say(trouble)

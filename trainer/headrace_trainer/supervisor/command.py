@@ -1,7 +1,7 @@
 """The trainer's command line. In a pod, everything it needs is in its environment (headrace_api.names, settings.py).
 
     python -m headrace_trainer [JOB.json] [--dataset FOLDER|s3://...] [--output FOLDER|s3://...]
-                              [--initial-weights PATH|s3://...] [--end-with-parent]
+                              [--initial-weights PATH|s3://...] [--end-with-parent PID]
 
 `headrace train` starts it with these arguments.
 """
@@ -30,8 +30,10 @@ _PR_SET_PDEATHSIG = 1
 def execute(stop: Stop, worker_module: str = WORKER_MODULE, preload: tuple[str, ...] = PRELOADED_MODULES) -> ExitCode:
     """Run one attempt. `stop` must already be installed."""
     arguments = _arguments()
-    if arguments.end_with_parent:
+    if arguments.end_with_parent is not None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != arguments.end_with_parent:
+            stop.request()  # it died before prctl took effect
     journal = Journal()
     try:
         settings = settings_from(os.environ, arguments.job, arguments.dataset, arguments.output, arguments.initial_weights)
@@ -49,7 +51,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--initial-weights", help="instead of spec.model.initialWeights.uri: s3://... or a path, which is only read"
     )
-    parser.add_argument("--end-with-parent", action="store_true", help="shut down cleanly when the parent process is gone")
+    parser.add_argument(
+        "--end-with-parent", type=int, metavar="PID", help="shut down cleanly when the parent process, which has this PID, is gone"
+    )
     return parser.parse_args()
 
 

@@ -8,6 +8,7 @@ from headrace_api.errors import FatalError, TrainerError
 from headrace_api.names import ExitCode, Reason
 from headrace_api.report import Verdict
 from headrace_storage.stop import Stop
+from headrace_storage.unusable_folder import NO_SPACE
 from headrace_trainer.protocol import Ended
 
 _ERROR_SECONDS = 60.0
@@ -42,6 +43,9 @@ class Ending:
         if isinstance(error, TrainerError):
             code = ExitCode.FATAL if isinstance(error, FatalError) else ExitCode.RETRY
             return cls(Verdict.ERROR, error.reason, error.message, code)
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            message = f"the workspace's disk is full ({error}): raise spec.resources.workspace"
+            return cls(Verdict.ERROR, Reason.DISK_FULL, message, ExitCode.RETRY)
         message = f"the supervisor crashed: {type(error).__name__}: {error}"
         return cls(Verdict.ERROR, Reason.TRAINER_CRASHED, message, ExitCode.RETRY)
 

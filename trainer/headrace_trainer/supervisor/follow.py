@@ -27,6 +27,7 @@ from headrace_trainer.protocol import (
 )
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.journal import Journal, utc_now
+from headrace_trainer.supervisor.memory_kills import MemoryKills
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
 from headrace_trainer.supervisor.upload import Uploads
@@ -49,6 +50,7 @@ class Follower:
     board: Board
     journal: Journal
     stop: Stop
+    memory_kills: MemoryKills
     grace_seconds: float
     silence_seconds: float
 
@@ -112,12 +114,22 @@ class Follower:
         how = f"exit code {code}" if code >= 0 else f"signal {_signal_name(-code)}"
         last = self._last_lines()
         if code == -signal.SIGKILL:
-            raise RetryableError(
-                Reason.OUT_OF_MEMORY,
-                f"the worker was killed ({how}), most likely because memory ran out: raise spec.resources.memory, or lower "
-                f"spec.training.batchSize or imageSize; its last output: {last}",
-            )
+            raise self._killed(last)
         raise RetryableError(Reason.TRAINER_CRASHED, f"the worker crashed ({how}); its last output: {last}")
+
+    def _killed(self, last: str) -> RetryableError:
+        """The worker got a SIGKILL that we did not send."""
+        advice = "raise spec.resources.memory, or lower spec.training.batchSize or imageSize"
+        match self.memory_kills.since_start():
+            case None:
+                reason, said = Reason.OUT_OF_MEMORY, f"most likely because memory ran out (the kernel does not tell here): {advice}"
+            case 0:
+                reason, said = Reason.TRAINER_CRASHED, "from outside: the kernel reports no out-of-memory kill"
+            case _:
+                reason, said = Reason.OUT_OF_MEMORY, f"by the kernel, because memory ran out: {advice}"
+        return RetryableError(
+            reason, f"the worker was killed (signal {_signal_name(signal.SIGKILL)}) {said}; its last output: {last}"
+        )
 
     def _silent(self) -> RetryableError:
         self.worker.kill()

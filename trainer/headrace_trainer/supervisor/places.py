@@ -9,6 +9,7 @@ from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.trainingjob import TrainingJob
 from headrace_storage.places import lies_in, local_path
+from headrace_storage.unusable_folder import refuse_dangling_link
 from headrace_trainer.supervisor.settings import Settings
 
 
@@ -31,6 +32,7 @@ class Places:
             raise FatalError(
                 Reason.MISSING_STORAGE, "the job names no output, and the operator has no default: set spec.output.uri"
             )
+        refuse_dangling_link("workspace", settings.workspace)  # resolving it would make the folder that it names
         meta, weights = job.metadata, job.spec.model.initial_weights
         uid = meta.uid or runfolder.UID_OF_LOCAL_RUNS
         places = cls(

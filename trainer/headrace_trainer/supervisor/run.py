@@ -1,8 +1,9 @@
 """One attempt from start to end: the job as numbered steps, with one ending for all of them."""
 
 import json
+import shutil
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from headrace_storage.pull import Pull, check_space, in_words
 from headrace_storage.retry import Retry
 from headrace_storage.stop import Stop, StoppedError
 from headrace_storage.store import Store
-from headrace_trainer.protocol import Plan
+from headrace_trainer.protocol import Ended, Plan
 from headrace_trainer.resolve import resolve_heads
 from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.board import Board
@@ -26,6 +27,7 @@ from headrace_trainer.supervisor.ending import Ending, UploadDeadline
 from headrace_trainer.supervisor.follow import Follower
 from headrace_trainer.supervisor.initial_weights import FoundWeights, environment_for_weights, find_weights
 from headrace_trainer.supervisor.journal import Journal
+from headrace_trainer.supervisor.memory_kills import MemoryKills
 from headrace_trainer.supervisor.metrics import Metrics
 from headrace_trainer.supervisor.places import Places
 from headrace_trainer.supervisor.progress import ProgressMeter
@@ -89,7 +91,7 @@ class Run:
 
         # 3. Start uploading the job and the log to the run folder: wrong credentials show up before the dataset is touched.
         dataset = open_store(places.dataset, settings.environment, settings.pull_connections)
-        run_folder = open_store(places.run_folder, settings.environment)
+        run_folder = open_store(places.run_folder, settings.environment, blamed=Reason.INVALID_SPEC)
         self._uploads = uploads = self._begin_uploads(run_folder, job, places, workspace)
 
         # 4. Read the dataset's description; a head that fits no layer ends the job before any image is pulled.
@@ -103,46 +105,80 @@ class Run:
         weights = self._find_weights(places) if checkpoint is None else None
 
         # 6. Start the worker, which imports torch (seconds) while the dataset is pulled.
-        self._worker = worker = WorkerProcess(
+        memory_kills = MemoryKills()
+        worker = self._start_worker(workspace)
+        dataset_folder = self._pull_dataset(dataset, places, job, workspace, weights)
+        initial_weights = weights and weights.bring_in(workspace.weights, workspace.partial, self._retry)
+
+        # 7. Let the worker train from the checkpoint. One that arrived whole but cannot be loaded gives way to an earlier one.
+        unreadable: list[str] = []
+        while True:
+            publisher = Publisher(workspace.run, uploads, self.board, self._journal.say)
+            uploads.record.resumed(checkpoint.iteration if checkpoint else 0)
+            resume_from = self._pull_checkpoint(checkpoint, run_folder, workspace, meter, publisher)
+            self.board.show_progress(meter)
+            plan = Plan(
+                job=job,
+                dataset_dir=dataset_folder,
+                output_dir=workspace.run,
+                resume_from=resume_from,
+                initial_weights=initial_weights,
+                threads=settings.threads,
+            )
+            ended = self._train(worker, plan, meter, publisher, memory_kills)
+            if checkpoint is None or ended.reason is not Reason.BAD_CHECKPOINT:
+                return Ending.from_worker(ended)
+            unreadable.append(checkpoint.folder)
+            checkpoint = self._next_checkpoint(run_folder, unreadable, ended.message)
+            worker.close()
+            shutil.rmtree(workspace.resume)
+            workspace.resume.mkdir()
+            worker = self._start_worker(workspace)
+
+    def _start_worker(self, workspace: Workspace) -> WorkerProcess:
+        self._worker = WorkerProcess(
             workspace.plan,
-            worker_environment(settings.environment, workspace.temporary, settings.threads),
+            worker_environment(self._settings.environment, workspace.temporary, self._settings.threads),
             self._journal.worker_line,
             self._worker_module,
             self._preload,
         )
-        dataset_folder = self._pull_dataset(dataset, places, job, workspace, weights)
+        return self._worker
 
-        # 7. Pull the checkpoint or the weights.
-        publisher = Publisher(workspace.run, uploads, self.board, self._journal.say)
-        uploads.record.resumed(checkpoint.iteration if checkpoint else 0)
-        resume_from = self._pull_checkpoint(checkpoint, run_folder, workspace, meter, publisher)
-        self.board.show_progress(meter)
-        initial_weights = weights and weights.bring_in(workspace.weights, workspace.partial, self._retry)
-
-        # 8. Start the worker, and upload its results while it trains.
-        plan = Plan(
-            job=job,
-            dataset_dir=dataset_folder,
-            output_dir=workspace.run,
-            resume_from=resume_from,
-            initial_weights=initial_weights,
-            threads=settings.threads,
-        )
-        workspace.plan.write_text(plan.model_dump_json())
+    def _train(
+        self, worker: WorkerProcess, plan: Plan, meter: ProgressMeter, publisher: Publisher, memory_kills: MemoryKills
+    ) -> Ended:
+        """Start the worker's work, and upload its results while it trains."""
+        assert self._workspace is not None
+        assert self._uploads is not None
+        self._workspace.plan.write_text(plan.model_dump_json())
         self.board.show(Phase.BUILDING, "building the network")
         worker.go()
-        follower = Follower(
+        return Follower(
             worker,
             meter,
-            uploads,
+            self._uploads,
             publisher,
             self.board,
             self._journal,
             self._stop,
-            settings.grace_seconds,
-            settings.worker_silence_seconds,
-        )
-        return Ending.from_worker(follower.until_it_ends())
+            memory_kills,
+            self._settings.grace_seconds,
+            self._settings.worker_silence_seconds,
+        ).until_it_ends()
+
+    def _next_checkpoint(self, run_folder: Store, unreadable: Sequence[str], why: str) -> checkpoints.Marker:
+        """The best checkpoint besides those that could not be loaded. Raises FatalError(BAD_CHECKPOINT) if there is none: what
+        cannot be loaded today may be of use tomorrow, so the training does not begin again and replace it."""
+        found = self._find_checkpoint(run_folder, unreadable)
+        if found is None:
+            raise FatalError(
+                Reason.BAD_CHECKPOINT,
+                f"{why}; there is no other checkpoint to go on from: submit the job under another name or output to start over, or "
+                f"remove {run_folder.uri}checkpoints/",
+            )
+        self._journal.say(f"{why}; trying {found.folder} instead")
+        return found
 
     def _begin_uploads(self, run_folder: Store, job: TrainingJob, places: Places, workspace: Workspace) -> Uploads:
         content = json.dumps(places.as_used(job), indent=2, ensure_ascii=False).encode() + b"\n"
@@ -200,8 +236,10 @@ class Run:
         pull.run(objects, show)
         return workspace.dataset
 
-    def _find_checkpoint(self, run_folder: Store) -> checkpoints.Marker | None:
-        return self._retry.call("looking for a checkpoint", lambda: checkpoints.find_complete(run_folder, self._journal.say))
+    def _find_checkpoint(self, run_folder: Store, besides: Sequence[str] = ()) -> checkpoints.Marker | None:
+        return self._retry.call(
+            "looking for a checkpoint", lambda: checkpoints.find_complete(run_folder, self._journal.say, besides)
+        )
 
     def _find_weights(self, places: Places) -> FoundWeights | None:
         if places.initial_weights is None:

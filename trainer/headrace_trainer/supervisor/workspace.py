@@ -21,6 +21,7 @@ from typing import Final
 from headrace_api.errors import FatalError
 from headrace_api.first_few import first_few
 from headrace_api.names import Reason
+from headrace_storage.unusable_folder import usable_folder
 
 MARKER: Final = ".headrace-workspace"
 _NOT_OURS_BUT_HARMLESS = {"lost+found"}
@@ -33,15 +34,16 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         """Claim `root` and wipe what an earlier run left there.
 
-        Raises FatalError(INVALID_SPEC) if the folder has files but was never a workspace (they may be the user's), or if another
-        trainer is using it.
+        Raises FatalError(INVALID_SPEC) if the folder has files but was never a workspace (they may be the user's), if another
+        trainer is using it, or if nothing can be written there; RetryableError(DISK_FULL) if its disk is full.
         """
         self.root = root.absolute()
-        self.root.mkdir(parents=True, exist_ok=True)
-        self._lock = self._claim()
-        self.wipe()
-        for folder in (self.dataset, self.partial, self.resume, self.weights, self.run, self.records, self.temporary):
-            folder.mkdir()
+        with usable_folder("workspace", self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._lock = self._claim()
+            self.wipe()
+            for folder in (self.dataset, self.partial, self.resume, self.weights, self.run, self.records, self.temporary):
+                folder.mkdir()
 
     @property
     def dataset(self) -> Path:

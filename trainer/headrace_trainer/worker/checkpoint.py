@@ -10,7 +10,6 @@ complete. No generator state is stored, because all random numbers of an iterati
 (step.py).
 """
 
-import errno
 import json
 import os
 import shutil
@@ -39,6 +38,7 @@ from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.protocol import Saved
 from headrace_trainer.worker import optimizer as optimizers
 from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.full_disk import naming_a_full_disk
 from headrace_trainer.worker.history import History, SeriesOfMeans
 from headrace_trainer.worker.messages import Messages
 
@@ -162,15 +162,7 @@ class CheckpointWriter:
         writing, self._writing = self._writing, None
         if writing is None:
             return
-        try:
-            writing.result()
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise RetryableError(
-                    Reason.DISK_FULL,
-                    f"no space to write a checkpoint ({error}): raise resources.workspace",
-                ) from error
-            raise
+        writing.result()
 
     def _copy_to_host(self, files: TensorFiles) -> None:
         """Fill the host copies, which are allocated once: allocating costs several times as much as copying."""
@@ -186,6 +178,11 @@ class CheckpointWriter:
             torch.cuda.synchronize()
 
     def _write(self, state: CheckpointState, best: bool) -> None:
+        with naming_a_full_disk(f"the checkpoint of iteration {state.iteration}"):
+            self._write_files(state)
+        self._say_saved(state.iteration, best)
+
+    def _write_files(self, state: CheckpointState) -> None:
         final = self._output / runfolder.checkpoint(state.iteration)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
@@ -200,7 +197,6 @@ class CheckpointWriter:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        self._say_saved(state.iteration, best)
 
     def _say_saved(self, iteration: int, best: bool) -> None:
         self._messages.send(Saved(iteration=iteration, folder=Path(runfolder.checkpoint(iteration)), best=best))
@@ -239,15 +235,15 @@ def load_checkpoint(
     """Load the checkpoint in `folder` into network, average and optimizer.
 
     Changes nothing unless all of it fits. Raises FatalError(BAD_MODEL) if network, labels or training settings differ, naming the
-    difference, and RetryableError(STORAGE_UNAVAILABLE) if the checkpoint is incomplete.
+    difference, and RetryableError(BAD_CHECKPOINT) if the files themselves cannot be read as a checkpoint.
     """
     # 1. The state first, because the settings decide which files exist.
     try:
         state = CheckpointState.model_validate_json((folder / STATE).read_bytes())
     except OSError as error:
-        raise _incomplete(folder, error) from error
+        raise _damaged(folder, error) from error
     except ValidationError as error:
-        raise _incomplete(folder, f"{STATE}: {wrong_fields_in_words(error, CheckpointState)}") from error
+        raise _damaged(folder, f"{STATE}: {wrong_fields_in_words(error, CheckpointState)}") from error
     _check_training(folder.name, state.training, training)
     if state.frozen_levels != frozen_levels:
         difference = f"backbone.frozenLevels is {state.frozen_levels} there and {frozen_levels} in this job"
@@ -258,7 +254,7 @@ def load_checkpoint(
     try:
         files = {name: load_file(folder / name) for name in names}
     except (OSError, SafetensorError) as error:
-        raise _incomplete(folder, error) from error
+        raise _damaged(folder, error) from error
     _check_fits(folder.name, NETWORK, files[NETWORK], network.state_dict())
     if averaged is not None:
         _check_fits(folder.name, EMA, files[EMA], averaged.network.state_dict())
@@ -274,8 +270,8 @@ def load_checkpoint(
     return state
 
 
-def _incomplete(folder: Path, why: object) -> RetryableError:
-    return RetryableError(Reason.STORAGE_UNAVAILABLE, f"checkpoint {folder.name} is incomplete: {why}")
+def _damaged(folder: Path, why: object) -> RetryableError:
+    return RetryableError(Reason.BAD_CHECKPOINT, f"checkpoint {folder.name} cannot be read: {why}")
 
 
 def _of_another_network(checkpoint: str, difference: str) -> FatalError:

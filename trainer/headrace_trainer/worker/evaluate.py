@@ -94,7 +94,8 @@ class Evaluation:
                     targets = {key: value.to(self._device) for key, value in batch.targets[name].items()}
                     targets |= {"image": inputs} if heads[name].uses_image else {}
                     metric.update(predictions[name], targets, batch.labelled[name].to(self._device))
-                drawn += self._pictures.draw(iteration, heads, batch, predictions)
+                with naming_a_full_disk("pictures of an evaluation"):
+                    drawn += self._pictures.draw(iteration, heads, batch, predictions)
                 done += len(batch.images)
                 if time.monotonic() - said >= _REPORT_SECONDS:
                     self._say_progress(iteration, done)

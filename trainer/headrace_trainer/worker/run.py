@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from headrace_api import runfolder
+from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_api.report import Verdict
 from headrace_trainer.data.batches.image_order import ImageOrder
@@ -25,6 +26,8 @@ from headrace_trainer.worker.curves import save_curves
 from headrace_trainer.worker.ema import AveragedNetwork
 from headrace_trainer.worker.evaluate import Evaluation, Scores
 from headrace_trainer.worker.export import export_model
+from headrace_trainer.worker.extreme_labels import NotFiniteError, extreme_labels, far_values
+from headrace_trainer.worker.full_disk import naming_a_full_disk
 from headrace_trainer.worker.history import History
 from headrace_trainer.worker.initial_weights import load_initial_weights
 from headrace_trainer.worker.messages import Messages
@@ -60,6 +63,8 @@ def run(plan: Plan, messages: Messages, stop: Stop) -> Ended:
             scores = attempt.evaluate()
             # 4. Export the model.
             attempt.export(scores)
+        except NotFiniteError as error:
+            raise attempt.explained(error) from error
         except StopRequested:
             # 5. On a stop, save what was learnt, whatever it interrupted.
             attempt.save_if_ahead()
@@ -206,7 +211,7 @@ class Attempt:
         self.writer.wait()
         spec = self.plan.job.spec
         images = {split.name: len(split) for split in (self.dataset.train, self.dataset.val)}
-        with self.stop.interruptible():
+        with self.stop.interruptible(), naming_a_full_disk("the trained model"):
             folder = export_model(
                 self.plan.output_dir,
                 network=self._evaluated_network(),
@@ -220,6 +225,13 @@ class Attempt:
             curves = self._draw_curves()
         self.messages.send(Exported(folder=folder, pictures=[curves]))
 
+    def explained(self, error: NotFiniteError) -> FatalError:
+        """The error with the labels behind it, if they are: the batch of its iteration is made again."""
+        training = self.plan.job.spec.training
+        with self.stop.interruptible(), closing(train_batches(self.dataset, training, error.iteration - 1, threads=1)) as batches:
+            labels = extreme_labels(next(batches), self.dataset.heads)
+        return error.blaming(labels) if labels else error
+
     def _draw_curves(self) -> Path:
         path = Path(runfolder.curves_picture(self.iteration))
         heads = {head.spec.name: head.spec.task.words for head in self.heads}
@@ -227,7 +239,9 @@ class Attempt:
         return path
 
     def _write_curves(self) -> None:
-        self.messages.send(CurvesWritten(file=write_curves(self.history, self.plan.output_dir)))
+        with naming_a_full_disk("the curves"):
+            file = write_curves(self.history, self.plan.output_dir)
+        self.messages.send(CurvesWritten(file=file))
 
     def save_if_ahead(self) -> None:
         """Write a checkpoint unless the newest one is of this iteration, and wait for the write."""
@@ -296,6 +310,7 @@ def _build(plan: Plan, messages: Messages, stop: Stop) -> Attempt:
     for line in [*dataset.describe(), *order.describe(), *describe_eval_batches(dataset.val, training)]:
         say(line)
     cautions.mirrored_keypoints(dataset, training, say)
+    far_values(dataset, say)
     heads = tuple(HeadPlan(head.spec, head.labels) for head in dataset.heads)
     say(f"building {spec.model.backbone.name} with {len(heads)} heads on {device.type}")
     torch.manual_seed(training.seed)  # the initial weights

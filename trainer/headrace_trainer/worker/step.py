@@ -10,8 +10,6 @@ from typing import Final, cast
 import torch
 from torch import Tensor
 
-from headrace_api.errors import FatalError
-from headrace_api.names import Reason
 from headrace_api.training import Training
 from headrace_trainer.data.batches.augment import jitter_color
 from headrace_trainer.data.batches.batch import Batch
@@ -20,6 +18,7 @@ from headrace_trainer.network.build import Network, head_of
 from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.worker.device import generator_of
 from headrace_trainer.worker.ema import AveragedNetwork
+from headrace_trainer.worker.extreme_labels import NotFiniteError
 from headrace_trainer.worker.loss_weights import LossWeights
 from headrace_trainer.worker.optimizer import peak_learning_rate
 from headrace_trainer.worker.schedule import learning_rate_factor
@@ -201,30 +200,30 @@ class Ledger:
         return Reading({**means, "total": total / iterations}, norm / iterations)
 
     def check(self) -> None:
-        """Wait for the device; raise FatalError(LOSS_NOT_FINITE) if any loss or gradient since the start was not finite, or if the
-        network's statistics are not finite now."""
+        """Wait for the device; raise NotFiniteError if any loss or gradient since the start was not finite, or if the network's
+        statistics are not finite now."""
         first_bad = self._first_bad.tolist()
         if any(first_bad):
-            raise FatalError(Reason.LOSS_NOT_FINITE, self._complaint(first_bad))
+            iteration = min(first for first in first_bad if first)
+            raise NotFiniteError(self._complaint(first_bad, iteration), iteration, _ADVICE)
         if self._statistics:
             largest = torch.stack(torch._foreach_norm(list(self._statistics.values()), ord=float("inf")))
             bad = [name for name, finite in zip(self._statistics, largest.isfinite().tolist(), strict=True) if not finite]
             if bad:
                 where = f"not finite at iteration {self._iteration} ({len(bad)} statistics, {bad[0]} first)"
-                raise FatalError(Reason.LOSS_NOT_FINITE, f"the network's running statistics are {where}; {_ADVICE}")
+                raise NotFiniteError(f"the network's running statistics are {where}", self._iteration, _ADVICE)
 
-    def _complaint(self, first_bad: list[int]) -> str:
-        """Describes what was not finite in the first bad iteration: loss terms if any, else gradients."""
-        iteration = min(first for first in first_bad if first)
+    def _complaint(self, first_bad: list[int], iteration: int) -> str:
+        """Describes what was not finite in the first bad `iteration`: loss terms if any, else gradients."""
         terms = [name for name, first in zip(self._terms, first_bad, strict=False) if first == iteration]
         if terms:
             heads = ", ".join(f"'{term.split('/')[0]}' ({term.split('/')[1]})" for term in terms)
-            return f"the loss of head {heads} is not finite at iteration {iteration}; {_ADVICE}"
+            return f"the loss of head {heads} is not finite at iteration {iteration}"
         gradients = first_bad[len(self._terms) + 2 :]
         names = [name for name, first in zip(self._parameters, gradients, strict=True) if first == iteration]
         if not names:
-            return f"the sum of the losses is not finite at iteration {iteration}; {_ADVICE}"
+            return f"the sum of the losses is not finite at iteration {iteration}"
         heads = ", ".join(f"'{head}'" for head in dict.fromkeys(map(head_of, names)) if head)
         where = f"head {heads}" if heads else "the backbone"
         what = f"({len(names)} parameters, {names[0]} first)"
-        return f"the gradient of {where} is not finite at iteration {iteration} {what}; {_ADVICE}"
+        return f"the gradient of {where} is not finite at iteration {iteration} {what}"

@@ -16,6 +16,7 @@ from headrace_trainer.protocol import Ended, Evaluating
 from headrace_trainer.supervisor.board import Board
 from headrace_trainer.supervisor.follow import Follower
 from headrace_trainer.supervisor.journal import Journal
+from headrace_trainer.supervisor.memory_kills import MemoryKills
 from headrace_trainer.supervisor.metrics import Metrics
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.publish import Publisher
@@ -60,6 +61,7 @@ def follow(worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch) -> Ended:
         board=Board(Metrics()),
         journal=Journal(io.StringIO()),
         stop=cast(Stop, SimpleNamespace(requested=False, hurry=False)),
+        memory_kills=MemoryKills(),
         grace_seconds=120,
         silence_seconds=1800,
     ).until_it_ends()

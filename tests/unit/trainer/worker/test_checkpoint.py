@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_nothing_that_looks_complete_and_may_be_retried(
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     writer.save(files(trained()), state(2), best=False)
-    with pytest.raises(RetryableError, match=r"raise resources\.workspace") as caught:
+    with pytest.raises(RetryableError, match=r"raise spec\.resources\.workspace") as caught:
         writer.wait()
     assert caught.value.reason is Reason.DISK_FULL
     assert list((tmp_path / "checkpoints").iterdir()) == []
@@ -178,7 +178,7 @@ def test_an_incomplete_checkpoint_is_refused_and_changes_nothing(
     harm(folder / file)
     other = small_training(seed=7)
     before = other.tensors()
-    with pytest.raises(RetryableError, match="checkpoint 00000002 is incomplete"):
+    with pytest.raises(RetryableError, match="checkpoint 00000002 cannot be read"):
         load(folder, other)
     for name, tensor in before.items():
         assert torch.equal(other.tensors()[name], tensor), name

@@ -20,6 +20,8 @@ SPLITS: Mapping[str, Part | None] = {
 _YES_NO: dict[str, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _NOTHING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Spellings of a missing number, in lower case."""
+_LARGEST = 3.4e38
+"""What float32 holds, in which labels reach a loss."""
 _INDEX = re.compile(r"|Unnamed: \d+")
 """pandas' names for the column that numbers the rows."""
 Cell = Any
@@ -184,8 +186,8 @@ def as_number(cell: Cell, where: str) -> float:
         number = math.inf if isinstance(cell, bool) else float(cell)
     except (TypeError, ValueError):
         number = math.inf
-    if math.isinf(number):
-        raise BadSampleError(f"{where}: expected a finite number, or nothing; found {cell!r}")
+    if abs(number) > _LARGEST:
+        raise BadSampleError(f"{where}: expected a finite number (up to {_LARGEST:.1e}), or nothing; found {cell!r}")
     return number
 
 
