@@ -17,6 +17,7 @@ from headrace_trainer.heads.scores import Score
 from headrace_trainer.network.build import Network
 from headrace_trainer.ops.pixels import normalise
 from headrace_trainer.protocol import Evaluated, Evaluating
+from headrace_trainer.worker.full_disk import naming_a_full_disk
 from headrace_trainer.worker.history import PRIMARY
 from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.pictures import Pictures
