@@ -21,8 +21,16 @@ _LONGER_SIDE: Final = 384
 _QUALITY: Final = 90
 
 
+def are_drawn(evaluation: int) -> bool:
+    """Whether a run's evaluation with this number, counted from 1, draws pictures.
+
+    The first 32 do, then every second up to 64, every fourth up to 128, and so on: 1,000 evaluations leave 112 sets of pictures.
+    """
+    return evaluation % (1 << max(0, (evaluation - 1).bit_length() - 5)) == 0
+
+
 class Pictures:
-    """Draws the images of `showcase` below `output` at every evaluation of an attempt, and their labels at the first."""
+    """Draws the images of `showcase` below `output` at evaluations of an attempt, and their labels at the first one that draws."""
 
     def __init__(self, showcase: Showcase, output: Path) -> None:
         self._showcase = showcase

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from headrace_trainer.data.batches.batch import Batch
 from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.heads.base import REGISTRY, Head
 from headrace_trainer.ops.drawing import Canvas
-from headrace_trainer.worker.pictures import Pictures
+from headrace_trainer.worker.pictures import Pictures, are_drawn
 from headrace_trainer.worker.showcase import Showcase, picture_file
 
 
@@ -130,6 +131,13 @@ def test_an_image_whose_path_is_no_text_is_drawn_like_any_other(tmp_path: Path) 
     (drawn,) = drawing.add(batch_of(["only"], ["caf\udce9.png"]), {"only": {"shade": torch.tensor([9])}})
     assert PictureRecord.model_validate_json(drawn.model_dump_json()) == drawn
     assert drawing.files() == [runfolder.picture(5, "only", drawn.file)]
+
+
+def test_a_long_run_draws_ever_more_rarely() -> None:
+    drawn = [evaluation for evaluation in range(1, 1001) if are_drawn(evaluation)]
+    assert drawn[:34] == [*range(1, 33), 34, 36]
+    assert len(drawn) < 120
+    assert max(later - earlier for earlier, later in itertools.pairwise(drawn)) == 32
 
 
 def test_without_images_there_is_no_picture(tmp_path: Path) -> None:
