@@ -95,7 +95,7 @@ class Machine(Record):
 
 
 class PictureRecord(Record):
-    """A held-out image that is drawn at each evaluation."""
+    """A held-out image that evaluations draw, always the same ones."""
 
     head: str
     image: str = Field(description="Its path in the dataset.")

@@ -102,6 +102,7 @@ class Evaluated(_Message):
     iteration: int
     scores: list[MetricValue]
     pictures: list[PictureRecord]
+    """Empty if this evaluation draws none: in a long run, not every one does."""
 
 
 class CurvesWritten(_Message):

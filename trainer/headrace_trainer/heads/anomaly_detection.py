@@ -36,7 +36,7 @@ from headrace_api.tasks import Task
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap, SubCellOutput, to_image
 from headrace_trainer.heads.scores import Score
-from headrace_trainer.heads.truth import certain, known_or
+from headrace_trainer.heads.truth import certain
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.losses import quality_focal_loss
@@ -88,17 +88,16 @@ class AnomalyDetectionHead(Head):
     def metric(self) -> Metric:
         return AnomalyDetectionMetric()
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:
+    def truth(self, targets: Targets) -> Predictions | None:
         known = targets["has_mask"][:, None, None]
-        shown = known_or(predictions["map"], certain(targets["mask"]), known)
-        return {"scores": certain(targets["anomalous"]), "map": shown}
+        return {"scores": certain(targets["anomalous"]), "map": torch.where(known, certain(targets["mask"]), torch.nan)}
 
     def results(self, folder: Path, least_score: float) -> Results:
         return AnomalyResults(folder, self.labels, least_score)
 
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """The map in red over the image, and the image's score."""
-        anomaly = predictions["map"][index].float().cpu().numpy()
+        anomaly = np.nan_to_num(predictions["map"][index].float().cpu().numpy())
         red = np.broadcast_to(np.array([255, 0, 0], np.uint8), image.shape)
         heated = (image * (1 - anomaly[..., None]) + red * anomaly[..., None]).round().astype(np.uint8)
         canvas = Canvas(image)

@@ -82,7 +82,7 @@ class AutoencodingHead(Head):
     def metric(self) -> Metric:
         return ReconstructionMetric()
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002
+    def truth(self, targets: Targets) -> Predictions | None:  # noqa: ARG002
         """None: the truth is the image itself."""
         return None
 

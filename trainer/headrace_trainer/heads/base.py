@@ -110,10 +110,11 @@ class Head(nn.Module, ABC):
         """A fresh, empty metric."""
 
     @abstractmethod
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:
+    def truth(self, targets: Targets) -> Predictions | None:
         """The targets of a batch as predictions that are certain of them, so that `draw` draws them, too; all on one device.
 
-        Where the truth of a pixel is unknown, it takes what `predictions` say. None where an image does not show its labels.
+        Where the truth of a pixel is unknown, so is it there (NaN, or no class), and `draw` leaves the image as it is. None where
+        an image does not show its labels.
         """
 
     @abstractmethod

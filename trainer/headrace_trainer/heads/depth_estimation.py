@@ -40,7 +40,6 @@ from headrace_api.trainingjob import Better
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap
 from headrace_trainer.heads.scores import LABEL_UNIT, Score
-from headrace_trainer.heads.truth import known_or
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas
 from headrace_trainer.ops.layers import Float32Conv2d, conv_norm_relu
@@ -110,8 +109,8 @@ class DepthEstimationHead(Head):
     def metric(self) -> Metric:
         return DepthEstimationMetric()
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:
-        return {"depth": known_or(predictions["depth"], targets["depth"], targets["known"])}
+    def truth(self, targets: Targets) -> Predictions | None:
+        return {"depth": torch.where(targets["known"] & (targets["depth"] > 0), targets["depth"], torch.nan)}
 
     def results(self, folder: Path, least_score: float) -> Results:
         return DepthResults(folder, self.labels, least_score)
@@ -119,10 +118,12 @@ class DepthEstimationHead(Head):
     def draw(self, image: np.ndarray, predictions: Predictions, index: int) -> np.ndarray:
         """Log depths as colours over the image, warm for near and cold for far, with the smallest and largest depth as text."""
         depth = predictions["depth"][index].cpu().double().numpy()
-        nearest, farthest = depth.min(), depth.max()
-        share = np.log(depth / nearest) / max(np.log(farthest / nearest), 1e-9)
-        canvas = Canvas(image)
-        canvas.overlay(_warm_to_cold(share), opacity=0.75)
+        canvas, known = Canvas(image), np.isfinite(depth)
+        if not known.any():
+            return canvas.pixels()
+        nearest, farthest = depth[known].min(), depth[known].max()
+        share = np.log(np.where(known, depth, nearest) / nearest) / max(np.log(farthest / nearest), 1e-9)
+        canvas.overlay(_warm_to_cold(share), opacity=0.75, where=known)
         canvas.caption(f"{nearest:.3g} to {farthest:.3g}")
         return canvas.pixels()
 

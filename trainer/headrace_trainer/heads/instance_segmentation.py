@@ -76,7 +76,7 @@ class InstanceSegmentationHead(Head):
     def metric(self) -> Metric:
         return InstanceSegmentationMetric(len(self.classes))
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+    def truth(self, targets: Targets) -> Predictions | None:
         return objects_as_predictions(targets, "boxes", "masks")
 
     def results(self, folder: Path, least_score: float) -> Results:

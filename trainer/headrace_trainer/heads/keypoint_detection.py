@@ -132,7 +132,7 @@ class KeypointDetectionHead(Head):
     def metric(self) -> Metric:
         return KeypointDetectionMetric(len(self.classes), self.labels.sigmas)
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+    def truth(self, targets: Targets) -> Predictions | None:
         objects = objects_as_predictions(targets, "boxes", "keypoints")
         return {**objects, "keypoint_scores": certain(targets["visibility"] > 0)}
 

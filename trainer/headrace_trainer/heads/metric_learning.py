@@ -76,7 +76,7 @@ class MetricLearningHead(Head):
     def metric(self) -> Metric:
         return RetrievalMetric()
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002
+    def truth(self, targets: Targets) -> Predictions | None:  # noqa: ARG002
         """None: an image does not show its identity."""
         return None
 

@@ -79,7 +79,7 @@ class MulticlassClassificationHead(Head):
     def metric(self) -> Metric:
         return MulticlassClassificationMetric(len(self.classes), self.ordinal)
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+    def truth(self, targets: Targets) -> Predictions | None:
         return {"probabilities": F.one_hot(targets["label"], len(self.classes)).float()}
 
     def results(self, folder: Path, least_score: float) -> Results:

@@ -68,7 +68,7 @@ class MultilabelClassificationHead(Head):
     def metric(self) -> Metric:
         return MultilabelClassificationMetric()
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+    def truth(self, targets: Targets) -> Predictions | None:
         return {"scores": targets["labels"]}
 
     def results(self, folder: Path, least_score: float) -> Results:

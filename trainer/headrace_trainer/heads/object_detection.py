@@ -66,7 +66,7 @@ class ObjectDetectionHead(Head):
     def metric(self) -> Metric:
         return ObjectDetectionMetric(len(self.classes))
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+    def truth(self, targets: Targets) -> Predictions | None:
         return objects_as_predictions(targets, "boxes")
 
     def results(self, folder: Path, least_score: float) -> Results:

@@ -124,7 +124,7 @@ class PanopticSegmentationHead(Head):
     def metric(self) -> Metric:
         return PanopticSegmentationMetric(len(self.classes), self.is_thing)
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+    def truth(self, targets: Targets) -> Predictions | None:
         shown = {name: targets[name] for name in ("segments", "classes", "valid")}
         return {**shown, "scores": certain(targets["valid"])}
 

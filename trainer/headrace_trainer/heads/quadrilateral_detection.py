@@ -118,7 +118,7 @@ class QuadrilateralDetectionHead(Head):
     def metric(self) -> Metric:
         return QuadrilateralDetectionMetric(len(self.classes))
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+    def truth(self, targets: Targets) -> Predictions | None:
         return objects_as_predictions(targets, "quads")
 
     def results(self, folder: Path, least_score: float) -> Results:

@@ -76,7 +76,7 @@ class RegressionHead(Head):
     def metric(self) -> Metric:
         return RegressionMetric(self.means, self.deviations)
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+    def truth(self, targets: Targets) -> Predictions | None:
         return {"values": torch.where(targets["known"], targets["values"], torch.nan)}
 
     def results(self, folder: Path, least_score: float) -> Results:

@@ -26,7 +26,6 @@ from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.heads.base import Features, Head, Metric, Outputs, Targets, levels_between, register
 from headrace_trainer.heads.fused_map import FusedMap, SubCellOutput, to_image
 from headrace_trainer.heads.scores import Score
-from headrace_trainer.heads.truth import known_or
 from headrace_trainer.label_space import LabelSpace
 from headrace_trainer.ops.drawing import Canvas, color_of
 from headrace_trainer.results.base import Predictions, Results
@@ -60,8 +59,8 @@ class SemanticSegmentationHead(Head):
     def metric(self) -> Metric:
         return SemanticSegmentationMetric(len(self.classes))
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:
-        return {"map": known_or(predictions["map"], targets["map"], targets["map"] != IGNORE)}
+    def truth(self, targets: Targets) -> Predictions | None:
+        return {"map": targets["map"]}
 
     def results(self, folder: Path, least_score: float) -> Results:
         return ClassMapResults(folder, self.labels, least_score)
@@ -71,8 +70,9 @@ class SemanticSegmentationHead(Head):
         classes = predictions["map"][index].cpu().numpy()
         palette = np.asarray([color_of(number) for number in range(len(self.classes))], dtype=np.uint8)
         canvas = Canvas(image)
-        canvas.overlay(palette[classes], opacity=0.5)
-        numbers, pixels = np.unique(classes, return_counts=True)
+        known = classes != IGNORE
+        canvas.overlay(palette[np.where(known, classes, 0)], opacity=0.5, where=known)
+        numbers, pixels = np.unique(classes[known], return_counts=True)
         for place in np.argsort(-pixels)[:4]:
             canvas.caption(self.classes[numbers[place]], int(numbers[place]))
         return canvas.pixels()

@@ -107,7 +107,7 @@ class TextRecognitionHead(Head):
     def metric(self) -> Metric:
         return TextRecognitionMetric()
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002 - certain of all of it
+    def truth(self, targets: Targets) -> Predictions | None:
         return {"text": targets["text"], "scores": torch.ones(len(targets["text"]))}
 
     def results(self, folder: Path, least_score: float) -> Results:

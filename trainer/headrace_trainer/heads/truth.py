@@ -1,6 +1,5 @@
 """The truth in the form of predictions, so that a head draws what is annotated as it draws what it sees: what heads share."""
 
-import torch
 from torch import Tensor
 
 from headrace_trainer.heads.base import Targets
@@ -15,8 +14,3 @@ def objects_as_predictions(targets: Targets, *names: str) -> dict[str, Tensor]:
     """The objects that are learnt from (neither padding nor crowds), with what `names` says of them."""
     shown = targets["valid"] & ~targets["crowd"]
     return {"valid": shown, "scores": certain(shown), "classes": targets["classes"], **{name: targets[name] for name in names}}
-
-
-def known_or(predicted: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Each pixel's truth where it is known, else what is predicted for it."""
-    return torch.where(known, truth, predicted)

@@ -84,7 +84,7 @@ class ViewInvarianceHead(Head):
     def metric(self) -> Metric:
         return FeaturesMetric()
 
-    def truth(self, targets: Targets, predictions: Predictions) -> Predictions | None:  # noqa: ARG002
+    def truth(self, targets: Targets) -> Predictions | None:  # noqa: ARG002
         """None: it learns without labels."""
         return None
 

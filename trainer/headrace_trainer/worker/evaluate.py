@@ -78,8 +78,11 @@ class Evaluation:
         self._messages = messages
 
     @torch.no_grad()
-    def __call__(self, network: Network, batches: Iterable[Batch], iteration: int) -> Scores:
-        """Evaluate `network` after `iteration` iterations on `batches`, one pass over the split; restores its training mode."""
+    def __call__(self, network: Network, batches: Iterable[Batch], iteration: int, *, draw: bool = True) -> Scores:
+        """Evaluate `network` after `iteration` iterations on `batches`, one pass over the split; restores its training mode.
+
+        `draw`: whether to draw pictures, too.
+        """
         heads = {name: cast(Head, head) for name, head in network.heads.items()}
         metrics = {name: head.metric() for name, head in heads.items()}
         drawn: list[PictureRecord] = []
@@ -95,8 +98,9 @@ class Evaluation:
                     targets = {key: value.to(self._device) for key, value in batch.targets[name].items()}
                     targets |= {"image": inputs} if heads[name].uses_image else {}
                     metric.update(predictions[name], targets, batch.labelled[name].to(self._device))
-                with naming_a_full_disk("pictures of an evaluation"):
-                    drawn += self._pictures.draw(iteration, heads, batch, predictions)
+                if draw:
+                    with naming_a_full_disk("pictures of an evaluation"):
+                        drawn += self._pictures.draw(iteration, heads, batch, predictions)
                 done += len(batch.images)
                 if time.monotonic() - said >= _REPORT_SECONDS:
                     self._say_progress(iteration, done)

@@ -34,7 +34,7 @@ from headrace_trainer.worker.messages import Messages
 from headrace_trainer.worker.model_card import Trained, model_card
 from headrace_trainer.worker.opened import describe_opened
 from headrace_trainer.worker.optimizer import build_optimizer
-from headrace_trainer.worker.pictures import Pictures
+from headrace_trainer.worker.pictures import Pictures, are_drawn
 from headrace_trainer.worker.precision import compute_dtype
 from headrace_trainer.worker.report import Reporter
 from headrace_trainer.worker.run_curves import write_curves
@@ -188,6 +188,10 @@ class Attempt:
     def _evaluation_due(self) -> bool:
         return self.iteration % self.plan.job.spec.training.evaluate_every == 0
 
+    def _pictures_due(self) -> bool:
+        """Not at every evaluation, so that a long run does not leave pictures without end; but at its last one."""
+        return self._finished() is not None or are_drawn(self.iteration // self.plan.job.spec.training.evaluate_every)
+
     def _owes_evaluation(self) -> bool:
         """Whether an evaluation of the current weights is due, along the way or at the end, and has not happened."""
         due = self._evaluation_due() or self._finished() is not None
@@ -270,7 +274,7 @@ class Attempt:
         self.step.ledger.check()
         val = self.dataset.val
         with self.stop.interruptible(), closing(eval_batches(val, self.plan.job.spec.training, self.plan.threads)) as batches:
-            scores = self.evaluation(self._evaluated_network(), batches, self.iteration)
+            scores = self.evaluation(self._evaluated_network(), batches, self.iteration, draw=self._pictures_due())
         self.history.scores.add(self.iteration, self.trained_seconds, scores.curves())
         self.evaluated_iteration = self.iteration
         return scores

@@ -105,6 +105,15 @@ def test_chosen_images_are_drawn_where_the_message_says(tmp_path: Path, evaluati
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpg")} == expected
 
 
+def test_an_evaluation_can_do_without_pictures(tmp_path: Path, evaluation: Evaluation, pipe: KeptMessages) -> None:
+    evaluation(small_network(), [random_batch(1)], iteration=12, draw=False)
+    said = pipe.sent[-1]
+    assert isinstance(said, Evaluated)
+    assert said.scores
+    assert said.pictures == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_heads_that_learn_from_the_image_are_scored_by_it_and_get_their_picture(tmp_path: Path, pipe: KeptMessages) -> None:
     """Even if they would use two views in training: an evaluation uses one."""
     heads = (

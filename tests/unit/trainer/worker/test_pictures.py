@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,10 @@ from headrace_api.run import PictureRecord
 from headrace_api.tasks import Task
 from headrace_testing.head_cases import make_features, make_head, make_targets
 from headrace_trainer.data.batches.batch import Batch
+from headrace_trainer.data.targets import IGNORE
 from headrace_trainer.heads.base import REGISTRY, Head
-from headrace_trainer.heads.truth import known_or
 from headrace_trainer.ops.drawing import Canvas
-from headrace_trainer.worker.pictures import Pictures
+from headrace_trainer.worker.pictures import Pictures, are_drawn
 from headrace_trainer.worker.showcase import Showcase, picture_file
 
 
@@ -27,11 +28,9 @@ class Painter:
     def __init__(self, task: Task) -> None:
         self.task = task
 
-    def truth(self, targets: Mapping[str, Tensor], predictions: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
-        """For class maps, the truth with predictions where it is unknown; shades have no truth."""
-        if self.task is not Task.SEMANTIC_SEGMENTATION:
-            return None
-        return {"map": known_or(predictions["map"], targets["map"], targets["map"] >= 0)}
+    def truth(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
+        """Class maps have a truth; shades have none."""
+        return {"map": targets["map"]} if self.task is Task.SEMANTIC_SEGMENTATION else None
 
     def draw(self, image: np.ndarray, predictions: Mapping[str, Tensor], index: int) -> np.ndarray:
         """Uses a class map's first pixel, or a number."""
@@ -134,6 +133,13 @@ def test_an_image_whose_path_is_no_text_is_drawn_like_any_other(tmp_path: Path) 
     assert drawing.files() == [runfolder.picture(5, "only", drawn.file)]
 
 
+def test_a_long_run_draws_ever_more_rarely() -> None:
+    drawn = [evaluation for evaluation in range(1, 1001) if are_drawn(evaluation)]
+    assert drawn[:34] == [*range(1, 33), 34, 36]
+    assert len(drawn) < 120
+    assert max(later - earlier for earlier, later in itertools.pairwise(drawn)) == 32
+
+
 def test_without_images_there_is_no_picture(tmp_path: Path) -> None:
     drawing = pictures_of(tmp_path, only=[])
     assert drawing.add(batch_of(["only"], ["a"]), {"only": {"shade": torch.tensor([9])}}) == []
@@ -147,7 +153,7 @@ def test_a_head_draws_the_truth_like_its_predictions(task: Task) -> None:
     with torch.no_grad():
         predictions = head.decode(head(make_features(2, size)), size)
     targets = make_targets(task, 2, size)
-    truth = head.truth(targets, predictions)
+    truth = head.truth(targets)
     if truth is None:
         assert task in {Task.METRIC_LEARNING, Task.AUTOENCODING, Task.VIEW_INVARIANCE}
         return
@@ -163,7 +169,7 @@ def test_a_true_class_is_drawn_without_rivals(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Canvas, "caption", lambda _, text, number=None: captions.append(text))
     head, image = make_head(Task.MULTICLASS_CLASSIFICATION), np.zeros((64, 96, 3), np.uint8)
     targets = {"label": torch.tensor([2])}
-    truth = head.truth(targets, {})
+    truth = head.truth(targets)
     assert truth is not None
     head.draw(image, truth, 0)
     assert captions == [head.classes[2]]
@@ -174,7 +180,31 @@ def test_an_unknown_value_is_drawn_as_unknown(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Canvas, "caption", lambda _, text, number=None: captions.append(text))
     head, targets = make_head(Task.REGRESSION), make_targets(Task.REGRESSION, 1, (64, 96))
     targets["known"][0, 0] = False
-    truth = head.truth(targets, {})
+    truth = head.truth(targets)
     assert truth is not None
     head.draw(np.zeros((64, 96, 3), np.uint8), truth, 0)
     assert captions[0] == f"{head.labels.values[0]} unknown"
+
+
+@pytest.mark.parametrize(
+    ("task", "unknown"),
+    [
+        (Task.SEMANTIC_SEGMENTATION, {"map": torch.full((1, 384, 384), IGNORE)}),
+        (Task.DEPTH_ESTIMATION, {"depth": torch.ones(1, 384, 384), "known": torch.zeros(1, 384, 384, dtype=torch.bool)}),
+    ],
+)
+def test_where_the_truth_is_unknown_the_image_is_left_as_it_is(task: Task, unknown: dict[str, Tensor]) -> None:
+    head, image = make_head(task), np.full((384, 384, 3), 127, np.uint8)
+    truth = head.truth(unknown)
+    assert truth is not None
+    assert np.array_equal(head.draw(image, truth, 0), image)
+
+
+def test_an_anomaly_whose_place_is_unknown_is_only_named() -> None:
+    head, image = make_head(Task.ANOMALY_DETECTION), np.full((384, 384, 3), 127, np.uint8)
+    mask = torch.zeros(1, 384, 384, dtype=torch.bool)
+    truth = head.truth({"anomalous": torch.tensor([True]), "mask": mask, "has_mask": torch.tensor([False])})
+    assert truth is not None
+    drawn = head.draw(image, truth, 0)
+    assert np.array_equal(drawn[192:], image[192:])
+    assert not np.array_equal(drawn, image), "its score is written on it"

@@ -145,7 +145,7 @@ class Trial:
     def run(self, monkeypatch: pytest.MonkeyPatch, resume_from: int | None = None) -> None:
         """An attempt, from the start or from a checkpoint of an earlier one."""
 
-        def evaluate(_: Evaluation, network: object, batches: object, iteration: int) -> Scores:
+        def evaluate(_: Evaluation, network: object, batches: object, iteration: int, *, draw: bool) -> Scores:
             self.take_in(messages)
             self.events.append(("evaluated", iteration))
             return Scores({"tags": {"mAP": self._evaluate(iteration)}}, {"tags": (Score("mAP"),)})
