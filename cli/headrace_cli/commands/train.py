@@ -16,7 +16,7 @@ from headrace_api.trainingjob import Dataset, Output, TrainingJob
 from headrace_cli.failure import fail, require_packages
 from headrace_cli.manifest import read_job
 from headrace_cli.trainer_process import TrainerProcess
-from headrace_storage.stop import hold_back, holding_back
+from headrace_storage.stop import hold_back, holding_back, ignore_from_now_on
 
 _NEEDED = ("torch", "torchvision", "minio", "prometheus_client", "rich", "safetensors")
 """Packages of the [trainer] extra that training needs to start."""
@@ -80,6 +80,7 @@ def train(
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         place = workspace or Path(folder) / "workspace"
         code, outcome = _train(wanted, Path(folder), place, dataset=dataset, output=output, initial_weights=initial_weights)
+    ignore_from_now_on()
     _report(wanted, output, code, outcome)
     # A negative code means that a signal killed it: a crash.
     raise typer.Exit(code if code >= 0 else ExitCode.RETRY)
