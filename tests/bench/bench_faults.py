@@ -118,9 +118,14 @@ def _summary(played: Sequence[Played], seed: int) -> tuple[str, list[Row], bool]
         rounds = [one for one in played if one.fault == name]
         if rounds:
             seen = Counter(ending for one in rounds for ending in one.seen)
-            failed = [one.number for one in rounds if one.wrong]
+            numbers = [one.number for one in rounds if one.wrong]
             rows.append(
-                (name, str(len(rounds)), ", ".join(map(str, failed)) or "0", ", ".join(f"{n} × {what}" for what, n in seen.items()))
+                (
+                    name,
+                    str(len(rounds)),
+                    ", ".join(map(str, numbers)) or "0",
+                    ", ".join(f"{n} × {what}" for what, n in seen.items()),
+                )
             )
     failed = sum(bool(one.wrong) for one in played)
     total = f"{len(played)} rounds of seed {seed}, {failed} failed"

@@ -16,6 +16,7 @@ from faults.moments import MOMENTS, building, importing, training
 from faults.scene import DONE, KILLED, OUT_OF_MEMORY, STOPPED, WORKER_KILLED, Ending, Scene
 from faults.trainer import Trainer
 from headrace_api.names import ExitCode, Reason
+from headrace_testing.leftovers import eventually, processes_mentioning
 
 Play = Callable[[Scene], None]
 
@@ -125,6 +126,29 @@ def _kill_on_a_bad_line(scene: Scene) -> None:
     if MOMENTS[scene.random.choice(("checkpoint upload", "marker", "last upload"))](scene, trainer):
         trainer.signal(signal.SIGKILL)
     scene.judge(trainer, DONE, KILLED)
+
+
+def _kill_headrace_train(scene: Scene) -> None:
+    """Its trainer outlives it for as long as it takes to save and leave; the folder that both used is the next one's to remove."""
+    scene.by_headrace_train = True
+    trainer = scene.start()
+    if trainer.until_log(scene.random.choice(("serving http", "worker: building ", "worker: reading annotations"))):
+        time.sleep(scene.random.uniform(0, 1.5))
+        trainer.signal(signal.SIGKILL)
+    trainer.end()
+    if not eventually(lambda: not processes_mentioning(scene.folder), seconds=30):
+        scene.wrong.append("the trainer goes on without `headrace train`")
+    scene.judge(trainer, DONE, KILLED)
+
+
+def _stop_headrace_train(scene: Scene) -> None:
+    """At any time, from when its own handler is there."""
+    scene.by_headrace_train = True
+    trainer = scene.start()
+    if trainer.until_log("supervisor: "):
+        time.sleep(scene.random.uniform(0, 6))
+        trainer.signal(scene.random.choice((signal.SIGTERM, signal.SIGINT)))
+    scene.judge(trainer, DONE, STOPPED)
 
 
 def _full_disk(scene: Scene) -> None:
@@ -280,6 +304,8 @@ FAULTS: Final = (
     Fault("SIGTERM twice", _two_stops, 4),
     Fault("SIGTERM on a bad line", _stop_on_a_bad_line, 8),
     Fault("SIGKILL on a bad line", _kill_on_a_bad_line, 8),
+    Fault("SIGKILL, headrace train", _kill_headrace_train, 5),
+    Fault("SIGTERM, headrace train", _stop_headrace_train, 5),
     Fault("disk full", _full_disk, 10, _as_root),
     Fault("two trainers, one run folder", _two_trainers, 10),
     Fault("two trainers, one workspace", _one_workspace, 3),

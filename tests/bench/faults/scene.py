@@ -61,6 +61,8 @@ class Scene:
     wrong: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
+    by_headrace_train: bool = False
+    """Attempts are started by `headrace train`, all with one temporary folder, as on somebody's machine."""
     _attempts: int = 0
     _newest: int = 0
 
@@ -83,13 +85,14 @@ class Scene:
         if (place := self.folder / workspace) not in self.workspaces:
             self.workspaces.append(place)
         return Trainer(
-            self.folder / f"attempt-{self._attempts}",
+            self.folder / ("machine" if self.by_headrace_train else f"attempt-{self._attempts}"),
             self._job,
             dataset=self.world.dataset_uri,
             output=self.output,
             workspace=place,
             environment=environment_through(self.world.environment, self.proxy.endpoint) | (environment or {}),
             entrance=entrance,
+            by_headrace_train=self.by_headrace_train,
         )
 
     def judge(self, trainer: Trainer, *allowed: Ending) -> None:

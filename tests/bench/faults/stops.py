@@ -32,12 +32,9 @@ def measure_stops(world: World, proxy: FaultProxy, stops: int, seed: int) -> tup
             taken[phase].append(time.monotonic() - began)
         scene.judge(trainer, DONE, STOPPED)
         failed = failed or bool(scene.wrong)
-        last = taken[phase][-1:] or ["missed"]
-        print(
-            f"{number:4} {phase:18} {last[0] if isinstance(last[0], str) else f'{last[0]:.2f} s'} {', '.join(scene.wrong)}",
-            flush=True,
-        )
-    rows = [("phase", "stops", "p50", "p99"), *(_row(phase, seconds) for phase, seconds in taken.items())]
+        said = f"{taken[phase][-1]:.2f} s" if taken[phase] else "missed"
+        print(f"{number:4} {phase:18} {said} {', '.join(scene.wrong)}", flush=True)
+    rows: list[Row] = [("phase", "stops", "p50", "p99"), *(_row(phase, seconds) for phase, seconds in taken.items())]
     everything = [one for seconds in taken.values() for one in seconds]
     return f"SIGTERM to exit, {len(everything)} stops, local run folder", [*rows, _row("all", everything)], failed
 

@@ -37,14 +37,18 @@ class Trainer:
         workspace: Path,
         environment: Mapping[str, str],
         entrance: Path | None = None,
+        by_headrace_train: bool = False,
     ) -> None:
-        """`entrance` is the file of a cgroup that the process enters first."""
+        """`entrance` is the file of a cgroup that the process enters first. `headrace train` picks a workspace itself."""
         folder.mkdir(parents=True, exist_ok=True)
         self.workspace = workspace
+        self._by_headrace_train = by_headrace_train
         self._outcome = folder / "outcome.json"
         self._lines: list[str] = []
         (folder / "tmp").mkdir(exist_ok=True)
         command = [sys.executable, "-m", "headrace_trainer", str(job), "--dataset", dataset, "--output", output]
+        if by_headrace_train:
+            command[2:3] = ["headrace_cli", "train"]
         if entrance is not None:
             command = ["sh", "-c", f'echo 0 > {entrance} && exec "$0" "$@"', *command]
         with holding_back():  # as `headrace train` does; to a container's first process, an early signal would do nothing
@@ -136,10 +140,20 @@ class Trainer:
 
     def outcome(self) -> Outcome | None:
         """What it says about its end; None if it could not."""
+        if self._by_headrace_train:
+            return self._outcome_told()
         try:
             return Outcome.model_validate_json(self._outcome.read_bytes())
         except (OSError, ValueError):
             return None
+
+    def _outcome_told(self) -> Outcome | None:
+        facts = dict(line.rstrip("\n").split("\t", 1) for line in self._lines if "\t" in line)
+        errors = [line.removeprefix("error: ").rstrip("\n") for line in self._lines if line.startswith("error: ")]
+        if "outcome" not in facts or "reason" not in facts:
+            return None
+        told = {"outcome": facts["outcome"], "reason": facts["reason"], "message": " ".join(errors), "progress": {}}
+        return Outcome.model_validate(told)
 
 
 def environment_through(direct: Mapping[str, str], endpoint: str) -> dict[str, Any]:
