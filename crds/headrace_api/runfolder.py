@@ -1,9 +1,13 @@
 """The keys of a run folder: one per job, in object storage or in a local folder (docs/decisions/0008-run-folder.md)."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 LATEST = "checkpoints/latest.json"
 BEST = "checkpoints/best.json"
+COMPLETE = "complete.json"
+"""In the folder of a checkpoint: its own marker, so that it can be found without LATEST."""
 JOB = "job.json"
 OUTCOME = "outcome.json"
 MODEL = "model/"
@@ -25,13 +29,23 @@ def run_folder(output_uri: str, namespace: str, project: str, job: str, uid: str
 
 
 def checkpoint(iteration: int) -> str:
-    """Key prefix of the checkpoint taken after `iteration` iterations; complete only once LATEST names it."""
+    """Key prefix of the checkpoint taken after `iteration` iterations; complete only once a marker (COMPLETE, LATEST) names it."""
     return f"checkpoints/{iteration:08d}/"
 
 
 def picture(iteration: int, name: str) -> str:
     """Key of a picture drawn at an evaluation, `name` without extension."""
     return f"{PICTURES}{iteration:08d}-{name}.png"
+
+
+def next_attempt(keys: Iterable[str]) -> int:
+    """The number after the last attempt that has keys among `keys`. Keys that no attempt writes are ignored."""
+    return 1 + max((int(found[1]) for key in keys if (found := re.match("attempts/([0-9]+)/", key))), default=0)
+
+
+def next_part(keys: Iterable[str]) -> int:
+    """The number after the last part of a log or of metrics among `keys`. Keys of other files are ignored."""
+    return 1 + max((int(found[1]) for key in keys if (found := re.search(r"/([0-9]+)\.(log|jsonl)$", key))), default=0)
 
 
 @dataclass(frozen=True)

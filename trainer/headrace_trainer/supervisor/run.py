@@ -112,7 +112,8 @@ class Run:
         unreadable: list[str] = []
         while True:
             publisher = Publisher(workspace.run, uploads, self.board, self._journal.say)
-            resume_from = self._pull_checkpoint(checkpoint, run_folder, workspace, meter, publisher)
+            checkpoint = self._pull_checkpoint(checkpoint, unreadable, run_folder, workspace)
+            resume_from = self._resume(checkpoint, run_folder, workspace, meter, publisher)
             self.board.show_progress(meter)
             plan = Plan(
                 job=job,
@@ -128,8 +129,7 @@ class Run:
             unreadable.append(checkpoint.folder)
             checkpoint = self._next_checkpoint(run_folder, unreadable, ended.message)
             worker.close()
-            shutil.rmtree(workspace.resume)
-            workspace.resume.mkdir()
+            self._clear(workspace.resume)
             worker = self._start_worker(workspace)
 
     def _start_worker(self, workspace: Workspace) -> WorkerProcess:
@@ -184,7 +184,7 @@ class Run:
         number = self._settings.attempt
         if number is None:
             keys = self._retry.call("listing attempts", lambda: run_folder.list("attempts/"))
-            number = 1 + max((int(key.key.split("/")[1]) for key in keys), default=0)
+            number = runfolder.next_attempt(one.key for one in keys)
         limits = Limits(self._settings.upload_patience_seconds, self._settings.upload_every_seconds)
         uploads = Uploads(run_folder, runfolder.Attempt(number), self._journal, self.board, limits)
         self._retry.call("listing the log's parts", uploads.find_next_parts)
@@ -239,6 +239,32 @@ class Run:
         return found
 
     def _pull_checkpoint(
+        self, found: checkpoints.Marker | None, unreadable: list[str], run_folder: Store, workspace: Workspace
+    ) -> checkpoints.Marker | None:
+        """Bring a checkpoint in and verify its digests. A damaged one joins the `unreadable` and gives way to the next."""
+        while found is not None:
+            pull = Pull(run_folder, workspace.resume, workspace.partial, self._retry, self._settings.pull_connections)
+            pull.run(found.objects())
+            damaged = found.damaged_files(workspace.resume)
+            if damaged:  # on the way here, or in the store: a second copy tells
+                for path, _ in damaged:
+                    path.unlink()
+                pull.run(found.objects())
+                damaged = found.damaged_files(workspace.resume)
+            if not damaged:
+                if not found.is_verifiable():
+                    self._journal.say(f"checkpoint {found.folder} is unverified: an older version wrote it without digests")
+                return found
+            unreadable.append(found.folder)
+            self._clear(workspace.resume)
+            found = self._next_checkpoint(run_folder, unreadable, damaged[0][1])
+        return None
+
+    def _clear(self, folder: Path) -> None:
+        shutil.rmtree(folder)
+        folder.mkdir()
+
+    def _resume(
         self,
         found: checkpoints.Marker | None,
         run_folder: Store,
@@ -248,8 +274,6 @@ class Run:
     ) -> Path | None:
         if found is None:
             return None
-        pull = Pull(run_folder, workspace.resume, workspace.partial, self._retry, self._settings.pull_connections)
-        pull.run(found.objects())
         meter.resumed(found.iteration, found.trained_seconds, found.metrics)
         best = self._retry.call(
             "reading best.json", lambda: checkpoints.complete_marker(run_folder, runfolder.BEST, self._journal.say)

@@ -190,8 +190,7 @@ class _Parts:
     def find_next(self) -> None:
         """Continue after the existing parts."""
         folder = self._key(1).rpartition("/")[0] + "/"
-        numbers = [int(one.key.rpartition("/")[2].partition(".")[0]) for one in self._store.list(folder)]
-        self._number = 1 + max(numbers, default=0)
+        self._number = runfolder.next_part(one.key for one in self._store.list(folder))
 
     def gather(self) -> bool:
         """Collect new content; returns whether there is anything to send."""
