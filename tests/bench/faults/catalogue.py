@@ -18,6 +18,8 @@ from faults.trainer import Trainer
 from headrace_api.names import ExitCode, Reason
 from headrace_testing.leftovers import eventually, processes_mentioning
 
+DAMAGED_LISTING: Final = tuple(Ending(ExitCode.RETRY, Reason.STORAGE_UNAVAILABLE, words) for words in ("was listed", "ended after"))
+"""A listing has no checksum: what it says wrongly shows only when the object that it describes never comes."""
 Play = Callable[[Scene], None]
 
 
@@ -293,7 +295,7 @@ FAULTS: Final = (
     Fault("throttled line", _weather(_throttle), 6),
     Fault("delayed requests", _weather(_delay), 6),
     Fault("cut bodies", _weather(_cut), 10),
-    Fault("flipped bits", _weather(_flip), 10),
+    Fault("flipped bits", _weather(_flip, DONE, *DAMAGED_LISTING), 10),
     Fault("503", _weather(_unavailable), 6),
     Fault("unreadable error", _weather(_unreadable), 6),
     Fault("store away for a while", _away, 6),

@@ -45,7 +45,6 @@ STOPPED: Final = Ending(ExitCode.OK, Reason.INTERRUPTED)
 KILLED: Final = Ending(-signal.SIGKILL)
 WORKER_KILLED: Final = Ending(ExitCode.RETRY, Reason.TRAINER_CRASHED, "the kernel reports no out-of-memory kill")
 OUT_OF_MEMORY: Final = Ending(ExitCode.RETRY, Reason.OUT_OF_MEMORY, "by the kernel, because memory ran out")
-UNAVAILABLE: Final = Ending(ExitCode.RETRY, Reason.STORAGE_UNAVAILABLE)
 
 
 @dataclass
