@@ -83,8 +83,7 @@ def _gone(scene: Scene) -> None:
     if scene.random.choice((importing, training))(scene, trainer):
         scene.proxy.weather.away = True
     # Whoever cannot upload its last results has not finished.
-    lost = Ending(ExitCode.RETRY, Reason.STORAGE_UNAVAILABLE)
-    scene.judge(trainer, DONE, lost)
+    scene.judge(trainer, DONE, *_named("StorageUnavailable", ExitCode.RETRY), *_named("UploadIncomplete", ExitCode.RETRY))
 
 
 def _signal_at(moment: str, number: signal.Signals, of_worker: bool, *allowed: Ending) -> Play:
@@ -183,7 +182,7 @@ def _two_trainers(scene: Scene) -> None:
     first = scene.start()
     MOMENTS[scene.random.choice(("at once", "import", "training", "checkpoint upload"))](scene, first)
     second = scene.start("another-workspace")
-    superseded = _superseded()
+    superseded = _named("Superseded", *ExitCode)
     in_use = Ending(ExitCode.FATAL, Reason.INVALID_SPEC, "in use")
     scene.judge(first, DONE, *superseded)
     scene.judge(second, DONE, *superseded, in_use)
@@ -191,8 +190,8 @@ def _two_trainers(scene: Scene) -> None:
         scene.wrong.append("neither of two trainers came to the end")
 
 
-def _superseded() -> tuple[Ending, ...]:
-    return tuple(Ending(code, reason) for reason in Reason if reason.value == "Superseded" for code in ExitCode)
+def _named(reason: str, *codes: ExitCode) -> tuple[Ending, ...]:
+    return tuple(Ending(code, one) for one in Reason if one.value == reason for code in codes)
 
 
 def _one_workspace(scene: Scene) -> None:
