@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
 GPUS ?= 2
 
-.PHONY: help setup demo up down test e2e check format manifests lock bench bench-tasks images base-image release clean
+.PHONY: help setup demo up down test e2e check format manifests lock bench bench-tasks bench-faults images base-image release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,12 +64,15 @@ lock: setup ## resolve requirements.lock again from pyproject.toml
 
 bench: setup ## run the benchmarks, against peers where there are any: prints tables, writes JSON to .cache/bench
 	@mkdir -p .cache/bench
-	@set -e; for bench in tests/bench/bench_*.py; do \
+	@set -e; for bench in $(filter-out tests/bench/bench_faults.py,$(wildcard tests/bench/bench_*.py)); do \
 	  echo "== $$bench"; PYTHONPATH=tests/support$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python $$bench --json .cache/bench/$$(basename $$bench .py).json; \
 	done
 
 bench-tasks: setup ## show what every task learns: trains those without a result (minutes each), writes docs/results.md (ARGS="--list", "--only 'digits/*'", --again, --picture)
 	PYTHONPATH=tests/bench:tests/support$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python -m tasks $(ARGS)
+
+bench-faults: setup ## let everything go wrong around a trainer, and check what must hold nevertheless; 40 minutes (SEED=1 ROUNDS=200, ARGS="--only 17", "--stops 50")
+	PYTHONPATH=tests/bench:tests/support$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python tests/bench/bench_faults.py --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),200) $(ARGS)
 
 images: setup ## build the operator's and the trainer's image (ENGINE=docker|podman|buildah, BASE=, BUILDER=, REPOSITORY=, TAG=, ONLY=)
 	@$(BIN)/python -m headrace_release images $(if $(ENGINE),--engine "$(ENGINE)") $(if $(BASE),--base "$(BASE)") \

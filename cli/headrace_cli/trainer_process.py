@@ -17,17 +17,18 @@ from pydantic import ValidationError
 from headrace_api import names
 from headrace_api.report import Outcome, TrainerStatus
 from headrace_api.trainingjob import TrainingJob
+from headrace_storage.scratch import Scratch
 
 _SERVING = re.compile(r"supervisor: serving (http://\S+)")
 
 
 class TrainerProcess:
-    """`python -m headrace_trainer` with a job; the two exchange files in `folder`."""
+    """`python -m headrace_trainer` with a job; the two exchange files in the folder of `scratch`."""
 
     def __init__(
         self,
         job: TrainingJob,
-        folder: Path,
+        scratch: Scratch,
         workspace: Path,
         *,
         dataset: str | None,
@@ -35,10 +36,10 @@ class TrainerProcess:
         initial_weights: str | None = None,
         on_line: Callable[[str], None],
     ) -> None:
-        self._outcome = folder / "outcome.json"
+        self._outcome = scratch.folder / "outcome.json"
         self._url: str | None = None
         self._on_line = on_line
-        file = folder / "job.json"
+        file = scratch.folder / "job.json"
         file.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
         given = {"--dataset": dataset, "--output": output, "--initial-weights": initial_weights}
         places = [part for option, place in given.items() if place for part in (option, place)]
@@ -57,6 +58,7 @@ class TrainerProcess:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            pass_fds=(scratch.lock,),  # the workspace may be in the folder, and the trainer may outlive us
             process_group=0,  # so that Ctrl-C reaches only this program, which passes it on once
         )
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -170,7 +170,7 @@ class Reason(StrEnum):
     )
     BAD_CHECKPOINT = (
         "BadCheckpoint",
-        "Error: every checkpoint in the run folder arrived whole, but none of them can be loaded; the message says what is wrong.",
+        "Error: every checkpoint in the run folder is damaged or cannot be loaded; the message says what is wrong.",
     )
     NO_SUCH_LAYER = (
         "NoSuchLayer",

@@ -1,12 +1,15 @@
 """The keys of a run folder: one per job, in object storage or in a local folder (docs/decisions/0008-run-folder.md)."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 LATEST = "checkpoints/latest.json"
 BEST = "checkpoints/best.json"
 RUN = "run.json"
 CURVES = "curves.json"
+COMPLETE = "complete.json"
+"""In the folder of a checkpoint: its own marker, so that it can be found without LATEST."""
 JOB = "job.json"
 OUTCOME = "outcome.json"
 MODEL = "model/"
@@ -33,7 +36,7 @@ def run_folder(output_uri: str, namespace: str, project: str, job: str, uid: str
 
 
 def checkpoint(iteration: int) -> str:
-    """Key prefix of the checkpoint taken after `iteration` iterations; complete only once LATEST names it."""
+    """Key prefix of the checkpoint taken after `iteration` iterations; complete only once a marker (COMPLETE, LATEST) names it."""
     return f"checkpoints/{iteration:08d}/"
 
 
@@ -69,6 +72,11 @@ class Record:
         """The reverse of `part`; None if `key` is not a part. Parts of earlier versions are numbered from 1, with five digits."""
         name = key.removeprefix(self.parts).removesuffix(self.suffix)
         return int(name) if key == f"{self.parts}{name}{self.suffix}" and re.fullmatch(r"\d{5}|\d{12}", name) else None
+
+
+def next_attempt(keys: Iterable[str]) -> int:
+    """The number after the last attempt that has keys among `keys`. Keys that no attempt writes are ignored."""
+    return 1 + max((attempt_of(key) or 0 for key in keys), default=0)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class FolderStore:
     def list(self, prefix: str = "", cancelled: Callable[[], bool] = never) -> list[StoredObject]:
         start = self.root / prefix.rpartition("/")[0]
         found = (path for path in _files(start, cancelled) if not path.name.startswith(_TEMPORARY_PREFIX))
-        objects = (StoredObject(path.relative_to(self.root).as_posix(), path.stat().st_size) for path in found)
+        # Not stat, which fails on a link that leads nowhere. Nothing reads a link, so its size does not matter.
+        objects = (StoredObject(path.relative_to(self.root).as_posix(), path.lstat().st_size) for path in found)
         return sorted((one for one in objects if one.key.startswith(prefix)), key=lambda one: one.key)
 
     def read(self, key: str, most: int | None = None) -> bytes:

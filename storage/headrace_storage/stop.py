@@ -28,6 +28,15 @@ def let_through() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING_SIGNALS)
 
 
+def ignore_from_now_on() -> None:
+    """Ignore SIGTERM and SIGINT, once everything is done and the exit code is decided.
+
+    As it ends, Python takes its own handlers away, and a late signal would replace the exit code; this one it leaves alone.
+    """
+    for number in STOPPING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def holding_back() -> Iterator[None]:
     """A block in which signals wait: one that starts a child and does not know it yet, for example."""

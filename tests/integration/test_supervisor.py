@@ -80,6 +80,86 @@ def test_only_the_latest_and_the_best_checkpoint_are_kept(tmp_path: Path, datase
     assert best.iteration <= 4
 
 
+@pytest.fixture
+def two_checkpoints(tmp_path: Path, dataset: Path, output: Path) -> Path:
+    """A run folder with the checkpoints of 4, the best, and 8, the latest; a killed worker left it."""
+    with Attempt(
+        tmp_path / "first", job_document(), Behaviour(at=9, trouble="killed"), dataset=str(dataset), output=str(output)
+    ) as attempt:
+        attempt.until_over()
+    run = output / RUN_FOLDER
+    assert {"checkpoints/00000004/complete.json", "checkpoints/00000008/complete.json"} <= files_in(run)
+    return run
+
+
+def resumed_log(tmp_path: Path, dataset: Path, output: Path) -> str:
+    with Attempt(tmp_path / "again", job_document(), attempt=2, dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.OK
+    return attempt.log
+
+
+def test_a_flipped_bit_is_named_and_the_checkpoint_before_is_used(
+    tmp_path: Path, dataset: Path, output: Path, two_checkpoints: Path
+) -> None:
+    file = two_checkpoints / "checkpoints/00000008/network.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    log = resumed_log(tmp_path, dataset, output)
+    assert "checkpoints/00000008/network.safetensors is damaged: its SHA-256 is" in log
+    assert "trying checkpoints/00000004/ instead" in log
+    assert "worker: resumed at 4" in log
+
+
+@pytest.mark.parametrize(
+    "latest", ["", '{"iteration":', '{"iteration":6,"folder":"checkpoints/00000006/","files":{"state.json":1}}']
+)
+def test_a_latest_json_that_cannot_be_used_costs_nothing(
+    tmp_path: Path, dataset: Path, output: Path, two_checkpoints: Path, latest: str
+) -> None:
+    (two_checkpoints / "checkpoints/latest.json").write_text(latest)
+    (two_checkpoints / "checkpoints/best.json").unlink()
+    log = resumed_log(tmp_path, dataset, output)
+    assert "is ignored" in log
+    assert "worker: resumed at 8" in log
+
+
+def test_without_another_checkpoint_a_damaged_one_ends_the_job_and_is_kept(
+    tmp_path: Path, dataset: Path, output: Path, two_checkpoints: Path
+) -> None:
+    for file in two_checkpoints.glob("checkpoints/0*/state.json"):
+        file.write_bytes(b"x" * file.stat().st_size)
+    before = files_in(two_checkpoints / "checkpoints")
+    with Attempt(tmp_path / "b", job_document(), attempt=2, dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.FATAL
+    assert attempt.outcome.reason is Reason.BAD_CHECKPOINT
+    assert files_in(two_checkpoints / "checkpoints") == before
+
+
+def test_files_of_others_in_a_run_folder_survive_and_disturb_nothing(
+    tmp_path: Path, dataset: Path, output: Path, two_checkpoints: Path
+) -> None:
+    theirs = {
+        f"{two_checkpoints}/{name}": b"mine"
+        for name in (
+            "attempts/.DS_Store",
+            "attempts/foo/logs/00001.log",
+            "attempts/2/logs/notes.txt",
+            "checkpoints/keep-me/state.json",
+            "checkpoints/00000004/notes.txt",
+            "checkpoints/.DS_Store",
+        )
+    }
+    for name, content in theirs.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(content)
+    with Attempt(tmp_path / "b", job_document(), attempt=None, dataset=str(dataset), output=str(output)) as attempt:
+        assert attempt.until_over() is ExitCode.OK
+    assert "worker: resumed at 8" in attempt.log
+    assert (two_checkpoints / "attempts/3/logs/00001.log").exists()  # after the foreign attempts/2/
+    assert {name: Path(name).read_bytes() for name in theirs} == theirs
+
+
 def test_the_same_job_again_resumes_from_the_latest_checkpoint(tmp_path: Path, dataset: Path, output: Path) -> None:
     hold = Behaviour(at=9, trouble="crash")
     with Attempt(tmp_path / "a", job_document(), hold, dataset=str(dataset), output=str(output)) as first:

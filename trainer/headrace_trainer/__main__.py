@@ -6,7 +6,7 @@ SIGTERM, so an earlier one would be lost.
 
 import sys
 
-from headrace_storage.stop import Stop  # needs the standard library only
+from headrace_storage.stop import Stop, ignore_from_now_on  # needs the standard library only
 
 if __name__ == "__main__":
     stop = Stop()
@@ -14,4 +14,6 @@ if __name__ == "__main__":
 
     from headrace_trainer.supervisor.command import execute
 
-    sys.exit(execute(stop))
+    code = execute(stop)
+    ignore_from_now_on()
+    sys.exit(code)

@@ -1,7 +1,6 @@
 """`headrace train`: runs a TrainingJob on this machine, without a cluster."""
 
 import signal
-import tempfile
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -16,7 +15,8 @@ from headrace_api.trainingjob import Dataset, Output, TrainingJob
 from headrace_cli.failure import fail, require_packages
 from headrace_cli.manifest import read_job
 from headrace_cli.trainer_process import TrainerProcess
-from headrace_storage.stop import hold_back, holding_back
+from headrace_storage.scratch import Scratch, scratch_folder
+from headrace_storage.stop import hold_back, holding_back, ignore_from_now_on
 
 _NEEDED = ("torch", "torchvision", "minio", "prometheus_client", "rich", "safetensors")
 """Packages of the [trainer] extra that training needs to start."""
@@ -77,21 +77,22 @@ def train(
         fail("there is no place for the results", hint="pass --output, or set spec.output.uri")
     require_packages("training", _NEEDED)
     hold_back()  # until `_train` passes signals on: nothing may end us between the folder and its removal
-    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
-        place = workspace or Path(folder) / "workspace"
-        code, outcome = _train(wanted, Path(folder), place, dataset=dataset, output=output, initial_weights=initial_weights)
+    with scratch_folder() as scratch:
+        place = workspace or scratch.folder / "workspace"
+        code, outcome = _train(wanted, scratch, place, dataset=dataset, output=output, initial_weights=initial_weights)
+    ignore_from_now_on()
     _report(wanted, output, code, outcome)
     # A negative code means that a signal killed it: a crash.
     raise typer.Exit(code if code >= 0 else ExitCode.RETRY)
 
 
-def _train(job: TrainingJob, folder: Path, workspace: Path, **places: str | None) -> tuple[int, Outcome | None]:
+def _train(job: TrainingJob, scratch: Scratch, workspace: Path, **places: str | None) -> tuple[int, Outcome | None]:
     """Run the trainer to its end and show its progress; `places` replace those that the job names."""
     from headrace_cli.progress_bar import ProgressBar
 
     with ProgressBar(job.metadata.name) as bar:
         with holding_back():  # the trainer, too, begins with signals held back, until it can take them
-            trainer = TrainerProcess(job, folder, workspace, on_line=bar.line, **places)
+            trainer = TrainerProcess(job, scratch, workspace, on_line=bar.line, **places)
 
             def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
                 trainer.stop()

@@ -2,7 +2,7 @@
 
 import sys
 
-from headrace_storage.stop import Stop
+from headrace_storage.stop import Stop, ignore_from_now_on
 
 if __name__ == "__main__":
     stop = Stop()
@@ -10,4 +10,6 @@ if __name__ == "__main__":
 
     from headrace_trainer.supervisor.command import execute
 
-    sys.exit(execute(stop, "headrace_testing.stand_in_worker", ()))
+    code = execute(stop, "headrace_testing.stand_in_worker", ())
+    ignore_from_now_on()
+    sys.exit(code)

@@ -1,6 +1,8 @@
 """The stop signal wakes everyone who waits for it."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -46,3 +48,23 @@ def test_sigterm_and_ctrl_c_are_requests() -> None:
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGINT, before[1])
         stop.close()
+
+
+_ENDING = """
+import os, signal, sys
+from headrace_storage.stop import Stop, ignore_from_now_on
+
+class Last:
+    def __del__(self):  # Python has taken its handlers away by now
+        os.kill(os.getpid(), signal.SIGTERM)
+
+stop = Stop()
+stop.install()
+sys.modules["__main__"].last = Last()
+ignore_from_now_on()
+sys.exit(3)
+"""
+
+
+def test_a_signal_while_python_ends_does_not_replace_the_exit_code() -> None:
+    assert subprocess.run([sys.executable, "-c", _ENDING], check=False, timeout=60).returncode == 3

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from headrace_storage.keys import path_for
 from headrace_storage.places import local_path, open_store
 from headrace_storage.pull import Pull, check_space, in_words
 from headrace_storage.retry import Retry
+from headrace_storage.scratch import scratch_folder
 from headrace_storage.stop import Stop, exit_on_sigterm
 from headrace_storage.store import Store, StoredObject
 from headrace_trainer.check.dataset import check_dataset
@@ -42,14 +42,14 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     try:
-        with tempfile.TemporaryDirectory(prefix="headrace-check-") as scratch:
+        with scratch_folder() as scratch:
             root = local_path(options.dataset)
             if root is not None:
                 _refuse_nothing(root)
             else:
                 retry = Retry(_PATIENCE_SECONDS, stop or Stop(), _say)
                 store = open_store(options.dataset, environment, _CONNECTIONS)
-                root = _Stored(store, Path(scratch), retry, whole=options.images).pull()
+                root = _Stored(store, scratch.folder, retry, whole=options.images).pull()
             report = check_dataset(root, options.dataset, options.images)
     except TrainerError as error:
         _say(f"error: {error.message}")

@@ -6,12 +6,12 @@ Exit status: 0 success; 1 some images could not be read, the others are done; 2 
 
 import argparse
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 
 from headrace_api.errors import TrainerError
 from headrace_api.names import ExitCode
+from headrace_storage.scratch import scratch_folder
 from headrace_storage.stop import Stop, exit_on_sigterm
 from headrace_trainer.predict import messages
 
@@ -23,8 +23,8 @@ def main(arguments: list[str]) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
-            status: int = options.run(options, Path(temporary))
+        with scratch_folder() as scratch:
+            status: int = options.run(options, scratch.folder)
         return status
     except TrainerError as error:
         messages.warn(f"error: {error.message}")

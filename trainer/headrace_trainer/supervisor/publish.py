@@ -12,7 +12,7 @@ from headrace_storage.store import StoreError
 from headrace_trainer.protocol import CurvesWritten, Evaluated, Exported, Saved
 from headrace_trainer.supervisor import checkpoints
 from headrace_trainer.supervisor.board import Board
-from headrace_trainer.supervisor.checkpoints import Marker
+from headrace_trainer.supervisor.checkpoints import FileMark, Marker
 from headrace_trainer.supervisor.progress import ProgressMeter
 from headrace_trainer.supervisor.upload import Uploads
 
@@ -37,7 +37,9 @@ class Publisher:
         """Continue from an earlier attempt's checkpoints in the store; `copy` is `latest` on local disk. Call it before `saved`."""
         self._resumed = latest, copy
         self._newest = latest.iteration
-        self._latest, self._best = latest, best
+        self._latest = latest
+        # A best that is newer than the checkpoint we resume from is one that we passed over: it must be uploaded again.
+        self._best = best if best is not None and best.iteration <= latest.iteration else None
         self._board.show_checkpoint(latest.described(self._uploads.store))
         self._board.metrics.checkpoint_iteration.set(latest.iteration)
 
@@ -78,7 +80,7 @@ class Publisher:
         folder = path_for(self._run, message.folder.as_posix())
 
         def publish() -> None:
-            self._uploads.put_files({runfolder.MODEL + name: folder / name for name in checkpoints.local_files(folder)})
+            self._uploads.put_files({runfolder.MODEL + name: path for name, path in checkpoints.local_files(folder).items()})
             self._uploads.record.files(model=True)
             self._say(f"the trained model is in {self._uploads.store.uri}{runfolder.MODEL}")
 
@@ -95,8 +97,10 @@ class Publisher:
                 self._say(f"checkpoint {wanted.iteration} was removed before it could be uploaded")
                 return
             began = time.monotonic()
-            marker = wanted.model_copy(update={"files": checkpoints.local_files(folder)})
-            self._uploads.put_files({marker.folder + name: folder / name for name in marker.files})
+            files = checkpoints.local_files(folder)
+            marker = wanted.model_copy(update={"files": {name: FileMark.of(path) for name, path in files.items()}})
+            self._uploads.put_files({marker.folder + name: path for name, path in files.items()})
+            checkpoints.publish_marker(store, checkpoints.own_marker_key(marker), marker)
             self.upload_seconds = time.monotonic() - began
         if self._latest is None or marker.iteration > self._latest.iteration:
             checkpoints.publish_marker(store, runfolder.LATEST, marker)
@@ -117,8 +121,9 @@ class Publisher:
         """Remove the checkpoints that no marker names any more. A failure must not end the job or delay the next checkpoint."""
         self._prune_local_disk()
         store = self._uploads.store
+        assert self._latest is not None
         try:
-            store.remove(checkpoints.superseded(store, (self._latest, self._best)))
+            store.remove(checkpoints.superseded(store, self._latest, self._best))
         except (StoreError, TrainerError, OSError) as error:
             if not self._cannot_remove:
                 self._say(f"superseded checkpoints cannot be removed and are kept: {error}")

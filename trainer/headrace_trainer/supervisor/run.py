@@ -114,8 +114,9 @@ class Run:
         unreadable: list[str] = []
         while True:
             publisher = Publisher(workspace.run, uploads, self.board, self._journal.say)
+            checkpoint = self._pull_checkpoint(checkpoint, unreadable, run_folder, workspace)
             uploads.record.resumed(checkpoint.iteration if checkpoint else 0)
-            resume_from = self._pull_checkpoint(checkpoint, run_folder, workspace, meter, publisher)
+            resume_from = self._resume(checkpoint, run_folder, workspace, meter, publisher)
             self.board.show_progress(meter)
             plan = Plan(
                 job=job,
@@ -131,8 +132,7 @@ class Run:
             unreadable.append(checkpoint.folder)
             checkpoint = self._next_checkpoint(run_folder, unreadable, ended.message)
             worker.close()
-            shutil.rmtree(workspace.resume)
-            workspace.resume.mkdir()
+            self._clear(workspace.resume)
             worker = self._start_worker(workspace)
 
     def _start_worker(self, workspace: Workspace) -> WorkerProcess:
@@ -187,7 +187,7 @@ class Run:
         number = self._settings.attempt
         if number is None:
             keys = self._retry.call("listing attempts", lambda: run_folder.list(runfolder.ATTEMPTS))
-            number = 1 + max((runfolder.attempt_of(key.key) or 0 for key in keys), default=0)
+            number = runfolder.next_attempt(one.key for one in keys)
         earlier = self._retry.call(f"reading {runfolder.RUN}", lambda: read_earlier(run_folder, self._journal.say))
         image = self._settings.environment.get(names.ENV_IMAGE, "")
         record = RunRecord(job, number, earlier, image=image, started_from=places.initial_weights or "")
@@ -249,6 +249,32 @@ class Run:
         return found
 
     def _pull_checkpoint(
+        self, found: checkpoints.Marker | None, unreadable: list[str], run_folder: Store, workspace: Workspace
+    ) -> checkpoints.Marker | None:
+        """Bring a checkpoint in and verify its digests. A damaged one joins the `unreadable` and gives way to the next."""
+        while found is not None:
+            pull = Pull(run_folder, workspace.resume, workspace.partial, self._retry, self._settings.pull_connections)
+            pull.run(found.objects())
+            damaged = found.damaged_files(workspace.resume)
+            if damaged:  # on the way here, or in the store: a second copy tells
+                for path, _ in damaged:
+                    path.unlink()
+                pull.run(found.objects())
+                damaged = found.damaged_files(workspace.resume)
+            if not damaged:
+                if not found.is_verifiable():
+                    self._journal.say(f"checkpoint {found.folder} is unverified: an older version wrote it without digests")
+                return found
+            unreadable.append(found.folder)
+            self._clear(workspace.resume)
+            found = self._next_checkpoint(run_folder, unreadable, damaged[0][1])
+        return None
+
+    def _clear(self, folder: Path) -> None:
+        shutil.rmtree(folder)
+        folder.mkdir()
+
+    def _resume(
         self,
         found: checkpoints.Marker | None,
         run_folder: Store,
@@ -258,8 +284,6 @@ class Run:
     ) -> Path | None:
         if found is None:
             return None
-        pull = Pull(run_folder, workspace.resume, workspace.partial, self._retry, self._settings.pull_connections)
-        pull.run(found.objects())
         meter.resumed(found.iteration, found.trained_seconds, found.metrics)
         best = self._retry.call(
             "reading best.json", lambda: checkpoints.complete_marker(run_folder, runfolder.BEST, self._journal.say)

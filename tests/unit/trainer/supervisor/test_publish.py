@@ -60,7 +60,8 @@ def test_the_marker_of_the_best_has_the_scores_that_made_it_the_best(tmp_path: P
     assert best_marker is not None
     assert [score.value for score in latest.metrics] == [0.25]
     assert [score.value for score in best_marker.metrics] == [0.5]
-    assert best_marker.files == latest.files == {"state.json": 2}
+    assert best_marker.files == latest.files == {"state.json": checkpoints.FileMark.of(folder / "state.json")}
+    assert checkpoints.read_marker(store, "checkpoints/00000004/complete.json") == latest
 
 
 def test_pictures_of_the_labels_are_uploaded_once(tmp_path: Path, store: FolderStore) -> None:
