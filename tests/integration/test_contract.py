@@ -158,5 +158,5 @@ def test_the_columns_show_project_state_and_progress(apply, start, cluster, name
     apply()
     start()
     header, row = cluster.kubectl("get", "tj", "-n", namespace).splitlines()
-    assert header.split() == ["NAME", "PROJECT", "STATE", "PROGRESS", "RESTARTS", "AGE"]
+    assert header.split() == ["NAME", "PROJECT", "STATE", "PROGRESS", "SCORE", "RESTARTS", "AGE"]
     assert row.split()[:3] == ["street-1", "street", "Starting"]

@@ -18,6 +18,7 @@ from headrace_storage.stop import EXIT_AFTER_SIGTERM, holding_back
 from headrace_testing.fake_s3 import fake_s3
 from headrace_testing.stand_in_runs import RUN_FOLDER, dataset_files, job_document, write_files
 
+SUPPORT = str(Path(__file__).parents[1] / "support")
 _SECONDS = 60.0
 
 
@@ -31,6 +32,7 @@ def test_a_trainer_that_is_stopped_before_its_first_instruction_ends_as_stopped(
             [sys.executable, "-m", "headrace_testing.supervisor_with_stand_in", str(tmp_path / "job.json"), *places],
             env=os.environ
             | {
+                "PYTHONPATH": SUPPORT,
                 names.ENV_WORKSPACE: str(tmp_path / "workspace"),
                 names.ENV_TERMINATION_LOG: str(tmp_path / "outcome.json"),
                 names.ENV_LISTEN_HOST: "127.0.0.1",
@@ -54,7 +56,7 @@ def test_a_trainer_whose_parent_is_already_gone_ends_as_stopped(tmp_path: Path) 
     places = ["--dataset", str(dataset), "--output", str(tmp_path / "output"), "--end-with-parent", str(2**22)]
     ended = subprocess.run(
         [sys.executable, "-m", "headrace_testing.supervisor_with_stand_in", str(tmp_path / "job.json"), *places],
-        env=os.environ | {names.ENV_WORKSPACE: str(tmp_path / "workspace"), names.ENV_LISTEN_PORT: "0"},
+        env=os.environ | {"PYTHONPATH": SUPPORT, names.ENV_WORKSPACE: str(tmp_path / "workspace"), names.ENV_LISTEN_PORT: "0"},
         capture_output=True,
         text=True,
         timeout=_SECONDS,

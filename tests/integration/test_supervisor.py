@@ -156,7 +156,7 @@ def test_files_of_others_in_a_run_folder_survive_and_disturb_nothing(
     with Attempt(tmp_path / "b", job_document(), attempt=None, dataset=str(dataset), output=str(output)) as attempt:
         assert attempt.until_over() is ExitCode.OK
     assert "worker: resumed at 8" in attempt.log
-    assert (two_checkpoints / "attempts/3/logs/00001.log").exists()  # after the foreign attempts/2/
+    assert (two_checkpoints / "attempts/3/log.txt").exists()  # after the foreign attempts/2/
     assert {name: Path(name).read_bytes() for name in theirs} == theirs
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace_api.runfolder import Attempt
@@ -39,6 +39,7 @@ def test_there_is_nothing_in_an_empty_folder(store: FolderStore) -> None:
     assert list(lines(store, LOG)) == []
 
 
+@settings(deadline=None)
 @given(
     parts=st.lists(st.text("ab\n", min_size=1, max_size=6), max_size=8),
     fold_after=st.integers(0, 8),
