@@ -45,10 +45,11 @@ class S3Store:
         # Imported late: minio takes longer to import than the rest of the supervisor to start.
         import minio
         import urllib3
-        from minio.helpers import check_bucket_name
+        from minio.helpers import check_bucket_name, check_object_name
 
         try:
             check_bucket_name(bucket, s3_check=True)
+            check_object_name(f"{prefix}any")
         except ValueError as error:
             raise FatalError(Reason.STORAGE_REFUSED, f"s3://{bucket}/{prefix}: {error}") from error
         self.uri = f"s3://{bucket}/{prefix}"

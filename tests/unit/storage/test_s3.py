@@ -56,7 +56,9 @@ def test_an_answer_that_cannot_be_read_may_be_retried(s3: FakeS3, status: int, b
             store.write("key", b"x")
 
 
-def test_a_bucket_name_that_cannot_exist_is_refused_before_any_request(s3: FakeS3) -> None:
-    with pytest.raises(FatalError, match=r"s3://Not_A\.\.Bucket/: "):
-        S3Store("Not_A..Bucket", "", s3.environment())
+@pytest.mark.parametrize(("bucket", "prefix"), [("Not_A..Bucket", ""), ("bucket", "up/../here/"), ("bucket", "./")])
+def test_a_name_that_cannot_exist_is_refused_before_any_request(s3: FakeS3, bucket: str, prefix: str) -> None:
+    with pytest.raises(FatalError) as error:
+        S3Store(bucket, prefix, s3.environment())
+    assert error.value.message.startswith(f"s3://{bucket}/{prefix}: ")
     assert s3.requests == []
