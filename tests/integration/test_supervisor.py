@@ -160,6 +160,22 @@ def test_files_of_others_in_a_run_folder_survive_and_disturb_nothing(
     assert {name: Path(name).read_bytes() for name in theirs} == theirs
 
 
+def test_a_second_trainer_on_a_local_run_folder_is_refused_and_leaves_the_first_alone(
+    tmp_path: Path, dataset: Path, output: Path
+) -> None:
+    places = {"dataset": str(dataset), "output": str(output)}
+    with Attempt(tmp_path / "a", job_document(), Behaviour(at=5, trouble="hang"), **places) as first:
+        first.until_log("is safe in")
+        before = (output / RUN_FOLDER / "job.json").stat().st_mtime_ns
+        with Attempt(tmp_path / "b", job_document(), **places) as second:
+            assert second.until_over() is ExitCode.FATAL
+        assert second.outcome.reason is Reason.INVALID_SPEC
+        assert "is in use by process" in second.outcome.message
+        assert (output / RUN_FOLDER / "job.json").stat().st_mtime_ns == before
+    with Attempt(tmp_path / "c", job_document(), attempt=2, **places) as third:
+        assert third.until_over() is ExitCode.OK
+
+
 def test_the_same_job_again_resumes_from_the_latest_checkpoint(tmp_path: Path, dataset: Path, output: Path) -> None:
     hold = Behaviour(at=9, trouble="crash")
     with Attempt(tmp_path / "a", job_document(), hold, dataset=str(dataset), output=str(output)) as first:

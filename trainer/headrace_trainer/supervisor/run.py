@@ -14,7 +14,8 @@ from headrace_api.names import ExitCode, Reason
 from headrace_api.quantity import parse_quantity
 from headrace_api.report import Outcome, Phase, Verdict
 from headrace_api.trainingjob import TrainingJob
-from headrace_storage.places import open_store
+from headrace_storage.folder_lock import FolderLock
+from headrace_storage.places import local_path, open_store
 from headrace_storage.pull import Pull, check_space, in_words
 from headrace_storage.retry import Retry
 from headrace_storage.stop import Stop, StoppedError
@@ -60,6 +61,7 @@ class Run:
         self._worker: WorkerProcess | None = None
         self._workspace: Workspace | None = None
         self._uploads: Uploads | None = None
+        self._lock: FolderLock | None = None
 
     def execute(self) -> ExitCode:
         """Run the whole attempt. Whatever happens, `_end` comes last."""
@@ -92,6 +94,8 @@ class Run:
         # 3. Start uploading the job and the log to the run folder: wrong credentials show up before the dataset is touched.
         dataset = open_store(places.dataset, settings.environment, settings.pull_connections)
         run_folder = open_store(places.run_folder, settings.environment, blamed=Reason.INVALID_SPEC)
+        if (folder := local_path(places.run_folder)) is not None:
+            self._lock = FolderLock(folder.absolute(), self._journal.say)
         self._uploads = uploads = self._begin_uploads(run_folder, job, places, workspace)
 
         # 4. Read the dataset's description; a head that fits no layer ends the job before any image is pulled.
@@ -308,6 +312,8 @@ class Run:
         if self._uploads is not None:
             with self._going_on("the last uploads"):
                 ending = self._finish_uploads(self._uploads, ending)
+        if self._lock is not None:
+            self._lock.close()
         if self._settings.termination_log is not None:
             with self._going_on("writing the outcome"):
                 self._settings.termination_log.write_text(self._outcome(ending).to_termination_message())
