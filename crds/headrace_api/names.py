@@ -183,6 +183,10 @@ class Reason(StrEnum):
     )
     STORAGE_REFUSED = "StorageRefused", "Error: storage refuses access; for example, a key is wrong or the bucket does not exist."
     STORAGE_UNAVAILABLE = "StorageUnavailable", "The attempt failed because storage did not answer, or answered with errors."
+    UPLOAD_INCOMPLETE = (
+        "UploadIncomplete",
+        "The attempt ended before all its results could be uploaded; the message names what is missing and what is saved.",
+    )
     DISK_FULL = (
         "DiskFull",
         "The workspace (`spec.resources.workspace`) is too small for the dataset and the checkpoints, or a local output is full.",

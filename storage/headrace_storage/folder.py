@@ -11,6 +11,7 @@ from headrace_api.names import Reason
 from headrace_storage.keys import path_for, refuse_symlinks
 from headrace_storage.stop import StoppedError
 from headrace_storage.store import DamagedError, NotFoundError, StoredObject, never
+from headrace_storage.traffic import Traffic
 from headrace_storage.unusable_folder import usable_folder
 
 _TEMPORARY_PREFIX = ".headrace-"
@@ -26,6 +27,7 @@ class FolderStore:
     def __init__(self, root: Path, blamed: Reason = Reason.BAD_DATASET) -> None:
         self.root = root.absolute()
         self.uri = f"{self.root}/"
+        self.traffic = Traffic()
         self._blamed = blamed
 
     def folders(self, prefix: str = "") -> list[str]:

@@ -13,11 +13,13 @@ from headrace_api.errors import FatalError
 from headrace_api.names import Reason
 from headrace_storage.stop import StoppedError
 from headrace_storage.store import DamagedError, NotFoundError, StoredObject, UnavailableError, never
+from headrace_storage.traffic import Traffic
 
 AWS_ENDPOINT = "https://s3.amazonaws.com"
 _CHUNK_BYTES = 1 << 18
-_PART_BYTES = 64 << 20
-"""Size of the parts of a large upload. S3 wants at least 5 MiB, and at most 10,000 of them."""
+_LEAST_PART_BYTES = 8 << 20
+_MOST_PARTS = 10_000
+"""S3 accepts no more parts of one upload."""
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 _REFUSALS = {
@@ -44,8 +46,9 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str, environment: Mapping[str, str], connections: int = 32) -> None:
         # Imported late: minio takes longer to import than the rest of the supervisor to start.
         import minio
-        import urllib3
         from minio.helpers import check_bucket_name, check_object_name
+
+        from headrace_storage.connections import connection_pools
 
         try:
             check_bucket_name(bucket, s3_check=True)
@@ -54,6 +57,7 @@ class S3Store:
             raise FatalError(Reason.STORAGE_REFUSED, f"s3://{bucket}/{prefix}: {error}") from error
         self.uri = f"s3://{bucket}/{prefix}"
         self._bucket, self._prefix = bucket, prefix
+        self.traffic = Traffic()
         self._endpoint = environment.get("AWS_ENDPOINT_URL") or AWS_ENDPOINT
         address = urlsplit(self._endpoint)
         if address.scheme not in {"http", "https"} or not address.netloc or address.path.strip("/"):
@@ -72,12 +76,7 @@ class S3Store:
             secure=address.scheme == "https",
             # Only AWS has buckets in several regions, which minio would look up.
             region=environment.get("AWS_REGION") or (None if self._endpoint == AWS_ENDPOINT else "us-east-1"),
-            http_client=urllib3.PoolManager(
-                maxsize=connections,
-                timeout=urllib3.Timeout(connect=5, read=30),
-                # All retries are in retry.py, which reports them to the user and obeys SIGTERM.
-                retries=False,
-            ),
+            http_client=connection_pools(self.traffic, connections),
         )
 
     def folders(self, prefix: str = "") -> list[str]:
@@ -130,7 +129,8 @@ class S3Store:
 
     def upload(self, key: str, source: Path) -> None:
         with source.open("rb") as file, self._errors(key):
-            self._client.put_object(self._bucket, self._prefix + key, file, source.stat().st_size, part_size=_PART_BYTES)
+            size = source.stat().st_size
+            self._client.put_object(self._bucket, self._prefix + key, file, size, part_size=_part_bytes(size))
 
     def remove(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -181,3 +181,8 @@ def _etag_is_md5(etag: str, headers: Mapping[str, str]) -> bool:
     encryption = headers.get("x-amz-server-side-encryption", "AES256")
     by_customer = "x-amz-server-side-encryption-customer-algorithm" in headers
     return bool(_MD5.fullmatch(etag)) and encryption == "AES256" and not by_customer
+
+
+def _part_bytes(size: int) -> int:
+    """The size of an upload's parts: small, because a part that breaks off is lost, but few enough for S3."""
+    return max(_LEAST_PART_BYTES, -(-size // _MOST_PARTS))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from headrace_storage.traffic import Traffic
+
 
 class StoreError(Exception):
     """Something went wrong that is not final; the message names the store and the key."""
@@ -68,6 +70,9 @@ class Fetchable(Protocol):
 
 class Store(Fetchable, Protocol):
     """A store that can also read single objects, and write."""
+
+    traffic: Traffic
+    """What uploads have sent so far, if the store is reached through a network."""
 
     def read(self, key: str, most: int | None = None) -> bytes:
         """Read a small object, or its first `most` bytes."""

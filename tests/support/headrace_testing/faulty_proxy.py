@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ class FaultyProxy:
         """Hang up on new and open connections."""
         self.answer_bytes: int | None = None
         """Hang up after this many bytes of answers on a connection."""
+        self.upload_rate: float | None = None
+        """Bytes per second that each connection passes to the store."""
         self.connections = 0
         """Connections accepted so far."""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -64,6 +67,8 @@ class FaultyProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
+        if self.upload_rate:  # else the kernel takes in megabytes at once
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         with client, socket.create_connection(self._target) as server:
             with self._lock:
                 self._open |= {client, server}
@@ -86,6 +91,8 @@ class FaultyProxy:
                     break
                 sink.sendall(data)
                 passed += len(data)
+                if not answers and self.upload_rate:
+                    time.sleep(len(data) / self.upload_rate)
         for one in (source, sink):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

@@ -1,8 +1,8 @@
 """How an attempt ends, and the deadline of its last upload."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from headrace_api.errors import FatalError, TrainerError
 from headrace_api.names import ExitCode, Reason
@@ -55,21 +55,32 @@ class Ending:
         return cls(Verdict.STOPPED, Reason.INTERRUPTED, message, ExitCode.OK)
 
 
+class Moving(Protocol):
+    """Uploads as the deadline sees them."""
+
+    @property
+    def files_pending(self) -> bool:
+        """Whether files wait or are being uploaded."""
+
+    @property
+    def last_sent_at(self) -> float:
+        """`time.monotonic()` when a byte last left; 0 before the first."""
+
+
 class UploadDeadline:
     """The time (monotonic seconds) by which uploads must finish after an attempt has ended. A SIGTERM brings it forward.
 
     A checkpoint or model still uploading is worth waiting for, however the attempt ended; an error's log less so.
     """
 
-    def __init__(
-        self, ending: Ending, patience_seconds: float, stop: Stop, grace_seconds: float, files_pending: Callable[[], bool]
-    ) -> None:
+    def __init__(self, ending: Ending, patience_seconds: float, stop: Stop, grace_seconds: float, uploads: "Moving") -> None:
         self._stop = stop
         self._grace_seconds = grace_seconds
-        self._files_pending = files_pending
+        self._uploads = uploads
         now = time.monotonic()
         self._hurry = now + _HURRY_SECONDS
-        self._patient = now + patience_seconds
+        self._patience_seconds = patience_seconds
+        self._began = now
         self._files_seen = now
         """When files were last seen uploading; the time for records counts from there."""
         self._records_seconds = patience_seconds
@@ -78,9 +89,10 @@ class UploadDeadline:
             self._records_seconds = min(patience_seconds, _ERROR_OF_STORAGE_SECONDS if of_storage else _ERROR_SECONDS)
 
     def __call__(self) -> float:
-        if self._files_pending():
+        if self._uploads.files_pending:
             self._files_seen = time.monotonic()
-            limits = [self._patient]
+            # A slow line may take as long as it needs, as long as bytes move.
+            limits = [max(self._began, self._uploads.last_sent_at) + self._patience_seconds]
         else:
             limits = [self._files_seen + self._records_seconds]
         if self._stop.requested:

@@ -333,9 +333,7 @@ class Run:
 
     def _finish_uploads(self, uploads: Uploads, ending: Ending) -> Ending:
         settings = self._settings
-        deadline = UploadDeadline(
-            ending, settings.upload_patience_seconds, self._stop, settings.grace_seconds, lambda: uploads.files_pending
-        )
+        deadline = UploadDeadline(ending, settings.upload_patience_seconds, self._stop, settings.grace_seconds, uploads)
         try:
             all_arrived = uploads.finish(deadline)
         except Exception as error:  # whatever it is, a job with missing uploads must not count as done
@@ -353,10 +351,17 @@ class Run:
 
     def _without_the_last_upload(self, uploads: Uploads, ending: Ending) -> Ending:
         if self._stop.requested:
-            message = "the grace period was too short to upload everything: the last complete checkpoint counts"
+            message = f"the grace period was too short to upload everything: {self._kept()}"
             return Ending.stopped(f"{ending.message}; {message}".lstrip("; "))
-        cause = uploads.error or TimeoutError("not all results could be uploaded in time")
-        return Ending.from_error(cause)
+        return Ending.from_error(uploads.error or self._incomplete(uploads))
+
+    def _incomplete(self, uploads: Uploads) -> RetryableError:
+        missing = ", ".join(uploads.missing) or "the last lines of the log or the metrics"
+        return RetryableError(Reason.UPLOAD_INCOMPLETE, f"gave up waiting for uploads: {missing}; {self._kept()}")
+
+    def _kept(self) -> str:
+        saved = self.board.checkpoint
+        return "no checkpoint is saved" if saved is None else f"the checkpoint of iteration {saved.iteration:,} is saved"
 
     def _outcome(self, ending: Ending) -> Outcome:
         return Outcome(

@@ -57,6 +57,7 @@ class Uploads:
         self._closing = threading.Event()
         self.error: TrainerError | None = None
         """Set once the limit is reached; nothing is uploaded after that."""
+        self._waiting: list[str] = []
         self._tasks: queue.Queue[tuple[str, Callable[[], None]] | None] = queue.Queue()
         self._metrics_lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._parts = (
@@ -82,6 +83,7 @@ class Uploads:
 
     def submit(self, what: str, action: Callable[[], None]) -> None:
         """Queue `action`, which is repeated until it succeeds."""
+        self._waiting.append(what)
         self._tasks.put((what, action))
 
     def submit_files(self, what: str, files: Mapping[str, Path]) -> None:
@@ -89,9 +91,19 @@ class Uploads:
         self.submit(what, lambda: self.put_files(files))
 
     @property
+    def missing(self) -> list[str]:
+        """What was submitted and has not arrived, in order."""
+        return list(self._waiting)
+
+    @property
     def files_pending(self) -> bool:
         """Whether anything submitted has neither been uploaded nor given up."""
         return self._tasks.unfinished_tasks > 0
+
+    @property
+    def last_sent_at(self) -> float:
+        """`time.monotonic()` when a byte last left for the store; 0 before the first."""
+        return self.store.traffic.last_sent_at
 
     def put_files(self, files: Mapping[str, Path]) -> None:
         """Upload files by key immediately. For use in actions."""
@@ -127,7 +139,8 @@ class Uploads:
 
     def _carry_files(self) -> None:
         while (task := self._tasks.get()) is not None:
-            self._persist(*task)
+            if self._persist(*task):
+                self._waiting.remove(task[0])
             self._tasks.task_done()
         self._tasks.task_done()
 

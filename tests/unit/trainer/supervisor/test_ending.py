@@ -1,7 +1,7 @@
 """Which end has which exit code, and how long its uploads may take."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -50,8 +50,19 @@ def test_a_bug_is_named() -> None:
     assert Ending.from_error(ZeroDivisionError("bug")).message == "the supervisor crashed: ZeroDivisionError: bug"
 
 
+class Waiting:
+    """Uploads of which `pending` tells whether any are left."""
+
+    def __init__(self, pending: Callable[[], bool], last_sent_at: float = 0.0) -> None:
+        self._pending, self.last_sent_at = pending, last_sent_at
+
+    @property
+    def files_pending(self) -> bool:
+        return self._pending()
+
+
 def seconds_left(ending: Ending, stop: Stop, files_wait: bool = False) -> float:
-    return UploadDeadline(ending, 1800, stop, 100, lambda: files_wait)() - time.monotonic()
+    return UploadDeadline(ending, 1800, stop, 100, Waiting(lambda: files_wait))() - time.monotonic()
 
 
 def test_the_upload_of_a_model_may_take_longer_than_the_log_of_an_error(stop: Stop) -> None:
@@ -64,7 +75,7 @@ def test_the_upload_of_a_model_may_take_longer_than_the_log_of_an_error(stop: St
 def test_after_an_error_the_checkpoint_upload_gets_its_time_and_then_the_log(stop: Stop) -> None:
     waiting = [True]
     began = time.monotonic()
-    deadline = UploadDeadline(ended(Verdict.ERROR), 1800, stop, 100, lambda: bool(waiting))
+    deadline = UploadDeadline(ended(Verdict.ERROR), 1800, stop, 100, Waiting(lambda: bool(waiting)))
     assert deadline() - began == pytest.approx(1800, abs=1)
     while time.monotonic() < began + 0.05:
         pass
@@ -80,9 +91,16 @@ def test_sigterm_shortens_the_wait_for_the_checkpoint_of_an_error(stop: Stop) ->
 
 
 def test_sigterm_brings_the_deadline_forward_also_while_it_is_waited_for(stop: Stop) -> None:
-    deadline = UploadDeadline(ended(Verdict.DONE), 1800, stop, 100, lambda: False)
+    deadline = UploadDeadline(ended(Verdict.DONE), 1800, stop, 100, Waiting(lambda: False))
     assert deadline() - time.monotonic() > 1000
     stop.request()
     assert deadline() - stop.requested_at == pytest.approx(95)
     stop.request()
     assert deadline() - time.monotonic() <= 2
+
+
+def test_patience_with_files_counts_from_the_last_byte_that_moved(stop: Stop) -> None:
+    uploads = Waiting(lambda: True)
+    deadline = UploadDeadline(ended(Verdict.DONE), 1800, stop, 100, uploads)
+    uploads.last_sent_at = time.monotonic() + 5000
+    assert deadline() == uploads.last_sent_at + 1800
