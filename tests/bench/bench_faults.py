@@ -107,6 +107,8 @@ def _play(world: World, proxy: FaultProxy, seed: int, number: int, faults: Seque
         scene.finish()
     except Exception as error:
         scene.wrong.append(f"the round itself failed: {type(error).__name__}: {error}")
+    finally:
+        scene.close()
     if not scene.wrong:
         shutil.rmtree(scene.folder, ignore_errors=True)
     return Played(number, fault.name, scene.wrong, scene.seen, scene.logs, time.monotonic() - began)

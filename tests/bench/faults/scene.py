@@ -65,6 +65,8 @@ class Scene:
     _attempts: int = 0
     _newest: int = 0
 
+    _started: list[Trainer] = field(default_factory=list)
+
     def __post_init__(self) -> None:
         self.folder = self.world.folder / f"round-{self.number}"
         self.folder.mkdir()
@@ -83,7 +85,7 @@ class Scene:
         self._attempts += 1
         if (place := self.folder / workspace) not in self.workspaces:
             self.workspaces.append(place)
-        return Trainer(
+        trainer = Trainer(
             self.folder / ("machine" if self.by_headrace_train else f"attempt-{self._attempts}"),
             self._job,
             dataset=self.world.dataset_uri,
@@ -93,6 +95,8 @@ class Scene:
             entrance=entrance,
             by_headrace_train=self.by_headrace_train,
         )
+        self._started.append(trainer)
+        return trainer
 
     def judge(self, trainer: Trainer, *allowed: Ending) -> None:
         """Wait for the end of an attempt, which must be one of `allowed`, and look at the run folder."""
@@ -119,3 +123,10 @@ class Scene:
         self.wrong += invariants.wrong_when_done(self.world, self.store)
         output = self.folder / "output" if self.local else None
         self.wrong += invariants.left_behind(self.world, self.folder, self.workspaces, output)
+
+    def close(self) -> None:
+        """End what a round that failed, or was interrupted, left running."""
+        for trainer in self._started:
+            if trainer.running:
+                trainer.process.kill()
+                trainer.process.wait()
