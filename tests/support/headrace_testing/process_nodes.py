@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import psutil
 from kubernetes import client
-from urllib3.exceptions import HTTPError
 
 from headrace_local.access import ClusterAccess
 from headrace_local.node.launch import start_node
@@ -26,6 +25,11 @@ MESSAGE_ENV = [{"name": "MESSAGE", "value": "/dev/termination-log"}]
 Json = dict[str, Any]
 # What a pod needs to be placed on such a node; other pods don't have it, because tests share one cluster.
 TAINT = "headrace.dev/test-node"
+# A pod that no scheduler places: the last one that a PodWatch sees.
+_LAST: Json = {
+    "metadata": {"name": "end-of-watch"},
+    "spec": {"schedulerName": "none", "containers": [{"name": "c", "image": "none"}]},
+}
 
 
 @dataclass
@@ -103,7 +107,9 @@ class PodWatch:
             try:
                 yield self
             finally:
-                stream.shutdown()
+                # A connection that another thread closes in the middle of a read ends in one of many errors. So the reader
+                # closes it, when it sees this pod.
+                self.create(_LAST)
                 thread.join()
 
     def create(self, pod: Any) -> str:
@@ -153,9 +159,11 @@ class PodWatch:
         return self.until(name, lambda kind, _pod: kind == "DELETED")
 
     def _follow(self, stream: Any) -> None:
-        with contextlib.suppress(HTTPError):  # the test ended and shut the connection down
+        with contextlib.closing(stream):
             for line in iter(stream.readline, b""):
                 event = json.loads(line)
+                if event["object"]["metadata"]["name"] == _LAST["metadata"]["name"]:
+                    return
                 with self._news:
                     self.events.append((event["type"], event["object"]))
                     self._news.notify_all()
