@@ -89,6 +89,9 @@ class FolderStore:
                         break
                     folder.rmdir()
 
+    def discard_unfinished(self) -> None:
+        """Nothing: whoever locks the folder (FolderLock) removes what killed uploads left in it."""
+
     @contextlib.contextmanager
     def _replacing(self, key: str) -> Iterator[Path]:
         """A new file next to the target, renamed over it at the end: readers see the old or the new content, never half of it."""

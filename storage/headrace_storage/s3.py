@@ -137,6 +137,12 @@ class S3Store:
             with self._errors(key):
                 self._client.remove_object(self._bucket, self._prefix + key)
 
+    def discard_unfinished(self) -> None:
+        with self._errors("(unfinished uploads)"):
+            # minio uses these requests itself but offers no public method for them.
+            for one in self._client._list_multipart_uploads(self._bucket, prefix=self._prefix).uploads:
+                self._client._abort_multipart_upload(self._bucket, one.object_name, one.upload_id or "")
+
     @contextmanager
     def _get(self, key: str, length: int = 0) -> Iterator[Any]:
         """The response to a GET of `length` bytes (0: all). Read it to its end; its connection then goes back to the pool."""

@@ -85,3 +85,6 @@ class Store(Fetchable, Protocol):
 
     def remove(self, keys: Iterable[str]) -> None:
         """Delete objects; it is not an error if some are already gone."""
+
+    def discard_unfinished(self) -> None:
+        """Remove the parts of killed uploads, which S3 keeps and charges but does not list; also ends uploads in progress."""

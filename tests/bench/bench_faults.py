@@ -30,6 +30,8 @@ from faults.scene import Scene
 from faults.stops import measure_stops
 from faults.world import World, new_world
 
+from headrace_storage.stop import Stop, exit_on_sigterm
+
 
 @dataclass(frozen=True)
 class Played:
@@ -135,4 +137,5 @@ def _summary(played: Sequence[Played], seed: int) -> tuple[str, list[Row], bool]
 
 
 if __name__ == "__main__":
+    exit_on_sigterm(Stop())  # so that disks are unmounted and trainers ended
     sys.exit(main())

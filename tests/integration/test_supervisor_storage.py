@@ -351,3 +351,13 @@ def test_keys_without_permission_to_delete_are_reported_once_and_stop_nothing(tm
     assert attempt.log.count("superseded checkpoints cannot be removed") == 1
     assert "access is denied" in attempt.log
     assert len({one for one in s3.requests if "DELETE" in one}) >= 1
+
+
+def test_parts_of_killed_uploads_do_not_stay_in_the_store(tmp_path: Path, storage: Storage) -> None:
+    job, client = job_in(storage), storage.client
+    ours, others = (f"{prefix}checkpoints/00000004/network.safetensors" for prefix in (f"runs/{RUN_FOLDER}", "runs/another/"))
+    for key in (ours, others):
+        client._create_multipart_upload(storage.bucket, key, {})
+    with Attempt(tmp_path / "a", job, environment=storage.environment) as attempt:
+        assert attempt.until_over() is ExitCode.OK
+    assert [one.object_name for one in client._list_multipart_uploads(storage.bucket).uploads] == [others]

@@ -89,8 +89,8 @@ def wrong_when_done(world: World, store: Store) -> list[str]:
     return wrong
 
 
-def left_behind(world: World, folder: Path, workspaces: list[Path], local_output: Path | None) -> list[str]:
-    """What the round's processes left in its folder, on the machine or in the store."""
+def left_behind(folder: Path, workspaces: list[Path], local_output: Path | None) -> list[str]:
+    """What the round's processes left in its folder and on the machine."""
     wrong = [f"the workspace still has {sorted(path.name for path in one.iterdir())}" for one in workspaces if _has_files(one)]
     for temporary in folder.glob("*/tmp"):
         wrong += [f"{path.relative_to(folder)} is left" for path in temporary.iterdir()]
@@ -98,7 +98,7 @@ def left_behind(world: World, folder: Path, workspaces: list[Path], local_output
         wrong += [f"{path} is left" for path in local_output.rglob(".headrace-*") if path.name not in _MAY_STAY]
     if not eventually(lambda: not processes_mentioning(folder), seconds=15):
         wrong.append(f"processes are left: {processes_mentioning(folder)}")
-    return wrong + [f"an unfinished upload is left: {one}" for one in world.incomplete_uploads()]
+    return wrong
 
 
 _MAY_STAY: Final = {".headrace-lock"}

@@ -76,6 +76,7 @@ class Scene:
         uri = runfolder.run_folder(self.output, "default", "faults", f"round-{self.number}", runfolder.UID_OF_LOCAL_RUNS)
         self.store: Store = open_store(uri, self.world.environment)
         self.workspaces: list[Path] = []
+        self._unfinished_before = self.world.incomplete_uploads()
         invariants.plant(self.store)
 
     def start(
@@ -122,7 +123,9 @@ class Scene:
             self.judge(self.start(), DONE)
         self.wrong += invariants.wrong_when_done(self.world, self.store)
         output = self.folder / "output" if self.local else None
-        self.wrong += invariants.left_behind(self.world, self.folder, self.workspaces, output)
+        self.wrong += invariants.left_behind(self.folder, self.workspaces, output)
+        unfinished = sorted(set(self.world.incomplete_uploads()) - set(self._unfinished_before))
+        self.wrong += [f"an unfinished upload is left: {one}" for one in unfinished]
 
     def close(self) -> None:
         """End what a round that failed, or was interrupted, left running."""

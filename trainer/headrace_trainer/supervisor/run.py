@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headrace_api import names, runfolder
 from headrace_api.dataset import Manifest
-from headrace_api.errors import FatalError, RetryableError
+from headrace_api.errors import FatalError, RetryableError, TrainerError
 from headrace_api.names import ExitCode, Reason
 from headrace_api.quantity import parse_quantity
 from headrace_api.report import Outcome, Phase, Verdict
@@ -19,7 +19,7 @@ from headrace_storage.places import local_path, open_store
 from headrace_storage.pull import Pull, check_space, in_words
 from headrace_storage.retry import Retry
 from headrace_storage.stop import Stop, StoppedError
-from headrace_storage.store import Store
+from headrace_storage.store import Store, StoreError
 from headrace_trainer.protocol import Ended, Plan
 from headrace_trainer.resolve import resolve_heads
 from headrace_trainer.supervisor import checkpoints
@@ -200,8 +200,16 @@ class Run:
             run_folder, runfolder.Attempt(number), self._journal, self.board, limits, record=record, folder=workspace.records
         )
         self._retry.call("listing the log's parts", uploads.find_next_parts)
+        self._discard_unfinished(run_folder)
         uploads.start()
         return uploads
+
+    def _discard_unfinished(self, run_folder: Store) -> None:
+        """Remove what killed uploads left. Once, and never fatal: keys may lack the permissions, and it only costs space."""
+        try:
+            run_folder.discard_unfinished()
+        except (StoreError, TrainerError) as error:
+            self._journal.say(f"unfinished uploads of earlier attempts cannot be removed: {error}")
 
     def _recognise(self, dataset: Store, places: Places, job: TrainingJob, workspace: Workspace) -> Manifest:
         """Recognise a dataset without dataset.json by its annotation files, before its images are pulled."""
@@ -340,6 +348,8 @@ class Run:
             self._journal.say("".join(traceback.format_exception(error)).rstrip())
             all_arrived = False
             uploads.error = uploads.error or RetryableError(Reason.TRAINER_CRASHED, f"the last uploads: {error!r}")
+        if all_arrived and ending.verdict is Verdict.DONE:
+            self._discard_unfinished(uploads.store)  # no later attempt will
         if not all_arrived and ending.verdict is not Verdict.ERROR:
             ending = self._without_the_last_upload(uploads, ending)
         content = self._outcome(ending).model_dump_json(by_alias=True, exclude_none=True, indent=2).encode() + b"\n"
